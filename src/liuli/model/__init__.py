@@ -1,0 +1,1 @@
+"""The decoder: ids to logits. One model, many families by configuration."""

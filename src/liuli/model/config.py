@@ -1,0 +1,150 @@
+"""What a decoder is made of: one dataclass for every family, and the presets that have names.
+
+The families differ in this table and nowhere in the maths:
+
+| family | norm | positions | query/key/value bias | feed-forward | window |
+|---|---|---|---|---|---|
+| GPT-2, GPT-3 | layer norm | learned | yes, and in every other projection | GELU (tanh) | none |
+| Llama 2, 3 | RMS norm | rotary | no | gated SiLU | none |
+| Mistral | RMS norm | rotary | no | gated SiLU | may slide |
+| Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | may slide, in some layers |
+| Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from liuli.errors import LiuliError
+
+Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+
+
+@dataclass(frozen=True, slots=True)
+class RotaryScaling:
+    """How rotary positions are stretched past the length trained on: "linear" (kaiokendev 2023), "llama3" (Llama 3.1)
+    or "yarn" (Peng et al. 2023, https://arxiv.org/abs/2309.00071). `original` is the context before stretching."""
+
+    kind: Literal["linear", "llama3", "yarn"]
+    factor: float
+    original: int
+    low_frequency: float = 1.0  # llama3: wavelengths above original/low are stretched,
+    high_frequency: float = 4.0  # llama3: those below original/high are not, those between partly
+    beta_fast: float = 32.0  # yarn: dimensions that turn more often than this in `original` are not stretched,
+    beta_slow: float = 1.0  # yarn: those that turn less often than this are, those between partly
+    truncate: bool = True  # yarn: the bounds of "between" are rounded outward to whole dimensions
+    attention_factor: float = 1.0  # yarn: cosine and sine are multiplied by it
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A decoder's shape. Widths are in numbers per token, `context` in tokens.
+
+    `windows` holds one entry a layer: how many tokens back attention sees, itself included, or None for all.
+    """
+
+    family: Family
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    feed_forward_width: int
+    context: int
+    activation: Activation = "silu"
+    norm_epsilon: float = 1e-5
+    rope_theta: float = 10_000.0
+    rope_scaling: RotaryScaling | None = None
+    qkv_bias: bool = False
+    output_bias: bool = False
+    feed_forward_bias: bool = False
+    tied: bool = False
+    windows: tuple[int | None, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        sizes = ("vocab_size", "width", "layers", "heads", "kv_heads", "head_width", "feed_forward_width", "context")
+        for name in sizes:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise LiuliError(f"a model's {name} must be a whole number above 0, not {value!r}")
+        if self.heads % self.kv_heads:
+            raise LiuliError(f"{self.heads} attention heads cannot share {self.kv_heads} key/value heads evenly")
+        if self.rotary and self.head_width % 2:
+            raise LiuliError(f"rotary positions turn pairs of numbers: the head width {self.head_width} must be even")
+        if self.windows and len(self.windows) != self.layers:
+            raise LiuliError(f"{len(self.windows)} attention windows are given for {self.layers} layers")
+
+    @property
+    def rotary(self) -> bool:
+        return self.family != "gpt2"
+
+    @property
+    def gated(self) -> bool:
+        return self.family != "gpt2"
+
+    @property
+    def rms_norm(self) -> bool:
+        return self.family != "gpt2"
+
+    @property
+    def qk_norm(self) -> bool:
+        return self.family == "qwen3"
+
+    def window(self, layer: int) -> int | None:
+        return self.windows[layer] if self.windows else None
+
+
+def _gpt(layers: int, width: int, heads: int, context: int = 1024) -> Config:
+    """GPT-2's and GPT-3's shape. GPT-3's alternating sparse attention has the same parameters and is not modelled."""
+    return Config(
+        "gpt2", 50_257, width, layers, heads, heads, width // heads, 4 * width, context, activation="gelu_tanh",
+        qkv_bias=True, output_bias=True, feed_forward_bias=True, tied=True,
+    )  # fmt: skip
+
+
+def _qwen3(layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, head_width: int = 0, **rest) -> Config:
+    rest = {"vocab_size": 6_400, "context": 2048, "tied": True, "norm_epsilon": 1e-6, "rope_theta": 1e6} | rest
+    return Config(
+        "qwen3", width=width, layers=layers, heads=heads, kv_heads=kv_heads, head_width=head_width or width // heads,
+        feed_forward_width=feed_forward, **rest,
+    )  # fmt: skip
+
+
+PRESETS: dict[str, Config] = {
+    # the sizes that Liuli trains
+    "nano": _qwen3(4, 128, 4, 2, 352, vocab_size=2_000, context=512),
+    "micro": _qwen3(6, 256, 8, 2, 704, context=1024),
+    "mini": _qwen3(8, 384, 8, 2, 1056, context=1024),
+    "small": _qwen3(8, 512, 8, 2, 1408),
+    "base": _qwen3(12, 768, 12, 4, 2112, vocab_size=32_000),
+    # published models
+    "gpt2": _gpt(12, 768, 12),
+    "gpt2-medium": _gpt(24, 1024, 16),
+    "gpt2-large": _gpt(36, 1280, 20),
+    "gpt2-xl": _gpt(48, 1600, 25),
+    "gpt3-175b": _gpt(96, 12_288, 96, context=2048),
+    "llama2-7b": Config("llama", 32_000, 4096, 32, 32, 32, 128, 11_008, 4096),
+    "llama3-8b": Config("llama", 128_256, 4096, 32, 32, 8, 128, 14_336, 8192, rope_theta=5e5),
+    "llama3-70b": Config("llama", 128_256, 8192, 80, 64, 8, 128, 28_672, 8192, rope_theta=5e5),
+    "llama3.2-1b": Config(
+        "llama", 128_256, 2048, 16, 32, 8, 64, 8192, 131_072, rope_theta=5e5, tied=True,
+        rope_scaling=RotaryScaling("llama3", 32.0, 8192),
+    ),  # fmt: skip
+    "mistral-7b": Config("mistral", 32_000, 4096, 32, 32, 8, 128, 14_336, 32_768, windows=(4096,) * 32),
+    "qwen2.5-0.5b": Config(
+        "qwen2", 151_936, 896, 24, 14, 2, 64, 4864, 32_768, norm_epsilon=1e-6, rope_theta=1e6, qkv_bias=True, tied=True,
+    ),  # fmt: skip
+    "qwen3-0.6b": _qwen3(28, 1024, 16, 8, 3072, head_width=128, vocab_size=151_936, context=40_960),
+}
+
+# Tokens that the published models were trained on, as their papers and model cards say.
+TRAINED_ON = {
+    "gpt3-175b": 300e9,
+    "llama2-7b": 2e12,
+    "llama3-8b": 15e12,
+    "llama3-70b": 15e12,
+    "llama3.2-1b": 9e12,
+    "qwen2.5-0.5b": 18e12,
+    "qwen3-0.6b": 36e12,
+}

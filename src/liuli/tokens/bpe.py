@@ -1,0 +1,143 @@
+"""Byte-pair encoding: join the two neighbours of lowest rank, leftmost first, until no pair has a rank.
+
+Source: Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162. Two conventions exist. A list of merges
+ranks the *pair* (GPT-2, `tokenizer.json`); SentencePiece and tiktoken rank the *joined piece*, so that two pairs which
+join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list of merges can say that, hence
+`RankedEncoder`.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Piece = TypeVar("Piece", str, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge(Generic[Piece]):
+    """One join. `at` is the place of `left` among the pieces as they stood just before."""
+
+    left: Piece
+    right: Piece
+    rank: int
+    at: int
+
+
+def merge(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> Iterator[tuple[int, Piece, Piece, int]]:
+    """Joins neighbours in order and yields (index of the left symbol, left, right, rank) for each join.
+
+    Indices are those of the symbols given: a joined piece keeps the index of its first symbol. O(n log n).
+    """
+    pieces: list[Piece | None] = list(symbols)
+    after = list(range(1, len(pieces) + 1))
+    before = list(range(-1, len(pieces) - 1))
+    heap: list[tuple[int, int, Piece, Piece]] = []
+
+    def consider(i: int, j: int) -> None:
+        left, right = pieces[i], pieces[j]
+        assert left is not None and right is not None
+        found = rank(left, right)
+        if found is not None:
+            heapq.heappush(heap, (found, i, left, right))
+
+    for i in range(len(pieces) - 1):
+        consider(i, i + 1)
+    while heap:
+        found, i, left, right = heapq.heappop(heap)
+        j = after[i]
+        if pieces[i] != left or j == len(pieces) or pieces[j] != right:
+            continue  # one of the two has since gone into another join
+        yield i, left, right, found
+        pieces[i], pieces[j] = left + right, None
+        after[i] = after[j]
+        if after[i] < len(pieces):
+            before[after[i]] = i
+            consider(i, after[i])
+        if before[i] >= 0:
+            consider(before[i], i)
+
+
+def merged(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> list[Piece]:
+    """The pieces that are left when nothing more can be joined."""
+    pieces: list[Piece | None] = list(symbols)
+    lengths = [1] * len(pieces)
+    for i, left, right, _ in merge(symbols, rank):
+        pieces[i], pieces[i + lengths[i]] = left + right, None
+        lengths[i] += lengths[i + lengths[i]]
+    return [piece for piece in pieces if piece is not None]
+
+
+def merge_steps(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> Iterator[Merge[Piece]]:
+    """Every join in order, each placed among the pieces as they stand at that moment."""
+    firsts = list(range(len(symbols)))  # the index of each standing piece's first symbol
+    for i, left, right, found in merge(symbols, rank):
+        at = firsts.index(i)
+        del firsts[at + 1]
+        yield Merge(left, right, found, at)
+
+
+class RankedEncoder(Generic[Piece]):
+    """BPE over a vocabulary whose pieces carry the ranks: SentencePiece (`str` pieces) and tiktoken (`bytes`).
+
+    Args:
+        ids: piece -> id. ranks: piece -> rank, for the pieces that a join may make.
+        cut: text -> chunks that no piece crosses. symbols: a chunk -> the smallest pieces, all of them in `ids`.
+        style: see `Encoder`. whole: a chunk that is itself a piece is taken whole, as tiktoken does.
+        prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
+    """
+
+    def __init__(
+        self,
+        ids: dict[Piece, int],
+        ranks: dict[Piece, int],
+        cut: Callable[[str], Iterable[Piece]],
+        symbols: Callable[[Piece], list[Piece]],
+        texts: dict[int, bytes],
+        style: str,
+        whole: bool,
+        prefix: int = 0,
+        space: str = " ",
+    ):
+        self.ids, self.ranks, self.cut, self.symbols = ids, ranks, cut, symbols
+        self.texts, self.style, self.whole, self.prefix, self.space = texts, style, whole, prefix, space
+        self.vocab_size = max(texts) + 1
+        self._cache: dict[Piece, list[int]] = {}
+
+    def rank(self, left: Piece, right: Piece) -> int | None:
+        return self.ranks.get(left + right)
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for chunk in self.cut(text):
+            ids += self.encode_chunk(chunk)
+        return ids
+
+    def encode_chunk(self, chunk: Piece) -> list[int]:
+        known = self._cache.get(chunk)
+        if known is not None:
+            return known
+        if self.whole and chunk in self.ids:
+            ids = [self.ids[chunk]]
+        else:
+            ids = [self.ids[piece] for piece in merged(self.symbols(chunk), self.rank)]
+        if len(self._cache) >= 100_000:
+            self._cache.clear()
+        self._cache[chunk] = ids
+        return ids
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        """A token that holds only some bytes of a character covers that character."""
+        ids = self.encode(text)
+        starts = [i for i, character in enumerate(text.replace(self.space, " ")) for _ in character.encode()] + [len(text)]
+        found, at = [], -self.prefix
+        for id in ids:
+            end = at + len(self.texts[id])
+            first, last = starts[max(at, 0)], starts[max(end - 1, 0)]
+            found.append((id, first, last + 1 if end > max(at, 0) else first))
+            at = end
+        return found
+
+    def piece(self, id: int) -> tuple[bytes, bool] | None:
+        text = self.texts.get(id)
+        return None if text is None else (text, False)

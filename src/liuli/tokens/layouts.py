@@ -1,0 +1,239 @@
+"""`open_tokenizer`: from the files in a folder to a `Tokenizer`, for every layout that models come in.
+
+In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's
+`tokenizer.model`, or a tiktoken rank file; `tokenizer_config.json` and `config.json` are read beside them. Where a
+layout does not hold its own cutting pattern, the pattern is named by those two or by the caller, never guessed.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from liuli.errors import LiuliError
+from liuli.hub import find_folder
+from liuli.tokens.tokenizer import Special, Tokenizer
+
+# The cutting patterns of https://github.com/openai/tiktoken (tiktoken_ext/openai_public.py) and of Qwen's tokenizer.
+_LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+PATTERNS = {
+    "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "qwen": rf"{_LETTERS}|\p{{N}}|{_REST}",
+    "llama3": rf"{_LETTERS}|\p{{N}}{{1,3}}|{_REST}",
+}
+PATTERN_OF_CLASS = {"GPT2Tokenizer": "gpt2", "Qwen2Tokenizer": "qwen", "QWenTokenizer": "qwen"}
+PATTERN_OF_MODEL = {"gpt2": "gpt2", "qwen": "qwen", "qwen2": "qwen", "qwen3": "qwen"}
+LAYOUTS = "tokenizer.json, vocab.txt, vocab.json + merges.txt, tokenizer.model (SentencePiece BPE), *.tiktoken"
+
+
+def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
+    """Opens the tokenizer in a folder, or of a model on the hub (`owner/model`).
+
+    Args:
+        pattern: the cutting pattern's name (see `PATTERNS`), for `vocab.json` and tiktoken files whose folder does
+            not say it.
+
+    Raises:
+        LiuliError: no such folder, no tokenizer in it, a broken file, or a kind that is not supported.
+    """
+    found = find_tokenizer(find_folder(folder), pattern)
+    if found is None:
+        raise LiuliError(f"{folder} holds no tokenizer; looked for {LAYOUTS}")
+    return found
+
+
+def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None:
+    """As `open_tokenizer`, for a folder that is known to exist; None where it holds no tokenizer."""
+    if pattern is not None and pattern not in PATTERNS:
+        raise LiuliError(f"there is no cutting pattern {pattern!r}; known: {', '.join(PATTERNS)}")
+    model_file = folder / "tokenizer.model"
+    rank_files = sorted(folder.glob("*.tiktoken"))
+    if model_file.is_file() and _looks_like_ranks(model_file):
+        rank_files.append(model_file)
+    try:
+        if (folder / "tokenizer.json").is_file():
+            return _open_json(folder)
+        if (folder / "vocab.txt").is_file():
+            return _open_wordpiece(folder)
+        if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+            return _open_vocab_and_merges(folder, pattern)
+        if rank_files:
+            return _open_ranks(rank_files[0], folder, pattern)
+        if model_file.is_file():
+            from liuli.tokens.sentencepiece import open_sentencepiece
+
+            return open_sentencepiece(model_file, begin=read_json(folder / "tokenizer_config.json").get("add_bos_token", True))
+    except UnicodeDecodeError as error:
+        raise LiuliError(f"a tokenizer file in {folder} is not UTF-8 text (byte {error.start})") from None
+    return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; {} where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LiuliError(f"{path} is broken: it is not valid JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}")
+    return found
+
+
+def _open_json(folder: Path) -> Tokenizer:
+    import tokenizers
+
+    from liuli.tokens.library import LibraryEncoder, begin_of
+
+    path = folder / "tokenizer.json"
+    content = read_json(path)
+    kind = content.get("model", {}).get("type")
+    try:
+        backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # the library raises nothing narrower
+        raise LiuliError(f"{path} is broken: {error}") from None
+    begin = begin_of(backend) or _configured_begin(folder, backend.token_to_id)
+    encoder = LibraryEncoder(backend, str(path))
+    added = backend.get_added_tokens_decoder()
+    specials = [Special(id, token.content, token.lstrip, token.rstrip) for id, token in added.items() if token.special]
+    unknown = content["model"].get("unk_token")
+    kind = {"WordPiece": "WordPiece"}.get(kind) or ("byte-level BPE" if encoder.style == "bytes" else "SentencePiece BPE")
+    return Tokenizer(encoder, kind, specials, begin, backend.token_to_id(unknown) if unknown else None)
+
+
+def _open_wordpiece(folder: Path) -> Tokenizer:
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    from liuli.tokens.library import LibraryEncoder
+
+    config = read_json(folder / "tokenizer_config.json")
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    vocab = {line.rstrip("\r"): id for id, line in enumerate(lines) if line or id < len(lines) - 1}
+    unknown = config.get("unk_token", "[UNK]")
+    if unknown not in vocab:
+        raise LiuliError(f"{folder / 'vocab.txt'} is no BERT vocabulary: it has no line {unknown!r}")
+    backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=config.get("do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    names = [config.get(f"{role}_token", f"[{role.upper()}]") for role in ("pad", "unk", "cls", "sep", "mask")]
+    specials = [Special(vocab[name], name) for name in names if name in vocab]
+    begin = [vocab[names[2]]] if names[2] in vocab else []
+    return Tokenizer(LibraryEncoder(backend, str(folder)), "WordPiece", specials, begin, vocab[unknown])
+
+
+def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
+    import tokenizers
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+
+    from liuli.tokens.library import LibraryEncoder
+
+    name = _pattern_name(folder, pattern, "vocab.json")
+    vocab = read_json(folder / "vocab.json")
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    try:
+        backend = tokenizers.Tokenizer(models.BPE(vocab, merges))  # pyright: ignore[reportArgumentType]
+    except Exception as error:  # the library raises nothing narrower
+        raise LiuliError(f"{folder}: vocab.json and merges.txt do not fit together: {error}") from None
+    if name == "qwen":
+        backend.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    specials = _configured_specials(folder)
+    if name == "gpt2" and not specials and "<|endoftext|>" in vocab:
+        specials = [Special(vocab["<|endoftext|>"], "<|endoftext|>")]
+    ids = vocab | {special.text: special.id for special in specials}
+    return Tokenizer(LibraryEncoder(backend, str(folder)), "byte-level BPE", specials, _configured_begin(folder, ids.get))
+
+
+def _open_ranks(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
+    from tokenizers import Regex, pre_tokenizers
+
+    from liuli.tokens.bpe import RankedEncoder
+
+    name = _pattern_name(folder, pattern, path.name)
+    ranks = _read_ranks(path)
+    split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
+    encoder = RankedEncoder(
+        ids=ranks,
+        ranks=ranks,
+        cut=lambda text: [chunk.encode() for chunk, _ in split.pre_tokenize_str(text)],
+        symbols=lambda chunk: [chunk[i : i + 1] for i in range(len(chunk))],
+        texts={id: piece for piece, id in ranks.items()},
+        style="bytes",
+        whole=True,
+    )
+    specials = _configured_specials(folder)
+    ids = {special.text: special.id for special in specials}
+    return Tokenizer(encoder, "byte-level BPE", specials, _configured_begin(folder, ids.get))
+
+
+def _read_ranks(path: Path) -> dict[bytes, int]:
+    ranks = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line:
+            try:
+                piece, rank = line.split()
+                ranks[base64.b64decode(piece, validate=True)] = int(rank)
+            except (ValueError, binascii.Error):
+                raise LiuliError(f"{path}, line {number}: a rank file has a base64 piece and its rank on each line") from None
+    missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
+    if missing:
+        raise LiuliError(f"{path} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
+    return ranks
+
+
+def _looks_like_ranks(path: Path) -> bool:
+    with path.open("rb") as file:
+        parts = file.readline(200).split()
+    return len(parts) == 2 and parts[1].isdigit()
+
+
+def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
+    tokenizer_class = read_json(folder / "tokenizer_config.json").get("tokenizer_class", "")
+    model_type = read_json(folder / "config.json").get("model_type")
+    stated = PATTERN_OF_CLASS.get(tokenizer_class.removesuffix("Fast")) or PATTERN_OF_MODEL.get(model_type)
+    if stated and pattern and stated != pattern:
+        raise LiuliError(f"{folder} says that its cutting pattern is {stated!r}; --pattern {pattern} contradicts it: leave it out")
+    found = stated or pattern
+    if found is None:
+        raise LiuliError(
+            f"{folder}: {layout} does not say how text is cut before merging, nor does tokenizer_config.json or "
+            f"config.json beside it; name the pattern with --pattern ({', '.join(PATTERNS)})"
+        )
+    return found
+
+
+def _configured_specials(folder: Path) -> list[Special]:
+    """The special tokens that `tokenizer_config.json` and `added_tokens.json` name."""
+    described = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
+    specials = [
+        Special(int(id), token["content"], token.get("lstrip", False), token.get("rstrip", False))
+        for id, token in described.items()
+    ]
+    known = {special.text for special in specials}
+    return specials + [Special(id, text) for text, id in read_json(folder / "added_tokens.json").items() if text not in known]
+
+
+def _configured_begin(folder: Path, id_of: Callable[[str], int | None]) -> list[int]:
+    """The begin token, where `tokenizer_config.json` asks for one."""
+    config = read_json(folder / "tokenizer_config.json")
+    token = config.get("bos_token")
+    text = token.get("content") if isinstance(token, dict) else token
+    if not config.get("add_bos_token") or text is None:
+        return []
+    id = id_of(text)
+    if id is None:
+        raise LiuliError(f"{folder / 'tokenizer_config.json'}: the begin token {text!r} is not in the vocabulary")
+    return [id]

@@ -1,0 +1,122 @@
+"""The layouts that the `tokenizers` library cuts: `tokenizer.json`, BERT's `vocab.txt`, `vocab.json` + `merges.txt`.
+
+In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. The library reads special strings out of any
+text by itself; here it is told to leave them, since only a prompt may hold them (`Tokenizer.encode`).
+"""
+
+import json
+from functools import cached_property
+from typing import Any
+
+import tokenizers
+
+from liuli.errors import LiuliError
+
+SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), WordPiece"
+
+
+class LibraryEncoder:
+    """Content to ids through a `tokenizers.Tokenizer` (see `Encoder`)."""
+
+    def __init__(self, backend: tokenizers.Tokenizer, where: str):
+        backend.encode_special_tokens = True
+        backend.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # it would trim spaces off spans
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend = backend
+        self.model_kind = type(backend.model).__name__
+        if getattr(backend.model, "end_of_word_suffix", None):
+            raise LiuliError(f"{where}: BPE with an end-of-word suffix is not supported; {SUPPORTED}")
+        decoder = json.loads(backend.decoder.__getstate__()) if backend.decoder else {"type": None}
+        self.style, self.spelling = _join_style(self.model_kind, decoder, where)
+        self._added = {id: token.content for id, token in backend.get_added_tokens_decoder().items()}
+        self._pieces = {id: piece for piece, id in backend.get_vocab(with_added_tokens=True).items()}
+        self.vocab_size = max(self._pieces, default=-1) + 1
+
+    def encode(self, text: str) -> list[int]:
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
+
+    def piece(self, id: int) -> tuple[bytes, bool] | None:
+        if id in self._added:
+            return self._added[id].encode(), False
+        piece = self._pieces.get(id)
+        if piece is None:
+            return None
+        if self.spelling == "bytes":
+            return spelled_bytes(piece), False
+        if self.spelling == "spaced":
+            return _unescaped(piece), False
+        prefix = self.model_json["continuing_subword_prefix"]
+        return piece.removeprefix(prefix).encode(), piece.startswith(prefix)
+
+    @property
+    def added(self) -> dict[str, int]:
+        """Text -> id of the added tokens that the library reads in any text, since they are not marked special."""
+        tokens = self.backend.get_added_tokens_decoder()
+        return {token.content: id for id, token in tokens.items() if not token.special}
+
+    @cached_property
+    def pair_ranks(self) -> dict[tuple[str, str], int]:
+        """Rank of every pair that BPE may merge."""
+        merges = self.model_json["merges"]
+        return {tuple(pair.split(" ") if isinstance(pair, str) else pair): rank for rank, pair in enumerate(merges)}
+
+    @cached_property
+    def model_json(self) -> dict[str, Any]:
+        """The library's own description of the model: vocabulary, merges, settings."""
+        return json.loads(self.backend.to_str())["model"]
+
+
+def begin_of(backend: tokenizers.Tokenizer) -> list[int]:
+    """What the post-processor puts in front of a text; what it puts behind it belongs in no prompt."""
+    plain = backend.encode("a", add_special_tokens=False).ids
+    whole = backend.encode("a", add_special_tokens=True).ids
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[:start]
+    return []
+
+
+def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, str]:
+    """(how pieces join, how a piece spells its bytes), from the decoder of a `tokenizer.json`."""
+    steps = decoder.get("decoders", [decoder])
+    kinds = [step["type"] for step in steps]
+    if model == "WordPiece" and kinds in (["WordPiece"], [None]):
+        return "words", "words"
+    if model == "BPE" and "ByteLevel" in kinds:
+        return "bytes", "bytes"
+    if model == "BPE" and kinds[0] == "Metaspace":
+        return "bytes" if steps[0].get("prepend_scheme") == "never" else "spaced", "spaced"
+    if model == "BPE" and kinds[0] == "Replace" and steps[0].get("pattern") == {"String": "▁"}:
+        strips = any(step["type"] == "Strip" and step.get("start") == 1 for step in steps)
+        return "spaced" if strips else "bytes", "spaced"
+    if model in ("BPE", "WordPiece"):
+        raise LiuliError(f"{where}: the decoder {kinds} of this {model} tokenizer is not supported; {SUPPORTED}")
+    raise LiuliError(f"{where}: tokenizers of kind {model} are not supported; {SUPPORTED}")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's spelling of bytes: a printable byte is itself, the others are U+0100 onward.
+    Source: bytes_to_unicode in https://github.com/openai/gpt-2."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+BYTE_OF = _byte_alphabet()
+SPELLING_OF = {byte: character for character, byte in BYTE_OF.items()}
+
+
+def spelled_bytes(piece: str) -> bytes:
+    """The bytes that a byte-level piece spells; one with other characters in it is its own text."""
+    spelled = [BYTE_OF.get(character) for character in piece]
+    return piece.encode() if None in spelled else bytes(byte for byte in spelled if byte is not None)
+
+
+def _unescaped(piece: str) -> bytes:
+    is_byte = len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+    return bytes([int(piece[3:5], 16)]) if is_byte else piece.replace("▁", " ").encode()

@@ -1,0 +1,214 @@
+"""A tokenizer: text in, ids out, and back, whatever file layout it was read from.
+
+An *encoder* (`library.py` or `ranked.py`) cuts plain content. Everything that all layouts share stands here:
+special tokens, the begin token, and putting bytes together again so that half a character is never shown.
+"""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from liuli.errors import LiuliError
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token. `text` is what it looks like alone (`�` where it is part of a character, its name where it is
+    special), `bytes` what it adds to the text (nothing for a special token), `span` the half-open range of
+    characters that it covers in the text that was encoded, if one was."""
+
+    id: int
+    text: str
+    bytes: bytes
+    special: bool = False
+    span: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"id": self.id, "text": self.text, "bytes": list(self.bytes)}
+        return body if self.span is None else body | {"span": list(self.span)}
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A token that stands for no text. `strip_left` and `strip_right`: it swallows the white space beside it."""
+
+    id: int
+    text: str
+    strip_left: bool = False
+    strip_right: bool = False
+
+    @property
+    def pattern(self) -> str:
+        left, right = r"\s*" * self.strip_left, r"\s*" * self.strip_right
+        return left + re.escape(self.text) + right
+
+
+class Encoder(Protocol):
+    """Cuts content. `style` says how pieces join into text: "bytes" as they are; "spaced" the same, but one space
+    at the very beginning is dropped; "words" with a space before each piece that begins a word."""
+
+    style: str
+    vocab_size: int
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        """(id, first character, character after the last) of every token."""
+        ...
+
+    def piece(self, id: int) -> tuple[bytes, bool] | None:
+        """The bytes that an id adds to the text, and whether it goes on a word begun before; None if unknown."""
+        ...
+
+
+class Tokenizer:
+    """Made by `open_tokenizer`.
+
+    Attributes:
+        kind: "byte-level BPE", "SentencePiece BPE", "WordPiece", ...
+        begin: the ids that go in front of a prompt; often one, may be none.
+        specials: text of each special token -> id.
+        vocab_size: number of ids, special tokens included (the largest id + 1).
+    """
+
+    def __init__(self, encoder: Encoder, kind: str, specials: Iterable[Special], begin: Sequence[int], unknown: int | None = None):
+        self.encoder = encoder
+        self.kind = kind
+        self.begin = list(begin)
+        self.unknown = unknown
+        self._specials = {special.id: special for special in specials}
+        self.specials = {special.text: special.id for special in self._specials.values()}
+        self.vocab_size = max(encoder.vocab_size, max(self._specials, default=-1) + 1)
+        longest_first = sorted(self._specials.values(), key=lambda special: -len(special.text))
+        self._special_pattern = re.compile("|".join(f"({special.pattern})" for special in longest_first))
+        self._special_ids = [special.id for special in longest_first]
+        self._tokens: dict[int, Token] = {}
+
+    def encode(self, text: str, prompt: bool = False) -> list[int]:
+        """Ids of `text`. As content (the default) special strings stay text and nothing is added; as a prompt they
+        are read, and the begin token goes in front unless it was typed.
+
+        Raises:
+            LiuliError: the text holds a lone surrogate, which no encoding has bytes for.
+        """
+        check_encodable(text)
+        if not prompt:
+            return self.encoder.encode(text)
+        ids = []
+        for part, special in self.parts(text):
+            ids += self.encoder.encode(part) if special is None else [special]
+        return self._with_begin(ids)
+
+    def tokens(self, text: str, prompt: bool = False) -> list[Token]:
+        """The same as `encode`, as `Token`s that know which characters they cover (none for an added begin token)."""
+        check_encodable(text)
+        found: list[tuple[int, int, int]] = []
+        at = 0
+        for part, special in self.parts(text) if prompt else [(text, None)]:
+            if special is None:
+                found += [(id, at + start, at + end) for id, start, end in self.encoder.spans(part)]
+            else:
+                found.append((special, at, at + len(part)))
+            at += len(part)
+        if prompt:
+            added = len(self._with_begin([id for id, _, _ in found])) - len(found)
+            found = [(id, 0, 0) for id in self.begin[:added]] + found
+        return [replace(self.token(id), span=(start, end)) for id, start, end in found]
+
+    def decode(self, ids: Iterable[int], special: bool = False) -> str:
+        """The text of `ids`; special tokens are left out unless `special`. Bytes that are no UTF-8 become U+FFFD."""
+        stream = TextStream(self, special=special)
+        return "".join([stream.push(id) for id in ids]) + stream.finish()
+
+    def token(self, id: int) -> Token:
+        """What is known of one id. An id that the vocabulary leaves unused is special and named `<|id 123|>`."""
+        known = self._tokens.get(id)
+        if known is None:
+            known = self._tokens[id] = self._describe(id)
+        return known
+
+    def _describe(self, id: int) -> Token:
+        special = self._specials.get(id)
+        if special is not None and id != self.unknown:
+            return Token(id, special.text, b"", special=True)
+        piece = self.encoder.piece(id)
+        if piece is None:
+            return Token(id, f"<|id {id}|>", b"", special=True)
+        return Token(id, piece[0].decode("utf-8", errors="replace"), piece[0])
+
+    def parts(self, text: str) -> Iterable[tuple[str, int | None]]:
+        """The text in order, as content (with None) and special strings (with their id)."""
+        at = 0
+        for match in self._special_pattern.finditer(text) if self._specials else ():
+            if match.start() > at:
+                yield text[at : match.start()], None
+            assert match.lastindex is not None
+            yield match.group(), self._special_ids[match.lastindex - 1]
+            at = match.end()
+        if at < len(text):
+            yield text[at:], None
+
+    def _with_begin(self, ids: list[int]) -> list[int]:
+        typed = ids[: len(self.begin)] == self.begin
+        return ids if typed else self.begin + ids
+
+
+class TextStream:
+    """Ids in, text out, a character only when all of its bytes have come.
+
+    `after` are ids whose text is already known (a prompt): what follows is spaced as their continuation. `decode`
+    runs through here too, so that streamed and decoded text cannot differ.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, after: Iterable[int] = (), special: bool = False):
+        self._tokenizer = tokenizer
+        self._special = special
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._last: str | None = None  # the last piece's text, for those who space by words; None at the beginning
+        for id in after:
+            self.push(id)
+
+    def push(self, id: int) -> str:
+        """The text that may be shown now that `id` has come; "" while a character is incomplete."""
+        token = self._tokenizer.token(id)
+        if token.special:
+            return self._utf8.decode(token.text.encode()) if self._special else ""
+        return self._utf8.decode(self._joined(token))
+
+    def finish(self) -> str:
+        """What is left at the end: U+FFFD for a character that never became whole."""
+        return self._utf8.decode(b"", final=True)
+
+    def _joined(self, token: Token) -> bytes:
+        style, first, last = self._tokenizer.encoder.style, self._last is None, self._last or ""
+        self._last = token.text
+        if style == "spaced" and first:
+            return token.bytes.removeprefix(b" ")
+        if style == "words" and not first:
+            piece = self._tokenizer.encoder.piece(token.id)
+            goes_on = piece is not None and piece[1]
+            return token.bytes if goes_on or _stand_together(last, token.text) else b" " + token.bytes
+        return token.bytes
+
+
+def _stand_together(left: str, right: str) -> bool:
+    """Whether two words are written without a space: before a full stop, and between two East Asian characters."""
+    return right in {".", ",", "?", "!"} or (_is_wide(left[-1:]) and _is_wide(right[:1]))
+
+
+def _is_wide(character: str) -> bool:
+    return character != "" and unicodedata.east_asian_width(character) in "WF"
+
+
+def check_encodable(text: str) -> None:
+    """Raises LiuliError where `text` holds a lone surrogate (bytes that were no UTF-8 come in as these)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LiuliError(
+            f"the text is not valid Unicode: character {error.start + 1} is the lone surrogate "
+            f"U+{ord(text[error.start]):04X}; was it read from bytes that are not UTF-8?"
+        ) from None
