@@ -114,10 +114,10 @@ def _qwen3(layers: int, width: int, heads: int, kv_heads: int, feed_forward: int
 PRESETS: dict[str, Config] = {
     # the sizes that Liuli trains
     "nano": _qwen3(4, 128, 4, 2, 352, vocab_size=2_000, context=512),
-    "micro": _qwen3(6, 256, 8, 2, 704, context=1024),
-    "mini": _qwen3(8, 384, 8, 2, 1056, context=1024),
+    "micro": _qwen3(6, 256, 8, 2, 576, context=1024),
+    "mini": _qwen3(8, 384, 8, 2, 960, context=1024),
     "small": _qwen3(8, 512, 8, 2, 1408),
-    "base": _qwen3(12, 768, 12, 4, 2112, vocab_size=32_000),
+    "base": _qwen3(12, 768, 12, 4, 2944, vocab_size=32_000),
     # published models
     "gpt2": _gpt(12, 768, 12),
     "gpt2-medium": _gpt(24, 1024, 16),

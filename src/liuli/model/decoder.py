@@ -1,0 +1,205 @@
+"""The decoder: ids to logits, top to bottom.
+
+embedding → N × (norm → attention → residual → norm → feed-forward → residual) → norm → linear
+
+Legend of shape suffixes: B batch, T tokens, L tokens attended over, H query heads, K key/value heads, D width
+(of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary.
+
+Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Radford et al. 2019 (GPT-2); Touvron et al. 2023,
+https://arxiv.org/abs/2302.13971 (Llama); Ainslie et al. 2023, https://arxiv.org/abs/2305.13245 (grouped queries);
+Shazeer 2020, https://arxiv.org/abs/2002.05202 (gated feed-forward).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from liuli.errors import LiuliError
+from liuli.model.cache import Rows
+from liuli.model.config import Config
+from liuli.model.linear import Embedding, LayerNorm, Linear, RMSNorm
+from liuli.model.rotary import Rotary, rotate
+
+# A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
+# "blocks.i." + each of BLOCK_POINTS, then "final_norm". Shapes: (B, T, D), but q (B, T, H, D), k and v (B, T, K, D)
+# as attention uses them, heads (B, T, H·D), feed_forward_pre (B, T, F).
+BLOCK_POINTS = (
+    "residual_in", "attention_norm", "q", "k", "v", "heads", "attention_out",
+    "residual_mid", "feed_forward_norm", "feed_forward_pre", "feed_forward_out",
+)  # fmt: skip
+Tap = Callable[[str, Tensor], Tensor]
+
+ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "relu": F.relu}
+
+
+class Decoder(nn.Module):
+    """ids (B, T) int64 -> logits (B, T, V) in the weights' dtype."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        norm = RMSNorm if config.rms_norm else LayerNorm
+        self.embedding = Embedding(config.vocab_size, config.width)
+        self.positions = None if config.rotary else Embedding(config.context, config.width)
+        self.rotary = Rotary(config) if config.rotary else None
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = norm(config.width, config.norm_epsilon)
+        self.head = Linear(config.width, config.vocab_size)
+        if config.tied:
+            self.head.weight = self.embedding.weight
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        return self.logits(self.hidden(ids_BT))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """x (..., D), as `hidden` returns it, -> (..., V)."""
+        return self.head(x)
+
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+        cache: Rows | None = None,
+        tap: Tap | None = None,
+    ) -> Tensor:
+        """The final norm's output, (B, T, D).
+
+        Args:
+            positions: (B, T) int64; by default 0…T−1, after what the cache holds.
+            segments: (B, T) int64; a token attends only to those of its own segment, itself and before. Packed
+                documents and padding are kept apart so. Not together with `cache`.
+            cache: the rows of `Slots.rows(...)` that these tokens extend.
+            tap: sees, and may replace, what stands at the points listed above.
+        """
+        if cache is not None and segments is not None:
+            raise ValueError("segments and a cache cannot be given together")
+        index_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None] if cache is None else cache.index_BT
+        positions = index_BT if positions is None else positions
+        see = _unchanged if tap is None else tap
+
+        x_BTD = self.embedding(ids_BT)
+        angles = None
+        if self.positions is not None:
+            x_BTD = x_BTD + self.positions(self._within_context(positions))
+        elif self.rotary is not None:
+            angles = self.rotary.angles(positions, x_BTD.dtype)
+        x_BTD = see("embedding", x_BTD)
+
+        visible: dict[int | None, Visible] = {}
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if block.window not in visible:
+                seen = cache.visible(block.window) if cache else causally_visible(index_BT, segments, block.window)
+                visible[block.window] = seen
+            x_BTD = block(x_BTD, angles, visible[block.window], cache, see)
+        x_BTD = see("final_norm", self.norm(x_BTD))
+        if cache is not None:
+            cache.commit()
+        return x_BTD
+
+    def _within_context(self, positions: Tensor) -> Tensor:
+        if positions.shape[-1] > self.config.context:
+            raise LiuliError(f"{positions.shape[-1]} tokens do not fit the model's context of {self.config.context}")
+        return positions
+
+
+# What attention sees: (mask, True where a query sees a key, or None; whether plain causality is all there is to it).
+Visible = tuple[Tensor | None, bool]
+
+
+def causally_visible(index_1T: Tensor, segments_BT: Tensor | None, window: int | None) -> Visible:
+    """Each token sees itself and those before it, in its own segment, at most `window` back (itself counted)."""
+    tokens = index_1T.shape[1]
+    if segments_BT is None and (window is None or window >= tokens):
+        return None, True
+    back_TT = index_1T.mT - index_1T
+    mask = back_TT >= 0
+    if window is not None:
+        mask = mask & (back_TT < window)
+    if segments_BT is not None:
+        mask = mask & (segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
+    return mask, False
+
+
+class Block(nn.Module):
+    """norm → attention → residual → norm → feed-forward → residual, x (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: Config, layer: int):
+        super().__init__()
+        norm = RMSNorm if config.rms_norm else LayerNorm
+        self.layer, self.window = layer, config.window(layer)
+        self.attention_norm = norm(config.width, config.norm_epsilon)
+        self.attention = Attention(config, layer)
+        self.feed_forward_norm = norm(config.width, config.norm_epsilon)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, tap: Tap
+    ) -> Tensor:
+        see = tap if tap is _unchanged else lambda point, x: tap(f"blocks.{self.layer}.{point}", x)
+        x_BTD = see("residual_in", x_BTD)
+        n_BTD = see("attention_norm", self.attention_norm(x_BTD))
+        x_BTD = x_BTD + see("attention_out", self.attention(n_BTD, angles, visible, cache, see))
+        x_BTD = see("residual_mid", x_BTD)
+        n_BTD = see("feed_forward_norm", self.feed_forward_norm(x_BTD))
+        return x_BTD + see("feed_forward_out", self.feed_forward(n_BTD, see))
+
+
+class Attention(nn.Module):
+    """softmax(q kᵀ / √D + mask) v for every head, where H/K query heads share one key/value head."""
+
+    def __init__(self, config: Config, layer: int):
+        super().__init__()
+        self.layer, self.head_width = layer, config.head_width
+        self.shared = config.heads != config.kv_heads
+        self.q = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
+        self.k = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
+        self.v = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
+        self.out = Linear(config.heads * config.head_width, config.width, config.output_bias)
+        self.q_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
+
+    def forward(
+        self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, see: Tap
+    ) -> Tensor:
+        q_BTHD = self.q(x_BTD).unflatten(-1, (-1, self.head_width))
+        k_BTKD = self.k(x_BTD).unflatten(-1, (-1, self.head_width))
+        v_BTKD = self.v(x_BTD).unflatten(-1, (-1, self.head_width))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
+        if angles is not None:
+            q_BTHD, k_BTKD = rotate(q_BTHD, *angles), rotate(k_BTKD, *angles)
+        q_BTHD, k_BTKD, v_BTKD = see("q", q_BTHD), see("k", k_BTKD), see("v", v_BTKD)
+
+        k_BLKD, v_BLKD = (k_BTKD, v_BTKD) if cache is None else cache.extend(self.layer, k_BTKD, v_BTKD)
+        mask, causal = visible
+        heads_BHTD = F.scaled_dot_product_attention(
+            q_BTHD.transpose(1, 2), k_BLKD.transpose(1, 2), v_BLKD.transpose(1, 2),
+            attn_mask=mask, is_causal=causal, enable_gqa=self.shared,
+        )  # fmt: skip
+        return self.out(see("heads", heads_BHTD.transpose(1, 2).flatten(2)))
+
+
+class FeedForward(nn.Module):
+    """down(f(up x)), or gated: down(f(gate x) · up x)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width, inner, bias = config.width, config.feed_forward_width, config.feed_forward_bias
+        self.activation = ACTIVATIONS[config.activation]
+        self.gate = Linear(width, inner, bias) if config.gated else None
+        self.up = Linear(width, inner, bias)
+        self.down = Linear(inner, width, bias)
+
+    def forward(self, x_BTD: Tensor, see: Tap) -> Tensor:
+        if self.gate is None:
+            return self.down(self.activation(see("feed_forward_pre", self.up(x_BTD))))
+        return self.down(self.activation(see("feed_forward_pre", self.gate(x_BTD))) * self.up(x_BTD))
+
+
+def _unchanged(point: str, x: Tensor) -> Tensor:
+    return x

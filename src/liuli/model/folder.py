@@ -1,0 +1,206 @@
+"""A model is a folder in Hugging Face's format: read, written and hashed here.
+
+In: a folder with `config.json` and weights (`model.safetensors`, its shards, or `pytorch_model.bin`, weights only).
+Out: a `Decoder` whose parameters are the mapped file itself where dtype and device allow: no second copy is made.
+Nothing in a folder is ever executed.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from liuli.errors import LiuliError
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.families import canonical_name, config_from, config_to, is_known_extra, tensor_names
+from liuli.tokens.layouts import read_json
+
+SHARD_BYTES = 4_000_000_000
+
+
+def read_config(folder: Path) -> Config:
+    """The `Config` in a folder's `config.json`."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder")
+    return config_from(read_json(path), str(path))
+
+
+def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Decoder:
+    """The decoder in a folder.
+
+    Raises:
+        LiuliError: no weights, a broken or unsafe file, tensors that are missing, unknown, of another shape or not
+            finite; each named.
+    """
+    config = read_config(folder)
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    shapes = {name: parameter.shape for name, parameter in decoder.named_parameters(remove_duplicate=False)}
+    stored = _expected_tensors(folder, config)
+    parameters: dict[str, Tensor] = {}
+    for name, place in tensor_names(config).items():
+        tensor = stored[name]()
+        whole = tensor.t() if place.transposed else tensor
+        rows = [shapes[part][0] for part in place.parts]
+        expected = (sum(rows), *shapes[place.parts[0]][1:])
+        if tuple(whole.shape) != expected:
+            shown = list(reversed(expected)) if place.transposed else list(expected)
+            raise LiuliError(f"{folder}: the tensor {name} has shape {list(tensor.shape)}, but config.json implies {shown}")
+        if not tensor.is_floating_point():
+            raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
+        _check_finite(tensor, name, folder)
+        parameters |= {part: piece.to(device, dtype) for part, piece in zip(place.parts, whole.split(rows), strict=True)}
+    if config.tied:
+        parameters["head.weight"] = parameters["embedding.weight"]
+    decoder.load_state_dict(parameters, assign=True)
+    if config.tied:
+        decoder.head.weight = decoder.embedding.weight
+    return decoder.eval()
+
+
+def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.float32, shard_bytes: int = SHARD_BYTES) -> None:
+    """Writes `config.json` and the weights, sharded with an index where they are larger than `shard_bytes`.
+
+    Each file is written beside and renamed, so that a file with its final name is whole.
+    """
+    parameters = dict(decoder.named_parameters(remove_duplicate=False))
+    tensors: dict[str, Tensor] = {}
+    for name, place in tensor_names(decoder.config).items():
+        parts = [parameters[part].detach().to("cpu", dtype) for part in place.parts]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        tensors[name] = (whole.t() if place.transposed else whole).contiguous()
+    shards = _shards(tensors, shard_bytes)
+    names = ["model.safetensors"]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+    config = config_to(decoder.config) | {"torch_dtype": str(dtype).removeprefix("torch.")}
+    index = {
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
+        "weight_map": {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, shard in zip(names, shards, strict=True):
+            _whole(folder / name, lambda path, shard=shard: save_file(shard, path, metadata={"format": "pt"}))
+        if len(shards) > 1:
+            _whole(folder / "model.safetensors.index.json", lambda path: _write_json(path, index))
+        _whole(folder / "config.json", lambda path: _write_json(path, config))
+    except (OSError, SafetensorError) as error:
+        raise LiuliError(f"the model cannot be written to {folder}: {error}") from None
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over the tensors as stored: Hugging Face's name, dtype, shape and bytes, by name; tied copies left out.
+    It is the same for one file, shards or `pytorch_model.bin`."""
+    config = read_config(folder)
+    stored = _expected_tensors(folder, config)
+    digest = hashlib.sha256()
+    for name in sorted(tensor_names(config)):
+        tensor = stored[name]()
+        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+Lazy = Callable[[], Tensor]
+
+
+def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
+    """The folder's tensors by canonical name, each mapped when called; all that is expected is there, nothing else."""
+    expected = tensor_names(config)
+    stored = {canonical_name(name, config): tensor for name, tensor in _stored_tensors(folder)}
+    missing = sorted(expected.keys() - stored.keys())
+    if missing:
+        raise LiuliError(f"{folder}: the weights lack {_listed(missing)}")
+    extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name, config))
+    if config.tied and "lm_head.weight" in extra:
+        extra.remove("lm_head.weight")
+        tied_to = next(name for name, place in expected.items() if place.parts == ("embedding.weight",))
+        if not torch.equal(stored["lm_head.weight"](), stored[tied_to]()):
+            raise LiuliError(f"{folder}: config.json says that the head is tied to the embedding, but lm_head.weight differs from {tied_to}")
+    if extra:
+        raise LiuliError(f"{folder}: the weights hold tensors that a {config.family} decoder has no place for: {_listed(extra)}")
+    return stored
+
+
+def _stored_tensors(folder: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in the weight files."""
+    for kind, read in (("model.safetensors", _read_safetensors), ("pytorch_model.bin", _read_bin)):
+        index = folder / f"{kind}.index.json"
+        if (folder / kind).is_file():
+            return read(folder / kind)
+        if index.is_file():
+            return _read_shards(index, read)
+    raise LiuliError(f"{folder} holds no weights; looked for model.safetensors, pytorch_model.bin and their indices")
+
+
+def _read_shards(index: Path, read: Callable[[Path], Iterator[tuple[str, Lazy]]]) -> Iterator[tuple[str, Lazy]]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise LiuliError(f"{index} is broken: it has no weight_map")
+    for name in sorted(set(weight_map.values())):
+        path = index.parent / Path(name).name  # a shard lies beside its index, whatever the index says
+        if not path.is_file():
+            raise LiuliError(f"{index.parent}: the shard {path.name} that {index.name} names is not there")
+        yield from read(path)
+
+
+def _read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LiuliError(f"{path} is broken or truncated: {error}") from None
+    return ((name, lambda name=name: file.get_tensor(name)) for name in file.keys())  # noqa: SIM118  # no mapping
+
+
+def _read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
+    try:
+        tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise LiuliError(f"{path} is refused: it holds code or objects beside weights, and nothing in a file is run") from None
+    except (RuntimeError, OSError, ValueError, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise LiuliError(f"{path} is broken, or of the format before PyTorch 1.6: {reason}") from None
+    return ((name, lambda tensor=tensor: tensor) for name, tensor in tensors.items())
+
+
+def _check_finite(tensor: Tensor, name: str, folder: Path) -> None:
+    # One pass without a temporary; a sum may overflow where every number is finite, so look again before refusing.
+    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise LiuliError(f"{folder}: the tensor {name} holds {bad} of {tensor.numel()} numbers that are NaN or infinite")
+
+
+def _shards(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:
+    shards: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors.items():
+        held = sum(other.nbytes for other in shards[-1].values())
+        if held and held + tensor.nbytes > shard_bytes:
+            shards.append({})
+        shards[-1][name] = tensor
+    return shards
+
+
+def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes beside `path`, then renames."""
+    beside = path.with_name(f".{path.name}.part")
+    write(beside)
+    os.replace(beside, path)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,68 @@
+"""Rotary positions: each pair of numbers in a query or key is turned by an angle that grows with its position.
+
+Source: Su et al. 2021, https://arxiv.org/abs/2104.09864. Pairs are (i, i + D/2), as in Hugging Face's weights.
+Legend: B batch, T tokens, H heads, D head width.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from liuli.model.config import Config, RotaryScaling
+
+
+class Rotary:
+    """Angles for a configuration. The frequencies stay fp32 whatever dtype the model computes in."""
+
+    def __init__(self, config: Config):
+        self._frequencies = frequencies(config)
+        self._scale = config.rope_scaling.attention_factor if config.rope_scaling else 1.0
+
+    def angles(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
+        if self._frequencies.device != positions_BT.device:
+            self._frequencies = self._frequencies.to(positions_BT.device)
+        angle = positions_BT[..., None, None].float() * self._frequencies
+        cos, sin = angle.cos() * self._scale, angle.sin() * self._scale
+        return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
+
+
+def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(a, b) -> (a cos − b sin, b cos + a sin); `sin` carries the minus in its first half."""
+    return torch.addcmul(x_BTHD * cos, x_BTHD.roll(x_BTHD.shape[-1] // 2, -1), sin)
+
+
+def frequencies(config: Config) -> Tensor:
+    """Radians per token of each pair: θ^(−2i/D), stretched as `rope_scaling` says. (D/2) fp32."""
+    width, scaling = config.head_width, config.rope_scaling
+    exponents = torch.arange(0, width, 2, dtype=torch.int64, device="cpu").float() / width
+    plain = 1.0 / config.rope_theta**exponents
+    if scaling is None:
+        return plain
+    if scaling.kind == "linear":
+        return plain / scaling.factor
+    return _llama3(plain, scaling) if scaling.kind == "llama3" else _yarn(plain, scaling, config)
+
+
+def _llama3(plain: Tensor, scaling: RotaryScaling) -> Tensor:
+    """Stretches only pairs that turn slowly; between two wavelengths, a blend (Llama 3.1's released code)."""
+    turns = scaling.original * plain / (2 * math.pi)  # full turns within the original context
+    low, high = scaling.low_frequency, scaling.high_frequency
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return plain * keep + plain / scaling.factor * (1 - keep)
+
+
+def _yarn(plain: Tensor, scaling: RotaryScaling, config: Config) -> Tensor:
+    """Stretches the slow pairs, keeps the fast ones, ramps between (YaRN, equations 17 to 23)."""
+
+    def pair_that_turns(times: float) -> float:
+        return config.head_width * math.log(scaling.original / (times * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+
+    low, high = pair_that_turns(scaling.beta_fast), pair_that_turns(scaling.beta_slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, config.head_width - 1)
+    pairs = torch.arange(len(plain), dtype=torch.float32, device="cpu")
+    stretch = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)
+    return plain / scaling.factor * stretch + plain * (1 - stretch)
