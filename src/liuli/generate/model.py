@@ -1,0 +1,198 @@
+"""`liuli.load`: a folder's decoder and tokenizer together, which can complete a prompt."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from liuli.errors import LiuliError
+from liuli.generate.engine import Engine, Request
+from liuli.generate.record import FinishReason, StepRecord
+from liuli.generate.sampling import Sampling
+from liuli.hub import find_folder
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.folder import hash_folder, read_decoder
+from liuli.tokens import Tokenizer
+from liuli.tokens.layouts import find_tokenizer, read_json
+
+DEFAULT_TEMPERATURE = 0.8
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+
+
+@dataclass
+class Completion:
+    """What a prompt led to. `seed` makes it again; `ids` include a stop token, `text` does not."""
+
+    prompt: str | None
+    prompt_ids: list[int]
+    seed: int
+    sampling: Sampling
+    text: str = ""
+    ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    steps: list[StepRecord] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def add(self, record: StepRecord) -> None:
+        self.steps.append(record)
+        self.text += record.text
+        self.ids += [record.token.id] if record.token else []
+        self.finish_reason = record.finish_reason
+
+    def to_json(self) -> dict[str, Any]:
+        sampling = {name: getattr(self.sampling, name) for name in self.sampling.__dataclass_fields__}
+        return {
+            "seed": self.seed,
+            "sampling": sampling | {"logit_bias": {str(id): bias for id, bias in self.sampling.logit_bias.items()}},
+            "prompt": {"text": self.prompt, "ids": self.prompt_ids},
+            "completion": {"text": self.text, "ids": self.ids, "finish_reason": self.finish_reason},
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+
+class Model:
+    """A model in a folder.
+
+    Attributes:
+        decoder: a torch module, ids (B, T) int64 -> logits (B, T, V). tokenizer: None where the folder has none.
+        stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names.
+        sampling: the folder's own default settings; temperature 0.8 where it has none.
+    """
+
+    def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None):
+        self.path, self.folder, self.decoder, self.tokenizer = path, folder, decoder, tokenizer
+        self.stop_ids = _stop_ids(folder)
+        self.sampling, self.sampling_source = _default_sampling(folder)
+
+    @property
+    def config(self) -> Config:
+        return self.decoder.config
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
+        return hash_folder(self.folder)
+
+    def complete(self, prompt: str | Sequence[int], **settings: Any) -> Completion:
+        """Goes on from `prompt` (text, or ids) until it ends; the settings are those of `begin`."""
+        completion, steps = self.begin(prompt, **settings)
+        for _ in steps:
+            pass
+        return completion
+
+    def begin(
+        self,
+        prompt: str | Sequence[int],
+        max_tokens: int = 64,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        candidates: int | None = None,
+        **sampling: Any,
+    ) -> tuple[Completion, Iterator[StepRecord]]:
+        """A completion that grows as its steps are taken from the iterator.
+
+        Args:
+            prompt: text, in which special strings are read and which gets the begin token; or ids, taken as they are.
+            seed: the same seed makes the same choices; one is drawn where none is given.
+            candidates: how many of the likeliest tokens to record at each step; None records no scores.
+            sampling: fields of `Sampling`; those not given are the folder's own.
+
+        Raises:
+            LiuliError: settings out of range, an empty prompt, a prompt that does not fit; a step that cannot be chosen.
+        """
+        unknown = sampling.keys() - Sampling.__dataclass_fields__
+        if unknown:
+            raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(Sampling.__dataclass_fields__)}")
+        if seed is not None and seed < 0:
+            raise LiuliError(f"a seed is a whole number, 0 or more, not {seed}")
+        ids = self._ids(prompt)
+        text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
+        seed = secrets.randbits(32) if seed is None else seed
+        completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
+        engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=None if len(ids) >= self.config.context else len(ids) + max_tokens)
+        request = Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates)
+        engine.submit(request)
+        return completion, _run(engine, completion)
+
+    def _ids(self, prompt: str | Sequence[int]) -> list[int]:
+        if not isinstance(prompt, str):
+            return list(prompt)
+        if self.tokenizer is None:
+            raise LiuliError(f"{self.path} holds no tokenizer: give the prompt as ids")
+        return self.tokenizer.encode(prompt, prompt=True)
+
+
+def load(
+    path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32", pattern: str | None = None
+) -> Model:
+    """Opens the model in a folder, or the hub's `owner/model`.
+
+    Args:
+        device: "cpu", "cuda" or "mps". dtype: "fp32", "bf16" or "fp16". pattern: see `open_tokenizer`.
+
+    Raises:
+        LiuliError: what `find_folder`, `read_decoder` and `open_tokenizer` raise; a tokenizer with more ids than the
+            model has; a device that this machine lacks.
+    """
+    folder = find_folder(path, weights=True)
+    decoder = read_decoder(folder, _device(device), _dtype(dtype))
+    tokenizer = find_tokenizer(folder, pattern)
+    if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
+        raise LiuliError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
+            f"{decoder.config.vocab_size}: they do not belong together"
+        )
+    return Model(str(path), folder, decoder, tokenizer)
+
+
+def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
+    while engine.busy:
+        for record in engine.step():
+            completion.add(record)
+            if record.finish_reason == "error":
+                raise LiuliError(f"token {record.index}: {record.error}")
+            yield record
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise LiuliError(f"there is no device {name!r}; devices: cpu, cuda, mps") from None
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
+        raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices: cpu, cuda, mps")
+    return device
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    if isinstance(dtype, str) and dtype not in DTYPES:
+        raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
+    return DTYPES[dtype] if isinstance(dtype, str) else dtype
+
+
+def _stop_ids(folder: Path) -> list[int]:
+    for name in ("generation_config.json", "config.json"):
+        found = read_json(folder / name).get("eos_token_id")
+        if found is not None:
+            return found if isinstance(found, list) else [found]
+    return []
+
+
+def _default_sampling(folder: Path) -> tuple[Sampling, str]:
+    """The settings that `generation_config.json` names, and a word on where they are from."""
+    raw = read_json(folder / "generation_config.json")
+    given = {name: raw[name] for name in SAMPLING_FIELDS if raw.get(name) is not None}
+    if raw.get("do_sample") is False and "temperature" not in given:
+        given["temperature"] = 0.0
+    if not given:
+        return Sampling(temperature=DEFAULT_TEMPERATURE), "Liuli's default, as the folder names none"
+    return Sampling(**given), "the folder's generation_config.json"

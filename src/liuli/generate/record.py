@@ -1,0 +1,132 @@
+"""What one step of one request was, with real numbers: the record that `--steps`, the server and the store share.
+
+Its JSON is a contract: `docs/step-record.schema.json` is the schema, held to it by a test. Unless its name says
+`sampled`, a probability is the model's own (temperature 1, nothing cut). Log-probabilities and entropy are in nats;
+probability 0 is null.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from liuli.generate.sampling import Choice
+from liuli.tokens import Token
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that could have been chosen. `cut`: the rule that removed it, if one did."""
+
+    token: Token
+    logit: float
+    logprob: float
+    sampled_logprob: float
+    cut: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "token": self.token.to_json(),
+            "logit": _finite(self.logit),
+            "logprob": _finite(self.logprob),
+            "sampled_logprob": _finite(self.sampled_logprob),
+            "cut": self.cut,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The numbers behind a choice. `removed_mass`: probability that the grammar took away."""
+
+    logprob: float
+    sampled_logprob: float
+    entropy: float
+    removed_mass: float
+    candidates: list[Candidate] = field(default_factory=list)
+    cuts: list[tuple[str, int, float]] = field(default_factory=list)  # (rule, ids kept, probability taken away)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "logprob": _finite(self.logprob),
+            "sampled_logprob": _finite(self.sampled_logprob),
+            "entropy": self.entropy,
+            "removed_mass": self.removed_mass,
+            "cuts": [{"rule": rule, "kept": kept, "mass": mass} for rule, kept, mass in self.cuts],
+            "candidates": [candidate.to_json() for candidate in self.candidates],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One token of one request, or its end without one (`token` None: cancelled, or an error).
+
+    `index` counts the completion's tokens from 0, `position` those of prompt and completion. `text` is what may be
+    shown now: the texts of all records make the completion's text. `forced`: the constraint left no choice. `scores`
+    is None where none were asked for. `ms`: wall time of the engine's step.
+    """
+
+    request: str
+    index: int
+    position: int
+    token: Token | None
+    text: str
+    forced: bool = False
+    uniform: float | None = None
+    scores: Scores | None = None
+    ms: float = 0.0
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+    prompt_logprobs: list[float | None] | None = None  # with the first record, if asked for; the first token has none
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "request": self.request,
+            "index": self.index,
+            "position": self.position,
+            "token": self.token.to_json() if self.token else None,
+            "text": self.text,
+            "forced": self.forced,
+            "uniform": self.uniform,
+        }
+        if self.scores is not None:
+            body |= self.scores.to_json()
+        body |= {"ms": round(self.ms, 3), "finish_reason": self.finish_reason}
+        if self.error is not None:
+            body["error"] = self.error
+        if self.prompt_logprobs is not None:
+            body["prompt_logprobs"] = [None if value is None else _finite(value) for value in self.prompt_logprobs]
+        return body
+
+
+def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> Scores:
+    """The numbers behind `choice`, from the model's own fp32 logits.
+
+    Args:
+        candidates: how many of the model's likeliest tokens to list. describe: id -> Token.
+    """
+    logprobs_V = logits_V.log_softmax(-1)
+    found = choice.distribution
+    chosen = torch.tensor([choice.id])
+    grammar = next((cut.mass for cut in found.cuts if cut.rule == "grammar"), 0.0)
+    entropy = -(logprobs_V.exp() * logprobs_V.clamp(min=torch.finfo(torch.float32).min)).sum().item()
+    sampled = found.logprobs(chosen)[0]
+    listed: list[Candidate] = []
+    if candidates:
+        order = logits_V.topk(min(candidates, len(logits_V)))
+        ids = order.indices
+        listed = [
+            Candidate(describe(id), logit, logprob, sampled_logprob, cut)
+            for id, logit, logprob, sampled_logprob, cut in zip(
+                ids.tolist(), order.values.tolist(), logprobs_V[ids].tolist(), found.logprobs(ids), found.cut_by(ids), strict=True
+            )
+        ]
+    cuts = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts]
+    return Scores(logprobs_V[choice.id].item(), sampled, entropy, grammar, listed, cuts)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

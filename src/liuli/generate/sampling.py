@@ -1,0 +1,255 @@
+"""From one row of logits to one token: pure functions, in the order in which they always act.
+
+grammar mask → penalties (repetition, presence, frequency) → logit bias → temperature → top-k → top-p → min-p → draw
+
+Rules that cut return which entries they keep and never leave none. Wherever two entries tie, the lower id goes first.
+The draw is by inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of the
+logits moves a boundary a little, where in order of probability it could swap two neighbours.
+
+Legend of shape suffixes: V vocabulary, K entries still kept.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from liuli.errors import LiuliError
+
+Rule = Literal["grammar", "top_k", "top_p", "min_p"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose. The defaults change nothing: they draw from the model's own distribution.
+
+    `temperature` 0 takes the likeliest token. `top_k` 0, `top_p` 1 and `min_p` 0 are off. `repetition_penalty`
+    (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) acts on tokens of prompt and completion; `presence_penalty`
+    and `frequency_penalty` (as in OpenAI's API) on those of the completion. `logit_bias` adds to logits by id.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "temperature": (0 <= self.temperature < math.inf, "0 or more"),
+            "top_k": (self.top_k >= 0 and self.top_k == int(self.top_k), "a whole number, 0 (off) or more"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
+            "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0"),
+            "presence_penalty": (math.isfinite(self.presence_penalty), "a number"),
+            "frequency_penalty": (math.isfinite(self.frequency_penalty), "a number"),
+        }
+        for name, (good, wanted) in bounds.items():
+            if not good:
+                raise LiuliError(f"{name} must be {wanted}, not {getattr(self, name)}")
+        for id, bias in self.logit_bias.items():
+            if math.isnan(bias) or bias == math.inf:
+                raise LiuliError(f"the logit bias of token {id} must be a number or -inf, not {bias}")
+
+    @property
+    def penalises(self) -> bool:
+        return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one rule did: the ids that it left (ascending) and the probability that it took away, under the
+    distribution just before it."""
+
+    rule: Rule
+    kept: Tensor
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a token is drawn from: `ids_K` (ascending) with `probs_K` (fp32, summing to 1), and the cuts before it."""
+
+    ids_K: Tensor
+    probs_K: Tensor
+    cuts: list[Cut]
+
+    def logprobs(self, ids: Tensor) -> list[float]:
+        """Nats after the whole sampler; -inf for ids that were cut."""
+        at = torch.searchsorted(self.ids_K, ids).clamp(max=len(self.ids_K) - 1)
+        probs = torch.where(self.ids_K[at] == ids, self.probs_K[at], 0.0)
+        return probs.log().tolist()
+
+    def cut_by(self, ids: Tensor) -> list[Rule | None]:
+        """The rule that removed each id, None for those that stayed or that greedy choice merely passed over."""
+        found: list[Rule | None] = [None] * len(ids)
+        for cut in reversed(self.cuts):
+            for i, kept in enumerate(torch.isin(ids, cut.kept).tolist()):
+                found[i] = found[i] if kept else cut.rule
+        return found
+
+
+def distribution(
+    logits_V: Tensor,
+    sampling: Sampling,
+    allowed_V: Tensor | None = None,
+    prompt: Sequence[int] = (),
+    counts: Mapping[int, int] | None = None,
+) -> Distribution:
+    """All rules in order, on fp32 logits of one position.
+
+    Args:
+        allowed_V: what the grammar allows, bool. prompt: ids before the completion. counts: how often each id stands
+            in the completion so far.
+
+    Raises:
+        LiuliError: nothing is left to choose from: the grammar allows no token, or the logits are NaN or infinite.
+    """
+    adjusted_V = adjust(logits_V, sampling, prompt, counts or {})
+    if allowed_V is not None:
+        adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
+    largest = adjusted_V.max()
+    if not math.isfinite(largest):
+        raise LiuliError("no token can be chosen: the logits are NaN or infinite, or the grammar allows none")
+    if sampling.temperature == 0:
+        best = (adjusted_V == largest).nonzero()[0]
+        return Distribution(best, torch.ones(1, device=best.device), _grammar_cut(logits_V, allowed_V))
+    # Dividing after subtracting the largest: a tiny temperature cannot overflow.
+    probs_V = ((adjusted_V - largest) / sampling.temperature).softmax(-1)
+    return narrow(probs_V, sampling, _grammar_cut(logits_V, allowed_V))
+
+
+def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
+    """Penalties, then logit bias; the row itself where neither is asked for."""
+    if not sampling.penalises and not sampling.logit_bias:
+        return logits_V
+    logits_V = logits_V.clone()
+    if sampling.repetition_penalty != 1:
+        seen = logits_V.new_tensor(sorted({*prompt, *counts}), dtype=torch.int64)
+        chosen = logits_V[seen]
+        logits_V[seen] = torch.where(chosen > 0, chosen / sampling.repetition_penalty, chosen * sampling.repetition_penalty)
+    if counts and (sampling.presence_penalty or sampling.frequency_penalty):
+        times = logits_V.new_tensor(list(counts.values()))
+        logits_V[list(counts)] -= sampling.presence_penalty + sampling.frequency_penalty * times
+    for id, bias in sampling.logit_bias.items():
+        logits_V[id] += bias
+    return logits_V
+
+
+def narrow(probs_V: Tensor, sampling: Sampling, cuts: list[Cut]) -> Distribution:
+    """top-k, top-p and min-p, each on what the one before left, made to sum to 1 again."""
+    ids_K, probs_K = torch.arange(len(probs_V), device=probs_V.device), probs_V
+
+    def keep(rule: Rule, at: Tensor) -> None:
+        nonlocal ids_K, probs_K
+        kept = probs_K[at]
+        total = kept.sum()
+        ids_K, probs_K = ids_K[at], kept / total
+        cuts.append(Cut(rule, ids_K, max(0.0, 1.0 - total.item())))
+
+    if 0 < sampling.top_k < len(probs_K):
+        keep("top_k", top_k(probs_K, sampling.top_k))
+    if sampling.top_p < 1:
+        keep("top_p", top_p(probs_K, sampling.top_p))
+    if sampling.min_p > 0:
+        keep("min_p", min_p(probs_K, sampling.min_p))
+    return Distribution(ids_K, probs_K, cuts)
+
+
+def top_k(values_K: Tensor, k: int) -> Tensor:
+    """Places (ascending) of the k largest values, exactly k of them."""
+    return _largest(values_K, values_K.topk(k), k)
+
+
+def top_p(probs_K: Tensor, p: float, first: int = 1024) -> Tensor:
+    """Places (ascending) of the fewest largest probabilities that together reach `p`; the one that crosses is kept.
+
+    Holtzman et al. 2020, https://arxiv.org/abs/1904.09751. Looks at the `first` largest, which nearly always suffice
+    and cost a fraction of a full sort; sums are fp64, so that the boundary does not depend on how many are added.
+    """
+    count = min(first, len(probs_K))
+    while True:
+        top = probs_K.topk(count)
+        reached = top.values.cumsum(0, dtype=torch.float64) >= p
+        needed = count - int(reached.sum()) + 1
+        if needed <= count:
+            return _largest(probs_K, top, needed)
+        if count == len(probs_K):  # all of them, rounded, sum to a little less than p
+            return torch.arange(count, device=probs_K.device)
+        count = len(probs_K)
+
+
+def min_p(probs_K: Tensor, share: float) -> Tensor:
+    """Places of the probabilities that are at least `share` of the largest (Nguyen et al. 2024, arXiv:2407.01082)."""
+    return (probs_K >= share * probs_K.max()).nonzero()[:, 0]
+
+
+def pick(probs_K: Tensor, uniform: float) -> int:
+    """The place where `uniform` (in [0, 1)) falls: the first whose cumulative probability exceeds it."""
+    reached = probs_K.cumsum(0, dtype=torch.float64)
+    total = reached[-1]
+    last = torch.searchsorted(reached, total)  # where u · total rounds up to the total: the last with any probability
+    return int(torch.searchsorted(reached, uniform * total, right=True).minimum(last))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One row's part in a draw: its settings, its uniform number, and what the rules look at (see `distribution`)."""
+
+    sampling: Sampling
+    uniform: float
+    allowed_V: Tensor | None = None
+    prompt: Sequence[int] = ()
+    counts: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The token chosen, the number drawn for it, and what it was drawn from."""
+
+    id: int
+    uniform: float
+    distribution: Distribution
+
+
+def choose(logits_V: Tensor, draw: Draw) -> Choice:
+    """One token from one row of fp32 logits. Raises LiuliError where nothing is left to choose from."""
+    found = distribution(logits_V, draw.sampling, draw.allowed_V, draw.prompt, draw.counts)
+    place = pick(found.probs_K, draw.uniform) if len(found.ids_K) > 1 else 0
+    return Choice(int(found.ids_K[place]), draw.uniform, found)
+
+
+def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[Choice | LiuliError]:
+    """`choose` for every row of a batch, each with its own settings: the same bits as alone, and a row that has
+    nothing to choose from does not spoil its neighbours."""
+    found: list[Choice | LiuliError] = []
+    for logits_V, draw in zip(logits_BV, draws, strict=True):
+        try:
+            found.append(choose(logits_V, draw))
+        except LiuliError as error:
+            found.append(error)
+    return found
+
+
+def _largest(values_K: Tensor, top: torch.return_types.topk, count: int) -> Tensor:
+    """Places (ascending) of the `count` largest, given at least that many as `topk` found them: it promises no order
+    among equals, so where some of those equal to the smallest are out, the lowest places are taken anew."""
+    smallest = top.values[count - 1]
+    if count == len(values_K) or int((values_K == smallest).sum()) == int((top.values[:count] == smallest).sum()):
+        return top.indices[:count].sort().values
+    above = (values_K > smallest).nonzero()[:, 0]
+    ties = (values_K == smallest).nonzero()[: count - len(above), 0]
+    return torch.cat((above, ties)).sort().values
+
+
+def _grammar_cut(logits_V: Tensor, allowed_V: Tensor | None) -> list[Cut]:
+    if allowed_V is None:
+        return []
+    mass = logits_V.softmax(-1)[~allowed_V].sum().item()
+    return [Cut("grammar", allowed_V.nonzero()[:, 0], mass)]

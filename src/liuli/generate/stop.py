@@ -1,0 +1,47 @@
+"""Stop strings that may begin or end inside a token.
+
+Text comes in as tokens give it, and goes out at once, but for an end that could still become a stop string: that is
+held back until it is one or cannot be. How the text was cut into pushes never changes what comes out.
+"""
+
+from collections.abc import Sequence
+
+from liuli.errors import LiuliError
+
+
+class StopStrings:
+    """Attributes: found: the stop string that ended the text, or None."""
+
+    def __init__(self, stops: Sequence[str]):
+        if "" in stops:
+            raise LiuliError("a stop string is empty: it would stop every text before it began")
+        self._stops = list(stops)
+        self._held = ""
+        self.found: str | None = None
+
+    def push(self, text: str) -> str:
+        """What may be shown now. After a stop string was found, nothing more comes out."""
+        if self.found is not None:
+            return ""
+        text = self._held + text
+        # The stop that is complete first wins, as it would if characters came one by one; then the longer.
+        ends = [(text.index(stop) + len(stop), -len(stop), stop) for stop in self._stops if stop in text]
+        if ends:
+            end, _, self.found = min(ends)
+            self._held = ""
+            return text[: end - len(self.found)]
+        self._held = self._could_become_a_stop(text)
+        return text[: len(text) - len(self._held)]
+
+    def finish(self) -> str:
+        """What was held back, when no more text will come."""
+        held, self._held = self._held, ""
+        return held
+
+    def _could_become_a_stop(self, text: str) -> str:
+        """The longest end of `text` that begins a stop string."""
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        for start in range(max(0, len(text) - longest), len(text)):
+            if any(stop.startswith(text[start:]) for stop in self._stops):
+                return text[start:]
+        return ""
