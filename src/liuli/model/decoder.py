@@ -183,6 +183,8 @@ class Attention(nn.Module):
         )  # fmt: skip
         return self.out(see("heads", heads_BHTD.transpose(1, 2).flatten(2)))
 
+    __call__ = forward
+
 
 class FeedForward(nn.Module):
     """down(f(up x)), or gated: down(f(gate x) · up x)."""
@@ -199,6 +201,8 @@ class FeedForward(nn.Module):
         if self.gate is None:
             return self.down(self.activation(see("feed_forward_pre", self.up(x_BTD))))
         return self.down(self.activation(see("feed_forward_pre", self.gate(x_BTD))) * self.up(x_BTD))
+
+    __call__ = forward
 
 
 def _unchanged(point: str, x: Tensor) -> Tensor:
