@@ -7,10 +7,12 @@ each stored tensor goes in the decoder; and the other way round for writing.
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from liuli.errors import LiuliError
 from liuli.model.config import Activation, Config, Family, RotaryScaling
+from liuli.tokens.layouts import read_json
 
 FAMILIES = get_args(Family)
 ARCHITECTURES = {
@@ -29,6 +31,14 @@ REFUSED = {  # settings that change the maths in ways that the decoder does not 
     "add_cross_attention": (None, False),
     "partial_rotary_factor": (None, 1, 1.0),
 }
+
+
+def read_config(folder: Path) -> Config:
+    """The `Config` in a folder's `config.json`."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder")
+    return config_from(read_json(path), str(path))
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:

@@ -21,18 +21,10 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.families import canonical_name, config_from, config_to, is_known_extra, tensor_names
+from liuli.model.families import canonical_name, config_to, is_known_extra, read_config, tensor_names
 from liuli.tokens.layouts import read_json
 
 SHARD_BYTES = 4_000_000_000
-
-
-def read_config(folder: Path) -> Config:
-    """The `Config` in a folder's `config.json`."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder")
-    return config_from(read_json(path), str(path))
 
 
 def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Decoder:

@@ -1,0 +1,40 @@
+"""The `liuli` command itself: its subcommands, and what happens to a user's error.
+
+Nothing heavy is imported here: `liuli --help` must not wait for PyTorch.
+"""
+
+import os
+import sys
+
+import typer
+
+from liuli.cli.complete import complete
+from liuli.cli.plan import plan
+from liuli.cli.tokenize import tokenize
+from liuli.errors import LiuliError
+
+app = typer.Typer(
+    help="Liuli 琉璃: a language model's whole life on your own machine, with the lid off.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(tokenize)
+app.command()(complete)
+app.command()(plan)
+
+
+def main() -> None:
+    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130; a closed pipe is silent."""
+    try:
+        app()
+    except LiuliError as error:
+        print(f"liuli: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nliuli: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it shuts down
+        sys.exit(141)

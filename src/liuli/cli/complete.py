@@ -1,0 +1,171 @@
+"""`liuli complete`: go on from a prompt, and show every choice."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, print_json, read_text, visible
+from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from liuli.generate.model import Completion, Model
+    from liuli.generate.record import Candidate, StepRecord
+
+BAR = 24
+
+
+def complete(
+    folder: Folder,
+    prompt: Annotated[str, typer.Argument(help="What to go on from; - reads standard input.", show_default=False)],
+    max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
+    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1, tokens seen before become less likely.")] = None,
+    presence_penalty: Annotated[float | None, typer.Option(help="Subtracted from the logit of every token said.")] = None,
+    frequency_penalty: Annotated[float | None, typer.Option(help="The same, once for each time it was said.")] = None,
+    logit_bias: Annotated[list[str] | None, typer.Option(metavar="ID=BIAS", help="Add to a token's logit; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
+    candidates: Annotated[int, typer.Option(help="How many candidates a step shows.", min=0)] = 5,
+    steps: Annotated[bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")] = False,
+    pattern: Pattern = None,
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Go on from a prompt, token by token."""
+    text = read_text(prompt)
+    given = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "logit_bias": _logit_bias(logit_bias) if logit_bias else None,
+    }
+    sampling = {name: value for name, value in given.items() if value is not None}
+
+    import torch
+
+    from liuli.generate.model import load
+
+    if threads:
+        torch.set_num_threads(threads)
+    model = load(folder, device=device, dtype=dtype, pattern=pattern)
+    recorded = candidates if steps or json else None
+    completion, records = model.begin(text, max_tokens, seed, stop or (), recorded, **sampling)
+    if json:
+        _print_json(model, completion, records, line_a_step=steps)
+        return
+    source = "" if sampling.keys() >= {"temperature"} else f" ({model.sampling_source})"
+    note = f"seed {completion.seed}, temperature {completion.sampling.temperature:g}{source}"
+    try:
+        _print_steps(model, completion, records) if steps else _print_text(model, records)
+    finally:
+        print(f"liuli: {note}", file=sys.stderr)
+
+
+def _print_json(model: "Model", completion: "Completion", records: Any, line_a_step: bool) -> None:
+    """One object; with `--steps` a record a line as it comes, then the object without them."""
+    for record in records:
+        if line_a_step:
+            print_json(record.to_json())
+    body = {"model": {"path": model.path, "hash": model.hash}} | completion.to_json()
+    if line_a_step:
+        del body["steps"]
+    print_json(body)
+
+
+def _print_text(model: "Model", records: Any) -> None:
+    """The text alone, as it comes, and a line break at its end."""
+    if model.tokenizer is None:
+        raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
+    try:
+        for record in records:
+            sys.stdout.write(record.text)
+            sys.stdout.flush()
+    finally:
+        print(flush=True)
+
+
+def _print_steps(model: "Model", completion: "Completion", records: Any) -> None:
+    """Each step as a small picture, then the whole text."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for record in records:
+        _print_step(console, record, greedy=completion.sampling.temperature == 0)
+    console.rule()
+    console.print(Text(f"{completion.prompt or ''}"), Text(completion.text, style="bold"), sep="", soft_wrap=True)
+    console.print(f"{len(completion.ids)} tokens, finished by {completion.finish_reason}", style="dim")
+
+
+def _print_step(console: "Console", record: "StepRecord", greedy: bool) -> None:
+    from rich.text import Text
+
+    assert record.token is not None and record.scores is not None
+    console.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
+    for candidate in record.scores.candidates:
+        console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
+    for rule, kept, mass in record.scores.cuts:
+        many = "token" if kept == 1 else "tokens"
+        console.print(f"  {rule.replace('_', '-')} kept {kept} {many} and cut away {mass:.2%}", style="dim")
+    how = "greedy" if greedy else f"drew {record.uniform:.4f}"
+    if record.forced:
+        how = "forced"
+    name = _name(record.token)
+    console.print(Text(f"  {how} → {name} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"), soft_wrap=True)
+
+
+def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
+    """A bar for the model's own probability, and what the sampler made of it."""
+    import math
+
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    share = math.exp(candidate.logprob)
+    name = _name(candidate.token)
+    eighths = round(share * BAR * 8)
+    bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+    line = Text(f"  {name}{' ' * max(1, 16 - cell_len(name))}{bar:<{BAR}} {_percent(candidate.logprob):>8}")
+    if candidate.cut:
+        line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
+    elif candidate.sampled_logprob > -math.inf:
+        line.append(f"   {_percent(candidate.sampled_logprob)} after the sampler", style="dim")
+    if chosen:
+        line.append("  ←", style="bold")
+    return line
+
+
+def _name(token: Any) -> str:
+    return token.text if token.special else visible(token.text, token.bytes)
+
+
+def _percent(logprob: float) -> str:
+    import math
+
+    share = math.exp(logprob)
+    return f"{share:.2%}" if share >= 0.0001 or share == 0 else f"{share:.1e}"
+
+
+def _logit_bias(given: list[str]) -> dict[int, float]:
+    found = {}
+    for item in given:
+        id, equals, bias = item.partition("=")
+        try:
+            found[int(id)] = float(bias)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise LiuliError(f"--logit-bias takes ID=BIAS, such as 407=-2.5, not {item!r}")
+    return found

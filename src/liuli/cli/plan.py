@@ -1,0 +1,84 @@
+"""`liuli plan`: what a model of a size costs, from formulas."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from liuli.cli.shared import Json, print_json
+from liuli.errors import LiuliError
+
+
+def plan(
+    size: Annotated[str, typer.Argument(metavar="SIZE|FOLDER", help="A preset, such as gpt3-175b, or a folder.", show_default=False)],
+    tokens: Annotated[str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")] = None,
+    gpu: Annotated[str, typer.Option(help="Accelerator of the training run: v100, a100, h100, h200 or rtx4090.")] = "h100",
+    utilisation: Annotated[float, typer.Option(help="Share of the accelerator's peak that the run reaches.")] = 0.4,
+    json: Json = False,
+) -> None:
+    """Say what a model costs: parameters, memory, arithmetic and time."""
+    from liuli.model.config import PRESETS, TRAINED_ON
+    from liuli.model.plan import ACCELERATORS
+    from liuli.model.plan import plan as make_plan
+
+    if gpu not in ACCELERATORS:
+        raise LiuliError(f"there is no accelerator {gpu!r}; known: {', '.join(ACCELERATORS)}")
+    if not 0 < utilisation <= 1:
+        raise LiuliError(f"utilisation must be above 0 and at most 1, not {utilisation}")
+    if size in PRESETS:
+        config = PRESETS[size]
+    else:
+        from liuli.hub import find_folder
+        from liuli.model.families import read_config
+
+        if "/" not in size and not Path(size).exists():
+            raise LiuliError(f"there is no preset and no folder {size}; presets: {', '.join(PRESETS)}")
+        config = read_config(find_folder(size))
+    count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
+    found = make_plan(config, count, gpu, utilisation)
+    if json:
+        print_json({"model": size} | found.to_json())
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    source = "given" if tokens else "as published" if count else "20 a parameter"
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("parameters", f"{_count(found.parameters)}", f"{found.parameters:,}")
+    for part, number in found.parts.items():
+        if number:
+            table.add_row(f"  {part.replace('_', '-')}", _count(number), f"{number / found.parameters:.1%}")
+    table.add_row("weights", _bytes(found.weight_bytes["fp32"]), "fp32; " + ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4")))
+    table.add_row("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments in fp32")
+    table.add_row("activations", _bytes(found.activation_bytes_per_token), f"a token in bf16; {_bytes(found.activation_bytes_per_token * found.context)} for a context of {found.context:,}")
+    table.add_row("key/value cache", _bytes(found.cache_bytes_per_token), f"a token in bf16; {_bytes(found.cache_bytes)} for a full context")
+    table.add_row("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token")
+    table.add_row("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full")
+    table.add_row("training run", f"{_count(found.training_tokens)} tokens", f"{source}; {found.training_flops:.3g} FLOPs")
+    table.add_row("", f"{found.gpu_hours:,.3g} hours" if found.gpu_hours < 100 else f"{found.gpu_hours:,.0f} hours", f"on one {gpu} at {utilisation:.0%} of its {ACCELERATORS[gpu] / 1e12:g} TFLOP/s")
+    Console(highlight=False).print(table)
+
+
+def _tokens(given: str) -> float:
+    try:
+        count = float(given)
+    except ValueError:
+        count = 0.0
+    if not 1 <= count < float("inf"):
+        raise LiuliError(f"--tokens must be a number of at least 1, such as 300e9, not {given}")
+    return count
+
+
+def _count(number: float) -> str:
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:g}"
+
+
+def _bytes(number: float) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:g} B"

@@ -1,0 +1,40 @@
+"""What commands share: reading text, writing JSON, showing a token."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from liuli.errors import LiuliError
+
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Pattern = Annotated[str | None, typer.Option(help="Cutting pattern, where the tokenizer's files do not say it: gpt2, qwen or llama3.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or mps.")]
+Dtype = Annotated[str, typer.Option(help="What to compute in: fp32, bf16 or fp16.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; PyTorch's choice by default.", min=1)]
+
+
+def read_text(text: str) -> str:
+    """`text`, or standard input where it is "-"; not one byte of it is changed."""
+    if text != "-":
+        return text
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise LiuliError(f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}") from None
+
+
+def print_json(body: dict[str, Any]) -> None:
+    """One object on one line, Chinese as it is."""
+    print(json.dumps(body, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def visible(text: str, data: bytes) -> str:
+    """A token's text on one line: spaces and breaks as signs, a broken character as its bytes."""
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        return "".join(f"<{byte:02X}>" for byte in data)
+    signs = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+    return "".join(signs.get(c, c if c.isprintable() else f"<U+{ord(c):04X}>") for c in text)

@@ -1,0 +1,62 @@
+"""`liuli tokenize`: a text's tokens, and how it was cut."""
+
+from typing import Annotated
+
+import typer
+
+from liuli.cli.shared import Folder, Json, Pattern, print_json, read_text, visible
+
+
+def tokenize(
+    folder: Folder,
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input.", show_default=False)],
+    steps: Annotated[bool, typer.Option("--steps", help="Show every merge, or every longest match.")] = False,
+    pattern: Pattern = None,
+    json: Json = False,
+) -> None:
+    """Cut a text into tokens, as a prompt would be."""
+    from liuli.tokens import open_tokenizer
+    from liuli.tokens.trace import trace
+
+    tokenizer = open_tokenizer(folder, pattern)
+    text = read_text(text)
+    tokens = tokenizer.tokens(text, prompt=True)
+    chunks = trace(tokenizer, text, prompt=True) if steps else []
+    if json:
+        body = {
+            "tokenizer": {"path": folder, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size},
+            "text": text,
+            "ids": [token.id for token in tokens],
+            "tokens": [token.to_json() for token in tokens],
+        }
+        print_json(body | {"steps": [chunk.to_json() for chunk in chunks]} if steps else body)
+        return
+
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    shown = [(str(token.id), token.text if token.special else visible(token.text, token.bytes)) for token in tokens]
+    widest = max((cell_len(text) for _, text in shown), default=0)
+    for token, (id, name) in zip(tokens, shown, strict=True):
+        data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
+        console.print(Text(f"{id:>8}  {name}{' ' * (widest - cell_len(name))}  {data}"), soft_wrap=True)
+    characters, size = len(text), len(text.encode())
+    console.print(f"{len(tokens)} tokens, {characters} characters, {size} bytes ({tokenizer.kind})")
+    for chunk in chunks:
+        console.print(Text(f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"), soft_wrap=True)
+        for line in _steps_of(chunk):
+            console.print(Text(f"    {line}"), soft_wrap=True)
+
+
+def _steps_of(chunk) -> list[str]:
+    def name(token) -> str:
+        return token.text if token.special else visible(token.text, token.bytes)
+
+    if chunk.matches:
+        return [f"[{match.start}:{match.end}] {name(match.piece)}  (id {match.piece.id})" for match in chunk.matches]
+    lines = [" ".join(name(symbol) for symbol in chunk.symbols)]
+    for join in chunk.joins:
+        lines.append(f"{name(join.left)} + {name(join.right)} → {name(join.result)}  (rank {join.rank}, id {join.result.id})")
+    return lines

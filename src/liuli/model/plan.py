@@ -1,0 +1,115 @@
+"""What a model costs before it exists: parameters, memory, arithmetic, time. Formulas only; no weights, no PyTorch.
+
+In: a `Config`. Out: a `Plan`. Symbols in comments: L layers, D width, H query heads, K key/value heads, d head width,
+F feed-forward width, V vocabulary, C context, N parameters in matrix products.
+Sources: Kaplan et al. 2020, https://arxiv.org/abs/2001.08361 (FLOPs); Korthikanti et al. 2022,
+https://arxiv.org/abs/2205.05198 (activations); Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556 (20 tokens a parameter).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from liuli.model.config import Config
+
+TOKENS_PER_PARAMETER = 20
+# Peak dense bf16 FLOP/s, from the makers' data sheets.
+ACCELERATORS = {"v100": 125e12, "a100": 312e12, "h100": 989e12, "h200": 989e12, "rtx4090": 165e12}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Bytes are for the whole model; FLOPs are per token; `gpu_hours` are of `accelerator` at `utilisation` of its peak.
+
+    Attributes:
+        parameters: all, a tied head counted once. parts: the same, by part.
+        weight_bytes: by dtype. optimizer_bytes: AdamW in fp32: master weights, gradient and two moments.
+        activation_bytes_per_token: kept for the backward pass in bf16, without recomputation, at full context.
+        cache_bytes_per_token: keys and values of one token in bf16. cache_bytes: of a full context.
+        training_flops_per_token: forward and backward at full context. decoding_flops_per_token: at half of it.
+    """
+
+    parameters: int
+    parts: dict[str, int]
+    weight_bytes: dict[str, int]
+    optimizer_bytes: int
+    activation_bytes_per_token: int
+    cache_bytes_per_token: int
+    cache_bytes: int
+    training_flops_per_token: float
+    decoding_flops_per_token: float
+    context: int
+    training_tokens: float
+    training_flops: float
+    accelerator: str
+    utilisation: float
+    gpu_hours: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(config: Config, tokens: float | None = None, accelerator: str = "h100", utilisation: float = 0.4) -> Plan:
+    """Args: tokens: length of the training run; by default 20 a parameter."""
+    parts = parameter_parts(config)
+    parameters = sum(parts.values())
+    tokens = float(parameters * TOKENS_PER_PARAMETER if tokens is None else tokens)
+    training = 3 * forward_flops(config, config.context / 2)  # a token attends to half the context on average
+    seconds = training * tokens / (ACCELERATORS[accelerator] * utilisation)
+    cache_per_token = 2 * 2 * config.layers * config.kv_heads * config.head_width  # keys and values, 2 bytes each
+    return Plan(
+        parameters=parameters,
+        parts=parts,
+        weight_bytes={"fp32": 4 * parameters, "bf16": 2 * parameters, "int8": parameters, "int4": parameters // 2},
+        optimizer_bytes=16 * parameters,
+        activation_bytes_per_token=activation_bytes(config),
+        cache_bytes_per_token=cache_per_token,
+        cache_bytes=cache_per_token * config.context,
+        training_flops_per_token=training,
+        decoding_flops_per_token=forward_flops(config, config.context / 2),
+        context=config.context,
+        training_tokens=tokens,
+        training_flops=training * tokens,
+        accelerator=accelerator,
+        utilisation=utilisation,
+        gpu_hours=seconds / 3600,
+    )
+
+
+def parameter_parts(config: Config) -> dict[str, int]:
+    """Parameters by part, exact: equal to the decoder's own count."""
+    c, L, D, F = config, config.layers, config.width, config.feed_forward_width
+    queries, keys = c.heads * c.head_width, c.kv_heads * c.head_width
+    attention = D * (queries + 2 * keys) + queries * D  # q, k, v and out
+    attention += (queries + 2 * keys) * c.qkv_bias + D * c.output_bias + 2 * c.head_width * c.qk_norm
+    matrices = 3 if c.gated else 2
+    feed_forward = matrices * D * F + ((matrices - 1) * F + D) * c.feed_forward_bias
+    norm = D if c.rms_norm else 2 * D
+    return {
+        "embedding": c.vocab_size * D,
+        "positions": 0 if c.rotary else c.context * D,
+        "attention": L * attention,
+        "feed_forward": L * feed_forward,
+        "norms": (2 * L + 1) * norm,
+        "head": 0 if c.tied else c.vocab_size * D,
+    }
+
+
+def forward_flops(config: Config, attended: float) -> float:
+    """FLOPs of one token's forward pass: 2 for each weight of a matrix product, and 4·L·H·d for each token attended
+    to (the scores and their sum over values)."""
+    parts = parameter_parts(config)
+    products = parts["attention"] + parts["feed_forward"] + config.vocab_size * config.width
+    seen = sum(min(attended, config.window(layer) or attended) for layer in range(config.layers))
+    return 2 * products + 4 * config.heads * config.head_width * seen
+
+
+def activation_bytes(config: Config) -> int:
+    """Bytes a token kept for the backward pass, in bf16, attention not stored (as flash attention does).
+
+    Per layer: both residuals and both norms' outputs, 4·D; q, k, v and the heads' outputs, 2·H·d + 2·K·d; the
+    feed-forward's inner tensors, 4·F gated or 2·F. Then the final norm, 2·D, and the logits in fp32.
+    """
+    c = config
+    inner = (4 if c.gated else 2) * c.feed_forward_width
+    layer = 4 * c.width + 2 * (c.heads + c.kv_heads) * c.head_width + inner
+    return 2 * (c.layers * layer + 2 * c.width) + 4 * c.vocab_size
