@@ -3,7 +3,6 @@
 Nothing heavy is imported here: `liuli --help` must not wait for PyTorch.
 """
 
-import os
 import sys
 
 import typer
@@ -26,15 +25,9 @@ app.command()(plan)
 
 
 def main() -> None:
-    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130; a closed pipe is silent."""
+    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130."""
     try:
         app()
     except LiuliError as error:
         print(f"liuli: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nliuli: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it shuts down
-        sys.exit(141)

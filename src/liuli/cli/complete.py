@@ -85,7 +85,7 @@ def _print_json(model: "Model", completion: "Completion", records: Any, line_a_s
 
 
 def _print_text(model: "Model", records: Any) -> None:
-    """The text alone, as it comes, and a line break at its end."""
+    """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
     try:
@@ -93,7 +93,8 @@ def _print_text(model: "Model", records: Any) -> None:
             sys.stdout.write(record.text)
             sys.stdout.flush()
     finally:
-        print(flush=True)
+        if sys.stdout.isatty():
+            print(flush=True)
 
 
 def _print_steps(model: "Model", completion: "Completion", records: Any) -> None:

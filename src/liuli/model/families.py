@@ -93,7 +93,7 @@ def config_to(config: Config) -> dict[str, Any]:
 
 
 def _gpt2_config(raw: dict[str, Any]) -> Config:
-    width, heads = raw["n_embd"], raw["n_head"]
+    width, heads = _size(raw, "n_embd"), _size(raw, "n_head")
     if width % heads:
         raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}")
     return Config(
@@ -104,13 +104,13 @@ def _gpt2_config(raw: dict[str, Any]) -> Config:
 
 
 def _llama_like_config(family: Family, raw: dict[str, Any], where: str) -> Config:
-    heads = raw["num_attention_heads"]
+    heads, width, layers = (_size(raw, name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
     kv_heads = raw.get("num_key_value_heads") or (heads if family == "llama" else raw["num_key_value_heads"])
     theta, scaling, context = _rotary(raw, where)
     attention_bias = raw.get("attention_bias", False)
     return Config(
-        family, raw["vocab_size"], raw["hidden_size"], raw["num_hidden_layers"], heads, kv_heads,
-        head_width=raw.get("head_dim") or (128 if family == "qwen3" else raw["hidden_size"] // heads),
+        family, raw["vocab_size"], width, layers, heads, kv_heads,
+        head_width=raw.get("head_dim") or (128 if family == "qwen3" else width // heads),
         feed_forward_width=raw["intermediate_size"], context=context,
         activation=_activation(raw.get("hidden_act", "silu")), norm_epsilon=raw.get("rms_norm_eps", 1e-6),
         rope_theta=theta, rope_scaling=scaling, qkv_bias=family == "qwen2" or attention_bias,
@@ -118,6 +118,12 @@ def _llama_like_config(family: Family, raw: dict[str, Any], where: str) -> Confi
         feed_forward_bias=family == "llama" and raw.get("mlp_bias", False),
         tied=raw.get("tie_word_embeddings", False), windows=_windows(family, raw),
     )  # fmt: skip
+
+
+def _size(raw: dict[str, Any], name: str) -> int:
+    if not isinstance(raw[name], int) or raw[name] < 1:
+        raise LiuliError(f"{name} must be a whole number above 0, not {raw[name]!r}")
+    return raw[name]
 
 
 def _activation(name: str) -> Activation:

@@ -97,8 +97,10 @@ def parameter_parts(config: Config) -> dict[str, int]:
 def forward_flops(config: Config, attended: float) -> float:
     """FLOPs of one token's forward pass: 2 for each weight of a matrix product, and 4·L·H·d for each token attended
     to (the scores and their sum over values)."""
-    parts = parameter_parts(config)
-    products = parts["attention"] + parts["feed_forward"] + config.vocab_size * config.width
+    c = config
+    attention = 2 * (c.heads + c.kv_heads) * c.head_width * c.width
+    feed_forward = (3 if c.gated else 2) * c.width * c.feed_forward_width
+    products = c.layers * (attention + feed_forward) + c.vocab_size * c.width
     seen = sum(min(attended, config.window(layer) or attended) for layer in range(config.layers))
     return 2 * products + 4 * config.heads * config.head_width * seen
 
