@@ -1,0 +1,168 @@
+"""`owner/model` through huggingface_hub, against a small server on this machine."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import families
+import pytest
+
+from liuli.errors import LiuliError
+from liuli.hub import find_folder
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """Serves one folder as `somebody/small`, in the few routes that huggingface_hub asks for."""
+
+    def __init__(self, folder: Path):
+        self.asked: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                hub.asked.append(f"{self.command} {self.path}")
+                parts = self.path.split("?")[0].strip("/").split("/")
+                json_type = {"Content-Type": "application/json"}
+                if parts[:5] == ["api", "models", "somebody", "small", "tree"]:
+                    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+                    body = [{"type": "file", "path": name, "size": size, "oid": "0" * 40} for name, size in sizes.items()]
+                    self.answer(200, json.dumps(body).encode(), json_type)
+                elif parts[:4] == ["api", "models", "somebody", "small"]:
+                    files = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
+                    body = {"id": "somebody/small", "sha": COMMIT, "siblings": files, "private": False, "tags": [], "downloads": 0}
+                    self.answer(200, json.dumps(body).encode(), json_type)
+                elif parts[:3] == ["somebody", "small", "resolve"] and (folder / parts[-1]).is_file():
+                    content = (folder / parts[-1]).read_bytes()
+                    tag = hashlib.sha256(content).hexdigest()
+                    self.answer(200, content, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
+                else:
+                    self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound" if "small" not in parts else "EntryNotFound"})
+
+            do_HEAD = do_GET
+
+            def answer(self, status: int, content: bytes, headers: dict[str, str]):
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def published(tmp_path) -> Path:
+    folder = tmp_path / "published"
+    families.save("llama2", folder)
+    (folder / "README.md").write_text("not needed")
+    (folder / "pytorch_model.bin").write_bytes(b"the same weights, not needed beside safetensors")
+    return folder
+
+
+@pytest.fixture
+def hub(published):
+    hub = Hub(published)
+    yield hub
+    hub.close()
+
+
+def python(code: str, tmp_path: Path, endpoint: str, offline: bool = False) -> subprocess.CompletedProcess:
+    """Runs `code` in a process of its own: huggingface_hub reads its settings when it is imported."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {
+        "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
+    }  # fmt: skip
+    env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+
+
+LOAD = """
+import liuli
+try:
+    model = liuli.load("somebody/small")
+    print(model.hash, sorted(path.name for path in model.folder.iterdir()))
+except liuli.LiuliError as error:
+    print("error:", error)
+"""
+
+
+def test_a_hub_name_is_fetched_once_and_then_found_offline(hub, published, tmp_path):
+    from liuli.model.folder import hash_folder
+
+    first = python(LOAD, tmp_path, hub.endpoint)
+    assert first.stdout.startswith(hash_folder(published)), first.stdout + first.stderr
+    assert "pytorch_model.bin" not in first.stdout
+    assert "README.md" not in first.stdout
+    fetched = [path for path in hub.asked if path.startswith("GET /somebody")]
+    assert any("model.safetensors" in path for path in fetched)
+    again = python(LOAD, tmp_path, hub.endpoint)
+    assert again.stdout == first.stdout
+    assert [path for path in hub.asked if path.startswith("GET /somebody")] == fetched
+    offline = python(LOAD, tmp_path, "http://127.0.0.1:9", offline=True)
+    assert offline.stdout == first.stdout, offline.stderr
+
+
+def test_a_bin_is_fetched_where_there_is_no_safetensors(hub, published, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(published / "model.safetensors"), published / "pytorch_model.bin")
+    (published / "model.safetensors").unlink()
+    found = python(LOAD, tmp_path, hub.endpoint)
+    assert "pytorch_model.bin" in found.stdout, found.stdout + found.stderr
+
+
+def test_a_tokenizer_alone_fetches_no_weights(hub, published, tmp_path):
+    code = "import liuli\ntry:\n    liuli.open_tokenizer('somebody/small')\nexcept liuli.LiuliError as error:\n    print(error)"
+    found = python(code, tmp_path, hub.endpoint)
+    assert "somebody/small holds no tokenizer" in found.stdout, found.stderr
+    assert not any("safetensors" in path or ".bin" in path for path in hub.asked)
+
+
+def test_a_name_that_the_hub_does_not_have(hub, tmp_path):
+    found = python(LOAD.replace("somebody/small", "nobody/nothing"), tmp_path, hub.endpoint)
+    assert found.stdout.startswith("error: there is no folder nobody/nothing here, and the hub has no model of that name"), found.stderr
+    assert found.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no network"])
+def test_offline_the_error_says_so_and_how_to_use_a_folder(tmp_path, offline):
+    found = python(LOAD, tmp_path, "http://127.0.0.1:9", offline=offline)
+    assert "the hub could not give the model of that name" in found.stdout, found.stdout + found.stderr
+    assert "give that folder" in found.stdout
+    assert found.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../nowhere", "a/b/c", "./a"])
+def test_names_that_are_no_hub_names(name):
+    with pytest.raises(LiuliError, match="there is no folder"):
+        find_folder(name)
+
+
+def test_a_folder_wins_over_a_hub_name(tmp_path, monkeypatch):
+    (tmp_path / "somebody" / "small").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert find_folder("somebody/small") == Path("somebody/small")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(LiuliError, match="is a file; give the folder that holds it"):
+        find_folder(tmp_path / "model.safetensors")
