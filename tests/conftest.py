@@ -23,3 +23,20 @@ def data() -> Path:
 def stories(data: Path) -> Path:
     """A trained Llama of 260 thousand parameters."""
     return data / "models" / "stories260k"
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    import tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path):
+    """The tiny model, loaded."""
+    from liuli import load
+
+    return load(tiny_folder)

@@ -36,7 +36,14 @@ class Hub:
                     self.answer(200, json.dumps(body).encode(), json_type)
                 elif parts[:4] == ["api", "models", "somebody", "small"]:
                     files = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
-                    body = {"id": "somebody/small", "sha": COMMIT, "siblings": files, "private": False, "tags": [], "downloads": 0}
+                    body = {
+                        "id": "somebody/small",
+                        "sha": COMMIT,
+                        "siblings": files,
+                        "private": False,
+                        "tags": [],
+                        "downloads": 0,
+                    }
                     self.answer(200, json.dumps(body).encode(), json_type)
                 elif parts[:3] == ["somebody", "small", "resolve"] and (folder / parts[-1]).is_file():
                     content = (folder / parts[-1]).read_bytes()
@@ -138,7 +145,9 @@ def test_a_tokenizer_alone_fetches_no_weights(hub, published, tmp_path):
 
 def test_a_name_that_the_hub_does_not_have(hub, tmp_path):
     found = python(LOAD.replace("somebody/small", "nobody/nothing"), tmp_path, hub.endpoint)
-    assert found.stdout.startswith("error: there is no folder nobody/nothing here, and the hub has no model of that name"), found.stderr
+    assert found.stdout.startswith("error: there is no folder nobody/nothing here, and the hub has no model of that name"), (
+        found.stderr
+    )
     assert found.stdout.count("\n") == 1
 
 

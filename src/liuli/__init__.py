@@ -1,9 +1,9 @@
 """Liuli 琉璃: a language model's whole life on your own machine, with the lid off.
 
-    import liuli
-    tokenizer = liuli.open_tokenizer("folder")
-    model = liuli.load("folder")
-    print(model.complete("Once upon a time", max_tokens=20, temperature=0))
+import liuli
+tokenizer = liuli.open_tokenizer("folder")
+model = liuli.load("folder")
+print(model.complete("Once upon a time", max_tokens=20, temperature=0))
 """
 
 from typing import TYPE_CHECKING, Any

@@ -140,7 +140,10 @@ def test_prompt_logprobs(tiny, engine):
     (records,) = run(engine, [Request(ids, GREEDY, max_tokens=2, prompt_logprobs=True)])
     with torch.no_grad():
         logprobs = tiny.decoder(torch.tensor([ids]))[0].log_softmax(-1)
-    assert records[0].prompt_logprobs == [None, *(pytest.approx(logprobs[i, id].item(), abs=1e-5) for i, id in enumerate(ids[1:]))]
+    assert records[0].prompt_logprobs == [
+        None,
+        *(pytest.approx(logprobs[i, id].item(), abs=1e-5) for i, id in enumerate(ids[1:])),
+    ]
     assert records[1].prompt_logprobs is None
 
 
@@ -150,7 +153,17 @@ def test_requests_join_and_leave_and_get_what_they_get_alone(tiny):
     requests = [
         Request([5] * length, Sampling(temperature=t, top_k=k), max_tokens=tokens, seed=seed)
         for seed, (length, t, k, tokens) in enumerate(
-            [(1, 0, 0, 9), (20, 1, 0, 30), (3, 0.7, 5, 1), (40, 0, 0, 5), (2, 1.5, 0, 12), (7, 1, 3, 8), (1, 0, 0, 2), (9, 1, 0, 25), (4, 0.2, 0, 3)]
+            [
+                (1, 0, 0, 9),
+                (20, 1, 0, 30),
+                (3, 0.7, 5, 1),
+                (40, 0, 0, 5),
+                (2, 1.5, 0, 12),
+                (7, 1, 3, 8),
+                (1, 0, 0, 2),
+                (9, 1, 0, 25),
+                (4, 0.2, 0, 3),
+            ]
         )
     ]
     for together, request in zip(run(engine, requests), requests, strict=True):
@@ -169,7 +182,9 @@ def test_a_stop_id_is_recorded_and_shows_nothing(tiny, engine):
     assert (records[-1].text, records[-1].finish_reason) == ("", "stop")
 
 
-@pytest.mark.parametrize(("said", "stop", "shown"), [("one STOP two", ["STOP"], "one "), ("a12b", ["2"], "a1"), ("天天好", ["好"], "天天")])
+@pytest.mark.parametrize(
+    ("said", "stop", "shown"), [("one STOP two", ["STOP"], "one "), ("a12b", ["2"], "a1"), ("天天好", ["好"], "天天")]
+)
 def test_stop_strings_inside_and_across_tokens(tiny, engine, said, stop, shown):
     ids = tiny.tokenizer.encode(said)
     (records,) = run(engine, [Request([5], max_tokens=40, stop=stop, constraint=Says(ids, ends=False))])
@@ -192,7 +207,10 @@ def test_half_a_character_is_held_and_ends_as_a_replacement(tiny, engine):
 
 
 def test_a_digits_only_constraint(tiny, engine):
-    requests = [Request([5], Sampling(), max_tokens=30, seed=seed, candidates=3, constraint=Digits(tiny.tokenizer, 6)) for seed in range(3)]
+    requests = [
+        Request([5], Sampling(), max_tokens=30, seed=seed, candidates=3, constraint=Digits(tiny.tokenizer, 6))
+        for seed in range(3)
+    ]
     free = Request([5], Sampling(), max_tokens=30, seed=0)
     *constrained, unconstrained = run(engine, [*requests, free])
     for records in constrained:
@@ -242,7 +260,10 @@ def test_cancelling(tiny):
     engine.cancel(running)
     engine.cancel("r99")
     records = engine.step()
-    assert [(r.request, r.token, r.finish_reason) for r in records[:2]] == [(waiting, None, "cancelled"), (running, None, "cancelled")]
+    assert [(r.request, r.token, r.finish_reason) for r in records[:2]] == [
+        (waiting, None, "cancelled"),
+        (running, None, "cancelled"),
+    ]
     assert (shown, records[1].text, records[1].index) == ("go ", "ST", len(ids))
     assert [record.request for record in records[2:]] == [last]
     assert [record.finish_reason for record in engine.step()] == ["length"]

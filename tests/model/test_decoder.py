@@ -52,7 +52,9 @@ def test_padded(pair, side):
         pair.expect(logits[b][real_BT[b]][None], alone_1T)
 
 
-@pytest.mark.parametrize("chunks", [[1] * 40, [40], [1, 7, 2, 20, 10], [13, 1, 1, 25]], ids=["one by one", "whole", "uneven", "mixed"])
+@pytest.mark.parametrize(
+    "chunks", [[1] * 40, [40], [1, 7, 2, 20, 10], [13, 1, 1, 25]], ids=["one by one", "whole", "uneven", "mixed"]
+)
 def test_cached(pair, chunks):
     held, logits, at = slots(pair), [], 0
     for size in chunks:

@@ -181,7 +181,9 @@ def test_missing_config(llama):
         read_decoder(llama)
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "not valid JSON"), ("[]", "a JSON object"), ("{}", "None is not supported")])
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "not valid JSON"), ("[]", "a JSON object"), ("{}", "None is not supported")]
+)
 def test_broken_config(llama, content, message):
     (llama / "config.json").write_text(content)
     with pytest.raises(LiuliError, match=rf"config.json.*{message}"):
@@ -192,7 +194,10 @@ def test_broken_config(llama, content, message):
     ("change", "message"),
     [
         ({"model_type": "bert"}, "'bert' is not supported; supported: gpt2, llama, mistral, qwen2, qwen3"),
-        ({"rope_parameters": {"rope_type": "longrope", "factor": 2}}, "'longrope' is not supported; supported: default, linear"),
+        (
+            {"rope_parameters": {"rope_type": "longrope", "factor": 2}},
+            "'longrope' is not supported; supported: default, linear",
+        ),
         ({"hidden_act": "tanh"}, "activation 'tanh' is not supported"),
         ({"hidden_size": None}, "hidden_size must be a whole number above 0, not None"),
         ({"num_hidden_layers": "3"}, "num_hidden_layers must be a whole number"),
@@ -261,7 +266,9 @@ def test_weights_that_are_not_finite(llama, bad):
         return tensors
 
     change_weights(llama, spoil)
-    with pytest.raises(LiuliError, match=r"model.layers.2.mlp.down_proj.weight holds 1 of 1536 numbers that are NaN or infinite"):
+    with pytest.raises(
+        LiuliError, match=r"model.layers.2.mlp.down_proj.weight holds 1 of 1536 numbers that are NaN or infinite"
+    ):
         read_decoder(llama)
 
 

@@ -21,18 +21,18 @@ def complete(
     folder: Folder,
     prompt: Annotated[str, typer.Argument(help="What to go on from; - reads standard input.", show_default=False)],
     max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
-    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1, tokens seen before become less likely.")] = None,
-    presence_penalty: Annotated[float | None, typer.Option(help="Subtracted from the logit of every token said.")] = None,
-    frequency_penalty: Annotated[float | None, typer.Option(help="The same, once for each time it was said.")] = None,
-    logit_bias: Annotated[list[str] | None, typer.Option(metavar="ID=BIAS", help="Add to a token's logit; may be repeated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
     candidates: Annotated[int, typer.Option(help="How many candidates a step shows.", min=0)] = 5,
-    steps: Annotated[bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")
+    ] = False,
     pattern: Pattern = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
@@ -41,16 +41,7 @@ def complete(
 ) -> None:
     """Go on from a prompt, token by token."""
     text = read_text(prompt)
-    given = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "presence_penalty": presence_penalty,
-        "frequency_penalty": frequency_penalty,
-        "logit_bias": _logit_bias(logit_bias) if logit_bias else None,
-    }
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     sampling = {name: value for name, value in given.items() if value is not None}
 
     import torch
@@ -124,7 +115,9 @@ def _print_step(console: "Console", record: "StepRecord", greedy: bool) -> None:
     if record.forced:
         how = "forced"
     name = _name(record.token)
-    console.print(Text(f"  {how} → {name} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"), soft_wrap=True)
+    console.print(
+        Text(f"  {how} → {name} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"), soft_wrap=True
+    )
 
 
 def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
@@ -157,16 +150,3 @@ def _percent(logprob: float) -> str:
 
     share = math.exp(logprob)
     return f"{share:.2%}" if share >= 0.0001 or share == 0 else f"{share:.1e}"
-
-
-def _logit_bias(given: list[str]) -> dict[int, float]:
-    found = {}
-    for item in given:
-        id, equals, bias = item.partition("=")
-        try:
-            found[int(id)] = float(bias)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise LiuliError(f"--logit-bias takes ID=BIAS, such as 407=-2.5, not {item!r}")
-    return found

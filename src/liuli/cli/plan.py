@@ -10,8 +10,12 @@ from liuli.errors import LiuliError
 
 
 def plan(
-    size: Annotated[str, typer.Argument(metavar="SIZE|FOLDER", help="A preset, such as gpt3-175b, or a folder.", show_default=False)],
-    tokens: Annotated[str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")] = None,
+    size: Annotated[
+        str, typer.Argument(metavar="SIZE|FOLDER", help="A preset, such as gpt3-175b, or a folder.", show_default=False)
+    ],
+    tokens: Annotated[
+        str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")
+    ] = None,
     gpu: Annotated[str, typer.Option(help="Accelerator of the training run: v100, a100, h100, h200 or rtx4090.")] = "h100",
     utilisation: Annotated[float, typer.Option(help="Share of the accelerator's peak that the run reaches.")] = 0.4,
     json: Json = False,
@@ -49,14 +53,30 @@ def plan(
     for part, number in found.parts.items():
         if number:
             table.add_row(f"  {part.replace('_', '-')}", _count(number), f"{number / found.parameters:.1%}")
-    table.add_row("weights", _bytes(found.weight_bytes["fp32"]), "fp32; " + ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4")))
+    table.add_row(
+        "weights",
+        _bytes(found.weight_bytes["fp32"]),
+        "fp32; " + ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4")),
+    )
     table.add_row("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments in fp32")
-    table.add_row("activations", _bytes(found.activation_bytes_per_token), f"a token in bf16; {_bytes(found.activation_bytes_per_token * found.context)} for a context of {found.context:,}")
-    table.add_row("key/value cache", _bytes(found.cache_bytes_per_token), f"a token in bf16; {_bytes(found.cache_bytes)} for a full context")
+    table.add_row(
+        "activations",
+        _bytes(found.activation_bytes_per_token),
+        f"a token in bf16; {_bytes(found.activation_bytes_per_token * found.context)} for a context of {found.context:,}",
+    )
+    table.add_row(
+        "key/value cache",
+        _bytes(found.cache_bytes_per_token),
+        f"a token in bf16; {_bytes(found.cache_bytes)} for a full context",
+    )
     table.add_row("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token")
     table.add_row("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full")
     table.add_row("training run", f"{_count(found.training_tokens)} tokens", f"{source}; {found.training_flops:.3g} FLOPs")
-    table.add_row("", f"{found.gpu_hours:,.3g} hours" if found.gpu_hours < 100 else f"{found.gpu_hours:,.0f} hours", f"on one {gpu} at {utilisation:.0%} of its {ACCELERATORS[gpu] / 1e12:g} TFLOP/s")
+    table.add_row(
+        "",
+        f"{found.gpu_hours:,.3g} hours" if found.gpu_hours < 100 else f"{found.gpu_hours:,.0f} hours",
+        f"on one {gpu} at {utilisation:.0%} of its {ACCELERATORS[gpu] / 1e12:g} TFLOP/s",
+    )
     Console(highlight=False).print(table)
 
 

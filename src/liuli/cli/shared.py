@@ -8,9 +8,13 @@ import typer
 
 from liuli.errors import LiuliError
 
-Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)]
+Folder = Annotated[
+    str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Pattern = Annotated[str | None, typer.Option(help="Cutting pattern, where the tokenizer's files do not say it: gpt2, qwen or llama3.")]
+Pattern = Annotated[
+    str | None, typer.Option(help="Cutting pattern, where the tokenizer's files do not say it: gpt2, qwen or llama3.")
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option(help="What to compute in: fp32, bf16 or fp16.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; PyTorch's choice by default.", min=1)]
@@ -24,7 +28,9 @@ def read_text(text: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise LiuliError(f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}") from None
+        raise LiuliError(
+            f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
+        ) from None
 
 
 def print_json(body: dict[str, Any]) -> None:

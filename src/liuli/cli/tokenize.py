@@ -45,7 +45,10 @@ def tokenize(
     characters, size = len(text), len(text.encode())
     console.print(f"{len(tokens)} tokens, {characters} characters, {size} bytes ({tokenizer.kind})")
     for chunk in chunks:
-        console.print(Text(f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"), soft_wrap=True)
+        console.print(
+            Text(f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"),
+            soft_wrap=True,
+        )
         for line in _steps_of(chunk):
             console.print(Text(f"    {line}"), soft_wrap=True)
 

@@ -125,7 +125,9 @@ class Engine:
             raise LiuliError(f"max_tokens must be at least 1, not {request.max_tokens}")
         room = capacity - len(request.ids)
         if room < 1:
-            raise LiuliError(f"the prompt has {len(request.ids)} tokens, but the context holds {capacity}, the completion included: shorten it")
+            raise LiuliError(
+                f"the prompt has {len(request.ids)} tokens, but the context holds {capacity} with the completion: shorten it"
+            )
         if request.max_tokens > room:
             raise LiuliError(
                 f"the prompt has {len(request.ids)} tokens and {request.max_tokens} more are asked for, but the context "

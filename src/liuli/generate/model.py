@@ -119,7 +119,9 @@ class Model:
         text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
-        engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=None if len(ids) >= self.config.context else len(ids) + max_tokens)
+        engine = Engine(
+            self.decoder, self.tokenizer, slots=1, capacity=None if len(ids) >= self.config.context else len(ids) + max_tokens
+        )
         request = Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates)
         engine.submit(request)
         return completion, _run(engine, completion)
@@ -132,9 +134,7 @@ class Model:
         return self.tokenizer.encode(prompt, prompt=True)
 
 
-def load(
-    path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32", pattern: str | None = None
-) -> Model:
+def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32", pattern: str | None = None) -> Model:
     """Opens the model in a folder, or the hub's `owner/model`.
 
     Args:

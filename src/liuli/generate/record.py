@@ -121,7 +121,12 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> S
         listed = [
             Candidate(describe(id), logit, logprob, sampled_logprob, cut)
             for id, logit, logprob, sampled_logprob, cut in zip(
-                ids.tolist(), order.values.tolist(), logprobs_V[ids].tolist(), found.logprobs(ids), found.cut_by(ids), strict=True
+                ids.tolist(),
+                order.values.tolist(),
+                logprobs_V[ids].tolist(),
+                found.logprobs(ids),
+                found.cut_by(ids),
+                strict=True,
             )
         ]
     cuts = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts]

@@ -12,7 +12,7 @@ The families differ in this table and nowhere in the maths:
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from liuli.errors import LiuliError
 
@@ -95,47 +95,47 @@ class Config:
         return self.windows[layer] if self.windows else None
 
 
+def _preset(family: Family, layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, **rest: Any) -> Config:
+    return Config(
+        family, width=width, layers=layers, heads=heads, kv_heads=kv_heads, feed_forward_width=feed_forward,
+        **{"head_width": width // heads} | rest,
+    )  # fmt: skip
+
+
 def _gpt(layers: int, width: int, heads: int, context: int = 1024) -> Config:
     """GPT-2's and GPT-3's shape. GPT-3's alternating sparse attention has the same parameters and is not modelled."""
-    return Config(
-        "gpt2", 50_257, width, layers, heads, heads, width // heads, 4 * width, context, activation="gelu_tanh",
-        qkv_bias=True, output_bias=True, feed_forward_bias=True, tied=True,
-    )  # fmt: skip
+    biases = {"qkv_bias": True, "output_bias": True, "feed_forward_bias": True}
+    rest = {"vocab_size": 50_257, "context": context, "activation": "gelu_tanh", "tied": True} | biases
+    return _preset("gpt2", layers, width, heads, heads, 4 * width, **rest)
 
 
-def _qwen3(layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, head_width: int = 0, **rest) -> Config:
-    rest = {"vocab_size": 6_400, "context": 2048, "tied": True, "norm_epsilon": 1e-6, "rope_theta": 1e6} | rest
-    return Config(
-        "qwen3", width=width, layers=layers, heads=heads, kv_heads=kv_heads, head_width=head_width or width // heads,
-        feed_forward_width=feed_forward, **rest,
-    )  # fmt: skip
-
+_OWN = {"vocab_size": 6_400, "context": 2048, "tied": True, "norm_epsilon": 1e-6, "rope_theta": 1e6}
+_LLAMA3 = {"vocab_size": 128_256, "context": 8192, "rope_theta": 5e5}
+_LLAMA32 = _LLAMA3 | {"context": 131_072, "tied": True, "rope_scaling": RotaryScaling("llama3", 32.0, 8192)}
+_QWEN25 = _OWN | {"vocab_size": 151_936, "context": 32_768, "qkv_bias": True}
 
 PRESETS: dict[str, Config] = {
     # the sizes that Liuli trains
-    "nano": _qwen3(4, 128, 4, 2, 352, vocab_size=2_000, context=512),
-    "micro": _qwen3(6, 256, 8, 2, 576, context=1024),
-    "mini": _qwen3(8, 384, 8, 2, 960, context=1024),
-    "small": _qwen3(8, 512, 8, 2, 1408),
-    "base": _qwen3(12, 768, 12, 4, 2944, vocab_size=32_000),
+    "nano": _preset("qwen3", 4, 128, 4, 2, 352, **_OWN | {"vocab_size": 2_000, "context": 512}),
+    "micro": _preset("qwen3", 6, 256, 8, 2, 576, **_OWN | {"context": 1024}),
+    "mini": _preset("qwen3", 8, 384, 8, 2, 960, **_OWN | {"context": 1024}),
+    "small": _preset("qwen3", 8, 512, 8, 2, 1408, **_OWN),
+    "base": _preset("qwen3", 12, 768, 12, 4, 2944, **_OWN | {"vocab_size": 32_000}),
     # published models
     "gpt2": _gpt(12, 768, 12),
     "gpt2-medium": _gpt(24, 1024, 16),
     "gpt2-large": _gpt(36, 1280, 20),
     "gpt2-xl": _gpt(48, 1600, 25),
     "gpt3-175b": _gpt(96, 12_288, 96, context=2048),
-    "llama2-7b": Config("llama", 32_000, 4096, 32, 32, 32, 128, 11_008, 4096),
-    "llama3-8b": Config("llama", 128_256, 4096, 32, 32, 8, 128, 14_336, 8192, rope_theta=5e5),
-    "llama3-70b": Config("llama", 128_256, 8192, 80, 64, 8, 128, 28_672, 8192, rope_theta=5e5),
-    "llama3.2-1b": Config(
-        "llama", 128_256, 2048, 16, 32, 8, 64, 8192, 131_072, rope_theta=5e5, tied=True,
-        rope_scaling=RotaryScaling("llama3", 32.0, 8192),
-    ),  # fmt: skip
-    "mistral-7b": Config("mistral", 32_000, 4096, 32, 32, 8, 128, 14_336, 32_768, windows=(4096,) * 32),
-    "qwen2.5-0.5b": Config(
-        "qwen2", 151_936, 896, 24, 14, 2, 64, 4864, 32_768, norm_epsilon=1e-6, rope_theta=1e6, qkv_bias=True, tied=True,
-    ),  # fmt: skip
-    "qwen3-0.6b": _qwen3(28, 1024, 16, 8, 3072, head_width=128, vocab_size=151_936, context=40_960),
+    "llama2-7b": _preset("llama", 32, 4096, 32, 32, 11_008, vocab_size=32_000, context=4096),
+    "llama3-8b": _preset("llama", 32, 4096, 32, 8, 14_336, **_LLAMA3),
+    "llama3-70b": _preset("llama", 80, 8192, 64, 8, 28_672, **_LLAMA3),
+    "llama3.2-1b": _preset("llama", 16, 2048, 32, 8, 8192, **_LLAMA32),
+    "mistral-7b": _preset("mistral", 32, 4096, 32, 8, 14_336, vocab_size=32_000, context=32_768, windows=(4096,) * 32),
+    "qwen2.5-0.5b": _preset("qwen2", 24, 896, 14, 2, 4864, **_QWEN25),
+    "qwen3-0.6b": _preset(
+        "qwen3", 28, 1024, 16, 8, 3072, **_OWN | {"vocab_size": 151_936, "context": 40_960, "head_width": 128}
+    ),
 }
 
 # Tokens that the published models were trained on, as their papers and model cards say.

@@ -49,7 +49,7 @@ class Decoder(nn.Module):
         self.norm = norm(config.width, config.norm_epsilon)
         self.head = Linear(config.width, config.vocab_size)
         if config.tied:
-            self.head.weight = self.embedding.weight
+            self.head.tie(self.embedding)
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         return self.logits(self.hidden(ids_BT))

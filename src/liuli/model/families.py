@@ -22,7 +22,14 @@ ARCHITECTURES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
-ACTIVATION_OF = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+ACTIVATION_OF = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that do not
     "quantization_config": (None,),
@@ -43,7 +50,7 @@ def read_config(folder: Path) -> Config:
 
 def config_from(raw: dict[str, Any], where: str) -> Config:
     """A `Config` from a parsed `config.json`; `where` names the file in errors."""
-    family = raw.get("model_type")
+    family: Any = raw.get("model_type")
     if family not in FAMILIES:
         raise LiuliError(f"{where}: the architecture {family!r} is not supported; supported: {', '.join(FAMILIES)}")
     for name, harmless in REFUSED.items():
@@ -234,7 +241,11 @@ def canonical_name(name: str, config: Config) -> str:
 def is_known_extra(name: str, config: Config) -> bool:
     """Whether a tensor (by its canonical name) is one that real checkpoints carry and no weight: masks and rotary
     frequencies that were saved as buffers."""
-    extras = r"transformer\.h\.\d+\.attn\.(masked_)?bias" if config.family == "gpt2" else r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
+    extras = (
+        r"transformer\.h\.\d+\.attn\.(masked_)?bias"
+        if config.family == "gpt2"
+        else r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
+    )
     return re.fullmatch(extras, name) is not None
 
 

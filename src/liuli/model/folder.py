@@ -56,7 +56,7 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
         parameters["head.weight"] = parameters["embedding.weight"]
     decoder.load_state_dict(parameters, assign=True)
     if config.tied:
-        decoder.head.weight = decoder.embedding.weight
+        decoder.head.tie(decoder.embedding)
     return decoder.eval()
 
 
@@ -119,9 +119,13 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
         extra.remove("lm_head.weight")
         tied_to = next(name for name, place in expected.items() if place.parts == ("embedding.weight",))
         if not torch.equal(stored["lm_head.weight"](), stored[tied_to]()):
-            raise LiuliError(f"{folder}: config.json says that the head is tied to the embedding, but lm_head.weight differs from {tied_to}")
+            raise LiuliError(
+                f"{folder}: config.json says that the head is tied to the embedding, but lm_head.weight differs from {tied_to}"
+            )
     if extra:
-        raise LiuliError(f"{folder}: the weights hold tensors that a {config.family} decoder has no place for: {_listed(extra)}")
+        raise LiuliError(
+            f"{folder}: the weights hold tensors that a {config.family} decoder has no place for: {_listed(extra)}"
+        )
     return stored
 
 

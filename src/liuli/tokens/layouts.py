@@ -202,10 +202,12 @@ def _looks_like_ranks(path: Path) -> bool:
 
 def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
     tokenizer_class = read_json(folder / "tokenizer_config.json").get("tokenizer_class", "")
-    model_type = read_json(folder / "config.json").get("model_type")
+    model_type = read_json(folder / "config.json").get("model_type", "")
     stated = PATTERN_OF_CLASS.get(tokenizer_class.removesuffix("Fast")) or PATTERN_OF_MODEL.get(model_type)
     if stated and pattern and stated != pattern:
-        raise LiuliError(f"{folder} says that its cutting pattern is {stated!r}; --pattern {pattern} contradicts it: leave it out")
+        raise LiuliError(
+            f"{folder} says that its cutting pattern is {stated!r}; --pattern {pattern} contradicts it: leave it out"
+        )
     found = stated or pattern
     if found is None:
         raise LiuliError(

@@ -63,7 +63,8 @@ class LibraryEncoder:
     def pair_ranks(self) -> dict[tuple[str, str], int]:
         """Rank of every pair that BPE may merge."""
         merges = self.model_json["merges"]
-        return {tuple(pair.split(" ") if isinstance(pair, str) else pair): rank for rank, pair in enumerate(merges)}
+        pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in merges)
+        return {(left, right): rank for rank, (left, right) in enumerate(pairs)}
 
     @cached_property
     def model_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.tokens.bpe import RankedEncoder
@@ -108,7 +109,7 @@ def _read_model(path: Path) -> tuple[list[tuple[str, float, int]], dict, dict]:
     return pieces, trainer, normalizer
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """The fields of one protocol-buffer message: (number, value), varints as int and all else as bytes."""
     at = 0
 

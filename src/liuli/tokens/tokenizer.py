@@ -74,7 +74,9 @@ class Tokenizer:
         vocab_size: number of ids, special tokens included (the largest id + 1).
     """
 
-    def __init__(self, encoder: Encoder, kind: str, specials: Iterable[Special], begin: Sequence[int], unknown: int | None = None):
+    def __init__(
+        self, encoder: Encoder, kind: str, specials: Iterable[Special], begin: Sequence[int], unknown: int | None = None
+    ):
         self.encoder = encoder
         self.kind = kind
         self.begin = list(begin)

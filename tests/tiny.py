@@ -1,15 +1,13 @@
-"""A tiny random Llama with a byte-level tokenizer, made here: tests of the engine need no real data."""
+"""A tiny random Llama with a byte-level tokenizer, made here: most tests need no real data."""
 
 import json
 from pathlib import Path
 
-import pytest
 import tokenizers
 import torch
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
-from liuli.generate.model import Model, load
 from liuli.tokens.library import SPELLING_OF
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("1", "2"), ("å", "¥"), ("S", "T")]
@@ -28,9 +26,8 @@ def save_tokenizer(folder: Path) -> None:
     backend.save(str(folder / "tokenizer.json"))
 
 
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
+def save(folder: Path) -> None:
+    """The whole model, in Hugging Face's format."""
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=270, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -44,9 +41,3 @@ def tiny_folder(tmp_path_factory) -> Path:
     model.save_pretrained(folder)
     save_tokenizer(folder)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0}))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny(tiny_folder) -> Model:
-    return load(tiny_folder)

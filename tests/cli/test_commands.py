@@ -1,0 +1,277 @@
+"""Every command as a person types it: what it prints, its JSON, and what a mistake gets."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from liuli import load
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_stories260k_tells_its_story(liuli, stories):
+    """Exactly the known text, but for its last piece: 199 tokens after the begin token."""
+    result = liuli("complete", stories, "", "--max-tokens", 199, "--temperature", 0)
+    known = (stories / "greedy-200.txt").read_text()
+    assert result.code == 0
+    assert known.startswith(result.out)
+    assert known.removeprefix(result.out) == " she"
+
+
+def test_complete_streams_the_text_alone(liuli, tiny_folder, tiny):
+    result = liuli("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", 5)
+    assert result.out == tiny.complete("the", max_tokens=8, seed=5).text
+    assert result.err == "liuli: seed 5, temperature 0.8 (Liuli's default, as the folder names none)\n"
+
+
+def test_complete_says_the_seed_that_it_drew(liuli, tiny_folder):
+    first = liuli("complete", tiny_folder, "the", "--max-tokens", 8)
+    seed = first.err.split()[2].rstrip(",")
+    assert liuli("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", seed).out == first.out
+
+
+def test_complete_json(liuli, tiny_folder, tiny):
+    words = ["--max-tokens", 6, "--seed", 5, "--top-k", 40, "--stop", "zzz"]
+    result = liuli("complete", tiny_folder, "the 12", *words, "--json")
+    body = json.loads(result.out)
+    assert body["model"] == {"path": str(tiny_folder), "hash": tiny.hash}
+    assert body["seed"] == 5
+    assert body["sampling"]["top_k"] == 40
+    assert body["prompt"] == {"text": "the 12", "ids": tiny.tokenizer.encode("the 12", prompt=True)}
+    assert body["completion"]["finish_reason"] == "length"
+    assert body["completion"]["ids"] == [step["token"]["id"] for step in body["steps"]]
+    assert body["completion"]["text"] == "".join(step["text"] for step in body["steps"])
+    assert [len(step["candidates"]) for step in body["steps"]] == [5] * 6
+
+
+def test_step_records_keep_to_their_schema(liuli, tiny_folder):
+    schema = json.loads((DOCS / "step-record.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    words = ["--max-tokens", 6, "--seed", 5, "--top-k", 3, "--steps", "--json", "--candidates", 7]
+    *lines, last = liuli("complete", tiny_folder, "the 12", *words).out.splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        jsonschema.validate(json.loads(line), schema)
+    assert "steps" not in json.loads(last)
+    assert json.loads(last)["completion"]["ids"] == [json.loads(line)["token"]["id"] for line in lines]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(json.loads(lines[0]) | {"finish_reason": "done"}, schema)
+
+
+def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
+    result = liuli(
+        "complete", stories, "Once upon a time", "--max-tokens", 2, "--seed", 1, "--top-k", 2, "--steps", "--candidates", 3
+    )
+    lines = result.out.splitlines()
+    assert lines[0].startswith("step 1, position 5")
+    assert lines[1].split() == [",", "█" * 23 + "▎", "96.88%", "98.78%", "after", "the", "sampler", "←"]
+    assert "cut by top-k" in lines[3]
+    assert "top-k kept 2 tokens and cut away 0." in lines[4]
+    assert "drew 0.1344 → , (id 432), 96.88% by the model" in lines[5]
+    assert "Once upon a time, there" in result.out
+    assert "2 tokens, finished by length" in result.out
+
+
+def test_greedy_steps_say_so(liuli, tiny_folder):
+    assert "greedy →" in liuli("complete", tiny_folder, "a", "--max-tokens", 1, "--temperature", 0, "--steps").out
+
+
+def test_prompt_from_standard_input(liuli, tiny_folder, tiny):
+    result = liuli("complete", tiny_folder, "-", "--max-tokens", 4, "--seed", 1, "--json", stdin="今天\n".encode())
+    assert json.loads(result.out)["prompt"]["text"] == "今天\n"
+
+
+def test_tokenize(liuli, data):
+    bert = data / "tokenizers" / "bert-base-chinese"
+    body = json.loads(liuli("tokenize", bert, "[CLS]今天天气真", "--json").out)
+    assert body["ids"] == [101, 791, 1921, 1921, 3698, 4696]
+    assert body["tokens"][1] == {"id": 791, "text": "今", "bytes": list("今".encode()), "span": [5, 6]}
+    assert "steps" not in body
+    steps = liuli("tokenize", bert, "今天天气真", "--json", "--steps").out
+    assert [chunk["ids"] for chunk in json.loads(steps)["steps"]] == [[791], [1921], [1921], [3698], [4696]]
+    shown = liuli("tokenize", bert, "今天天气真").out
+    assert "791  今" in shown
+    assert "6 tokens, 5 characters, 15 bytes (WordPiece)" in shown
+
+
+def test_tokenize_shows_every_merge(liuli, tiny_folder):
+    shown = liuli("tokenize", tiny_folder, "the 天", "--steps").out
+    assert "t + h → th  (rank 0, id 257)" in shown
+    assert "th + e → the  (rank 1, id 258)" in shown
+    assert "<E5><A4><A9>" not in shown
+    assert "·天" in shown
+
+
+def test_tokenize_needs_a_pattern_where_the_files_do_not_say_it(liuli, data):
+    folder = data / "tokenizers" / "gpt2"
+    refused = liuli("tokenize", folder, "hello")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--pattern (gpt2, qwen, llama3)" in refused.err
+    assert json.loads(liuli("tokenize", folder, "hello world", "--pattern", "gpt2", "--json").out)["ids"] == [31373, 995]
+
+
+def test_plan(liuli, tiny_folder):
+    shown = liuli("plan", "gpt3-175b").out
+    assert "174.6 B" in shown
+    assert "300 B tokens" in shown
+    body = json.loads(liuli("plan", "gpt3-175b", "--json", "--gpu", "v100", "--utilisation", 0.3).out)
+    assert body["parameters"] == 174_604_259_328
+    assert body["training_tokens"] == 300e9
+    assert json.loads(liuli("plan", tiny_folder, "--json", "--tokens", "1e6").out)["training_tokens"] == 1e6
+
+
+def spoiled(tiny_folder: Path, tmp_path: Path, **files: str | bytes | None) -> Path:
+    """A copy of the tiny model with some files changed or (None) gone."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    for name, content in files.items():
+        path = folder / name.replace("__", ".")
+        path.unlink() if content is None else path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+MISTAKES = {
+    "temperature": (["--temperature", "-0.1"], "temperature must be 0 or more, not -0.1"),
+    "nan": (["--temperature", "nan"], "temperature must be 0 or more, not nan"),
+    "top-p 0": (["--top-p", "0"], "top_p must be above 0 and at most 1, not 0.0"),
+    "top-p 2": (["--top-p", "2"], "top_p must be above 0 and at most 1, not 2.0"),
+    "top-k": (["--top-k", "-1"], "top_k must be a whole number, 0 (off) or more, not -1"),
+    "min-p": (["--min-p", "1.5"], "min_p must be between 0 and 1, not 1.5"),
+    "seed": (["--seed", "-4"], "a seed is a whole number, 0 or more, not -4"),
+    "stop": (["--stop", ""], "a stop string is empty"),
+    "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
+    "none": (["--max-tokens", "0"], "max_tokens must be at least 1, not 0"),
+    "device": (["--device", "gpu"], "there is no device 'gpu'; devices: cpu, cuda, mps"),
+    "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
+    "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_gets_one_line_and_code_2(liuli, tiny_folder, words, message):
+    result = liuli("complete", tiny_folder, "t", *words)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("liuli: ")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_mistakes_in_folders(liuli, tiny_folder, tmp_path):
+    weights = (tiny_folder / "model.safetensors").read_bytes()
+    for files, message in [
+        ({"config__json": None}, "holds no config.json"),
+        ({"config__json": "{,"}, "config.json is broken: it is not valid JSON"),
+        ({"model__safetensors": weights[:-9]}, "model.safetensors is broken or truncated"),
+        ({"tokenizer__json": '{"model": {"type": "Unigram"}}'}, "Unigram"),
+    ]:
+        result = liuli("complete", spoiled(tiny_folder, tmp_path / message[:9], **files), "t")
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+        assert result.err.count("\n") == 1
+
+
+def test_a_tokenizer_larger_than_the_embedding(liuli, data, tiny_folder, tmp_path):
+    folder = spoiled(tiny_folder, tmp_path, tokenizer__json=(data / "tokenizers" / "minimind" / "tokenizer.json").read_bytes())
+    result = liuli("complete", folder, "t")
+    assert result.code == 2
+    assert "the tokenizer has 6400 ids, but the model's embedding only 270" in result.err
+
+
+def test_empty_prompt_with_no_begin_token(liuli, tiny_folder, tmp_path):
+    content = json.loads((tiny_folder / "tokenizer.json").read_text()) | {"post_processor": None}
+    result = liuli("complete", spoiled(tiny_folder, tmp_path, tokenizer__json=json.dumps(content)), "")
+    assert result.code == 2
+    assert "the prompt is empty and the tokenizer has no begin token" in result.err
+
+
+def test_a_prompt_longer_than_the_context(liuli, tiny_folder):
+    result = liuli("complete", tiny_folder, "x" * 300)
+    assert result.code == 2
+    assert "the prompt has 301 tokens, but the context holds 128" in result.err
+
+
+def test_text_that_is_not_utf8(liuli, tiny_folder):
+    result = liuli("complete", tiny_folder, "-", stdin=b"abc\xff")
+    assert result.code == 2
+    assert "standard input is not UTF-8 text: byte 4 of 4 is 0xFF" in result.err
+    assert "lone surrogate U+DCFF" in liuli("tokenize", tiny_folder, os.fsdecode(b"ab\xff")).err
+
+
+def test_no_tokenizer(liuli, tiny_folder, tmp_path):
+    result = liuli("complete", spoiled(tiny_folder, tmp_path, tokenizer__json=None), "t")
+    assert result.code == 2
+    assert "holds no tokenizer: give the prompt as ids" in result.err
+
+
+def test_plan_mistakes(liuli):
+    for words, message in [
+        (["gpt5"], "there is no preset and no folder gpt5; presets: nano"),
+        (["nano", "--gpu", "abacus"], "there is no accelerator 'abacus'"),
+        (["nano", "--utilisation", 0], "utilisation must be above 0"),
+        (["nano", "--tokens", "many"], "--tokens must be a number"),
+    ]:
+        result = liuli("plan", *words)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+
+
+def test_unknown_options_are_refused(liuli, tiny_folder):
+    result = liuli("complete", tiny_folder, "t", "--beams", 4)
+    assert result.code == 2
+    assert "No such option" in result.err
+
+
+def test_every_command_has_help_of_one_line(liuli):
+    shown = liuli("--help").out
+    for command in ("tokenize", "complete", "plan"):
+        assert f"│ {command} " in shown
+        assert "--json" in liuli(command, "--help").out
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-c", "from liuli.cli.app import main; main()", *map(str, words)]
+
+
+def test_ctrl_c_ends_at_once_with_what_was_said(stories):
+    """Interrupted after the first text has come: code 130, the seed is said, no traceback."""
+    words = command("complete", stories, "Once", "--max-tokens", 500, "--seed", 3)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout and process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"seed 3" in err
+    assert b"Traceback" not in err
+
+
+def test_a_closed_pipe_ends_quietly(stories):
+    words = command("complete", stories, "Once", "--max-tokens", 500, "--steps", "--json")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout and process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait(timeout=60)
+
+
+def test_bert_vocabulary_on_a_gpt2(liuli, data, tmp_path):
+    """The article's folder: config.json, weights and vocab.txt, and a greedy loop that shows each step."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=21_128, n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=102)
+    ).save_pretrained(tmp_path)
+    shutil.copy(data / "tokenizers" / "bert-base-chinese" / "vocab.txt", tmp_path)
+    body = json.loads(liuli("complete", tmp_path, "今天天气真", "--max-tokens", 20, "--temperature", 0, "--json").out)
+    assert body["prompt"]["ids"] == [101, 791, 1921, 1921, 3698, 4696]
+    assert len(body["completion"]["ids"]) == 20
+    assert load(tmp_path).stop_ids == [102]
