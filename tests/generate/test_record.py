@@ -132,7 +132,9 @@ def test_probability_0_is_null():
     ]
 
 
-@pytest.mark.parametrize("sampling", [NONE_CUT, MANY_CUT, Sampling(0.0), Sampling(1e-30)], ids=str)
+@pytest.mark.parametrize(
+    "sampling", [NONE_CUT, MANY_CUT, Sampling(0.0), Sampling(1e-30)], ids=["none cut", "many cut", "greedy", "cold"]
+)
 @pytest.mark.parametrize("row", [random_row(0), torch.tensor([3e38, -3e38, -INF, 0, 0, 1.0])], ids=["random", "huge"])
 def test_json_is_strict(row, sampling):
     choice, scores = scored(row, sampling, [0] + [1] * (len(row) - 1), candidates=len(row))

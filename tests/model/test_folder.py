@@ -222,7 +222,7 @@ def test_config_without_a_field(llama):
 
 def test_no_weights(llama):
     (llama / "model.safetensors").unlink()
-    with pytest.raises(LiuliError, match="holds no weights; looked for model.safetensors"):
+    with pytest.raises(LiuliError, match=r"holds no weights; looked for model.safetensors"):
         read_decoder(llama)
 
 

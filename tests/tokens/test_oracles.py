@@ -99,8 +99,8 @@ def test_text_comes_back_wherever_the_oracle_gives_it_back(layout, texts):
         if decode(ids) == text:
             back += 1
             assert layout.tokenizer.decode(ids) == text
-    least = 0.01 if layout.tokenizer.kind == "WordPiece" else 0.94  # ▁ in the text, and what NFC changes, cannot come back
-    assert back >= least * len(texts)
+    # ▁ in a text, and what NFC changes, cannot come back; BERT's oracle gives only plain words back (see the next test).
+    assert back >= (5 if layout.tokenizer.kind == "WordPiece" else 0.94 * len(texts))
 
 
 @pytest.mark.parametrize("layout", ["bert"], indirect=True)

@@ -96,23 +96,21 @@ class Config:
 
 
 def _preset(family: Family, layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, **rest: Any) -> Config:
-    return Config(
-        family, width=width, layers=layers, heads=heads, kv_heads=kv_heads, feed_forward_width=feed_forward,
-        **{"head_width": width // heads} | rest,
-    )  # fmt: skip
+    rest.setdefault("head_width", width // heads)
+    return Config(family, width=width, layers=layers, heads=heads, kv_heads=kv_heads, feed_forward_width=feed_forward, **rest)
 
 
 def _gpt(layers: int, width: int, heads: int, context: int = 1024) -> Config:
     """GPT-2's and GPT-3's shape. GPT-3's alternating sparse attention has the same parameters and is not modelled."""
-    biases = {"qkv_bias": True, "output_bias": True, "feed_forward_bias": True}
-    rest = {"vocab_size": 50_257, "context": context, "activation": "gelu_tanh", "tied": True} | biases
+    biases: dict[str, Any] = {"qkv_bias": True, "output_bias": True, "feed_forward_bias": True}
+    rest: dict[str, Any] = {"vocab_size": 50_257, "context": context, "activation": "gelu_tanh", "tied": True} | biases
     return _preset("gpt2", layers, width, heads, heads, 4 * width, **rest)
 
 
-_OWN = {"vocab_size": 6_400, "context": 2048, "tied": True, "norm_epsilon": 1e-6, "rope_theta": 1e6}
-_LLAMA3 = {"vocab_size": 128_256, "context": 8192, "rope_theta": 5e5}
-_LLAMA32 = _LLAMA3 | {"context": 131_072, "tied": True, "rope_scaling": RotaryScaling("llama3", 32.0, 8192)}
-_QWEN25 = _OWN | {"vocab_size": 151_936, "context": 32_768, "qkv_bias": True}
+_OWN: dict[str, Any] = {"vocab_size": 6_400, "context": 2048, "tied": True, "norm_epsilon": 1e-6, "rope_theta": 1e6}
+_LLAMA3: dict[str, Any] = {"vocab_size": 128_256, "context": 8192, "rope_theta": 5e5}
+_LLAMA32: dict[str, Any] = _LLAMA3 | {"context": 131_072, "tied": True, "rope_scaling": RotaryScaling("llama3", 32.0, 8192)}
+_QWEN25: dict[str, Any] = _OWN | {"vocab_size": 151_936, "context": 32_768, "qkv_bias": True}
 
 PRESETS: dict[str, Config] = {
     # the sizes that Liuli trains
