@@ -1,55 +1,14 @@
 """Every layout of the room, opened once: the real tokenizers, and small ones that need no data."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import token_samples as samples
+from token_samples import LAYOUTS, Layout
 
-from liuli.tokens import Tokenizer, open_tokenizer
-
-
-@dataclass(frozen=True)
-class Layout:
-    """`begin` and `end`: the special strings of that use, where the tokenizer has them."""
-
-    name: str
-    folder: Path
-    tokenizer: Tokenizer
-    begin: str | None
-    end: str
-
-    @property
-    def is_byte_level(self) -> bool:
-        return self.tokenizer.kind == "byte-level BPE"
-
-    def normal(self, text: str) -> str:
-        """The text as a decoder can give it back at best (not asked of WordPiece)."""
-        import unicodedata
-
-        if self.name == "qwen-merges":
-            return unicodedata.normalize("NFC", text)
-        return text if self.is_byte_level else text.replace("▁", " ")
+from liuli.tokens import open_tokenizer
 
 
-# name: (cutting pattern to ask for, begin string, end string)
-LAYOUTS = {
-    "stories": (None, "<s>", "</s>"),
-    "minimind": (None, None, "<|im_end|>"),
-    "gpt2": ("gpt2", None, "<|endoftext|>"),
-    "qwen": (None, None, "<|im_end|>"),
-    "qwen-merges": (None, None, "<|im_end|>"),
-    "llama2": (None, "<s>", "</s>"),
-    "bert": (None, "[CLS]", "[SEP]"),
-    "small-bytes": (None, "<s>", "</s>"),
-    "small-merges": ("gpt2", "<s>", "</s>"),
-    "small-ranks": ("llama3", "<s>", "</s>"),
-    "small-spaced": (None, "<s>", "</s>"),
-    "small-unprefixed": (None, "<s>", "</s>"),
-    "small-sentencepiece": (None, "<s>", "</s>"),
-    "small-words": (None, "[CLS]", "[SEP]"),
-    "small-words-json": (None, "[CLS]", "[SEP]"),
-}
 QWEN_SPECIALS = (151643, "<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -89,9 +48,9 @@ def _folder(name: str, request: pytest.FixtureRequest, made: Path) -> Path:
 
 @pytest.fixture(scope="session", params=LAYOUTS)
 def layout(request, tmp_path_factory) -> Layout:
-    pattern, begin, end = LAYOUTS[request.param]
+    style, pattern, begin, end = LAYOUTS[request.param]
     folder = _folder(request.param, request, tmp_path_factory.mktemp(request.param))
-    return Layout(request.param, folder, open_tokenizer(folder, pattern), begin, end)
+    return Layout(request.param, folder, open_tokenizer(folder, pattern), style, begin, end)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_samples import ODD, WORDS
+from token_samples import ODD, WORDS, layouts, only, wordpiece_lines
 
 from liuli.tokens import TextStream
 
 modest = settings(deadline=None, derandomize=True, max_examples=40)
 # Any text (st.text() makes no surrogates), and what is made of words that the vocabularies know.
-TEXT = st.text() | st.lists(st.sampled_from([*WORDS, *ODD, " ", "\n", "▁", "👩‍👩‍👧‍👦", "ing", "##ing"]), max_size=6).map("".join)
+TEXT = st.text() | st.lists(st.sampled_from([*WORDS, *ODD, " ", "\n", "▁", "👩‍👩‍👧‍👦", "ing", "##ing"]), max_size=6).map(
+    "".join
+)
 
 
 def pushed(stream: TextStream, ids: list[int]) -> list[str]:
@@ -32,7 +34,7 @@ def test_no_push_shows_half_a_character(layout, text):
     """Half a character would come out as U+FFFD; one that the text itself holds is none."""
     pushes = pushed(TextStream(layout.tokenizer), layout.tokenizer.encode(text))
     assert "".join(pushes).count("\ufffd") <= text.count("\ufffd")
-    if layout.tokenizer.kind != "WordPiece":
+    if layout.style != "words":
         assert layout.normal(text).startswith("".join(pushes))
 
 
@@ -53,27 +55,25 @@ def test_what_follows_a_prompt_continues_it(layout, before, text):
     assert tokenizer.decode(prompt) + "".join(pushed(stream, ids)) == tokenizer.decode(prompt + ids)
 
 
+@layouts("bytes", "spaced")
 @given(text=TEXT)
 @modest
 def test_every_text_comes_back(layout, text):
-    if layout.tokenizer.kind == "WordPiece":
-        pytest.skip("WordPiece folds case and white space")
     assert layout.tokenizer.decode(layout.tokenizer.encode(text)) == layout.normal(text)
 
 
+@layouts("words")
 @given(text=TEXT)
 @modest
 def test_wordpiece_loses_nothing_but_white_space_once_normal(layout, text):
     """Text that WordPiece has decoded once decodes to itself, but for its spaces."""
-    if layout.tokenizer.kind != "WordPiece":
-        pytest.skip("for WordPiece")
     once = layout.tokenizer.decode(layout.tokenizer.encode(text))
     if "[UNK]" not in once:
         again = layout.tokenizer.decode(layout.tokenizer.encode(once))
         assert "".join(again.split()) == "".join(once.split())
 
 
-@pytest.mark.parametrize("layout", ["qwen", "qwen-merges", "gpt2", "minimind", "llama2", "stories"], indirect=True)
+@only("qwen", "qwen-merges", "gpt2", "minimind", "llama2", "stories")
 def test_a_character_of_many_tokens_comes_at_once(layout):
     """The family of 25 bytes: seven characters, each shown with its last token and not before."""
     family = "👩‍👩‍👧‍👦"
@@ -85,7 +85,7 @@ def test_a_character_of_many_tokens_comes_at_once(layout):
     assert all(push in family for push in pushes)
 
 
-@pytest.mark.parametrize("layout", ["small-bytes", "small-ranks", "small-merges", "small-sentencepiece", "small-spaced"], indirect=True)
+@only("small-bytes", "small-ranks", "small-merges", "small-sentencepiece", "small-spaced")
 def test_a_character_that_never_becomes_whole(layout):
     ids = layout.tokenizer.encode("a龘")[:-1]  # in three bytes, of which two
     stream = TextStream(layout.tokenizer)
@@ -94,7 +94,7 @@ def test_a_character_that_never_becomes_whole(layout):
     assert layout.tokenizer.decode(ids) == "a\ufffd"
 
 
-@pytest.mark.parametrize("layout", ["stories", "llama2", "small-spaced", "small-sentencepiece"], indirect=True)
+@only("stories", "llama2", "small-spaced", "small-sentencepiece")
 def test_sentencepiece_drops_one_space_at_the_very_beginning_only(layout):
     """The first piece carries the space that was put before the text; a first piece after a prompt is a new word."""
     tokenizer = layout.tokenizer
@@ -106,31 +106,30 @@ def test_sentencepiece_drops_one_space_at_the_very_beginning_only(layout):
     assert "".join(pushed(TextStream(tokenizer), word + word)) == "a a"
 
 
-@pytest.mark.parametrize("layout", ["bert", "small-words", "small-words-json"], indirect=True)
+@layouts("words")
 @pytest.mark.parametrize(
     ("before", "piece", "shown"),
     [
-        ("", "world", "world"), ("hello", "world", " world"), ("hello", "##ing", "ing"), ("hello", ".", "."), ("hello", ",", ","),
-        ("hello", "!", "!"), ("hello", "-", " -"), ("今", "天", "天"), ("今", "，", "，"), ("，", "今", "今"), ("hello", "今", " 今"),
-        ("今", "world", " world"), ("", "##ing", "ing"), ("[CLS]", "world", "world"), ("hello[SEP]", "world", " world"),
+        ("", "world", "world"), ("hello", "world", " world"), ("hello", "##ing", "ing"), ("hello", ".", "."),
+        ("hello", ",", ","), ("hello", "!", "!"), ("hello", "-", " -"), ("今", "天", "天"), ("今", "，", "，"),
+        ("，", "今", "今"), ("hello", "今", " 今"), ("今", "world", " world"), ("", "##ing", "ing"),
+        ("[CLS]", "world", "world"), ("hello[SEP]", "world", " world"),
     ],
 )  # fmt: skip
 def test_wordpiece_spaces_words_but_not_chinese(layout, before, piece, shown):
     tokenizer = layout.tokenizer
-    id = (samples_of(layout)).index(piece)
+    id = pieces_of(layout).index(piece)
     after = tokenizer.encode(before, prompt=True)
     assert TextStream(tokenizer, after=after).push(id) == shown
 
 
-def samples_of(layout) -> list[str]:
+def pieces_of(layout) -> list[str]:
     """The pieces of a WordPiece layout by id."""
-    from token_samples import wordpiece_lines
-
     path = layout.folder / "vocab.txt"
     return path.read_text(encoding="utf-8").split("\n") if path.is_file() else wordpiece_lines()
 
 
-@pytest.mark.parametrize("layout", ["small-bytes"], indirect=True)
+@only("small-bytes")
 def test_special_tokens_show_only_when_asked(layout):
     tokenizer = layout.tokenizer
     ids = tokenizer.encode("<s>the</s>", prompt=True)

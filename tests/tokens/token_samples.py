@@ -1,32 +1,109 @@
-"""Texts that tokenizers stumble over, and small tokenizers made on the spot, for where the real data is absent."""
+"""What the tests of tokenizers share: texts that they stumble over, the list of layouts, and small tokenizers made here."""
 
 import base64
 import io
 import json
+import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from liuli.tokens import Tokenizer
 
 ODD = [
     "", " ", "  ", "   a", "a   ", " a", "a b  c   d", "\t", "a\tb\t\tc", "\n", "\n\n\n", "a\r\nb", "\r\n\r\n", "a \n b", "\r",
     "\u3000中文　全角空格", "\u00a0no\u00a0break\u00a0", "line\u2028separator", "next\u0085line", "\ufefffirst", "a\ufeffb",
     "\u200bzero\u200dwidth", "\x00", "a\x00b", "\x01\x02\x1b[0m\x7f", "\x1c\x1d\x1e\x1f", "a\x0bb\x0cc", "\ufffd", "�中�",
-    "👩‍👩‍👧‍👦 family", "🏳️‍🌈🏴‍☠️", "👍🏽👍🏿", "🇨🇳🇬🇧", "❤️❤", "1️⃣", "🧑‍💻写code🚀", "𠮷野家", "𝒽𝑒𝓁𝓁𝑜", "\U0010fffd", "龘靐齉", "⿰亻尔",
-    "e\u0301 é", "n\u0303ñ", "a\u0300\u0323\u0301", "각 \u1100\u1161\u11a8", "A\u030a \u212b", "ﬁ ﬃ", "ก็เป็นที่", "हिन्दी में", "Việt Nam", "İ ı",
-    "Привет, мир", "γειά σου Κόσμε", "שלום עולם", "مرحبا بالعالم", "日本語とカタカナ", "한국어 문장", "ελληνικά中文English混合",
-    "今天天气真好，出去走走吧！", "你好world你好", "２０２４年１月", "“引号”‘单’", "——", "!!!", "?!…", "½ ²", "Ⅷ", "٣٤٥",
+    "👩‍👩‍👧‍👦 family", "🏳️‍🌈🏴‍☠️", "👍🏽👍🏿", "🇨🇳🇬🇧", "❤️❤", "1️⃣", "🧑‍💻写code🚀",
+    "𠮷野家", "𝒽𝑒𝓁𝓁𝑜", "\U0010fffd", "龘靐齉", "⿰亻尔",
+    "e\u0301 é", "n\u0303ñ", "a\u0300\u0323\u0301", "각 \u1100\u1161\u11a8", "A\u030a \u212b", "ﬁ ﬃ",
+    "ก็เป็นที่", "हिन्दी में", "Việt Nam", "İ ı", "Привет, мир", "γειά σου Κόσμε", "שלום עולם", "مرحبا بالعالم",
+    "日本語とカタカナ", "한국어 문장", "ελληνικά中文English混合", "今天天气真好，出去走走吧！", "你好world你好", "２０２４年１月",
+    "“引号”‘单’", "——", "!!!", "?!…", "½ ²", "Ⅷ", "٣٤٥",
     "a" * 300, "-" * 300, " " * 300, "\n" * 100, "哈" * 200, "=" * 80 + ">", "a" * 99 + " " + "b" * 101, "ab" * 90,
-    "▁▁ a", "▁", "a▁b", " ▁ ", "Ġ Ċ Ġa", "##ing ##", "a##b", "ſ 'S", "'ſ", "I'M we'LL they're 'tis 's", "x'd", "\u212a K", "ß ẞ SS",
+    "▁▁ a", "▁", "a▁b", " ▁ ", "Ġ Ċ Ġa", "##ing ##", "a##b", "<0x0A>", "<0x41>a", "<0xE4><0xBD>",
+    "ſ 'S", "'ſ", "I'M we'LL they're 'tis 's", "x'd", "\u212a K", "ß ẞ SS",
     "<s>", "</s>", "<unk>", "<s>a</s>", " <s> </s> ", "<|endoftext|>", "a<|endoftext|>b", "<|im_start|>user\nhi<|im_end|>",
-    "[CLS]", "[CLS]今天[SEP]", "[MASK]", "[UNK]", "[cls]", "<0x0A>", "<0x41>a", "<0xE4><0xBD>", "<think>\n\n</think>", "<tool_call>",
+    "[CLS]", "[CLS]今天[SEP]", "[MASK]", "[UNK]", "[cls]", "<think>\n\n</think>", "<tool_call>",
     "3.14159", "1234567890", "1,000,000", "http://a.b/c?d=e&f=g#h", "a_b-c.d@e.f", 'C:\\x {"k": [1, 2]}',
     "def f(x):\n    return x + 1\n\n\n", "\tif (a) {\n\t\tb();\n\t}\n", "a  \n\n  b", "trailing \t \n \t", "  \u3000 \u00a0x",
 ]  # fmt: skip
 
 # What the small vocabularies know beyond single bytes or characters.
-WORDS = ["the", " the", " hello", "hello", " world", "ing", "  ", "\n\n", "'s", "123", "aaaa", "----", "你好", "今天", "天气", "。", "👍", "é"]
+WORDS = [
+    "the",
+    " the",
+    " hello",
+    "hello",
+    " world",
+    "ing",
+    "  ",
+    "\n\n",
+    "'s",
+    "123",
+    "aaaa",
+    "----",
+    "你好",
+    "今天",
+    "天气",
+    "。",
+    "👍",
+    "é",
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A tokenizer opened from the files in `folder`. `style`: "bytes" for byte-level BPE, "spaced" for SentencePiece's
+    way, "words" for WordPiece. `begin` and `end`: the special strings of that use, where it has them."""
+
+    name: str
+    folder: Path
+    tokenizer: Tokenizer
+    style: str
+    begin: str | None
+    end: str
+
+    def normal(self, text: str) -> str:
+        """The text as decoding can give it back at best (not asked of WordPiece)."""
+        if self.name == "qwen-merges":
+            return unicodedata.normalize("NFC", text)
+        return text.replace("▁", " ") if self.style == "spaced" else text
+
+
+# name: (style, cutting pattern to ask for, begin string, end string)
+LAYOUTS = {
+    "stories": ("spaced", None, "<s>", "</s>"),
+    "minimind": ("bytes", None, None, "<|im_end|>"),
+    "gpt2": ("bytes", "gpt2", None, "<|endoftext|>"),
+    "qwen": ("bytes", None, None, "<|im_end|>"),
+    "qwen-merges": ("bytes", None, None, "<|im_end|>"),
+    "llama2": ("spaced", None, "<s>", "</s>"),
+    "bert": ("words", None, "[CLS]", "[SEP]"),
+    "small-bytes": ("bytes", None, "<s>", "</s>"),
+    "small-merges": ("bytes", "gpt2", "<s>", "</s>"),
+    "small-ranks": ("bytes", "llama3", "<s>", "</s>"),
+    "small-spaced": ("spaced", None, "<s>", "</s>"),
+    "small-unprefixed": ("spaced", None, "<s>", "</s>"),
+    "small-sentencepiece": ("spaced", None, "<s>", "</s>"),
+    "small-words": ("words", None, "[CLS]", "[SEP]"),
+    "small-words-json": ("words", None, "[CLS]", "[SEP]"),
+}
+
+
+def layouts(*styles: str) -> pytest.MarkDecorator:
+    """Runs a test on the layouts of these styles only."""
+    return pytest.mark.parametrize("layout", [name for name, row in LAYOUTS.items() if row[0] in styles], indirect=True)
+
+
+def only(*names: str) -> pytest.MarkDecorator:
+    """Runs a test on the layouts of these names only."""
+    return pytest.mark.parametrize("layout", names, indirect=True)
+
 
 # https://github.com/openai/gpt-2, bytes_to_unicode: how byte-level pieces are spelled.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -107,7 +184,9 @@ def spaced(dummy_prefix: bool = True) -> tokenizers.Tokenizer:
     """BPE with ▁ for spaces and bytes for unknown characters, as the Llama (or without the prefix: Gemma) family has it."""
     vocab = {"<unk>": 0, "<s>": 1, "</s>": 2} | {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
     merges = []
-    words = [word.replace(" ", "▁") for word in [" ", *WORDS, "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,"]]
+    words = [
+        word.replace(" ", "▁") for word in [" ", *WORDS, "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,"]
+    ]
     for character in dict.fromkeys("".join(words)):
         vocab[character] = len(vocab)
     for word in words[: len(WORDS) + 1]:
@@ -135,7 +214,16 @@ def metaspace(scheme: str) -> tokenizers.Tokenizer:
 def wordpiece_lines() -> list[str]:
     singles = [chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper()]
     whole = ["the", "hello", "world", "he", "##llo", "##ing", "##ly", *"你好今天气真，。！é日本語"]
-    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *singles, *("##" + single for single in singles if single.isalnum()), *whole]
+    return [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *singles,
+        *("##" + single for single in singles if single.isalnum()),
+        *whole,
+    ]
 
 
 def wordpiece() -> tokenizers.Tokenizer:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from liuli.generate.sampling import Choice
+from liuli.generate.sampling import Choice, largest
 from liuli.tokens import Token
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
@@ -112,12 +112,13 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> S
     found = choice.distribution
     chosen = torch.tensor([choice.id])
     grammar = next((cut.mass for cut in found.cuts if cut.rule == "grammar"), 0.0)
-    entropy = -(logprobs_V.exp() * logprobs_V.clamp(min=torch.finfo(torch.float32).min)).sum().item()
+    entropy = (logprobs_V.exp() * -logprobs_V.clamp(min=torch.finfo(torch.float32).min)).sum().item()
     sampled = found.logprobs(chosen)[0]
     listed: list[Candidate] = []
     if candidates:
-        order = logits_V.topk(min(candidates, len(logits_V)))
-        ids = order.indices
+        ids = largest(logits_V, min(candidates, len(logits_V)))
+        order = logits_V[ids].sort(descending=True, stable=True)
+        ids = ids[order.indices]
         listed = [
             Candidate(describe(id), logit, logprob, sampled_logprob, cut)
             for id, logit, logprob, sampled_logprob, cut in zip(

@@ -6,11 +6,11 @@ Rules that cut return which entries they keep and never leave none. Wherever two
 The draw is by inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of the
 logits moves a boundary a little, where in order of probability it could swap two neighbours.
 
-Legend of shape suffixes: V vocabulary, K entries still kept.
+Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits have been divided by the temperature.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,7 +43,7 @@ class Sampling:
     def __post_init__(self) -> None:
         bounds = {
             "temperature": (0 <= self.temperature < math.inf, "0 or more"),
-            "top_k": (self.top_k >= 0 and self.top_k == int(self.top_k), "a whole number, 0 (off) or more"),
+            "top_k": (type(self.top_k) is int and self.top_k >= 0, "a whole number, 0 (off) or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0"),
@@ -111,18 +111,22 @@ def distribution(
     Raises:
         LiuliError: nothing is left to choose from: the grammar allows no token, or the logits are NaN or infinite.
     """
-    adjusted_V = adjust(logits_V, sampling, prompt, counts or {})
+    if not math.isfinite(logits_V.max()):
+        raise LiuliError("no token can be chosen: the model's logits hold NaN or infinity")
+    scaled_K, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
+    ids_K = torch.arange(len(logits_V), device=logits_V.device)
     if allowed_V is not None:
-        adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
-    largest = adjusted_V.max()
+        ids_K = allowed_V.nonzero()[:, 0]
+        scaled_K = scaled_K[ids_K]
+        cuts.append(Cut("grammar", ids_K, min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())))
+    largest = scaled_K.max() if len(ids_K) else -math.inf
     if not math.isfinite(largest):
-        raise LiuliError("no token can be chosen: the logits are NaN or infinite, or the grammar allows none")
+        raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
     if sampling.temperature == 0:
-        best = (adjusted_V == largest).nonzero()[0]
-        return Distribution(best, torch.ones(1, device=best.device), _grammar_cut(logits_V, allowed_V))
-    # Dividing after subtracting the largest: a tiny temperature cannot overflow.
-    probs_V = ((adjusted_V - largest) / sampling.temperature).softmax(-1)
-    return narrow(probs_V, sampling, _grammar_cut(logits_V, allowed_V))
+        best = (scaled_K == largest).nonzero()[0]
+        return Distribution(ids_K[best], torch.ones(1, device=ids_K.device), cuts)
+    temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
+    return narrow(ids_K, (scaled_K - largest) / temperature, sampling, cuts)
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
@@ -142,19 +146,22 @@ def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: 
     return logits_V
 
 
-def narrow(probs_V: Tensor, sampling: Sampling, cuts: list[Cut]) -> Distribution:
-    """top-k, top-p and min-p, each on what the one before left, made to sum to 1 again."""
-    ids_K, probs_K = torch.arange(len(probs_V), device=probs_V.device), probs_V
+def narrow(ids_K: Tensor, scaled_K: Tensor, sampling: Sampling, cuts: list[Cut]) -> Distribution:
+    """top-k, top-p and min-p, each on what the one before left, made to sum to 1 again.
+
+    top-k ranks by logits: at a low temperature many probabilities round to the same.
+    """
+    probs_K = scaled_K.softmax(-1)
 
     def keep(rule: Rule, at: Tensor) -> None:
         nonlocal ids_K, probs_K
-        kept = probs_K[at]
-        total = kept.sum()
-        ids_K, probs_K = ids_K[at], kept / total
-        cuts.append(Cut(rule, ids_K, max(0.0, 1.0 - total.item())))
+        kept_K = probs_K[at]
+        total = kept_K.sum().item()
+        cuts.append(Cut(rule, ids_K[at], 0.0 if len(at) == len(ids_K) else max(0.0, 1.0 - total)))
+        ids_K, probs_K = ids_K[at], kept_K / total
 
-    if 0 < sampling.top_k < len(probs_K):
-        keep("top_k", top_k(probs_K, sampling.top_k))
+    if 0 < sampling.top_k < len(ids_K):
+        keep("top_k", top_k(scaled_K, sampling.top_k))
     if sampling.top_p < 1:
         keep("top_p", top_p(probs_K, sampling.top_p))
     if sampling.min_p > 0:
@@ -162,9 +169,9 @@ def narrow(probs_V: Tensor, sampling: Sampling, cuts: list[Cut]) -> Distribution
     return Distribution(ids_K, probs_K, cuts)
 
 
-def top_k(values_K: Tensor, k: int) -> Tensor:
-    """Places (ascending) of the k largest values, exactly k of them."""
-    return _largest(values_K, values_K.topk(k), k)
+def top_k(logits_K: Tensor, k: int) -> Tensor:
+    """Places (ascending) of the k largest, exactly k of them."""
+    return largest(logits_K, k)
 
 
 def top_p(probs_K: Tensor, p: float, first: int = 1024) -> Tensor:
@@ -173,16 +180,12 @@ def top_p(probs_K: Tensor, p: float, first: int = 1024) -> Tensor:
     Holtzman et al. 2020, https://arxiv.org/abs/1904.09751. Looks at the `first` largest, which nearly always suffice
     and cost a fraction of a full sort; sums are fp64, so that the boundary does not depend on how many are added.
     """
-    count = min(first, len(probs_K))
-    while True:
+    for count in (min(first, len(probs_K)), len(probs_K)):
         top = probs_K.topk(count)
-        reached = top.values.cumsum(0, dtype=torch.float64) >= p
-        needed = count - int(reached.sum()) + 1
+        needed = int((top.values.cumsum(0, dtype=torch.float64) < p).sum()) + 1
         if needed <= count:
-            return _largest(probs_K, top, needed)
-        if count == len(probs_K):  # all of them, rounded, sum to a little less than p
-            return torch.arange(count, device=probs_K.device)
-        count = len(probs_K)
+            return largest(probs_K, needed, top)
+    return torch.arange(len(probs_K), device=probs_K.device)  # all of them, rounded, sum to a little less than p
 
 
 def min_p(probs_K: Tensor, share: float) -> Tensor:
@@ -190,12 +193,25 @@ def min_p(probs_K: Tensor, share: float) -> Tensor:
     return (probs_K >= share * probs_K.max()).nonzero()[:, 0]
 
 
+def largest(values_K: Tensor, count: int, top: torch.return_types.topk | None = None) -> Tensor:
+    """Places (ascending) of exactly `count` largest values; `top`: what `topk` found, if it was asked already.
+
+    `topk` promises no order among equals: where some of those equal to the smallest are left out, the lowest places
+    are taken instead.
+    """
+    top = top or values_K.topk(count)
+    smallest = top.values[count - 1]
+    if count == len(values_K) or int((values_K == smallest).sum()) == int((top.values[:count] == smallest).sum()):
+        return top.indices[:count].sort().values
+    above = (values_K > smallest).nonzero()[:, 0]
+    ties = (values_K == smallest).nonzero()[: count - len(above), 0]
+    return torch.cat((above, ties)).sort().values
+
+
 def pick(probs_K: Tensor, uniform: float) -> int:
     """The place where `uniform` (in [0, 1)) falls: the first whose cumulative probability exceeds it."""
     reached = probs_K.cumsum(0, dtype=torch.float64)
-    total = reached[-1]
-    last = torch.searchsorted(reached, total)  # where u · total rounds up to the total: the last with any probability
-    return int(torch.searchsorted(reached, uniform * total, right=True).minimum(last))
+    return int(torch.searchsorted(reached, uniform * reached[-1], right=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,21 +251,3 @@ def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[Choice | Liuli
         except LiuliError as error:
             found.append(error)
     return found
-
-
-def _largest(values_K: Tensor, top: torch.return_types.topk, count: int) -> Tensor:
-    """Places (ascending) of the `count` largest, given at least that many as `topk` found them: it promises no order
-    among equals, so where some of those equal to the smallest are out, the lowest places are taken anew."""
-    smallest = top.values[count - 1]
-    if count == len(values_K) or int((values_K == smallest).sum()) == int((top.values[:count] == smallest).sum()):
-        return top.indices[:count].sort().values
-    above = (values_K > smallest).nonzero()[:, 0]
-    ties = (values_K == smallest).nonzero()[: count - len(above), 0]
-    return torch.cat((above, ties)).sort().values
-
-
-def _grammar_cut(logits_V: Tensor, allowed_V: Tensor | None) -> list[Cut]:
-    if allowed_V is None:
-        return []
-    mass = logits_V.softmax(-1)[~allowed_V].sum().item()
-    return [Cut("grammar", allowed_V.nonzero()[:, 0], mass)]

@@ -1,0 +1,120 @@
+"""What is told of a token: its text, its bytes, the characters that it covers."""
+
+import dataclasses
+
+import pytest
+import token_samples as samples
+from token_samples import ODD, layouts, only
+
+from liuli.tokens import Token, open_tokenizer
+
+
+def test_tokens_have_the_ids_of_encode(layout, texts):
+    for text in texts[::10] + ODD:
+        for prompt in (False, True):
+            assert [token.id for token in layout.tokenizer.tokens(text, prompt)] == layout.tokenizer.encode(text, prompt), text
+
+
+@layouts("bytes", "spaced")
+def test_spans_cover_the_text(layout, texts):
+    """One after the other, with nothing between; tokens that share a character share its whole span."""
+    for text in texts[::10] + ODD:
+        at = (0, 0)
+        for token in layout.tokenizer.tokens(text):
+            assert token.span[0] in (at[1], at[0]), text
+            assert token.span[1] >= at[1]
+            at = token.span
+        assert at[1] == len(text)
+
+
+@layouts("bytes", "spaced")
+def test_a_token_shows_the_characters_of_its_span(layout, texts):
+    for text in texts[::10] + ODD:
+        for token in layout.tokenizer.tokens(text):
+            shown, covered = token.text, layout.normal(text[slice(*token.span)])
+            if "\ufffd" not in shown and shown.strip():
+                assert shown in (covered, " " + covered), text
+
+
+@layouts("bytes", "spaced")
+def test_byte_tokens_of_one_character_share_its_span(layout):
+    tokens = layout.tokenizer.tokens("a\U000e0041b")  # a tag character: in no vocabulary as a whole
+    parts = [token for token in tokens if token.span == (1, 2)]
+    assert len(parts) > 1
+    assert b"".join(part.bytes for part in parts) == "\U000e0041".encode()
+    assert {part.text for part in parts} <= {"\ufffd", "\ufffd\ufffd"}
+
+
+@layouts("words")
+def test_wordpiece_spans_are_of_the_text_as_given(layout):
+    text = " Hello,\t今天 wörlding\u3000the"
+    tokens = layout.tokenizer.tokens(text)
+    assert [token.text for token in tokens][:5] == ["hello", ",", "今", "天", "world"]
+    assert [text[slice(*token.span)] for token in tokens] == ["Hello", ",", "今", "天", "wörld", "ing", "the"]
+
+
+def test_spans_of_special_tokens_in_a_prompt(layout):
+    """A begin token that was added covers nothing, one that was typed covers what was typed."""
+    tokenizer, end = layout.tokenizer, layout.end
+    tokens = tokenizer.tokens(f"hello{end}hello", prompt=True)
+    assert [token.span for token in tokens[: len(tokenizer.begin)]] == [(0, 0)] * len(tokenizer.begin)
+    (special,) = [token for token in tokens if token.id == tokenizer.specials[end]]
+    assert special == Token(special.id, end, b"", special=True, span=(5, 5 + len(end)))
+    assert tokens[-1].span[1] == 10 + len(end)
+    if layout.begin:
+        typed = tokenizer.tokens(f"{layout.begin}hello", prompt=True)
+        assert typed[0].span == (0, len(layout.begin))
+        assert typed[1].span[0] == len(layout.begin)
+
+
+def test_an_id_that_nobody_uses_is_named(layout):
+    for id in (layout.tokenizer.vocab_size, layout.tokenizer.vocab_size + 1000):
+        assert layout.tokenizer.token(id) == Token(id, f"<|id {id}|>", b"", special=True)
+        assert layout.tokenizer.decode([id]) == ""
+        assert layout.tokenizer.decode([id], special=True) == f"<|id {id}|>"
+
+
+def test_a_token_as_json(layout):
+    (token, *_) = layout.tokenizer.tokens("the")
+    start, end = token.span
+    assert token.to_json() == {"id": token.id, "text": token.text, "bytes": list(token.bytes), "span": [start, end]}
+    alone = layout.tokenizer.token(token.id)
+    assert alone.span is None
+    assert alone.to_json() == {"id": token.id, "text": token.text, "bytes": list(token.bytes)}
+    special = layout.tokenizer.token(layout.tokenizer.specials[layout.end])
+    assert special.to_json() == {"id": special.id, "text": layout.end, "bytes": []}
+
+
+def test_a_token_stays_as_it_is():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Token(1, "a", b"a").id = 2  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_every_id_has_a_token(layout):
+    """And the bytes of all that content can be made of are known."""
+    tokenizer = layout.tokenizer
+    for id in range(0, tokenizer.vocab_size, 1 + tokenizer.vocab_size // 5000):
+        token = tokenizer.token(id)
+        assert token.id == id
+        assert token.special or token.bytes.decode(errors="replace") == token.text
+        assert not token.special or token.bytes == b""
+
+
+def test_the_kind_is_named(layout):
+    kinds = {"bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "words": "WordPiece"}
+    assert layout.tokenizer.kind == kinds[layout.style]
+
+
+@only("stories", "minimind", "gpt2", "qwen", "qwen-merges", "llama2", "bert")
+def test_the_size_of_the_vocabulary(layout):
+    sizes = {"stories": 512, "minimind": 6400, "gpt2": 50257, "llama2": 32000, "bert": 21128}
+    assert layout.tokenizer.vocab_size == sizes.get(layout.name, 151646)  # Qwen's 151,643 and three special tokens
+
+
+def test_a_rank_file_may_leave_ids_unused(tmp_path):
+    ranks = samples.small_ranks() | {b"zz": 1000}
+    samples.write_ranks(tmp_path / "a.tiktoken", ranks)
+    tokenizer = open_tokenizer(tmp_path, pattern="qwen")
+    assert tokenizer.vocab_size == 1001
+    assert tokenizer.encode("zz") == [1000]
+    assert tokenizer.token(999).text == "<|id 999|>"
