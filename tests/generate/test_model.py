@@ -80,7 +80,7 @@ def test_logits_that_are_nan_stop_with_the_place(tiny_folder):
     model = liuli.load(tiny_folder)
     with torch.no_grad():
         model.decoder.norm.weight.fill_(float("nan"))
-    with pytest.raises(liuli.LiuliError, match="token 0: no token can be chosen: the logits are NaN"):
+    with pytest.raises(liuli.LiuliError, match="token 0: no token can be chosen: the model's logits hold NaN"):
         model.complete("a")
 
 

@@ -10,7 +10,7 @@ Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits ha
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,7 +111,8 @@ def distribution(
     Raises:
         LiuliError: nothing is left to choose from: the grammar allows no token, or the logits are NaN or infinite.
     """
-    if not math.isfinite(logits_V.max()):
+    top = logits_V.max()
+    if not math.isfinite(top):
         raise LiuliError("no token can be chosen: the model's logits hold NaN or infinity")
     scaled_K, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
     ids_K = torch.arange(len(logits_V), device=logits_V.device)
@@ -119,14 +120,15 @@ def distribution(
         ids_K = allowed_V.nonzero()[:, 0]
         scaled_K = scaled_K[ids_K]
         cuts.append(Cut("grammar", ids_K, min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())))
-    largest = scaled_K.max() if len(ids_K) else -math.inf
-    if not math.isfinite(largest):
-        raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
+    if scaled_K is not logits_V:
+        top = scaled_K.max() if len(ids_K) else -math.inf
+        if not math.isfinite(top):
+            raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
     if sampling.temperature == 0:
-        best = (scaled_K == largest).nonzero()[0]
+        best = scaled_K.argmax()[None]  # the first of equals
         return Distribution(ids_K[best], torch.ones(1, device=ids_K.device), cuts)
     temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
-    return narrow(ids_K, (scaled_K - largest) / temperature, sampling, cuts)
+    return narrow(ids_K, (scaled_K - top) / temperature, sampling, cuts)
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
