@@ -8,7 +8,6 @@ from token_samples import LAYOUTS, Layout
 
 from liuli.tokens import open_tokenizer
 
-
 QWEN_SPECIALS = (151643, "<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 

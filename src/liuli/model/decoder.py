@@ -166,9 +166,8 @@ class Attention(nn.Module):
     def forward(
         self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, see: Tap
     ) -> Tensor:
-        q_BTHD = self.q(x_BTD).unflatten(-1, (-1, self.head_width))
-        k_BTKD = self.k(x_BTD).unflatten(-1, (-1, self.head_width))
-        v_BTKD = self.v(x_BTD).unflatten(-1, (-1, self.head_width))
+        by_heads = (*x_BTD.shape[:2], -1, self.head_width)
+        q_BTHD, k_BTKD, v_BTKD = (project(x_BTD).view(by_heads) for project in (self.q, self.k, self.v))
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
         if angles is not None:

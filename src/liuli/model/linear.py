@@ -57,7 +57,7 @@ class Embedding(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x / √(mean(x²) + ε) · w, in fp32. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467."""
+    """x / √(mean(x²) + ε) · w, in fp32 inside. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467."""
 
     def __init__(self, width: int, epsilon: float):
         super().__init__()
@@ -66,13 +66,13 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight: Any = self._parameters["weight"]
-        return F.rms_norm(x.float(), weight.shape, weight.float(), self.epsilon).to(x.dtype)
+        return F.rms_norm(x, weight.shape, weight, self.epsilon)
 
     __call__ = forward
 
 
 class LayerNorm(nn.Module):
-    """(x − mean(x)) / √(var(x) + ε) · w + b, in fp32. Source: Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
+    """(x − mean(x)) / √(var(x) + ε) · w + b, in fp32 inside. Source: Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
 
     def __init__(self, width: int, epsilon: float):
         super().__init__()
@@ -83,7 +83,7 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         held: dict[str, Any] = self._parameters
         weight, bias = held["weight"], held["bias"]
-        return F.layer_norm(x.float(), weight.shape, weight.float(), bias.float(), self.epsilon).to(x.dtype)
+        return F.layer_norm(x, weight.shape, weight, bias, self.epsilon)
 
     __call__ = forward
 

@@ -16,16 +16,19 @@ class Rotary:
     """Angles for a configuration. The frequencies stay fp32 whatever dtype the model computes in."""
 
     def __init__(self, config: Config):
-        self._frequencies = frequencies(config)
+        plain = frequencies(config)
+        self._turns = torch.stack((torch.cat((plain, plain)), torch.cat((-plain, plain))))  # for cos, and for signed sin
         self._scale = config.rope_scaling.attention_factor if config.rope_scaling else 1.0
 
     def angles(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
-        if self._frequencies.device != positions_BT.device:
-            self._frequencies = self._frequencies.to(positions_BT.device)
-        angle = positions_BT[..., None, None].float() * self._frequencies
-        cos, sin = angle.cos() * self._scale, angle.sin() * self._scale
-        return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
+        if self._turns.device != positions_BT.device:
+            self._turns = self._turns.to(positions_BT.device)
+        position = positions_BT[..., None, None].float()
+        cos, sin = (position * self._turns[0]).cos(), (position * self._turns[1]).sin()
+        if self._scale != 1:
+            cos, sin = cos * self._scale, sin * self._scale
+        return cos.to(dtype), sin.to(dtype)
 
 
 def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
