@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from liuli.generate.model import Completion, Model
     from liuli.generate.record import Candidate, StepRecord
 
-BAR = 24
+BAR = 24  # cells
+SMALL = 10_000_000  # parameters
 
 
 def complete(
@@ -44,13 +45,10 @@ def complete(
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     sampling = {name: value for name, value in given.items() if value is not None}
 
-    import torch
-
     from liuli.generate.model import load
 
-    if threads:
-        torch.set_num_threads(threads)
     model = load(folder, device=device, dtype=dtype, pattern=pattern)
+    _set_threads(model, threads)
     recorded = candidates if steps or json else None
     completion, records = model.begin(text, max_tokens, seed, stop or (), recorded, **sampling)
     if json:
@@ -62,6 +60,15 @@ def complete(
         _print_steps(model, completion, records) if steps else _print_text(model, records)
     finally:
         print(f"liuli: {note}", file=sys.stderr)
+
+
+def _set_threads(model: "Model", threads: int | None) -> None:
+    """A small model gains nothing from a second thread, and on a busy machine loses up to 50 times (docs/lab-log.md)."""
+    import torch
+
+    parameters = sum(parameter.numel() for parameter in model.decoder.parameters())
+    if threads or parameters < SMALL:
+        torch.set_num_threads(threads or 1)
 
 
 def _print_json(model: "Model", completion: "Completion", records: Any, line_a_step: bool) -> None:

@@ -17,7 +17,9 @@ Pattern = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option(help="What to compute in: fp32, bf16 or fp16.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; PyTorch's choice by default.", min=1)]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads; by default 1 for a model under 10 M parameters, else PyTorch's choice.", min=1)
+]
 
 
 def read_text(text: str) -> str:
