@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import token_samples as samples
 from token_samples import ODD, layouts, only
+from tokenizers import processors
 
 from liuli.tokens import Token, open_tokenizer
+from liuli.tokens.trace import replay, trace
 
 
 def test_tokens_have_the_ids_of_encode(layout, texts):
@@ -130,3 +132,34 @@ def test_files_with_windows_line_ends(tmp_path):
     path = merges / "merges.txt"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert open_tokenizer(merges, pattern="gpt2").encode("hello") == [samples.small_ranks()[b"hello"]]
+
+
+def test_a_rank_file_may_hold_pieces_that_no_join_reaches(tmp_path):
+    """A chunk that is such a piece is taken whole, as tiktoken does; within another chunk it is never made."""
+    tiktoken = pytest.importorskip("tiktoken")
+    ranks = samples.small_ranks() | {b"xyz": 600}
+    samples.write_ranks(tmp_path / "a.tiktoken", ranks)
+    tokenizer = open_tokenizer(tmp_path, pattern="qwen")
+    oracle = tiktoken.Encoding("oracle", pat_str=r"\w+|\W+", mergeable_ranks=ranks, special_tokens={})
+    for text, ids in {"xyz": [600], "xyzz": [*b"xyzz"], "xyz\nxyz": [600, ord("\n"), 600]}.items():
+        assert tokenizer.encode(text) == oracle.encode(text) == ids
+        assert replay(trace(tokenizer, text)) == ids
+    (chunk,) = trace(tokenizer, "xyz")
+    assert ([symbol.text for symbol in chunk.symbols], chunk.joins) == (["xyz"], [])
+
+
+def test_spans_keep_their_spaces_whatever_the_post_processor_says(tmp_path):
+    """ByteLevel may be told to trim white space off the spans: then they would not cover the text."""
+    backend = samples.byte_level()
+    backend.post_processor = processors.ByteLevel(trim_offsets=True)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokens = open_tokenizer(tmp_path).tokens("hello the  world")
+    assert "".join("hello the  world"[slice(*token.span)] for token in tokens) == "hello the  world"
+
+
+@layouts("words")
+def test_the_unknown_token_is_seen_in_decoded_text(layout):
+    """It stands for something that was there: content gives it, so it is no special token to leave out."""
+    tokenizer = layout.tokenizer
+    assert tokenizer.decode(tokenizer.encode("hello \U00020bb7 hello")) == "hello [UNK] hello"
+    assert tokenizer.token(tokenizer.unknown) == Token(tokenizer.unknown, "[UNK]", b"[UNK]")

@@ -110,10 +110,8 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> S
     """
     logprobs_V = logits_V.log_softmax(-1)
     found = choice.distribution
-    chosen = torch.tensor([choice.id])
     grammar = next((cut.mass for cut in found.cuts if cut.rule == "grammar"), 0.0)
-    entropy = (logprobs_V.exp() * -logprobs_V.clamp(min=torch.finfo(torch.float32).min)).sum().item()
-    sampled = found.logprobs(chosen)[0]
+    entropy = torch.special.entr(logprobs_V.exp()).sum().item()
     listed: list[Candidate] = []
     if candidates:
         ids = largest(logits_V, min(candidates, len(logits_V)))
@@ -131,7 +129,7 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> S
             )
         ]
     cuts = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts]
-    return Scores(logprobs_V[choice.id].item(), sampled, entropy, grammar, listed, cuts)
+    return Scores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, listed, cuts)
 
 
 def _finite(value: float) -> float | None:

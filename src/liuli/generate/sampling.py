@@ -229,10 +229,11 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The token chosen, the number drawn for it, and what it was drawn from."""
+    """The token chosen, the number drawn for it, its probability after the whole sampler, and what it was drawn from."""
 
     id: int
     uniform: float
+    probability: float
     distribution: Distribution
 
 
@@ -240,7 +241,7 @@ def choose(logits_V: Tensor, draw: Draw) -> Choice:
     """One token from one row of fp32 logits. Raises LiuliError where nothing is left to choose from."""
     found = distribution(logits_V, draw.sampling, draw.allowed_V, draw.prompt, draw.counts)
     place = pick(found.probs_K, draw.uniform) if len(found.ids_K) > 1 else 0
-    return Choice(int(found.ids_K[place]), draw.uniform, found)
+    return Choice(int(found.ids_K[place]), draw.uniform, float(found.probs_K[place]), found)
 
 
 def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[Choice | LiuliError]:
