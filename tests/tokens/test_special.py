@@ -6,6 +6,7 @@ import tokenizers
 from token_samples import only
 from tokenizers import AddedToken, decoders, models, processors
 
+from liuli.errors import LiuliError
 from liuli.tokens import Tokenizer, open_tokenizer
 
 TEXTS = ["hello", " a  b ", "今天天气真", "the\nworld", "x"]
@@ -214,19 +215,30 @@ def test_vocab_json_begins_as_the_configuration_says(config, begins, tmp_path):
 def test_vocab_json_finds_special_tokens_in_added_tokens(tmp_path):
     ranks = samples.small_ranks()
     samples.write_vocab_and_merges(tmp_path, ranks, {})
-    samples.write_json(tmp_path / "added_tokens.json", {"<|im_end|>": 900, "<|im_start|>": 901})
+    end, start = len(ranks), len(ranks) + 1
+    samples.write_json(tmp_path / "added_tokens.json", {"<|im_start|>": start, "<|im_end|>": end})
     tokenizer = open_tokenizer(tmp_path, pattern="qwen")
-    assert tokenizer.encode("<|im_start|>the<|im_end|>", prompt=True) == [901, *tokenizer.encode("the"), 900]
-    assert tokenizer.vocab_size == 902
+    assert tokenizer.encode("<|im_start|>the<|im_end|>", prompt=True) == [start, *tokenizer.encode("the"), end]
+    assert tokenizer.vocab_size == len(ranks) + 2
+
+
+def test_vocab_json_refuses_added_tokens_that_leave_a_gap(tmp_path):
+    """The library numbers them one after the other; another number would be another token."""
+    samples.write_vocab_and_merges(tmp_path, samples.small_ranks(), {})
+    samples.write_json(tmp_path / "added_tokens.json", {"<|im_end|>": 9000})
+    with pytest.raises(LiuliError, match=r"'<\|im_end\|>' cannot have the id 9000"):
+        open_tokenizer(tmp_path, pattern="qwen")
 
 
 def test_vocab_json_takes_added_tokens_that_are_not_special_as_text(tmp_path):
     """As tokenizer.json has it: Qwen 3 marks <think> so, and a decoded answer has to show it."""
     ranks = samples.small_ranks()
-    samples.write_vocab_and_merges(tmp_path, ranks, {"added_tokens_decoder": {"900": {"content": "<think>", "special": False}}})
+    think = len(ranks)
+    added = {str(think): {"content": "<think>", "special": False}}
+    samples.write_vocab_and_merges(tmp_path, ranks, {"added_tokens_decoder": added})
     tokenizer = open_tokenizer(tmp_path, pattern="qwen")
-    assert tokenizer.decode([900, *tokenizer.encode("the")]) == "<think>the"
-    assert tokenizer.encode("<think>the") == [900, *tokenizer.encode("the")]
+    assert tokenizer.decode([think, *tokenizer.encode("the")]) == "<think>the"
+    assert tokenizer.encode("<think>the") == [think, *tokenizer.encode("the")]
 
 
 @pytest.mark.parametrize("name", ["added_tokens", "tokenizer_config"])

@@ -8,7 +8,7 @@ leaves out nn.Module's hooks (a tap is how one looks inside), and parameters are
 nn.Module's attribute search. Together they save a fifth of a step of stories260k (docs/lab-log.md).
 """
 
-import platform
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 
 def _cpu_vendor() -> str:
-    """The processor's maker, where the system has /proc."""
+    """The processor's maker, as Linux or Windows names it."""
     cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.read_text()[:200] if cpuinfo.exists() else ""
+    return cpuinfo.read_text()[:200] if cpuinfo.exists() else os.environ.get("PROCESSOR_IDENTIFIER", "")
 
 
 def _reads_fp32_memory(x: Tensor, weight: Tensor) -> bool:
@@ -31,7 +31,7 @@ def _reads_fp32_memory(x: Tensor, weight: Tensor) -> bool:
 
 # MKL multiplies a matrix by one row at less than half of what the memory gives on processors that are not Intel's, and on
 # one thread only. From a megabyte up, an element-wise product and its sums, in pieces that stay in the cache, are faster.
-ONE_ROW_BY_SUMS = torch.backends.mkl.is_available() and "AuthenticAMD" in (platform.processor() + _cpu_vendor())
+ONE_ROW_BY_SUMS = torch.backends.mkl.is_available() and "AuthenticAMD" in _cpu_vendor()
 LARGE, PIECE = 2**18, 2**21  # numbers in a matrix
 
 

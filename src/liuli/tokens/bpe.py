@@ -7,9 +7,13 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 """
 
 import heapq
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from liuli.tokens.tokenizer import Added
 
 Piece = TypeVar("Piece", str, bytes)
 
@@ -72,7 +76,7 @@ def merge_steps(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | N
     """Every join in order, each placed among the pieces as they stand at that moment."""
     firsts = list(range(len(symbols)))  # the index of each standing piece's first symbol
     for i, left, right, found in merge(symbols, rank):
-        at = firsts.index(i)
+        at = bisect_left(firsts, i)
         del firsts[at + 1]
         yield Merge(left, right, found, at)
 
@@ -83,6 +87,7 @@ class RankedEncoder(Generic[Piece]):
     Args:
         ids: piece -> id. ranks: piece -> rank, for the pieces that a join may make.
         cut: text -> chunks that no piece crosses. symbols: a chunk -> the smallest pieces, all of them in `ids`.
+        texts: id -> what it adds to the text, added tokens too. added: the tokens beside the vocabulary.
         style: see `Encoder`. whole: a chunk that is itself a piece is taken whole, as tiktoken does.
         prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
     """
@@ -94,6 +99,7 @@ class RankedEncoder(Generic[Piece]):
         cut: Callable[[str], Iterable[Piece]],
         symbols: Callable[[Piece], list[Piece]],
         texts: dict[int, bytes],
+        added: Sequence[Added],
         style: str,
         whole: bool,
         prefix: int = 0,
@@ -101,17 +107,33 @@ class RankedEncoder(Generic[Piece]):
     ):
         self.ids, self.ranks, self.cut, self.symbols = ids, ranks, cut, symbols
         self.texts, self.style, self.whole, self.prefix, self.space = texts, style, whole, prefix, space
-        self.vocab_size = max(texts) + 1
+        self.added, self.vocab_size = added, max(texts) + 1
         self._cache: dict[Piece, list[int]] = {}
 
     def rank(self, left: Piece, right: Piece) -> int | None:
         return self.ranks.get(left + right)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, special: bool = False) -> list[int]:
         ids: list[int] = []
-        for chunk in self.cut(text):
-            ids += self.encode_chunk(chunk)
+        for part, token in self.parts(text, special):
+            ids += self.encode_content(part) if token is None else [token.id]
         return ids
+
+    def encode_content(self, text: str) -> list[int]:
+        return [id for chunk in self.cut(text) for id in self.encode_chunk(chunk)]
+
+    def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
+        """The text in order, as content (with None) and added tokens; special ones only if `special`."""
+        known = sorted((token for token in self.added if special or not token.special), key=lambda token: -len(token.text))
+        at = 0
+        for match in re.finditer("|".join(f"({_pattern(token)})" for token in known), text) if known else ():
+            if match.start() > at:
+                yield text[at : match.start()], None
+            assert match.lastindex is not None
+            yield match.group(), known[match.lastindex - 1]
+            at = match.end()
+        if at < len(text):
+            yield text[at:], None
 
     def encode_chunk(self, chunk: Piece) -> list[int]:
         known = self._cache.get(chunk)
@@ -126,9 +148,18 @@ class RankedEncoder(Generic[Piece]):
         self._cache[chunk] = ids
         return ids
 
-    def spans(self, text: str) -> list[tuple[int, int, int]]:
+    def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
+        found: list[tuple[int, int, int]] = []
+        at = 0
+        for part, token in self.parts(text, special):
+            inside = self.content_spans(part) if token is None else [(token.id, 0, len(part))]
+            found += [(id, at + start, at + end) for id, start, end in inside]
+            at += len(part)
+        return found
+
+    def content_spans(self, text: str) -> list[tuple[int, int, int]]:
         """A token that holds only some bytes of a character covers that character."""
-        ids = self.encode(text)
+        ids = self.encode_content(text)
         starts = [i for i, character in enumerate(text.replace(self.space, " ")) for _ in character.encode()] + [len(text)]
         found, at = [], -self.prefix
         for id in ids:
@@ -141,3 +172,8 @@ class RankedEncoder(Generic[Piece]):
     def piece(self, id: int) -> tuple[bytes, bool] | None:
         text = self.texts.get(id)
         return None if text is None else (text, False)
+
+
+def _pattern(token: Added) -> str:
+    space = r"[^\S\x1c-\x1f]*"  # white space as Unicode has it; Python counts four separators more
+    return space * token.strip_left + re.escape(token.text) + space * token.strip_right

@@ -14,7 +14,7 @@ from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
-from liuli.tokens.tokenizer import Special, Tokenizer
+from liuli.tokens.tokenizer import Added, Tokenizer
 
 # The cutting patterns of https://github.com/openai/tiktoken (tiktoken_ext/openai_public.py) and of Qwen's tokenizer.
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -65,7 +65,8 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
         if model_file.is_file():
             from liuli.tokens.sentencepiece import open_sentencepiece
 
-            return open_sentencepiece(model_file, begin=read_json(folder / "tokenizer_config.json").get("add_bos_token", True))
+            begin = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
+            return open_sentencepiece(model_file, begin, _configured_added(folder))
     except UnicodeDecodeError as error:
         raise LiuliError(f"a tokenizer file in {folder} is not UTF-8 text (byte {error.start})") from None
     return None
@@ -87,29 +88,35 @@ def read_json(path: Path) -> dict[str, Any]:
 def _open_json(folder: Path) -> Tokenizer:
     import tokenizers
 
-    from liuli.tokens.library import LibraryEncoder, begin_of
+    from liuli.tokens.library import begin_of
 
     path = folder / "tokenizer.json"
     content = read_json(path)
-    kind = content.get("model", {}).get("type")
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise LiuliError(f"{path} is broken: it has no model")
+    model["dropout"] = None  # it is for training: a text would be cut otherwise each time
     try:
         backend = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the library raises nothing narrower
-        raise LiuliError(f"{path} is broken: {error}") from None
-    begin = begin_of(backend) or _configured_begin(folder, backend.token_to_id)
-    encoder = LibraryEncoder(backend, str(path))
-    added = backend.get_added_tokens_decoder()
-    specials = [Special(id, token.content, token.lstrip, token.rstrip) for id, token in added.items() if token.special]
-    unknown = content["model"].get("unk_token")
-    kind = {"WordPiece": "WordPiece"}.get(kind) or ("byte-level BPE" if encoder.style == "bytes" else "SentencePiece BPE")
-    return Tokenizer(encoder, kind, specials, begin, backend.token_to_id(unknown) if unknown else None)
+        raise LiuliError(f"{path} is broken: {_first_line(error)}") from None
+    begin = begin_of(content.get("post_processor")) or _configured_begin(folder, backend.token_to_id)
+    return _from_backend(backend, path, begin, model.get("unk_token"))
+
+
+def _from_backend(backend: Any, where: Path, begin: list[int], unknown: str | None = None) -> Tokenizer:
+    from liuli.tokens.library import LibraryEncoder
+
+    encoder = LibraryEncoder(backend, str(where))
+    if unknown is not None and backend.token_to_id(unknown) is None:
+        raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
+    kind = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE"}[encoder.spelling]
+    return Tokenizer(encoder, kind, encoder.added, begin, backend.token_to_id(unknown) if unknown else None)
 
 
 def _open_wordpiece(folder: Path) -> Tokenizer:
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
-
-    from liuli.tokens.library import LibraryEncoder
 
     config = read_json(folder / "tokenizer_config.json")
     lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
@@ -126,35 +133,42 @@ def _open_wordpiece(folder: Path) -> Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     names = [config.get(f"{role}_token", f"[{role.upper()}]") for role in ("pad", "unk", "cls", "sep", "mask")]
-    specials = [Special(vocab[name], name) for name in names if name in vocab]
+    backend.add_special_tokens([name for name in names if name in vocab])
     begin = [vocab[names[2]]] if names[2] in vocab else []
-    return Tokenizer(LibraryEncoder(backend, str(folder)), "WordPiece", specials, begin, vocab[unknown])
+    return _from_backend(backend, folder, begin, unknown)
 
 
 def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
     import tokenizers
     from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
-    from liuli.tokens.library import LibraryEncoder
-
     name = _pattern_name(folder, pattern, "vocab.json")
     vocab = read_json(folder / "vocab.json")
+    wrong = next((piece for piece, id in vocab.items() if type(id) is not int or id < 0), None)
+    if wrong is not None:
+        raise LiuliError(f"{folder / 'vocab.json'} is broken: the id of {wrong!r} is {vocab[wrong]!r}")
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
     merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     try:
         backend = tokenizers.Tokenizer(models.BPE(vocab, merges))  # pyright: ignore[reportArgumentType]
     except Exception as error:  # the library raises nothing narrower
-        raise LiuliError(f"{folder}: vocab.json and merges.txt do not fit together: {error}") from None
+        raise LiuliError(f"{folder}: vocab.json and merges.txt do not fit together: {_first_line(error)}") from None
     if name == "qwen":
         backend.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
     backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     backend.decoder = decoders.ByteLevel()
-    specials = _configured_specials(folder)
-    if name == "gpt2" and not specials and "<|endoftext|>" in vocab:
-        specials = [Special(vocab["<|endoftext|>"], "<|endoftext|>")]
-    ids = vocab | {special.text: special.id for special in specials}
-    return Tokenizer(LibraryEncoder(backend, str(folder)), "byte-level BPE", specials, _configured_begin(folder, ids.get))
+    added = sorted(_configured_added(folder), key=lambda token: token.id)
+    if name == "gpt2" and not added and "<|endoftext|>" in vocab:
+        added = [Added(vocab["<|endoftext|>"], "<|endoftext|>")]
+    for token in added:
+        content = tokenizers.AddedToken(token.text, lstrip=token.strip_left, rstrip=token.strip_right, normalized=False)
+        backend.add_special_tokens([content]) if token.special else backend.add_tokens([content])
+        if backend.token_to_id(token.text) != token.id:
+            raise LiuliError(
+                f"{folder}: the added token {token.text!r} cannot have the id {token.id}: ids must follow the vocabulary"
+            )
+    return _from_backend(backend, folder, _configured_begin(folder, backend.token_to_id))
 
 
 def _open_ranks(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
@@ -165,18 +179,19 @@ def _open_ranks(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
     name = _pattern_name(folder, pattern, path.name)
     ranks = _read_ranks(path)
     split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
+    added = _configured_added(folder)
     encoder = RankedEncoder(
         ids=ranks,
         ranks=ranks,
         cut=lambda text: [chunk.encode() for chunk, _ in split.pre_tokenize_str(text)],
         symbols=lambda chunk: [chunk[i : i + 1] for i in range(len(chunk))],
-        texts={id: piece for piece, id in ranks.items()},
+        texts={id: piece for piece, id in ranks.items()} | {token.id: token.text.encode() for token in added},
+        added=added,
         style="bytes",
         whole=True,
     )
-    specials = _configured_specials(folder)
-    ids = {special.text: special.id for special in specials}
-    return Tokenizer(encoder, "byte-level BPE", specials, _configured_begin(folder, ids.get))
+    ids = {token.text: token.id for token in added}
+    return Tokenizer(encoder, "byte-level BPE", added, _configured_begin(folder, ids.get))
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
@@ -217,15 +232,19 @@ def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
     return found
 
 
-def _configured_specials(folder: Path) -> list[Special]:
-    """The special tokens that `tokenizer_config.json` and `added_tokens.json` name."""
+def _configured_added(folder: Path) -> list[Added]:
+    """The tokens that `tokenizer_config.json` and `added_tokens.json` add to the vocabulary."""
     described = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
-    specials = [
-        Special(int(id), token["content"], token.get("lstrip", False), token.get("rstrip", False))
+    added = [
+        Added(int(id), token["content"], token.get("special", True), token.get("lstrip", False), token.get("rstrip", False))
         for id, token in described.items()
     ]
-    known = {special.text for special in specials}
-    return specials + [Special(id, text) for text, id in read_json(folder / "added_tokens.json").items() if text not in known]
+    known = {token.text for token in added}
+    return added + [Added(id, text) for text, id in read_json(folder / "added_tokens.json").items() if text not in known]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]
 
 
 def _configured_begin(folder: Path, id_of: Callable[[str], int | None]) -> list[int]:
@@ -233,7 +252,7 @@ def _configured_begin(folder: Path, id_of: Callable[[str], int | None]) -> list[
     config = read_json(folder / "tokenizer_config.json")
     token = config.get("bos_token")
     text = token.get("content") if isinstance(token, dict) else token
-    if not config.get("add_bos_token") or text is None:
+    if not config.get("add_bos_token") or not isinstance(text, str):
         return []
     id = id_of(text)
     if id is None:

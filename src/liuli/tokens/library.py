@@ -1,16 +1,19 @@
 """The layouts that the `tokenizers` library cuts: `tokenizer.json`, BERT's `vocab.txt`, `vocab.json` + `merges.txt`.
 
-In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. The library reads special strings out of any
-text by itself; here it is told to leave them, since only a prompt may hold them (`Tokenizer.encode`).
+In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By itself the library reads special strings out
+of any text; here it is told each time, since only a prompt may hold them.
 """
 
+import itertools
 import json
+import threading
 from functools import cached_property
 from typing import Any
 
 import tokenizers
 
 from liuli.errors import LiuliError
+from liuli.tokens.tokenizer import Added
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), WordPiece"
 
@@ -19,25 +22,31 @@ class LibraryEncoder:
     """Content to ids through a `tokenizers.Tokenizer` (see `Encoder`)."""
 
     def __init__(self, backend: tokenizers.Tokenizer, where: str):
-        backend.encode_special_tokens = True
         backend.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # it would trim spaces off spans
         backend.no_truncation()
         backend.no_padding()
-        self.backend = backend
+        self.backend, self._one_at_a_time = backend, threading.Lock()
         self.model_kind = type(backend.model).__name__
-        if getattr(backend.model, "end_of_word_suffix", None):
-            raise LiuliError(f"{where}: BPE with an end-of-word suffix is not supported; {SUPPORTED}")
+        if self.model_kind == "BPE" and (backend.model.end_of_word_suffix or backend.model.continuing_subword_prefix):
+            raise LiuliError(
+                f"{where}: BPE with a continuing-subword prefix or an end-of-word suffix is not supported; {SUPPORTED}"
+            )
         decoder = json.loads(backend.decoder.__getstate__()) if backend.decoder else {"type": None}
         self.style, self.spelling = _join_style(self.model_kind, decoder, where)
         self._added = {id: token.content for id, token in backend.get_added_tokens_decoder().items()}
         self._pieces = {id: piece for piece, id in backend.get_vocab(with_added_tokens=True).items()}
         self.vocab_size = max(self._pieces, default=-1) + 1
 
-    def encode(self, text: str) -> list[int]:
-        return self.backend.encode(text, add_special_tokens=False).ids
+    def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
+        with self._one_at_a_time:
+            self.backend.encode_special_tokens = not special
+            return self.backend.encode(text, add_special_tokens=False)
 
-    def spans(self, text: str) -> list[tuple[int, int, int]]:
-        encoding = self.backend.encode(text, add_special_tokens=False)
+    def encode(self, text: str, special: bool = False) -> list[int]:
+        return self._encoding(text, special).ids
+
+    def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
+        encoding = self._encoding(text, special)
         return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
@@ -54,10 +63,10 @@ class LibraryEncoder:
         return piece.removeprefix(prefix).encode(), piece.startswith(prefix)
 
     @property
-    def added(self) -> dict[str, int]:
-        """Text -> id of the added tokens that the library reads in any text, since they are not marked special."""
+    def added(self) -> list[Added]:
+        """The tokens beside the vocabulary."""
         tokens = self.backend.get_added_tokens_decoder()
-        return {token.content: id for id, token in tokens.items() if not token.special}
+        return [Added(id, token.content, token.special, token.lstrip, token.rstrip) for id, token in tokens.items()]
 
     @cached_property
     def pair_ranks(self) -> dict[tuple[str, str], int]:
@@ -72,14 +81,15 @@ class LibraryEncoder:
         return json.loads(self.backend.to_str())["model"]
 
 
-def begin_of(backend: tokenizers.Tokenizer) -> list[int]:
-    """What the post-processor puts in front of a text; what it puts behind it belongs in no prompt."""
-    plain = backend.encode("a", add_special_tokens=False).ids
-    whole = backend.encode("a", add_special_tokens=True).ids
-    for start in range(len(whole) - len(plain) + 1):
-        if whole[start : start + len(plain)] == plain:
-            return whole[:start]
-    return []
+def begin_of(post_processor: dict[str, Any] | None) -> list[int]:
+    """What a `tokenizer.json` puts in front of a text; what it puts behind belongs in no prompt."""
+    given = post_processor or {}
+    if given.get("type") == "TemplateProcessing":
+        before = itertools.takewhile(lambda part: "SpecialToken" in part, given["single"])
+        return [id for part in before for id in given["special_tokens"][part["SpecialToken"]["id"]]["ids"]]
+    if given.get("type") in ("BertProcessing", "RobertaProcessing"):
+        return [given["cls"][1]]
+    return [id for part in given.get("processors", []) for id in begin_of(part)]
 
 
 def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, str]:
@@ -90,7 +100,8 @@ def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, s
         return "words", "words"
     if model == "BPE" and "ByteLevel" in kinds:
         return "bytes", "bytes"
-    if model == "BPE" and kinds[0] == "Metaspace":
+    kinds = kinds or [None]
+    if model == "BPE" and kinds[0] == "Metaspace" and steps[0].get("replacement") == "▁":
         return "bytes" if steps[0].get("prepend_scheme") == "never" else "spaced", "spaced"
     if model == "BPE" and kinds[0] == "Replace" and steps[0].get("pattern") == {"String": "▁"}:
         strips = any(step["type"] == "Strip" and step.get("start") == 1 for step in steps)

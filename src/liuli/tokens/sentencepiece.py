@@ -7,38 +7,40 @@ not follow are refused by name.
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.tokens.bpe import RankedEncoder
-from liuli.tokens.tokenizer import Special, Tokenizer
+from liuli.tokens.tokenizer import Added, Tokenizer
 
 SPACE = "▁"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "char"}
 
 
-def open_sentencepiece(path: Path, begin: bool) -> Tokenizer:
-    """Args: begin: whether prompts start with the model's begin token."""
+def open_sentencepiece(path: Path, begin: bool, beside: Sequence[Added]) -> Tokenizer:
+    """Args: begin: whether prompts start with the model's begin token. beside: tokens that other files add."""
     pieces, trainer, normalizer = _read_model(path)
     _refuse_what_is_not_followed(path, trainer, normalizer, pieces)
-    encoder = _encoder(pieces, dummy_prefix=bool(normalizer.get(3, 1)))
-    specials = [Special(id, text) for id, (text, _, kind) in enumerate(pieces) if kind in (CONTROL, UNKNOWN)]
+    added = [Added(id, text) for id, (text, _, kind) in enumerate(pieces) if kind in (CONTROL, UNKNOWN)]
+    added += [token for token in beside if token.id >= len(pieces)]
+    encoder = _encoder(pieces, added, dummy_prefix=bool(normalizer.get(3, 1)))
     unknown = next((id for id, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
     begin_id = _signed(trainer.get(41, 1))
-    return Tokenizer(encoder, "SentencePiece BPE", specials, [begin_id] if begin and begin_id >= 0 else [], unknown)
+    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and begin_id >= 0 else [], unknown)
 
 
-def _encoder(pieces: list[tuple[str, float, int]], dummy_prefix: bool) -> RankedEncoder[str]:
+def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
     ids = {text: id for id, (text, _, kind) in enumerate(pieces) if kind in (NORMAL, USER_DEFINED)}
     byte_ids = [f"<0x{byte:02X}>" for byte in range(256)]
     ids |= {text: id for id, (text, _, kind) in enumerate(pieces) if kind == BYTE}
     normal = {text: score for text, score, kind in pieces if kind == NORMAL}
     by_score = {score: rank for rank, score in enumerate(sorted(set(normal.values()), reverse=True))}
     ranks = {text: by_score[score] for text, score in normal.items()}
-    texts = {id: _text_of(text, kind) for id, (text, _, kind) in enumerate(pieces)}
+    texts = {token.id: token.text.encode() for token in added}
+    texts |= {id: _text_of(text, kind) for id, (text, _, kind) in enumerate(pieces)}
     fixed = sorted((text for text, _, kind in pieces if kind == USER_DEFINED), key=len, reverse=True)
     fixed_pattern = re.compile("(" + "|".join(map(re.escape, fixed)) + ")") if fixed else None
     neighbours = {text[i : i + 2] for text in ranks for i in range(len(text) - 1)}
@@ -65,13 +67,13 @@ def _encoder(pieces: list[tuple[str, float, int]], dummy_prefix: bool) -> Ranked
         return [chunk] if chunk in fixed else found
 
     style = "spaced" if dummy_prefix else "bytes"
-    return RankedEncoder(ids, ranks, cut, symbols, texts, style, whole=False, prefix=int(dummy_prefix), space=SPACE)
+    return RankedEncoder(ids, ranks, cut, symbols, texts, added, style, whole=False, prefix=int(dummy_prefix), space=SPACE)
 
 
 def _text_of(piece: str, kind: int) -> bytes:
     if kind == BYTE:
         return bytes([int(piece[3:5], 16)])
-    return b"" if kind == CONTROL else piece.replace(SPACE, " ").encode()
+    return piece.replace(SPACE, " ").encode()
 
 
 def _refuse_what_is_not_followed(path: Path, trainer: dict, normalizer: dict, pieces: list[tuple[str, float, int]]) -> None:
@@ -97,7 +99,10 @@ def _read_model(path: Path) -> tuple[list[tuple[str, float, int]], dict, dict]:
         for field, value in _fields(path.read_bytes()):
             if field == 1:
                 piece = dict(_fields(value))
-                pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0], piece.get(3, NORMAL)))
+                text, kind = piece[1].decode(), piece.get(3, NORMAL)
+                if kind == BYTE and not re.fullmatch("<0x[0-9A-F]{2}>", text):
+                    raise ValueError(f"{text!r} is no byte")
+                pieces.append((text, struct.unpack("<f", piece.get(2, bytes(4)))[0], kind))
             elif field == 2:
                 trainer = dict(_fields(value))
             elif field == 3:

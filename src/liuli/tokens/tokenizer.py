@@ -5,7 +5,6 @@ special tokens, the begin token, and putting bytes together again so that half a
 """
 
 import codecs
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -32,30 +31,28 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
-    """A token that stands for no text. `strip_left` and `strip_right`: it swallows the white space beside it."""
+class Added:
+    """A token beside the vocabulary. A special one stands for no text and is read in prompts only; another is its own
+    text and read anywhere. `strip_left` and `strip_right`: it swallows the white space beside it."""
 
     id: int
     text: str
+    special: bool = True
     strip_left: bool = False
     strip_right: bool = False
 
-    @property
-    def pattern(self) -> str:
-        left, right = r"\s*" * self.strip_left, r"\s*" * self.strip_right
-        return left + re.escape(self.text) + right
-
 
 class Encoder(Protocol):
-    """Cuts content. `style` says how pieces join into text: "bytes" as they are; "spaced" the same, but one space
-    at the very beginning is dropped; "words" with a space before each piece that begins a word."""
+    """Cuts text. `style` says how pieces join into text: "bytes" as they are; "spaced" the same, but one space at the
+    very beginning is dropped; "words" with a space before each piece that begins a word. `special`: read special
+    strings too."""
 
     style: str
     vocab_size: int
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str, special: bool = False) -> list[int]: ...
 
-    def spans(self, text: str) -> list[tuple[int, int, int]]:
+    def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
         """(id, first character, character after the last) of every token."""
         ...
 
@@ -68,25 +65,19 @@ class Tokenizer:
     """Made by `open_tokenizer`.
 
     Attributes:
-        kind: "byte-level BPE", "SentencePiece BPE", "WordPiece", ...
+        kind: "byte-level BPE", "SentencePiece BPE" or "WordPiece".
         begin: the ids that go in front of a prompt; often one, may be none.
+        unknown: the id of what the vocabulary cannot spell, if it has one.
         specials: text of each special token -> id.
         vocab_size: number of ids, special tokens included (the largest id + 1).
     """
 
-    def __init__(
-        self, encoder: Encoder, kind: str, specials: Iterable[Special], begin: Sequence[int], unknown: int | None = None
-    ):
-        self.encoder = encoder
-        self.kind = kind
-        self.begin = list(begin)
-        self.unknown = unknown
-        self._specials = {special.id: special for special in specials}
-        self.specials = {special.text: special.id for special in self._specials.values()}
-        self.vocab_size = max(encoder.vocab_size, max(self._specials, default=-1) + 1)
-        longest_first = sorted(self._specials.values(), key=lambda special: -len(special.text))
-        self._special_pattern = re.compile("|".join(f"({special.pattern})" for special in longest_first))
-        self._special_ids = [special.id for special in longest_first]
+    def __init__(self, encoder: Encoder, kind: str, added: Iterable[Added], begin: Sequence[int], unknown: int | None = None):
+        self.encoder, self.kind, self.begin, self.unknown = encoder, kind, list(begin), unknown
+        self.specials = {token.text: token.id for token in added if token.special}
+        # The unknown token stands for text, even if that text is lost: it is shown.
+        self._hidden = {id: text for text, id in self.specials.items() if id != unknown}
+        self.vocab_size = max(encoder.vocab_size, max(self.specials.values(), default=-1) + 1)
         self._tokens: dict[int, Token] = {}
 
     def encode(self, text: str, prompt: bool = False) -> list[int]:
@@ -97,28 +88,15 @@ class Tokenizer:
             LiuliError: the text holds a lone surrogate, which no encoding has bytes for.
         """
         check_encodable(text)
-        if not prompt:
-            return self.encoder.encode(text)
-        ids = []
-        for part, special in self.parts(text):
-            ids += self.encoder.encode(part) if special is None else [special]
-        return self._with_begin(ids)
+        ids = self.encoder.encode(text, special=prompt)
+        return self._missing_begin(ids) + ids if prompt else ids
 
     def tokens(self, text: str, prompt: bool = False) -> list[Token]:
         """The same as `encode`, as `Token`s that know which characters they cover (none for an added begin token)."""
         check_encodable(text)
-        found: list[tuple[int, int, int]] = []
-        at = 0
-        for part, special in self.parts(text) if prompt else [(text, None)]:
-            if special is None:
-                found += [(id, at + start, at + end) for id, start, end in self.encoder.spans(part)]
-            else:
-                found.append((special, at, at + len(part)))
-            at += len(part)
-        if prompt:
-            added = len(self._with_begin([id for id, _, _ in found])) - len(found)
-            found = [(id, 0, 0) for id in self.begin[:added]] + found
-        return [replace(self.token(id), span=(start, end)) for id, start, end in found]
+        found = self.encoder.spans(text, special=prompt)
+        begin = self._missing_begin([id for id, _, _ in found]) if prompt else []
+        return [replace(self.token(id), span=(start, end)) for id, start, end in [*((id, 0, 0) for id in begin), *found]]
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of `ids`; special tokens are left out unless `special`. Bytes that are no UTF-8 become U+FFFD."""
@@ -133,29 +111,16 @@ class Tokenizer:
         return known
 
     def _describe(self, id: int) -> Token:
-        special = self._specials.get(id)
-        if special is not None and id != self.unknown:
-            return Token(id, special.text, b"", special=True)
+        if id in self._hidden:
+            return Token(id, self._hidden[id], b"", special=True)
         piece = self.encoder.piece(id)
         if piece is None:
             return Token(id, f"<|id {id}|>", b"", special=True)
         return Token(id, piece[0].decode("utf-8", errors="replace"), piece[0])
 
-    def parts(self, text: str) -> Iterable[tuple[str, int | None]]:
-        """The text in order, as content (with None) and special strings (with their id)."""
-        at = 0
-        for match in self._special_pattern.finditer(text) if self._specials else ():
-            if match.start() > at:
-                yield text[at : match.start()], None
-            assert match.lastindex is not None
-            yield match.group(), self._special_ids[match.lastindex - 1]
-            at = match.end()
-        if at < len(text):
-            yield text[at:], None
-
-    def _with_begin(self, ids: list[int]) -> list[int]:
-        typed = ids[: len(self.begin)] == self.begin
-        return ids if typed else self.begin + ids
+    def _missing_begin(self, ids: list[int]) -> list[int]:
+        """The begin token, unless the prompt begins with it."""
+        return [] if ids[: len(self.begin)] == self.begin else self.begin
 
 
 class TextStream:

@@ -4,7 +4,7 @@ In: a tokenizer and a text. Out: `Chunk`s, which `replay` turns into the same id
 them to it. The cutting is done here a second time, step by step; the encoders themselves stay fast.
 """
 
-import re
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from liuli.tokens.bpe import RankedEncoder, merge_steps
 from liuli.tokens.library import LibraryEncoder, spelled_bytes
 from liuli.tokens.tokenizer import Token, Tokenizer, check_encodable
+
+Span = tuple[int, int]  # half-open range of characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Chunk:
     the text that was given. BPE begins with `symbols` and makes `joins`; WordPiece makes `matches`."""
 
     text: str
-    span: tuple[int, int]
+    span: Span
     symbols: list[Token]
     joins: list[Join] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
@@ -71,16 +73,11 @@ class Chunk:
 def trace(tokenizer: Tokenizer, text: str, prompt: bool = False) -> list[Chunk]:
     """Every step of `tokenizer.encode(text, prompt)`, but for the begin token that a prompt gets."""
     check_encodable(text)
-    chunks, at = [], 0
-    for part, special in tokenizer.parts(text) if prompt else [(text, None)]:
-        if special is not None:
-            chunks.append(Chunk(part, (at, at + len(part)), [tokenizer.token(special)]))
-        elif isinstance(tokenizer.encoder, RankedEncoder):
-            chunks += _trace_ranked(tokenizer, tokenizer.encoder, part, at)
-        elif isinstance(tokenizer.encoder, LibraryEncoder):
-            chunks += _trace_library(tokenizer, tokenizer.encoder, part, at)
-        at += len(part)
-    return chunks
+    encoder = tokenizer.encoder
+    if isinstance(encoder, RankedEncoder):
+        return list(_trace_ranked(tokenizer, encoder, text, prompt))
+    assert isinstance(encoder, LibraryEncoder)
+    return list(_trace_library(tokenizer, encoder, text, prompt))
 
 
 def replay(chunks: list[Chunk]) -> list[int]:
@@ -88,8 +85,18 @@ def replay(chunks: list[Chunk]) -> list[int]:
     return [id for chunk in chunks for id in chunk.ids]
 
 
-def _trace_ranked(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, offset: int) -> Iterator[Chunk]:
-    spans = encoder.spans(text)
+def _trace_ranked(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
+    at = 0
+    for part, added in encoder.parts(text, special=prompt):
+        if added is not None:
+            yield Chunk(part, (at, at + len(part)), [tokenizer.token(added.id)])
+        else:
+            yield from _trace_ranked_content(tokenizer, encoder, part, at)
+        at += len(part)
+
+
+def _trace_ranked_content(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, offset: int) -> Iterator[Chunk]:
+    spans = encoder.content_spans(text)
     done = 0
     for chunk in encoder.cut(text):
         count = len(encoder.encode_chunk(chunk))
@@ -102,34 +109,40 @@ def _trace_ranked(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, offse
             yield _bpe_chunk(tokenizer, shown, span, encoder.symbols(chunk), encoder.rank, encoder.ids.__getitem__)
 
 
-def _trace_library(tokenizer: Tokenizer, encoder: LibraryEncoder, text: str, offset: int) -> Iterator[Chunk]:
-    added = encoder.added
-    pattern = "|".join(re.escape(content) for content in sorted(added, key=len, reverse=True))
-    at = offset
-    for part in re.split(f"({pattern})", text) if pattern else [text]:
-        if part in added:
-            yield Chunk(part, (at, at + len(part)), [tokenizer.token(added[part])])
+def _trace_library(tokenizer: Tokenizer, encoder: LibraryEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
+    texts = {token.id: token.text for token in encoder.added}
+    spans = encoder.spans(text, special=prompt)
+    added = {(start, end): id for id, start, end in spans if id in texts and texts[id] in text[start:end]}
+    cut = _wordpiece_chunk if encoder.model_kind == "WordPiece" else _merged_chunk
+    for chunk, span in _pre_tokenize(encoder, text, sorted(added)):
+        if span in added:
+            yield Chunk(text[slice(*span)], span, [tokenizer.token(added[span])])
         else:
-            for chunk, (start, end) in _pre_tokenize(encoder, part):
-                span = (at + start, at + end)
-                cut = _wordpiece_chunk if encoder.model_kind == "WordPiece" else _merged_chunk
-                yield cut(tokenizer, encoder, chunk, span)
-        at += len(part)
+            yield cut(tokenizer, encoder, chunk, span)
 
 
-def _pre_tokenize(encoder: LibraryEncoder, text: str) -> list[tuple[str, tuple[int, int]]]:
-    """The library's own pre-tokens, with the characters of `text` that each came from."""
+def _pre_tokenize(encoder: LibraryEncoder, text: str, added: list[Span]) -> Iterator[tuple[str, Span]]:
+    """The library's own pre-tokens, with the characters of `text` that each came from; `added` spans come whole."""
     from tokenizers import PreTokenizedString
 
     backend, whole = encoder.backend, PreTokenizedString(text)
+    edges = sorted({0, len(text), *itertools.chain(*added)})
+    whole.split(lambda _, string: [string[start:end] for start, end in itertools.pairwise(edges)])
     if backend.normalizer is not None:
         whole.normalize(backend.normalizer.normalize)
     if backend.pre_tokenizer is not None:
         backend.pre_tokenizer.pre_tokenize(whole)
-    return [(chunk, span) for chunk, span, _ in whole.get_splits("original", "char") if chunk]
+    waiting = list(added)
+    for chunk, span, _ in whole.get_splits("original", "char"):
+        inside = next((fixed for fixed in added if fixed[0] <= span[0] and span[1] <= fixed[1]), None)
+        if inside in waiting:  # its first piece; the others are passed over
+            waiting.remove(inside)
+            yield chunk, inside
+        elif inside is None and chunk:
+            yield chunk, span
 
 
-def _merged_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, chunk: str, span: tuple[int, int]) -> Chunk:
+def _merged_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, chunk: str, span: Span) -> Chunk:
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]
     shown = spelled_bytes(chunk).decode(errors="replace") if encoder.spelling == "bytes" else chunk
     if settings.get("ignore_merges") and chunk in vocab:
@@ -151,7 +164,7 @@ def _merged_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, chunk: str, spa
 
 
 def _bpe_chunk(
-    tokenizer: Tokenizer, text: str, span: tuple[int, int], symbols: list[Any], rank: Callable, id_of: Callable[[Any], int]
+    tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], rank: Callable, id_of: Callable[[Any], int]
 ) -> Chunk:
     def token(piece: Any) -> Token:
         return tokenizer.token(id_of(piece))
@@ -163,7 +176,7 @@ def _bpe_chunk(
     return Chunk(text, span, [token(symbol) for symbol in symbols], joins)
 
 
-def _wordpiece_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, word: str, span: tuple[int, int]) -> Chunk:
+def _wordpiece_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, word: str, span: Span) -> Chunk:
     """Longest match first, from the left (Wu et al. 2016, https://arxiv.org/abs/1609.08144); a word that cannot be
     matched to its end, or is too long, is unknown as a whole."""
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]
