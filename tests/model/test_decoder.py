@@ -232,3 +232,29 @@ def test_16_bits_err_no_more_than_transformers(pair, dtype):
     ours = read_decoder(pair.folder, dtype=dtype)(ids_BT).float()
     theirs = families.oracle(pair.name).to(dtype)(ids_BT).logits.float()
     assert (ours - exact).pow(2).mean().sqrt() < 1.5 * (theirs - exact).pow(2).mean().sqrt()
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(768, 32_000), (2560, 768), (513, 700)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_row_by_sums_is_the_same_product(monkeypatch, inputs, outputs, bias):
+    """The way around a slow matrix-vector product, with pieces that do not divide the matrix evenly."""
+    generator = torch.Generator().manual_seed(0)
+    linear = Linear(inputs, outputs, bias)
+    for parameter in linear.parameters():
+        parameter.normal_(generator=generator)
+    x = torch.randn(1, 1, inputs, generator=generator)
+    exact = torch.nn.functional.linear(x.double(), linear.weight.double(), linear.bias.double() if bias else None)
+    for by_sums in (False, True):
+        monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", by_sums)
+        assert linear(x).shape == (1, 1, outputs)
+        torch.testing.assert_close(linear(x).double(), exact, atol=1e-3, rtol=0)
+
+
+def test_a_row_that_wants_gradients_takes_the_usual_product(monkeypatch):
+    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    monkeypatch.setattr("liuli.model.linear.one_row_product", lambda *_: pytest.fail("not while gradients are wanted"))
+    linear = Linear(1024, 1024)
+    linear.weight.fill_(1.0)
+    with torch.enable_grad():
+        linear(torch.ones(1, 1, 1024)).sum().backward()
+    assert linear.weight.grad is not None

@@ -114,21 +114,21 @@ def distribution(
     top = logits_V.max()
     if not math.isfinite(top):
         raise LiuliError("no token can be chosen: the model's logits hold NaN or infinity")
-    scaled_K, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
-    ids_K = torch.arange(len(logits_V), device=logits_V.device)
+    adjusted_V, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
     if allowed_V is not None:
-        ids_K = allowed_V.nonzero()[:, 0]
-        scaled_K = scaled_K[ids_K]
-        cuts.append(Cut("grammar", ids_K, min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())))
-    if scaled_K is not logits_V:
-        top = scaled_K.max() if len(ids_K) else -math.inf
+        mass = min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())
+        cuts.append(Cut("grammar", allowed_V.nonzero()[:, 0], mass))
+        adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
+    if adjusted_V is not logits_V:
+        top = adjusted_V.max()
         if not math.isfinite(top):
             raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
     if sampling.temperature == 0:
-        best = scaled_K.argmax()[None]  # the first of equals
-        return Distribution(ids_K[best], torch.ones(1, device=ids_K.device), cuts)
+        return Distribution(adjusted_V.argmax()[None], torch.ones(1, device=top.device), cuts)  # the first of equals
     temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
-    return narrow(ids_K, (scaled_K - top) / temperature, sampling, cuts)
+    scaled_V = (adjusted_V - top) / temperature
+    ids_K = torch.arange(len(logits_V), device=top.device) if not cuts else cuts[0].kept
+    return narrow(ids_K, scaled_V[ids_K] if cuts else scaled_V, sampling, cuts)
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:

@@ -167,7 +167,9 @@ class Attention(nn.Module):
         self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, see: Tap
     ) -> Tensor:
         by_heads = (*x_BTD.shape[:2], -1, self.head_width)
-        q_BTHD, k_BTKD, v_BTKD = (project(x_BTD).view(by_heads) for project in (self.q, self.k, self.v))
+        q_BTHD = self.q(x_BTD).view(by_heads)
+        k_BTKD = self.k(x_BTD).view(by_heads)
+        v_BTKD = self.v(x_BTD).view(by_heads)
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
         if angles is not None:
