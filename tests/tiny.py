@@ -8,7 +8,7 @@ import torch
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
-from liuli.tokens.library import SPELLING_OF
+from liuli.tokens.pipeline import SPELLING_OF
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("1", "2"), ("å", "¥"), ("S", "T")]
 

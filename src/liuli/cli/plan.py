@@ -1,12 +1,17 @@
 """`liuli plan`: what a model of a size costs, from formulas."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from liuli.cli.shared import Json, print_json
 from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from liuli.model.plan import Plan
 
 
 def plan(
@@ -45,39 +50,39 @@ def plan(
         return
 
     from rich.console import Console
-    from rich.table import Table
 
     source = "given" if tokens else "as published" if count else "20 a parameter"
+    Console(highlight=False).print(_table(found, source))
+
+
+def _table(found: "Plan", tokens_source: str) -> "Table":
+    from rich.table import Table
+
+    smaller = ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
+    activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
+    full = f"at {found.context:,} tokens"
+    hours = f"{found.gpu_hours:,.0f}" if found.gpu_hours >= 100 else f"{found.gpu_hours:.3g}"
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("parameters", f"{_count(found.parameters)}", f"{found.parameters:,}")
+    table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
     for part, number in found.parts.items():
         if number:
             table.add_row(f"  {part.replace('_', '-')}", _count(number), f"{number / found.parameters:.1%}")
-    table.add_row(
-        "weights",
-        _bytes(found.weight_bytes["fp32"]),
-        "fp32; " + ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4")),
-    )
-    table.add_row("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments in fp32")
-    table.add_row(
-        "activations",
-        _bytes(found.activation_bytes_per_token),
-        f"a token in bf16; {_bytes(found.activation_bytes_per_token * found.context)} for a context of {found.context:,}",
-    )
-    table.add_row(
-        "key/value cache",
-        _bytes(found.cache_bytes_per_token),
-        f"a token in bf16; {_bytes(found.cache_bytes)} for a full context",
-    )
-    table.add_row("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token")
-    table.add_row("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full")
-    table.add_row("training run", f"{_count(found.training_tokens)} tokens", f"{source}; {found.training_flops:.3g} FLOPs")
-    table.add_row(
-        "",
-        f"{found.gpu_hours:,.3g} hours" if found.gpu_hours < 100 else f"{found.gpu_hours:,.0f} hours",
-        f"on one {gpu} at {utilisation:.0%} of its {ACCELERATORS[gpu] / 1e12:g} TFLOP/s",
-    )
-    Console(highlight=False).print(table)
+    for row in (
+        ("weights", _bytes(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
+        ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
+        (
+            "activations",
+            _bytes(activations),
+            f"a token in bf16; {_bytes(activations * found.context)} {full}",
+        ),
+        ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
+        ("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token"),
+        ("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full"),
+        ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {found.training_flops:.3g} FLOPs"),
+        ("", f"{hours} hours", f"on one {found.accelerator}, {found.utilisation:.0%} of its peak used"),
+    ):
+        table.add_row(*row)
+    return table
 
 
 def _tokens(given: str) -> float:

@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def _open_json(folder: Path) -> Tokenizer:
     import tokenizers
 
-    from liuli.tokens.library import begin_of
+    from liuli.tokens.pipeline import begin_of
 
     path = folder / "tokenizer.json"
     content = read_json(path)
@@ -105,9 +105,9 @@ def _open_json(folder: Path) -> Tokenizer:
 
 
 def _from_backend(backend: Any, where: Path, begin: list[int], unknown: str | None = None) -> Tokenizer:
-    from liuli.tokens.library import LibraryEncoder
+    from liuli.tokens.pipeline import PipelineEncoder
 
-    encoder = LibraryEncoder(backend, str(where))
+    encoder = PipelineEncoder(backend, str(where))
     if unknown is not None and backend.token_to_id(unknown) is None:
         raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
     kind = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE"}[encoder.spelling]

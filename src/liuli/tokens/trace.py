@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from liuli.tokens.bpe import RankedEncoder, merge_steps
-from liuli.tokens.library import LibraryEncoder, spelled_bytes
+from liuli.tokens.pipeline import PipelineEncoder, spelled_bytes
 from liuli.tokens.tokenizer import Token, Tokenizer, check_encodable
 
 Span = tuple[int, int]  # half-open range of characters
@@ -76,8 +76,8 @@ def trace(tokenizer: Tokenizer, text: str, prompt: bool = False) -> list[Chunk]:
     encoder = tokenizer.encoder
     if isinstance(encoder, RankedEncoder):
         return list(_trace_ranked(tokenizer, encoder, text, prompt))
-    assert isinstance(encoder, LibraryEncoder)
-    return list(_trace_library(tokenizer, encoder, text, prompt))
+    assert isinstance(encoder, PipelineEncoder)
+    return list(_trace_pipeline(tokenizer, encoder, text, prompt))
 
 
 def replay(chunks: list[Chunk]) -> list[int]:
@@ -109,7 +109,7 @@ def _trace_ranked_content(tokenizer: Tokenizer, encoder: RankedEncoder, text: st
             yield _bpe_chunk(tokenizer, shown, span, encoder.symbols(chunk), encoder.rank, encoder.ids.__getitem__)
 
 
-def _trace_library(tokenizer: Tokenizer, encoder: LibraryEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
+def _trace_pipeline(tokenizer: Tokenizer, encoder: PipelineEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
     texts = {token.id: token.text for token in encoder.added}
     spans = encoder.spans(text, special=prompt)
     added = {(start, end): id for id, start, end in spans if id in texts and texts[id] in text[start:end]}
@@ -121,7 +121,7 @@ def _trace_library(tokenizer: Tokenizer, encoder: LibraryEncoder, text: str, pro
             yield cut(tokenizer, encoder, chunk, span)
 
 
-def _pre_tokenize(encoder: LibraryEncoder, text: str, added: list[Span]) -> Iterator[tuple[str, Span]]:
+def _pre_tokenize(encoder: PipelineEncoder, text: str, added: list[Span]) -> Iterator[tuple[str, Span]]:
     """The library's own pre-tokens, with the characters of `text` that each came from; `added` spans come whole."""
     from tokenizers import PreTokenizedString
 
@@ -142,7 +142,7 @@ def _pre_tokenize(encoder: LibraryEncoder, text: str, added: list[Span]) -> Iter
             yield chunk, span
 
 
-def _merged_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, chunk: str, span: Span) -> Chunk:
+def _merged_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, chunk: str, span: Span) -> Chunk:
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]
     shown = spelled_bytes(chunk).decode(errors="replace") if encoder.spelling == "bytes" else chunk
     if settings.get("ignore_merges") and chunk in vocab:
@@ -176,7 +176,7 @@ def _bpe_chunk(
     return Chunk(text, span, [token(symbol) for symbol in symbols], joins)
 
 
-def _wordpiece_chunk(tokenizer: Tokenizer, encoder: LibraryEncoder, word: str, span: Span) -> Chunk:
+def _wordpiece_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, word: str, span: Span) -> Chunk:
     """Longest match first, from the left (Wu et al. 2016, https://arxiv.org/abs/1609.08144); a word that cannot be
     matched to its end, or is too long, is unknown as a whole."""
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]

@@ -18,7 +18,7 @@ from liuli.tokens.tokenizer import Added
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), WordPiece"
 
 
-class LibraryEncoder:
+class PipelineEncoder:
     """Content to ids through a `tokenizers.Tokenizer` (see `Encoder`)."""
 
     def __init__(self, backend: tokenizers.Tokenizer, where: str):
