@@ -275,3 +275,29 @@ def test_bert_vocabulary_on_a_gpt2(liuli, data, tmp_path):
     assert body["prompt"]["ids"] == [101, 791, 1921, 1921, 3698, 4696]
     assert len(body["completion"]["ids"]) == 20
     assert load(tmp_path).stop_ids == [102]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("generation_config.json", {"eos_token_id": "x"}, "eos_token_id must be an id or a list of ids, not 'x'"),
+        ("generation_config.json", {"temperature": "hot"}, "generation_config.json: temperature must be a number, not 'hot'"),
+        ("generation_config.json", {"top_p": 0}, "generation_config.json: top_p must be above 0"),
+        ("generation_config.json", [], "a JSON object is expected, found a list"),
+        ("config.json", {"rms_norm_eps": "x"}, "norm_epsilon must be a number above 0, not 'x'"),
+        ("config.json", {"rope_parameters": {"rope_theta": "a"}}, "config.json is broken: could not convert string to float"),
+        ("config.json", {"rope_parameters": {"rope_theta": -3}}, "rope_theta must be a number above 0, not -3"),
+        ("config.json", {"tie_word_embeddings": "yes"}, "tied must be true or false, not 'yes'"),
+        ("config.json", {"model_type": ["llama"]}, "the architecture ['llama'] is not supported"),
+        ("config.json", {"hidden_act": 3}, "the activation 3 is not supported"),
+    ],
+)
+def test_settings_of_odd_types_are_named(liuli, tiny_folder, tmp_path, file, content, message):
+    folder = spoiled(tiny_folder, tmp_path)
+    if file == "config.json":
+        content = json.loads((folder / file).read_text()) | content
+    (folder / file).write_text(json.dumps(content))
+    result = liuli("complete", folder, "t", "--max-tokens", 1)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1

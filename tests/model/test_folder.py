@@ -297,3 +297,11 @@ def test_a_bin_that_holds_code_is_refused_and_never_run(llama, tmp_path, kind):
     with pytest.raises(LiuliError, match=r"pytorch_model.bin is (refused|broken)"):
         read_decoder(llama)
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("weight_map", [None, [], {"a": 3}])
+def test_broken_index(llama, weight_map):
+    (llama / "model.safetensors").unlink()
+    (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(LiuliError, match=r"index.json is broken: its weight_map must say"):
+        read_decoder(llama)

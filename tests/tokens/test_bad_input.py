@@ -293,3 +293,10 @@ def test_a_lone_surrogate(layout):
             act(text)
     with pytest.raises(LiuliError, match="character 1 is"):
         layout.tokenizer.encode("\udcff", prompt=True)
+
+
+@pytest.mark.parametrize("added", [[], {"a": {"content": "x"}}, {"900": {}}, {"900": 3}])
+def test_added_tokens_of_odd_types(added, tmp_path):
+    samples.write_vocab_and_merges(tmp_path, samples.small_ranks(), {"added_tokens_decoder": added, "tokenizer_class": 7})
+    with pytest.raises(LiuliError, match=r"the added tokens in tokenizer_config.json"):
+        open_tokenizer(tmp_path, pattern="qwen")

@@ -184,8 +184,12 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
 def _stop_ids(folder: Path) -> list[int]:
     for name in ("generation_config.json", "config.json"):
         found = read_json(folder / name).get("eos_token_id")
-        if found is not None:
-            return found if isinstance(found, list) else [found]
+        if found is None:
+            continue
+        ids: list[Any] = found if isinstance(found, list) else [found]
+        if not all(type(id) is int for id in ids):
+            raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
+        return ids
     return []
 
 
@@ -197,4 +201,9 @@ def _default_sampling(folder: Path) -> tuple[Sampling, str]:
         given["temperature"] = 0.0
     if not given:
         return Sampling(temperature=DEFAULT_TEMPERATURE), "Liuli's default, as the folder names none"
-    return Sampling(**given), "the folder's generation_config.json"
+    if isinstance(given.get("top_k"), float) and given["top_k"].is_integer():
+        given["top_k"] = int(given["top_k"])
+    try:
+        return Sampling(**given), "the folder's generation_config.json"
+    except LiuliError as error:
+        raise LiuliError(f"{folder / 'generation_config.json'}: {error}") from None

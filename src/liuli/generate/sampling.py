@@ -41,6 +41,9 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise LiuliError(f"{name} must be a number, not {getattr(self, name)!r}")
         bounds = {
             "temperature": (0 <= self.temperature < math.inf, "0 or more"),
             "top_k": (type(self.top_k) is int and self.top_k >= 0, "a whole number, 0 (off) or more"),

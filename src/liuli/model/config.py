@@ -68,6 +68,13 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise LiuliError(f"a model's {name} must be a whole number above 0, not {value!r}")
+        for name in ("norm_epsilon", "rope_theta"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise LiuliError(f"a model's {name} must be a number above 0, not {value!r}")
+        for name in ("qkv_bias", "output_bias", "feed_forward_bias", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise LiuliError(f"a model's {name} must be true or false, not {getattr(self, name)!r}")
         if self.heads % self.kv_heads:
             raise LiuliError(f"{self.heads} attention heads cannot share {self.kv_heads} key/value heads evenly")
         if self.rotary and self.head_width % 2:

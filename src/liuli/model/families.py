@@ -60,7 +60,7 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
         return _gpt2_config(raw) if family == "gpt2" else _llama_like_config(family, raw, where)
     except KeyError as error:
         raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from None
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise LiuliError(f"{where} is broken: {error}") from None
     except LiuliError as error:
         raise LiuliError(str(error) if where in str(error) else f"{where}: {error}") from None

@@ -142,8 +142,8 @@ def _stored_tensors(folder: Path) -> Iterator[tuple[str, Lazy]]:
 
 def _read_shards(index: Path, read: Callable[[Path], Iterator[tuple[str, Lazy]]]) -> Iterator[tuple[str, Lazy]]:
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise LiuliError(f"{index} is broken: it has no weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise LiuliError(f"{index} is broken: its weight_map must say which file holds each tensor")
     for name in sorted(set(weight_map.values())):
         path = index.parent / Path(name).name  # a shard lies beside its index, whatever the index says
         if not path.is_file():

@@ -216,8 +216,8 @@ def _looks_like_ranks(path: Path) -> bool:
 
 
 def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
-    tokenizer_class = read_json(folder / "tokenizer_config.json").get("tokenizer_class", "")
-    model_type = read_json(folder / "config.json").get("model_type", "")
+    tokenizer_class = str(read_json(folder / "tokenizer_config.json").get("tokenizer_class"))
+    model_type = str(read_json(folder / "config.json").get("model_type"))
     stated = PATTERN_OF_CLASS.get(tokenizer_class.removesuffix("Fast")) or PATTERN_OF_MODEL.get(model_type)
     if stated and pattern and stated != pattern:
         raise LiuliError(
@@ -235,12 +235,16 @@ def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
 def _configured_added(folder: Path) -> list[Added]:
     """The tokens that `tokenizer_config.json` and `added_tokens.json` add to the vocabulary."""
     described = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
-    added = [
-        Added(int(id), token["content"], token.get("special", True), token.get("lstrip", False), token.get("rstrip", False))
-        for id, token in described.items()
-    ]
-    known = {token.text for token in added}
-    return added + [Added(id, text) for text, id in read_json(folder / "added_tokens.json").items() if text not in known]
+    listed = read_json(folder / "added_tokens.json")
+    try:
+        added = [
+            Added(int(id), token["content"], token.get("special", True), token.get("lstrip", False), token.get("rstrip", False))
+            for id, token in described.items()
+        ]
+        known = {token.text for token in added}
+        return added + [Added(int(id), text) for text, id in listed.items() if text not in known]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise LiuliError(f"{folder}: the added tokens in tokenizer_config.json or added_tokens.json are broken") from None
 
 
 def _first_line(error: Exception) -> str:
