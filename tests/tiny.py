@@ -8,14 +8,14 @@ import torch
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
-from liuli.tokens.pipeline import SPELLING_OF
+from liuli.tokens.pipeline import BYTE_OF
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("1", "2"), ("å", "¥"), ("S", "T")]
 
 
 def save_tokenizer(folder: Path) -> None:
     """256 bytes, a few merges, and `<|endoftext|>` as begin token."""
-    pieces = ["<|endoftext|>", *SPELLING_OF.values(), *(left + right for left, right in MERGES)]
+    pieces = ["<|endoftext|>", *BYTE_OF, *(left + right for left, right in MERGES)]
     backend = tokenizers.Tokenizer(models.BPE({piece: id for id, piece in enumerate(pieces)}, MERGES))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

@@ -18,14 +18,14 @@ def find_folder(name: str | Path, weights: bool = False) -> Path:
         LiuliError: there is no such folder and the hub has no such model or cannot be reached.
     """
     folder = Path(name)
-    if folder.is_dir():
+    if folder.is_dir() and str(name):
         return folder
     if folder.exists():
         raise LiuliError(f"{name} is a file; give the folder that holds it")
     if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)):
         raise LiuliError(f"there is no folder {name}; give a model's folder, or a name on the hub such as owner/model")
-    fetched = _fetch(str(name), DESCRIPTIONS + ["*.safetensors"] * weights)
-    if weights and not any(fetched.glob("*.safetensors")):
+    fetched = _fetch(str(name), DESCRIPTIONS + ["model*.safetensors"] * weights)
+    if weights and not any(fetched.glob("model*.safetensors")):
         fetched = _fetch(str(name), [*DESCRIPTIONS, "pytorch_model*.bin"])
     return fetched
 
@@ -43,7 +43,7 @@ def _fetch(name: str, patterns: list[str]) -> Path:
         ) from None
     except errors.RepositoryNotFoundError:
         raise LiuliError(f"{here}the hub has no model of that name (or it is private: log in with `hf auth login`)") from None
-    except (OSError, ValueError) as error:  # unreachable, offline or not cached: all of the library's errors are of these
+    except Exception as error:  # unreachable, offline, cut off, not cached: the library's errors have no common class
         reason = str(error).strip().split("\n")[0]
         raise LiuliError(
             f"{here}the hub could not give the model of that name ({reason}). Offline? Download its files where you can, "

@@ -147,7 +147,7 @@ MISTAKES = {
     "seed": (["--seed", "-4"], "a seed is a whole number, 0 or more, not -4"),
     "stop": (["--stop", ""], "a stop string is empty"),
     "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
-    "none": (["--max-tokens", "0"], "max_tokens must be at least 1, not 0"),
+    "none": (["--max-tokens", "0"], "max_tokens must be a whole number of at least 1, not 0"),
     "device": (["--device", "gpu"], "there is no device 'gpu'; devices: cpu, cuda, mps"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
     "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
@@ -301,3 +301,36 @@ def test_settings_of_odd_types_are_named(liuli, tiny_folder, tmp_path, file, con
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+def test_options_that_would_do_nothing_are_refused(liuli, tiny_folder):
+    for words, message in [
+        (["--candidates", 3], "--candidates shows nothing without --steps or --json"),
+        (["--candidates", -1, "--json"], "candidates must be 0 or more"),
+        (["--pattern", "gpt2"], "says by itself how text is cut: leave out --pattern gpt2"),
+        (["--threads", 0], "--threads must be between 1 and"),
+        (["--threads", 100000], "--threads must be between 1 and"),
+    ]:
+        result = liuli("complete", tiny_folder, "t", *words)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+        assert result.err.count("\n") == 1
+
+
+def test_the_folders_own_settings_are_said(liuli, tiny_folder, tmp_path):
+    folder = spoiled(tiny_folder, tmp_path)
+    (folder / "generation_config.json").write_text(json.dumps({"top_k": 5, "top_p": 0.5, "repetition_penalty": 1.3}))
+    told = liuli("complete", folder, "t", "--max-tokens", 1, "--seed", 1, "--temperature", 0.5).err
+    assert told == (
+        "liuli: seed 1, temperature 0.5, top-k 5, top-p 0.5, repetition-penalty 1.3 (the folder's generation_config.json)\n"
+    )
+
+
+def test_a_full_disk(tiny_folder):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs a device that is always full")
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command("plan", "nano", "--json"), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "cannot be written" in result.stderr

@@ -283,7 +283,7 @@ def test_without_a_tokenizer_ids_come_and_no_text(tiny):
     ("request_", "message"),
     [
         (Request([]), "the prompt is empty and the tokenizer has no begin token"),
-        (Request([5], max_tokens=0), "max_tokens must be at least 1, not 0"),
+        (Request([5], max_tokens=0), "max_tokens must be a whole number of at least 1, not 0"),
         (Request([5] * 128), "the prompt has 128 tokens, but the context holds 128"),
         (Request([5] * 100, max_tokens=29), r"100 tokens and 29 more are asked for, .* holds 128: ask for at most 28"),
         (Request([270]), "the prompt names token 270, but the model's ids go from 0 to 269"),
@@ -373,3 +373,28 @@ def test_assert_on_a_boundary_can_fail(stories):
     model = load(stories)
     with pytest.raises(AssertionError):
         assert_on_a_boundary(model, Request([1], GREEDY, max_tokens=9), [], 0, 3)
+
+
+def test_a_broken_request_leaves_nothing_in_its_slot(tiny_folder):
+    """NaN keys and values reach the next sequence even behind the mask: 0 times NaN."""
+    from liuli.generate.model import load
+
+    model = load(tiny_folder)
+    with torch.no_grad():
+        model.decoder.embedding.weight[7] = torch.inf
+    engine = Engine(model.decoder, slots=2)
+    (failed,) = run(engine, [Request([5, 5, 5, 5, 5, 7])])
+    assert failed[-1].finish_reason == "error"
+    for records in run(engine, [Request([5] * 9, max_tokens=3), Request([1, 5], max_tokens=3)]):
+        assert [record.finish_reason for record in records] == [None, None, "length"]
+
+
+def test_one_stop_string_may_stand_alone(tiny, engine):
+    (records,) = run(engine, [Request([5], max_tokens=9, stop="b", constraint=Says(tiny.tokenizer.encode("abc"), ends=False))])
+    assert text_of(records) == "a"
+
+
+def test_memory_is_taken_when_the_first_request_runs(tiny):
+    engine = Engine(tiny.decoder, slots=10**9)
+    with pytest.raises(LiuliError, match="holds 128"):
+        engine.submit(Request([5] * 500))

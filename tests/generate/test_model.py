@@ -95,3 +95,9 @@ def test_completions_as_json(tiny):
     body = tiny.complete("the", max_tokens=2, seed=1, logit_bias={7: -float("inf"), 8: 1.5}).to_json()
     assert body["sampling"]["logit_bias"] == {"7": None, "8": 1.5}
     json.dumps(body, allow_nan=False)
+
+
+def test_lengths_that_are_none(tiny):
+    for length in (-10, -2, 0, 2.5):
+        with pytest.raises(liuli.LiuliError, match="max_tokens must be a whole number of at least 1"):
+            tiny.complete("t", max_tokens=length)

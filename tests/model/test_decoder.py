@@ -258,3 +258,13 @@ def test_a_row_that_wants_gradients_takes_the_usual_product(monkeypatch):
     with torch.enable_grad():
         linear(torch.ones(1, 1, 1024)).sum().backward()
     assert linear.weight.grad is not None
+
+
+def test_packed_documents_may_be_longer_together_than_a_learned_context(pair_of):
+    pair = pair_of("gpt2")
+    ids = torch.randint(0, families.VOCABULARY, (1, 80), generator=torch.Generator().manual_seed(5))
+    positions, segments = torch.arange(80)[None] % 40, torch.arange(80)[None] // 40
+    logits = pair.ours.logits(pair.ours.hidden(ids, positions=positions, segments=segments))
+    pair.expect(logits[:, 40:], ids[:, 40:])
+    with pytest.raises(LiuliError, match="100 tokens do not fit the model's context of 64"):
+        pair.ours.hidden(ids[:, :1], positions=torch.tensor([[99]]))

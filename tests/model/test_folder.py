@@ -274,7 +274,7 @@ def test_weights_that_are_not_finite(llama, bad):
 
 def test_quantised_weights(llama):
     change_weights(llama, lambda tensors: tensors | {"model.norm.weight": torch.ones(32, dtype=torch.int8)})
-    with pytest.raises(LiuliError, match=r"model.norm.weight is torch.int8: quantised weights"):
+    with pytest.raises(LiuliError, match=r"model.norm.weight is torch.int8: quantised or sparse weights"):
         read_decoder(llama)
 
 
@@ -305,3 +305,64 @@ def test_broken_index(llama, weight_map):
     (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     with pytest.raises(LiuliError, match=r"index.json is broken: its weight_map must say"):
         read_decoder(llama)
+
+
+def test_writing_again_leaves_no_older_weights(pair_of, tmp_path):
+    pair = pair_of("llama2")
+    write_decoder(pair.ours, tmp_path)
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    changed = read_decoder(pair.folder)
+    changed.norm.weight.mul_(2)
+    write_decoder(changed, tmp_path, shard_bytes=10_000)
+    assert torch.equal(read_decoder(tmp_path)(ids_1T), changed(ids_1T))
+    assert not (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "pytorch_model.bin").exists()
+    write_decoder(pair.ours, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_activations_are_written_by_their_common_names(pair, tmp_path):
+    """Not every reader knows the others: vLLM takes silu and not swish."""
+    write_decoder(pair.ours, tmp_path)
+    raw = json.loads((tmp_path / "config.json").read_text())
+    assert raw.get("hidden_act", raw.get("activation_function")) == ("gelu_new" if "gpt2" in pair.name else "silu")
+
+
+def test_a_tensor_stored_twice(gpt2):
+    change_weights(gpt2, lambda tensors: tensors | {"ln_f.weight": tensors["transformer.ln_f.weight"] + 1})
+    with pytest.raises(LiuliError, match=r"twice, with and without its prefix"):
+        read_decoder(gpt2)
+
+
+@pytest.mark.parametrize("content", [[1], torch.ones(2), {3: torch.ones(2)}, {"a": 3}], ids=str)
+def test_a_bin_that_holds_no_tensors_by_name(llama, content):
+    (llama / "model.safetensors").unlink()
+    torch.save(content, llama / "pytorch_model.bin")
+    with pytest.raises(LiuliError, match=r"does not hold tensors by name"):
+        read_decoder(llama)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "yarn", 3, [], {"rope_type": "yarn", "factor": 0}, {"rope_type": "linear", "factor": float("inf")},
+        {"rope_type": "yarn", "factor": 4, "rope_theta": 1},
+        {"rope_type": "llama3", "factor": 8, "low_freq_factor": "1", "high_freq_factor": 4},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_rotary_settings_of_odd_types(llama, given):
+    change_config(llama, rope_parameters=None, rope_scaling=given)
+    if given == []:
+        assert read_config(llama).rope_scaling is None
+        return
+    with pytest.raises(LiuliError, match=r"config.json"):
+        read_decoder(llama)
+
+
+@pytest.mark.parametrize("window", [0, -1, "x", [], True])
+def test_windows_that_cannot_be(tmp_path, window):
+    families.save("mistral", tmp_path)
+    change_config(tmp_path, sliding_window=window)
+    with pytest.raises(LiuliError, match=r"an attention window must be a whole number above 0"):
+        read_decoder(tmp_path)

@@ -300,3 +300,35 @@ def test_added_tokens_of_odd_types(added, tmp_path):
     samples.write_vocab_and_merges(tmp_path, samples.small_ranks(), {"added_tokens_decoder": added, "tokenizer_class": 7})
     with pytest.raises(LiuliError, match=r"the added tokens in tokenizer_config.json"):
         open_tokenizer(tmp_path, pattern="qwen")
+
+
+def test_an_added_token_on_a_pieces_id(tmp_path):
+    samples.write_ranks(tmp_path / "a.tiktoken", samples.small_ranks())
+    samples.write_json(tmp_path / "tokenizer_config.json", {"added_tokens_decoder": {"5": {"content": "<a>"}}})
+    with pytest.raises(LiuliError, match="has the id 5, which a piece has already"):
+        open_tokenizer(tmp_path, pattern="qwen")
+
+
+def test_a_prefix_space_that_a_layout_does_not_make(tmp_path):
+    samples.write_vocab_and_merges(tmp_path, samples.small_ranks(), {"add_prefix_space": True})
+    with pytest.raises(LiuliError, match="add_prefix_space is not supported"):
+        open_tokenizer(tmp_path, pattern="gpt2")
+
+
+def test_json_nested_too_deep(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("[" * 100_000)
+    with pytest.raises(LiuliError, match=r"tokenizer.json is broken"):
+        open_tokenizer(tmp_path)
+
+
+def test_bert_tokens_given_as_objects(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\nthe\n")
+    samples.write_json(tmp_path / "tokenizer_config.json", {"cls_token": {"content": "[CLS]"}, "do_lower_case": None})
+    assert open_tokenizer(tmp_path).encode("THE", prompt=True) == [1, 2]
+
+
+def test_two_rank_files(tmp_path):
+    for name in ("a.tiktoken", "b.tiktoken"):
+        samples.write_ranks(tmp_path / name, samples.small_ranks())
+    with pytest.raises(LiuliError, match=r"2 rank files \(a.tiktoken, b.tiktoken\): leave one"):
+        open_tokenizer(tmp_path, pattern="qwen")

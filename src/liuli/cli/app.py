@@ -31,3 +31,6 @@ def main() -> None:
     except LiuliError as error:
         print(f"liuli: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"liuli: the output cannot be written: {error}", file=sys.stderr)
+        sys.exit(2)

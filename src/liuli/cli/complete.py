@@ -1,5 +1,7 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
+import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +32,7 @@ def complete(
     min_p: Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
-    candidates: Annotated[int, typer.Option(help="How many candidates a step shows.", min=0)] = 5,
+    candidates: Annotated[int | None, typer.Option(help="How many candidates a step shows; 5 by default.")] = None,
     steps: Annotated[
         bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")
     ] = False,
@@ -41,6 +43,10 @@ def complete(
     json: Json = False,
 ) -> None:
     """Go on from a prompt, token by token."""
+    if candidates is not None and not (steps or json):
+        raise LiuliError("--candidates shows nothing without --steps or --json")
+    if threads is not None and not 1 <= threads <= (os.cpu_count() or 1):
+        raise LiuliError(f"--threads must be between 1 and this machine's {os.cpu_count() or 1}, not {threads}")
     text = read_text(prompt)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     sampling = {name: value for name, value in given.items() if value is not None}
@@ -49,17 +55,24 @@ def complete(
 
     model = load(folder, device=device, dtype=dtype, pattern=pattern)
     _set_threads(model, threads)
-    recorded = candidates if steps or json else None
+    recorded = (5 if candidates is None else candidates) if steps or json else None
     completion, records = model.begin(text, max_tokens, seed, stop or (), recorded, **sampling)
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
-    source = "" if sampling.keys() >= {"temperature"} else f" ({model.sampling_source})"
-    note = f"seed {completion.seed}, temperature {completion.sampling.temperature:g}{source}"
+    note = f"seed {completion.seed}, {_said(model, completion, sampling)}"
     try:
         _print_steps(model, completion, records) if steps else _print_text(model, records)
     finally:
         print(f"liuli: {note}", file=sys.stderr)
+
+
+def _said(model: "Model", completion: "Completion", given: dict[str, Any]) -> str:
+    """The settings that were in force, and where those that nobody typed come from."""
+    used, plain = dataclasses.asdict(completion.sampling), dataclasses.asdict(type(model.sampling)())
+    told = {name: value for name, value in used.items() if name == "temperature" or value != plain[name]}
+    source = "" if told.keys() <= given.keys() else f" ({model.sampling_source})"
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in told.items()) + source
 
 
 def _set_threads(model: "Model", threads: int | None) -> None:
@@ -117,7 +130,9 @@ def _print_step(console: "Console", record: "StepRecord", greedy: bool) -> None:
         console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
         many = "token" if kept == 1 else "tokens"
-        console.print(f"  {rule.replace('_', '-')} kept {kept} {many} and cut away {mass:.2%}", style="dim")
+        console.print(
+            f"  {rule.replace('_', '-')} kept {kept} {many} and cut away {mass:.2%} of what stood before it", style="dim"
+        )
     how = "greedy" if greedy else f"drew {record.uniform:.4f}"
     if record.forced:
         how = "forced"

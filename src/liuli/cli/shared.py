@@ -18,7 +18,7 @@ Pattern = Annotated[
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option(help="What to compute in: fp32, bf16 or fp16.")]
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads; by default 1 for a model under 10 M parameters, else PyTorch's choice.", min=1)
+    int | None, typer.Option(help="CPU threads; by default 1 for a model under 10 M parameters, else PyTorch's choice.")
 ]
 
 

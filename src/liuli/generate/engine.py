@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -72,15 +73,20 @@ class Engine:
 
     def __init__(self, decoder: Decoder, tokenizer: Tokenizer | None = None, slots: int = 32, capacity: int | None = None):
         self._decoder, self._tokenizer = decoder, tokenizer
-        parameter = next(decoder.parameters())
-        capacity = min(capacity or decoder.config.context, decoder.config.context)
-        self._slots = Slots(decoder.config, slots, capacity, parameter.device, parameter.dtype)
-        self._device = parameter.device
+        context = decoder.config.context
+        self._count, self._capacity = slots, context if capacity is None else min(capacity, context)
+        self._device = next(decoder.parameters()).device
         self._free = list(range(slots))
         self._waiting: deque[_Running] = deque()
         self._running: dict[str, _Running] = {}
         self._ended: list[StepRecord] = []
         self._submitted = 0
+
+    @cached_property
+    def _slots(self) -> Slots:
+        """The cache's memory, taken when the first request runs."""
+        parameter = next(self._decoder.parameters())
+        return Slots(self._decoder.config, self._count, self._capacity, parameter.device, parameter.dtype)
 
     @property
     def busy(self) -> bool:
@@ -93,10 +99,10 @@ class Engine:
             LiuliError: the request cannot be run as it is: no prompt, ids that do not exist, no room in the context.
         """
         self._check(request)
+        run = _Running(f"r{self._submitted + 1}", request, self._tokenizer)
         self._submitted += 1
-        name = f"r{self._submitted}"
-        self._waiting.append(_Running(name, request, self._tokenizer))
-        return name
+        self._waiting.append(run)
+        return run.name
 
     def cancel(self, name: str) -> None:
         """Ends a request; the next step reports it, with what its stop strings held back. Unknown names are ignored:
@@ -118,11 +124,13 @@ class Engine:
         return records
 
     def _check(self, request: Request) -> None:
-        vocabulary, capacity = self._decoder.config.vocab_size, self._slots.capacity
+        vocabulary, capacity = self._decoder.config.vocab_size, self._capacity
         if not request.ids:
             raise LiuliError("the prompt is empty and the tokenizer has no begin token to start from: give at least one token")
-        if request.max_tokens < 1:
-            raise LiuliError(f"max_tokens must be at least 1, not {request.max_tokens}")
+        if type(request.max_tokens) is not int or request.max_tokens < 1:
+            raise LiuliError(f"max_tokens must be a whole number of at least 1, not {request.max_tokens}")
+        if request.seed < 0:
+            raise LiuliError(f"a seed is a whole number, 0 or more, not {request.seed}")
         room = capacity - len(request.ids)
         if room < 1:
             raise LiuliError(
@@ -141,7 +149,6 @@ class Engine:
             raise LiuliError(f"candidates must be 0 or more, not {request.candidates}")
         if request.stop and self._tokenizer is None:
             raise LiuliError("stop strings need a tokenizer, and this model has none: stop by ids")
-        StopStrings(request.stop)
 
     def _admit(self) -> list[_Running]:
         joining = []
@@ -153,13 +160,13 @@ class Engine:
         return joining
 
     def _forward_and_choose(self, runs: list[_Running], started: float) -> list[StepRecord]:
-        """Feeds every run's pending ids in one pass and takes one token for each."""
-        runs = sorted(runs, key=lambda run: run.slot or 0)
-        new_B = [len(run.pending) for run in runs]
-        ids_BT = torch.tensor([run.pending + [0] * (max(new_B) - len(run.pending)) for run in runs], device=self._device)
-        x_BTD = self._decoder.hidden(ids_BT, cache=self._slots.rows([run.slot or 0 for run in runs], new_B))
-        last_BD = x_BTD[:, -1] if len(set(new_B)) == 1 else x_BTD[range(len(runs)), [new - 1 for new in new_B]]
-        logits_BV = self._decoder.logits(last_BD).float().cpu()
+        """Feeds every run's pending ids, equally many of each, in one pass and takes one token for each."""
+        slots = {run.name: run.slot for run in runs if run.slot is not None}
+        runs = sorted(runs, key=lambda run: slots[run.name])
+        ids_BT = torch.tensor([run.pending for run in runs], device=self._device)
+        rows = self._slots.rows(sorted(slots.values()), [ids_BT.shape[1]] * len(runs))
+        x_BTD = self._decoder.hidden(ids_BT, cache=rows)
+        logits_BV = self._decoder.logits(x_BTD[:, -1]).float().cpu()
         forced = [list(run.request.constraint.forced()) if run.request.constraint else [] for run in runs]
         draws = [self._draw(run, ids[:1]) for run, ids in zip(runs, forced, strict=True)]
         records = []
@@ -231,7 +238,10 @@ class Engine:
         return run.stop.push(run.text.finish()) + run.stop.finish() if run.text else ""
 
     def _close(self, run: _Running, reason: FinishReason, error: str | None = None) -> StepRecord:
+        slot = run.slot
         self._release(run)
+        if error is not None and slot is not None:
+            self._slots.clear(slot)
         position = len(run.request.ids) + run.index
         return StepRecord(run.name, run.index, position, None, self._rest(run), finish_reason=reason, error=error)
 

@@ -113,15 +113,11 @@ class Model:
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(Sampling.__dataclass_fields__)}")
-        if seed is not None and seed < 0:
-            raise LiuliError(f"a seed is a whole number, 0 or more, not {seed}")
         ids = self._ids(prompt)
         text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
-        engine = Engine(
-            self.decoder, self.tokenizer, slots=1, capacity=None if len(ids) >= self.config.context else len(ids) + max_tokens
-        )
+        engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
         request = Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates)
         engine.submit(request)
         return completion, _run(engine, completion)
@@ -197,7 +193,7 @@ def _default_sampling(folder: Path) -> tuple[Sampling, str]:
     """The settings that `generation_config.json` names, and a word on where they are from."""
     raw = read_json(folder / "generation_config.json")
     given = {name: raw[name] for name in SAMPLING_FIELDS if raw.get(name) is not None}
-    if raw.get("do_sample") is False and "temperature" not in given:
+    if raw.get("do_sample") is False:
         given["temperature"] = 0.0
     if not given:
         return Sampling(temperature=DEFAULT_TEMPERATURE), "Liuli's default, as the folder names none"

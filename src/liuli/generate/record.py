@@ -66,7 +66,7 @@ class StepRecord:
 
     `index` counts the completion's tokens from 0, `position` those of prompt and completion. `text` is what may be
     shown now: the texts of all records make the completion's text. `forced`: the constraint left no choice. `scores`
-    is None where none were asked for. `ms`: wall time of the engine's step.
+    is None where none were asked for. `ms`: from the beginning of the engine's step to this record.
     """
 
     request: str

@@ -12,10 +12,11 @@ from liuli.errors import LiuliError
 class StopStrings:
     """Attributes: found: the stop string that ended the text, or None."""
 
-    def __init__(self, stops: Sequence[str]):
+    def __init__(self, stops: str | Sequence[str]):
+        stops = [stops] if isinstance(stops, str) else list(stops)
         if "" in stops:
             raise LiuliError("a stop string is empty: it would stop every text before it began")
-        self._stops = list(stops)
+        self._stops = stops
         self._held = ""
         self.found: str | None = None
 

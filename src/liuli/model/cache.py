@@ -15,7 +15,7 @@ from liuli.model.config import Config
 
 class Slots:
     """Keys and values of every layer, (S, C + 1, K, D) each: the last place takes what padding writes and is never
-    read. The memory is zeroed (attention weights of 0 times garbage must be 0) and touched only when used."""
+    read. The memory is zeroed, and touched only when used: what is masked still enters a sum, as 0 times what is there."""
 
     def __init__(self, config: Config, slots: int, capacity: int, device: torch.device | str, dtype: torch.dtype):
         shape = (slots, capacity + 1, config.kv_heads, config.head_width)
@@ -32,6 +32,12 @@ class Slots:
         """Forgets all but the first `length` tokens of a slot."""
         assert 0 <= length <= self.fill[slot]
         self.fill[slot] = length
+
+    def clear(self, slot: int) -> None:
+        """Forgets a slot whose numbers are broken: a NaN would reach the next sequence even behind the mask."""
+        self.fill[slot] = 0
+        for layer in (*self.keys, *self.values):
+            layer[slot] = 0
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Makes `target` hold the first `length` tokens of `source`."""

@@ -11,13 +11,17 @@ The families differ in this table and nowhere in the maths:
 | Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from liuli.errors import LiuliError
 
 Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+
+
+def is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class RotaryScaling:
     beta_slow: float = 1.0  # yarn: those that turn less often than this are, those between partly
     truncate: bool = True  # yarn: the bounds of "between" are rounded outward to whole dimensions
     attention_factor: float = 1.0  # yarn: cosine and sine are multiplied by it
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "original", "low_frequency", "high_frequency", "beta_fast", "beta_slow", "attention_factor"):
+            if not is_positive(getattr(self, name)):
+                raise LiuliError(f"a rotary scaling's {name} must be a number above 0, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Config:
     output_bias: bool = False
     feed_forward_bias: bool = False
     tied: bool = False
-    windows: tuple[int | None, ...] = field(default=())
+    windows: tuple[int | None, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "width", "layers", "heads", "kv_heads", "head_width", "feed_forward_width", "context")
@@ -70,8 +79,13 @@ class Config:
                 raise LiuliError(f"a model's {name} must be a whole number above 0, not {value!r}")
         for name in ("norm_epsilon", "rope_theta"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            if not is_positive(value):
                 raise LiuliError(f"a model's {name} must be a number above 0, not {value!r}")
+        if self.rotary and self.rope_theta <= 1:
+            raise LiuliError(f"a model's rope_theta must be above 1, not {self.rope_theta!r}")
+        for window in self.windows:
+            if window is not None and (type(window) is not int or window < 1):
+                raise LiuliError(f"an attention window must be a whole number above 0, not {window!r}")
         for name in ("qkv_bias", "output_bias", "feed_forward_bias", "tied"):
             if not isinstance(getattr(self, name), bool):
                 raise LiuliError(f"a model's {name} must be true or false, not {getattr(self, name)!r}")

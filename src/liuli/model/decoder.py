@@ -69,7 +69,8 @@ class Decoder(nn.Module):
         """The final norm's output, (B, T, D).
 
         Args:
-            positions: (B, T) int64; by default 0…T−1, after what the cache holds.
+            positions: (B, T) int64; by default 0…T−1, after what the cache holds. They do not begin anew with a segment
+                by themselves: packed documents bring theirs.
             segments: (B, T) int64; a token attends only to those of its own segment, itself and before. Packed
                 documents and padding are kept apart so. Not together with `cache`.
             cache: the rows of `Slots.rows(...)` that these tokens extend.
@@ -78,13 +79,15 @@ class Decoder(nn.Module):
         if cache is not None and segments is not None:
             raise ValueError("segments and a cache cannot be given together")
         index_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None] if cache is None else cache.index_BT
+        if self.positions is not None and cache is None:
+            self._check_context(ids_BT.shape[1] if positions is None else int(positions.max()) + 1)
         positions = index_BT if positions is None else positions
         see = _unchanged if tap is None else tap
 
         x_BTD = self.embedding(ids_BT)
         angles = None
         if self.positions is not None:
-            x_BTD = x_BTD + self.positions(self._within_context(positions))
+            x_BTD = x_BTD + self.positions(positions)
         elif self.rotary is not None:
             angles = self.rotary.angles(positions, x_BTD.dtype)
         x_BTD = see("embedding", x_BTD)
@@ -101,10 +104,9 @@ class Decoder(nn.Module):
             cache.commit()
         return x_BTD
 
-    def _within_context(self, positions: Tensor) -> Tensor:
-        if positions.shape[-1] > self.config.context:
-            raise LiuliError(f"{positions.shape[-1]} tokens do not fit the model's context of {self.config.context}")
-        return positions
+    def _check_context(self, tokens: int) -> None:
+        if tokens > self.config.context:
+            raise LiuliError(f"{tokens} tokens do not fit the model's context of {self.config.context}")
 
 
 # What attention sees: (mask, True where a query sees a key, or None; whether plain causality is all there is to it).

@@ -1,7 +1,7 @@
 """What Hugging Face calls things, for each family: the fields of `config.json` and the names of the tensors.
 
-Together with `folder.py` the only place that knows those names. In: a parsed `config.json`. Out: a `Config`, and where
-each stored tensor goes in the decoder; and the other way round for writing.
+Together with `folder.py` the only place that knows those names, but for tokenizers and generation settings. In: a parsed
+`config.json`. Out: a `Config`, and where each stored tensor goes in the decoder; and the other way round for writing.
 """
 
 import math
@@ -23,11 +23,11 @@ ARCHITECTURES = {
     "qwen3": "Qwen3ForCausalLM",
 }
 ACTIVATION_OF = {
-    "silu": "silu",
     "swish": "silu",
+    "silu": "silu",
     "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
     "relu": "relu",
 }
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
@@ -60,7 +60,7 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
         return _gpt2_config(raw) if family == "gpt2" else _llama_like_config(family, raw, where)
     except KeyError as error:
         raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise LiuliError(f"{where} is broken: {error}") from None
     except LiuliError as error:
         raise LiuliError(str(error) if where in str(error) else f"{where}: {error}") from None

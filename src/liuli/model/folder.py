@@ -24,6 +24,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.families import canonical_name, config_to, is_known_extra, read_config, tensor_names
 from liuli.tokens.layouts import read_json
 
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SHARD_BYTES = 4_000_000_000
 
 
@@ -48,8 +49,8 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
         if tuple(whole.shape) != expected:
             shown = list(reversed(expected)) if place.transposed else list(expected)
             raise LiuliError(f"{folder}: the tensor {name} has shape {list(tensor.shape)}, but config.json implies {shown}")
-        if not tensor.is_floating_point():
-            raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
+        if tensor.dtype not in DTYPES or tensor.layout != torch.strided:
+            raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised or sparse weights are not supported")
         _check_finite(tensor, name, folder)
         parameters |= {part: piece.to(device, dtype) for part, piece in zip(place.parts, whole.split(rows), strict=True)}
     if config.tied:
@@ -87,6 +88,9 @@ def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.flo
         if len(shards) > 1:
             _whole(folder / "model.safetensors.index.json", lambda path: _write_json(path, index))
         _whole(folder / "config.json", lambda path: _write_json(path, config))
+        written = {folder / name for name in [*names, *(["model.safetensors.index.json"] if len(shards) > 1 else [])]}
+        for stale in {*folder.glob("model*.safetensors*"), *folder.glob("pytorch_model*.bin*")} - written:
+            stale.unlink()  # older weights would be read in place of these
     except (OSError, SafetensorError) as error:
         raise LiuliError(f"the model cannot be written to {folder}: {error}") from None
 
@@ -110,7 +114,11 @@ Lazy = Callable[[], Tensor]
 def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
     """The folder's tensors by canonical name, each mapped when called; all that is expected is there, nothing else."""
     expected = tensor_names(config)
-    stored = {canonical_name(name, config): tensor for name, tensor in _stored_tensors(folder)}
+    stored: dict[str, Lazy] = {}
+    for name, tensor in _stored_tensors(folder):
+        if canonical_name(name, config) in stored:
+            raise LiuliError(f"{folder}: the weights hold {name} twice, with and without its prefix")
+        stored[canonical_name(name, config)] = tensor
     missing = sorted(expected.keys() - stored.keys())
     if missing:
         raise LiuliError(f"{folder}: the weights lack {_listed(missing)}")
@@ -167,6 +175,8 @@ def _read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         reason = str(error).split("\n")[0]
         raise LiuliError(f"{path} is broken, or of the format before PyTorch 1.6: {reason}") from None
+    if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
+        raise LiuliError(f"{path} is broken: it does not hold tensors by name")
     return ((name, lambda tensor=tensor: tensor) for name, tensor in tensors.items())
 
 

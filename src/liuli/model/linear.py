@@ -5,7 +5,7 @@ Parameters are made empty (`torch.empty`); `folder.py` or a training run fills t
 
 A small model's step is mostly Python between kernels, so these classes skip what they do not need: `__call__ = forward`
 leaves out nn.Module's hooks (a tap is how one looks inside), and parameters are read from `_parameters`, which spares
-nn.Module's attribute search. Together they save a fifth of a step of stories260k (docs/lab-log.md).
+nn.Module's attribute search. Together they save a seventh of a step of stories260k (docs/lab-log.md).
 """
 
 import os

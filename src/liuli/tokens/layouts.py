@@ -50,26 +50,24 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
     if pattern is not None and pattern not in PATTERNS:
         raise LiuliError(f"there is no cutting pattern {pattern!r}; known: {', '.join(PATTERNS)}")
     model_file = folder / "tokenizer.model"
-    rank_files = sorted(folder.glob("*.tiktoken"))
+    rank_files = sorted(path for path in folder.glob("*.tiktoken") if path.is_file())
     if model_file.is_file() and _looks_like_ranks(model_file):
         rank_files.append(model_file)
     try:
         if (folder / "tokenizer.json").is_file():
-            return _open_json(folder)
+            return _open_json(folder, pattern)
         if (folder / "vocab.txt").is_file():
-            return _open_wordpiece(folder)
+            return _open_wordpiece(folder, pattern)
         if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             return _open_vocab_and_merges(folder, pattern)
         if rank_files:
-            return _open_ranks(rank_files[0], folder, pattern)
-        if model_file.is_file():
-            from liuli.tokens.sentencepiece import open_sentencepiece
-
-            begin = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
-            return open_sentencepiece(model_file, begin, _configured_added(folder))
+            return _open_ranks(rank_files, folder, pattern)
+        return _open_sentencepiece(model_file, folder, pattern) if model_file.is_file() else None
     except UnicodeDecodeError as error:
         raise LiuliError(f"a tokenizer file in {folder} is not UTF-8 text (byte {error.start})") from None
-    return None
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        # Files from anywhere hold anything; checking every field of four formats would bury the reading of them.
+        raise LiuliError(f"a tokenizer file in {folder} is broken: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -78,18 +76,19 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LiuliError(f"{path} is broken: it is not valid JSON ({error})") from None
     if not isinstance(found, dict):
         raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}")
     return found
 
 
-def _open_json(folder: Path) -> Tokenizer:
+def _open_json(folder: Path, pattern: str | None) -> Tokenizer:
     import tokenizers
 
     from liuli.tokens.pipeline import begin_of
 
+    _refuse_pattern(folder / "tokenizer.json", pattern)
     path = folder / "tokenizer.json"
     content = read_json(path)
     model = content.get("model")
@@ -114,25 +113,26 @@ def _from_backend(backend: Any, where: Path, begin: list[int], unknown: str | No
     return Tokenizer(encoder, kind, encoder.added, begin, backend.token_to_id(unknown) if unknown else None)
 
 
-def _open_wordpiece(folder: Path) -> Tokenizer:
+def _open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
+    _refuse_pattern(folder / "vocab.txt", pattern)
     config = read_json(folder / "tokenizer_config.json")
     lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
     vocab = {line.rstrip("\r"): id for id, line in enumerate(lines) if line or id < len(lines) - 1}
-    unknown = config.get("unk_token", "[UNK]")
+    names = [_text(config.get(f"{role}_token")) or f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")]
+    unknown = names[1]
     if unknown not in vocab:
         raise LiuliError(f"{folder / 'vocab.txt'} is no BERT vocabulary: it has no line {unknown!r}")
     backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        handle_chinese_chars=config.get("tokenize_chinese_chars") is not False,
         strip_accents=config.get("strip_accents"),
-        lowercase=config.get("do_lower_case", True),
+        lowercase=config.get("do_lower_case") is not False,
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    names = [config.get(f"{role}_token", f"[{role.upper()}]") for role in ("pad", "unk", "cls", "sep", "mask")]
     backend.add_special_tokens([name for name in names if name in vocab])
     begin = [vocab[names[2]]] if names[2] in vocab else []
     return _from_backend(backend, folder, begin, unknown)
@@ -171,15 +171,28 @@ def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
     return _from_backend(backend, folder, _configured_begin(folder, backend.token_to_id))
 
 
-def _open_ranks(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
+def _open_sentencepiece(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
+    from liuli.tokens.sentencepiece import open_sentencepiece
+
+    _refuse_pattern(path, pattern)
+    begin = read_json(folder / "tokenizer_config.json").get("add_bos_token") is not False
+    return open_sentencepiece(path, begin, _configured_added(folder))
+
+
+def _open_ranks(paths: list[Path], folder: Path, pattern: str | None) -> Tokenizer:
     from tokenizers import Regex, pre_tokenizers
 
     from liuli.tokens.bpe import RankedEncoder
 
-    name = _pattern_name(folder, pattern, path.name)
-    ranks = _read_ranks(path)
+    if len(paths) > 1:
+        raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(path.name for path in paths)}): leave one")
+    name = _pattern_name(folder, pattern, paths[0].name)
+    ranks = _read_ranks(paths[0])
     split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
     added = _configured_added(folder)
+    taken = next((token for token in added if token.id in set(ranks.values())), None)
+    if taken is not None:
+        raise LiuliError(f"{folder}: the added token {taken.text!r} has the id {taken.id}, which a piece has already")
     encoder = RankedEncoder(
         ids=ranks,
         ranks=ranks,
@@ -216,7 +229,10 @@ def _looks_like_ranks(path: Path) -> bool:
 
 
 def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
-    tokenizer_class = str(read_json(folder / "tokenizer_config.json").get("tokenizer_class"))
+    config = read_json(folder / "tokenizer_config.json")
+    if config.get("add_prefix_space"):
+        raise LiuliError(f"{folder / 'tokenizer_config.json'}: add_prefix_space is not supported for {layout}")
+    tokenizer_class = str(config.get("tokenizer_class"))
     model_type = str(read_json(folder / "config.json").get("model_type"))
     stated = PATTERN_OF_CLASS.get(tokenizer_class.removesuffix("Fast")) or PATTERN_OF_MODEL.get(model_type)
     if stated and pattern and stated != pattern:
@@ -242,9 +258,23 @@ def _configured_added(folder: Path) -> list[Added]:
             for id, token in described.items()
         ]
         known = {token.text for token in added}
-        return added + [Added(int(id), text) for text, id in listed.items() if text not in known]
+        added += [Added(int(id), text) for text, id in listed.items() if text not in known]
+        if any(token.id < 0 or not isinstance(token.text, str) or not token.text for token in added):
+            raise ValueError("an id below 0, or no text")
+        return added
     except (AttributeError, KeyError, TypeError, ValueError):
         raise LiuliError(f"{folder}: the added tokens in tokenizer_config.json or added_tokens.json are broken") from None
+
+
+def _refuse_pattern(path: Path, pattern: str | None) -> None:
+    if pattern is not None:
+        raise LiuliError(f"{path} says by itself how text is cut: leave out --pattern {pattern}")
+
+
+def _text(token: Any) -> str | None:
+    """A token's text, which configurations give as a string or as an object with `content`."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
 
 
 def _first_line(error: Exception) -> str:
@@ -254,9 +284,8 @@ def _first_line(error: Exception) -> str:
 def _configured_begin(folder: Path, id_of: Callable[[str], int | None]) -> list[int]:
     """The begin token, where `tokenizer_config.json` asks for one."""
     config = read_json(folder / "tokenizer_config.json")
-    token = config.get("bos_token")
-    text = token.get("content") if isinstance(token, dict) else token
-    if not config.get("add_bos_token") or not isinstance(text, str):
+    text = _text(config.get("bos_token"))
+    if not config.get("add_bos_token") or text is None:
         return []
     id = id_of(text)
     if id is None:

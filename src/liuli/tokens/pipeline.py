@@ -6,6 +6,7 @@ of any text; here it is told each time, since only a prompt may hold them.
 
 import itertools
 import json
+import re
 import threading
 from functools import cached_property
 from typing import Any
@@ -120,7 +121,6 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 BYTE_OF = _byte_alphabet()
-SPELLING_OF = {byte: character for character, byte in BYTE_OF.items()}
 
 
 def spelled_bytes(piece: str) -> bytes:
@@ -130,5 +130,5 @@ def spelled_bytes(piece: str) -> bytes:
 
 
 def _unescaped(piece: str) -> bytes:
-    is_byte = len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+    is_byte = re.fullmatch("<0x[0-9A-F]{2}>", piece)
     return bytes([int(piece[3:5], 16)]) if is_byte else piece.replace("▁", " ").encode()

@@ -29,7 +29,7 @@ def open_sentencepiece(path: Path, begin: bool, beside: Sequence[Added]) -> Toke
     encoder = _encoder(pieces, added, dummy_prefix=bool(normalizer.get(3, 1)))
     unknown = next((id for id, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
     begin_id = _signed(trainer.get(41, 1))
-    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and begin_id >= 0 else [], unknown)
+    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and 0 <= begin_id < len(pieces) else [], unknown)
 
 
 def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
@@ -80,7 +80,7 @@ def _refuse_what_is_not_followed(path: Path, trainer: dict, normalizer: dict, pi
     model_type = MODEL_TYPES.get(trainer.get(3, 1), "unknown")
     problems = {
         f"the model type {model_type} (BPE is supported)": model_type != "BPE",
-        "BPE without byte fallback": not any(kind == BYTE for _, _, kind in pieces),
+        "BPE without byte fallback": sum(kind == BYTE for _, _, kind in pieces) != 256,
         "unused pieces": any(kind == UNUSED for _, _, kind in pieces),
         f"the normalisation {normalizer.get(1, b'').decode()!r} (identity is supported)": bool(normalizer.get(2)),
         "removing extra white space": bool(normalizer.get(4, 1)),

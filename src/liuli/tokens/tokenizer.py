@@ -1,6 +1,6 @@
 """A tokenizer: text in, ids out, and back, whatever file layout it was read from.
 
-An *encoder* (`pipeline.py` or `ranked.py`) cuts plain content. Everything that all layouts share stands here:
+An *encoder* (`pipeline.py` or `bpe.py`) cuts plain content. Everything that all layouts share stands here:
 special tokens, the begin token, and putting bytes together again so that half a character is never shown.
 """
 
