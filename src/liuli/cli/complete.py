@@ -11,6 +11,8 @@ from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, prin
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from liuli.generate.model import Completion, Model
@@ -56,7 +58,7 @@ def complete(
     model = load(folder, device=device, dtype=dtype, pattern=pattern)
     _set_threads(model, threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
-    completion, records = model.begin(text, max_tokens, seed, stop or (), recorded, **sampling)
+    completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
@@ -84,7 +86,7 @@ def _set_threads(model: "Model", threads: int | None) -> None:
         torch.set_num_threads(threads or 1)
 
 
-def _print_json(model: "Model", completion: "Completion", records: Any, line_a_step: bool) -> None:
+def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_a_step: bool) -> None:
     """One object; with `--steps` a record a line as it comes, then the object without them."""
     for record in records:
         if line_a_step:
@@ -95,7 +97,7 @@ def _print_json(model: "Model", completion: "Completion", records: Any, line_a_s
     print_json(body)
 
 
-def _print_text(model: "Model", records: Any) -> None:
+def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
     """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
@@ -108,7 +110,7 @@ def _print_text(model: "Model", records: Any) -> None:
             print(flush=True)
 
 
-def _print_steps(model: "Model", completion: "Completion", records: Any) -> None:
+def _print_steps(model: "Model", completion: "Completion", records: Iterator["StepRecord"]) -> None:
     """Each step as a small picture, then the whole text."""
     from rich.console import Console
     from rich.text import Text

@@ -84,13 +84,13 @@ class Model:
         return hash_folder(self.folder)
 
     def complete(self, prompt: str | Sequence[int], **settings: Any) -> Completion:
-        """Goes on from `prompt` (text, or ids) until it ends; the settings are those of `begin`."""
-        completion, steps = self.begin(prompt, **settings)
+        """Goes on from `prompt` (text, or ids) until it ends; the settings are those of `stream`."""
+        completion, steps = self.stream(prompt, **settings)
         for _ in steps:
             pass
         return completion
 
-    def begin(
+    def stream(
         self,
         prompt: str | Sequence[int],
         max_tokens: int = 64,
