@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +12,6 @@ from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, prin
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.console import Console
 
     from liuli.generate.model import Completion, Model
