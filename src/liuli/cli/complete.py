@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, print_json, read_text, visible
+from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, name, print_json, read_text
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ def _print_step(console: "Console", record: "StepRecord", greedy: bool) -> None:
     how = "greedy" if greedy else f"drew {record.uniform:.4f}"
     if record.forced:
         how = "forced"
-    name = _name(record.token)
     console.print(
-        Text(f"  {how} → {name} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"), soft_wrap=True
+        Text(f"  {how} → {name(record.token)} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"),
+        soft_wrap=True,
     )
 
 
@@ -151,10 +151,10 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
     from rich.text import Text
 
     share = math.exp(candidate.logprob)
-    name = _name(candidate.token)
+    shown = name(candidate.token)
     eighths = round(share * BAR * 8)
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {name}{' ' * max(1, 16 - cell_len(name))}{bar:<{BAR}} {_percent(candidate.logprob):>8}")
+    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {_percent(candidate.logprob):>8}")
     if candidate.cut:
         line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
     elif candidate.sampled_logprob > -math.inf:
@@ -162,10 +162,6 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
     if chosen:
         line.append("  ←", style="bold")
     return line
-
-
-def _name(token: Any) -> str:
-    return token.text if token.special else visible(token.text, token.bytes)
 
 
 def _percent(logprob: float) -> str:

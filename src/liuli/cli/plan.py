@@ -96,14 +96,13 @@ def _tokens(given: str) -> float:
 
 
 def _count(number: float) -> str:
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.4g} {unit}"
-    return f"{number:g}"
+    return _scaled(number, 4, ("T", "B", "M", "k", ""))
 
 
 def _bytes(number: float) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:g} B"
+    return _scaled(number, 3, ("TB", "GB", "MB", "kB", "B"))
+
+
+def _scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
+    unit, size = next((pair for pair in zip(units, (1e12, 1e9, 1e6, 1e3), strict=False) if number >= pair[1]), (units[-1], 1))
+    return f"{number / size:.{digits}g} {unit}".strip()

@@ -2,11 +2,14 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.tokens import Token
 
 Folder = Annotated[
     str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)
@@ -40,8 +43,13 @@ def print_json(body: dict[str, Any]) -> None:
     print(json.dumps(body, ensure_ascii=False, allow_nan=False), flush=True)
 
 
+def name(token: "Token") -> str:
+    """A token on one line; a special one by its name."""
+    return token.text if token.special else visible(token.text, token.bytes)
+
+
 def visible(text: str, data: bytes) -> str:
-    """A token's text on one line: spaces and breaks as signs, a broken character as its bytes."""
+    """A text on one line: spaces and breaks as signs, a broken character as its bytes."""
     if "\N{REPLACEMENT CHARACTER}" in text:
         return "".join(f"<{byte:02X}>" for byte in data)
     signs = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}

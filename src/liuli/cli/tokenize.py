@@ -1,10 +1,13 @@
 """`liuli tokenize`: a text's tokens, and how it was cut."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liuli.cli.shared import Folder, Json, Pattern, print_json, read_text, visible
+from liuli.cli.shared import Folder, Json, Pattern, name, print_json, read_text, visible
+
+if TYPE_CHECKING:
+    from liuli.tokens.trace import Chunk
 
 
 def tokenize(
@@ -37,11 +40,11 @@ def tokenize(
     from rich.text import Text
 
     console = Console(highlight=False)
-    shown = [(str(token.id), token.text if token.special else visible(token.text, token.bytes)) for token in tokens]
-    widest = max((cell_len(text) for _, text in shown), default=0)
-    for token, (id, name) in zip(tokens, shown, strict=True):
+    names = [name(token) for token in tokens]
+    widest = max(map(cell_len, names), default=0)
+    for token, shown in zip(tokens, names, strict=True):
         data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
-        console.print(Text(f"{id:>8}  {name}{' ' * (widest - cell_len(name))}  {data}"), soft_wrap=True)
+        console.print(Text(f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  {data}"), soft_wrap=True)
     characters, size = len(text), len(text.encode())
     console.print(f"{len(tokens)} tokens, {characters} characters, {size} bytes ({tokenizer.kind})")
     for chunk in chunks:
@@ -53,10 +56,8 @@ def tokenize(
             console.print(Text(f"    {line}"), soft_wrap=True)
 
 
-def _steps_of(chunk) -> list[str]:
-    def name(token) -> str:
-        return token.text if token.special else visible(token.text, token.bytes)
-
+def _steps_of(chunk: "Chunk") -> list[str]:
+    """The chunk's matches, or its symbols and each merge, a line each."""
     if chunk.matches:
         return [f"[{match.start}:{match.end}] {name(match.piece)}  (id {match.piece.id})" for match in chunk.matches]
     lines = [" ".join(name(symbol) for symbol in chunk.symbols)]

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -200,7 +199,13 @@ class Engine:
         return [None, *logprobs_TV.gather(-1, following[:, None])[:, 0].tolist()]
 
     def _take(
-        self, run: _Running, choice: Choice, forced: bool, scores: Scores | None, started: float, prompt_logprobs: Any
+        self,
+        run: _Running,
+        choice: Choice,
+        forced: bool,
+        scores: Scores | None,
+        started: float,
+        prompt_logprobs: list[float | None] | None,
     ) -> StepRecord:
         """Adds the chosen token to its run."""
         token = self._describe(choice.id)

@@ -6,6 +6,7 @@ probability 0 is null.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,7 +103,7 @@ class StepRecord:
         return body
 
 
-def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Any) -> Scores:
+def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Callable[[int], Token]) -> Scores:
     """The numbers behind `choice`, from the model's own fp32 logits.
 
     Args:
