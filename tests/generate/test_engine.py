@@ -171,7 +171,7 @@ def test_requests_join_and_leave_and_get_what_they_get_alone(tiny):
         assert ids_of(together) == ids_of(alone)
         assert len(ids_of(together)) == request.max_tokens
     assert engine._slots.fill == [0, 0, 0]
-    assert sorted(engine._free) == [0, 1, 2]
+    assert engine._seats == [None, None, None]
 
 
 def test_a_stop_id_is_recorded_and_shows_nothing(tiny, engine):

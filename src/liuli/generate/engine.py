@@ -21,8 +21,8 @@ from torch import Tensor
 
 from liuli.errors import LiuliError
 from liuli.generate.constrain import Constraint
-from liuli.generate.record import FinishReason, Scores, StepRecord, score
-from liuli.generate.sampling import Choice, Draw, Sampling, choose_rows
+from liuli.generate.record import FinishReason, StepRecord, score
+from liuli.generate.sampling import Draw, Sampling, choose_rows
 from liuli.generate.stop import StopStrings
 from liuli.model.cache import Slots
 from liuli.model.decoder import Decoder
@@ -50,46 +50,77 @@ class Request:
     constraint: Constraint | None = None
 
 
-class _Running:
-    """A request on its way: what it has said, and what it still has to feed to the model."""
+class _Run:
+    """A request on its way: what it has said, and what the cache does not hold yet (`pending`)."""
 
     def __init__(self, name: str, request: Request, tokenizer: Tokenizer | None):
         self.name, self.request = name, request
         self.slot: int | None = None
-        self.pending = list(request.ids)  # ids that the cache does not hold yet
-        self.index = 0
+        self.pending = list(request.ids)
         self.counts: dict[int, int] = {}
+        self.index = 0
         self.generator = random.Random(request.seed)
         self.text = TextStream(tokenizer, after=request.ids) if tokenizer else None
         self.stop = StopStrings(request.stop)
 
+    def draw(self, vocab_size: int) -> tuple[Draw, bool]:
+        """What chooses the next token, and whether there is no choice. A forced token has its number drawn too."""
+        request, allowed_V, forced = self.request, None, ()
+        if request.constraint is not None:
+            forced = request.constraint.forced()
+            if forced:
+                allowed_V = torch.zeros(vocab_size, dtype=torch.bool)
+                allowed_V[forced[0]] = True
+            else:
+                allowed_V = request.constraint.mask(request.max_tokens - self.index)
+        return Draw(request.sampling, self.generator.random(), allowed_V, request.ids, self.counts), bool(forced)
+
+    def take(self, id: int) -> tuple[str, FinishReason | None]:
+        """Adds a token. Returns the text that may be shown now, and why the request ends with it, if it does."""
+        request, constraint = self.request, self.request.constraint
+        self.index += 1
+        self.counts[id] = self.counts.get(id, 0) + 1
+        self.pending = [id]
+        if constraint is not None:
+            constraint.accept(id)
+        reason: FinishReason | None = "length" if self.index == request.max_tokens else None
+        text = ""
+        if id in request.stop_ids:
+            reason = "stop"
+        elif self.text is not None:
+            text = self.stop.push(self.text.push(id))
+        if self.stop.found is not None or (constraint is not None and constraint.done()):
+            reason = "stop"
+        return text + self.rest() if reason else text, reason
+
+    def rest(self) -> str:
+        """What is held back at the end: the bytes of a broken character, and what might have become a stop."""
+        return self.stop.push(self.text.finish()) + self.stop.finish() if self.text else ""
+
 
 class Engine:
-    """Runs requests on `slots` slots of `capacity` tokens (by default the model's context); more wait their turn.
-
-    Attributes: busy: whether any request runs or waits, or has an end to be reported.
-    """
+    """Runs requests on `slots` slots of `capacity` tokens (by default the model's context); more wait their turn."""
 
     def __init__(self, decoder: Decoder, tokenizer: Tokenizer | None = None, slots: int = 32, capacity: int | None = None):
         self._decoder, self._tokenizer = decoder, tokenizer
         context = decoder.config.context
-        self._count, self._capacity = slots, context if capacity is None else min(capacity, context)
+        self._capacity = context if capacity is None else min(capacity, context)
         self._device = next(decoder.parameters()).device
-        self._free = list(range(slots))
-        self._waiting: deque[_Running] = deque()
-        self._running: dict[str, _Running] = {}
+        self._seats: list[_Run | None] = [None] * slots  # which request holds each slot of the cache
+        self._waiting: deque[_Run] = deque()
         self._ended: list[StepRecord] = []
         self._submitted = 0
 
     @cached_property
     def _slots(self) -> Slots:
         """The cache's memory, taken when the first request runs."""
-        parameter = next(self._decoder.parameters())
-        return Slots(self._decoder.config, self._count, self._capacity, parameter.device, parameter.dtype)
+        dtype = next(self._decoder.parameters()).dtype
+        return Slots(self._decoder.config, len(self._seats), self._capacity, self._device, dtype)
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._running or self._ended)
+        """Whether any request runs or waits, or has an end to be reported."""
+        return bool(self._waiting or self._ended or any(self._seats))
 
     def submit(self, request: Request) -> str:
         """Takes a request and returns its name, which its records carry.
@@ -98,16 +129,16 @@ class Engine:
             LiuliError: the request cannot be run as it is: no prompt, ids that do not exist, no room in the context.
         """
         self._check(request)
-        run = _Running(f"r{self._submitted + 1}", request, self._tokenizer)
         self._submitted += 1
+        run = _Run(f"r{self._submitted}", request, self._tokenizer)
         self._waiting.append(run)
         return run.name
 
     def cancel(self, name: str) -> None:
         """Ends a request; the next step reports it, with what its stop strings held back. Unknown names are ignored:
         a request may have ended by itself a moment before."""
-        for run in [*self._waiting, *self._running.values()]:
-            if run.name == name:
+        for run in [*self._waiting, *self._seats]:
+            if run is not None and run.name == name:
                 self._ended.append(self._close(run, "cancelled"))
 
     @torch.inference_mode()
@@ -115,82 +146,67 @@ class Engine:
         """One token for every request that runs; those that wait join first, where a slot is free."""
         started = time.perf_counter()
         records, self._ended = self._ended, []
-        joining = self._admit()
-        going_on = [run for run in self._running.values() if run not in joining]
-        for runs in [going_on, *([run] for run in joining)]:
+        self._admit()
+        seated = [run for run in self._seats if run is not None]
+        for runs in [[run for run in seated if run.index], *([run] for run in seated if not run.index)]:
             if runs:
                 records += self._forward_and_choose(runs, started)
         return records
 
     def _check(self, request: Request) -> None:
-        vocabulary, capacity = self._decoder.config.vocab_size, self._capacity
-        if not request.ids:
+        vocabulary, capacity, prompt = self._decoder.config.vocab_size, self._capacity, len(request.ids)
+        if not prompt:
             raise LiuliError("the prompt is empty and the tokenizer has no begin token to start from: give at least one token")
         if type(request.max_tokens) is not int or request.max_tokens < 1:
             raise LiuliError(f"max_tokens must be a whole number of at least 1, not {request.max_tokens}")
         if request.seed < 0:
             raise LiuliError(f"a seed is a whole number, 0 or more, not {request.seed}")
-        room = capacity - len(request.ids)
-        if room < 1:
+        if prompt >= capacity:
+            raise LiuliError(f"the prompt has {prompt} tokens, but the context holds {capacity} with the completion: shorten it")
+        if prompt + request.max_tokens > capacity:
             raise LiuliError(
-                f"the prompt has {len(request.ids)} tokens, but the context holds {capacity} with the completion: shorten it"
+                f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for, but the context "
+                f"holds {capacity}: ask for at most {capacity - prompt} (max_tokens)"
             )
-        if request.max_tokens > room:
-            raise LiuliError(
-                f"the prompt has {len(request.ids)} tokens and {request.max_tokens} more are asked for, but the context "
-                f"holds {capacity}: ask for at most {room} (max_tokens)"
-            )
-        for what, ids in (("prompt", request.ids), ("logit bias", request.sampling.logit_bias), ("stop ids", request.stop_ids)):
-            wrong = [id for id in ids if not 0 <= id < vocabulary]
-            if wrong:
-                raise LiuliError(f"the {what} names token {wrong[0]}, but the model's ids go from 0 to {vocabulary - 1}")
         if request.candidates is not None and request.candidates < 0:
             raise LiuliError(f"candidates must be 0 or more, not {request.candidates}")
         if request.stop and self._tokenizer is None:
             raise LiuliError("stop strings need a tokenizer, and this model has none: stop by ids")
+        for what, ids in (("prompt", request.ids), ("logit bias", request.sampling.logit_bias), ("stop ids", request.stop_ids)):
+            wrong = [id for id in ids if not 0 <= id < vocabulary]
+            if wrong:
+                raise LiuliError(f"the {what} names token {wrong[0]}, but the model's ids go from 0 to {vocabulary - 1}")
 
-    def _admit(self) -> list[_Running]:
-        joining = []
-        while self._waiting and self._free:
-            run = self._waiting.popleft()
-            run.slot = self._free.pop(0)
-            self._running[run.name] = run
-            joining.append(run)
-        return joining
+    def _admit(self) -> None:
+        for slot, run in enumerate(self._seats):
+            if run is None and self._waiting:
+                self._seats[slot] = self._waiting.popleft()
+                self._seats[slot].slot = slot
 
-    def _forward_and_choose(self, runs: list[_Running], started: float) -> list[StepRecord]:
+    def _forward_and_choose(self, runs: list[_Run], started: float) -> list[StepRecord]:
         """Feeds every run's pending ids, equally many of each, in one pass and takes one token for each."""
-        slots = {run.name: run.slot for run in runs if run.slot is not None}
-        runs = sorted(runs, key=lambda run: slots[run.name])
         ids_BT = torch.tensor([run.pending for run in runs], device=self._device)
-        rows = self._slots.rows(sorted(slots.values()), [ids_BT.shape[1]] * len(runs))
+        rows = self._slots.rows([run.slot for run in runs if run.slot is not None], [ids_BT.shape[1]] * len(runs))
         x_BTD = self._decoder.hidden(ids_BT, cache=rows)
         logits_BV = self._decoder.logits(x_BTD[:, -1]).float().cpu()
-        forced = [list(run.request.constraint.forced()) if run.request.constraint else [] for run in runs]
-        draws = [self._draw(run, ids[:1]) for run, ids in zip(runs, forced, strict=True)]
-        records = []
-        for b, choice in enumerate(choose_rows(logits_BV, draws)):
+        records, draws = [], [run.draw(logits_BV.shape[1]) for run in runs]
+        for b, choice in enumerate(choose_rows(logits_BV, [draw for draw, _ in draws])):
             run = runs[b]
             if isinstance(choice, LiuliError):
                 records.append(self._close(run, "error", str(choice)))
                 continue
-            wanted = run.request.prompt_logprobs and run.index == 0
-            prompt_logprobs = self._prompt_logprobs(x_BTD[b], run.request.ids) if wanted else None
-            scores = None
+            index, position = run.index, len(run.request.ids) + run.index
+            token, (text, reason) = self._describe(choice.id), run.take(choice.id)
+            record = StepRecord(run.name, index, position, token, text, draws[b][1], choice.uniform, finish_reason=reason)
             if run.request.candidates is not None:
-                scores = score(logits_BV[b], choice, run.request.candidates, self._describe)
-            records.append(self._take(run, choice, bool(forced[b]), scores, started, prompt_logprobs))
+                record.scores = score(logits_BV[b], choice, run.request.candidates, self._describe)
+            if run.request.prompt_logprobs and index == 0:
+                record.prompt_logprobs = self._prompt_logprobs(x_BTD[b], run.request.ids)
+            if reason:
+                self._release(run)
+            record.ms = (time.perf_counter() - started) * 1000
+            records.append(record)
         return records
-
-    def _draw(self, run: _Running, forced: Sequence[int]) -> Draw:
-        """What chooses the run's next token. A forced one is all that is allowed, and has its number drawn too."""
-        request, allowed_V = run.request, None
-        if forced:
-            allowed_V = torch.zeros(self._decoder.config.vocab_size, dtype=torch.bool)
-            allowed_V[forced] = True
-        elif request.constraint is not None:
-            allowed_V = request.constraint.mask(request.max_tokens - run.index)
-        return Draw(request.sampling, run.generator.random(), allowed_V, request.ids, run.counts)
 
     def _prompt_logprobs(self, x_TD: Tensor, ids: Sequence[int]) -> list[float | None]:
         """How likely each token of the prompt was after those before it; the first follows nothing."""
@@ -198,65 +214,21 @@ class Engine:
         following = torch.tensor(ids[1:], device=self._device, dtype=torch.int64)
         return [None, *logprobs_TV.gather(-1, following[:, None])[:, 0].tolist()]
 
-    def _take(
-        self,
-        run: _Running,
-        choice: Choice,
-        forced: bool,
-        scores: Scores | None,
-        started: float,
-        prompt_logprobs: list[float | None] | None,
-    ) -> StepRecord:
-        """Adds the chosen token to its run."""
-        token = self._describe(choice.id)
-        index, position = run.index, len(run.request.ids) + run.index
-        run.index += 1
-        run.counts[choice.id] = run.counts.get(choice.id, 0) + 1
-        run.pending = [choice.id]
-        text, reason = self._advance(run, choice.id)
-        if reason:
-            self._release(run)
-        ms = (time.perf_counter() - started) * 1000
-        return StepRecord(
-            run.name, index, position, token, text, forced, choice.uniform, scores, ms, reason, None, prompt_logprobs
-        )
-
-    def _advance(self, run: _Running, id: int) -> tuple[str, FinishReason | None]:
-        """The text that may be shown now that `id` has come, and whether the request ends with it."""
-        request, constraint = run.request, run.request.constraint
-        if constraint is not None:
-            constraint.accept(id)
-        reason: FinishReason | None = None
-        text = ""
-        if id in request.stop_ids:
-            reason = "stop"
-        elif run.text is not None:
-            text = run.stop.push(run.text.push(id))
-        if run.stop.found is not None or (constraint is not None and constraint.done()):
-            reason = "stop"
-        if reason is None and run.index == request.max_tokens:
-            reason = "length"
-        return text + (self._rest(run) if reason else ""), reason
-
-    def _rest(self, run: _Running) -> str:
-        """What is still held back at the end: the bytes of a broken character, and what might have become a stop."""
-        return run.stop.push(run.text.finish()) + run.stop.finish() if run.text else ""
-
-    def _close(self, run: _Running, reason: FinishReason, error: str | None = None) -> StepRecord:
+    def _close(self, run: _Run, reason: FinishReason, error: str | None = None) -> StepRecord:
+        """Ends a run without a token."""
         slot = run.slot
         self._release(run)
         if error is not None and slot is not None:
             self._slots.clear(slot)
         position = len(run.request.ids) + run.index
-        return StepRecord(run.name, run.index, position, None, self._rest(run), finish_reason=reason, error=error)
+        return StepRecord(run.name, run.index, position, None, run.rest(), finish_reason=reason, error=error)
 
-    def _release(self, run: _Running) -> None:
+    def _release(self, run: _Run) -> None:
         if run.slot is None:
             self._waiting.remove(run)
             return
-        del self._running[run.name]
+        self._seats[run.slot] = None
         self._slots.truncate(run.slot, 0)
-        self._free.append(run.slot)
 
     def _describe(self, id: int) -> Token:
         return self._tokenizer.token(id) if self._tokenizer else Token(id, "", b"", special=True)

@@ -61,7 +61,7 @@ class Scores:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StepRecord:
     """One token of one request, or its end without one (`token` None: cancelled, or an error).
 

@@ -75,7 +75,7 @@ class Cut:
     mass: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Distribution:
     """What a token is drawn from: `ids_K` (ascending) with `probs_K` (fp32, summing to 1), and the cuts before it."""
 
@@ -114,7 +114,7 @@ def distribution(
     Raises:
         LiuliError: nothing is left to choose from: the grammar allows no token, or the logits are NaN or infinite.
     """
-    top = logits_V.max()
+    top, likeliest = logits_V.max(0)  # the first of equals
     if not math.isfinite(top):
         raise LiuliError("no token can be chosen: the model's logits hold NaN or infinity")
     adjusted_V, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
@@ -123,11 +123,11 @@ def distribution(
         cuts.append(Cut("grammar", allowed_V.nonzero()[:, 0], mass))
         adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
     if adjusted_V is not logits_V:
-        top = adjusted_V.max()
+        top, likeliest = adjusted_V.max(0)
         if not math.isfinite(top):
             raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
     if sampling.temperature == 0:
-        return Distribution(adjusted_V.argmax()[None], torch.ones(1, device=top.device), cuts)  # the first of equals
+        return Distribution(likeliest[None], torch.ones(1, device=top.device), cuts)
     temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
     scaled_V = (adjusted_V - top) / temperature
     ids_K = torch.arange(len(logits_V), device=top.device) if not cuts else cuts[0].kept
@@ -219,7 +219,7 @@ def pick(probs_K: Tensor, uniform: float) -> int:
     return int(torch.searchsorted(reached, uniform * reached[-1], right=True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draw:
     """One row's part in a draw: its settings, its uniform number, and what the rules look at (see `distribution`)."""
 
@@ -230,7 +230,7 @@ class Draw:
     counts: Mapping[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """The token chosen, the number drawn for it, its probability after the whole sampler, and what it was drawn from."""
 

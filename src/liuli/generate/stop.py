@@ -16,7 +16,7 @@ class StopStrings:
         stops = [stops] if isinstance(stops, str) else list(stops)
         if "" in stops:
             raise LiuliError("a stop string is empty: it would stop every text before it began")
-        self._stops = stops
+        self._stops, self._longest = stops, max(map(len, stops), default=1) - 1
         self._held = ""
         self.found: str | None = None
 
@@ -41,8 +41,7 @@ class StopStrings:
 
     def _could_become_a_stop(self, text: str) -> str:
         """The longest end of `text` that begins a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for start in range(max(0, len(text) - longest), len(text)):
+        for start in range(max(0, len(text) - self._longest), len(text)):
             if any(stop.startswith(text[start:]) for stop in self._stops):
                 return text[start:]
         return ""

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
-from liuli.model.cache import Rows
+from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
-from liuli.model.linear import Embedding, LayerNorm, Linear, RMSNorm
+from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm
 from liuli.model.rotary import Rotary, rotate
 
 # A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
@@ -35,7 +35,7 @@ Tap = Callable[[str, Tensor], Tensor]
 ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "relu": F.relu}
 
 
-class Decoder(nn.Module):
+class Decoder(Layer):
     """ids (B, T) int64 -> logits (B, T, V) in the weights' dtype."""
 
     def __init__(self, config: Config):
@@ -45,6 +45,7 @@ class Decoder(nn.Module):
         self.embedding = Embedding(config.vocab_size, config.width)
         self.positions = None if config.rotary else Embedding(config.context, config.width)
         self.rotary = Rotary(config) if config.rotary else None
+        self.windows = {config.window(layer) for layer in range(config.layers)}
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = norm(config.width, config.norm_epsilon)
         self.head = Linear(config.width, config.vocab_size)
@@ -92,13 +93,12 @@ class Decoder(nn.Module):
             angles = self.rotary.angles(positions, x_BTD.dtype)
         x_BTD = see("embedding", x_BTD)
 
-        visible: dict[int | None, Visible] = {}
+        length = ids_BT.shape[1] if cache is None else cache.length
+        plain = cache.plain if cache is not None else (None, True) if segments is None else None
+        seen = {window: visible(index_BT, length, segments, window, plain) for window in self.windows}
         for block in self.blocks:
             assert isinstance(block, Block)
-            if block.window not in visible:
-                seen = cache.visible(block.window) if cache else causally_visible(index_BT, segments, block.window)
-                visible[block.window] = seen
-            x_BTD = block(x_BTD, angles, visible[block.window], cache, see)
+            x_BTD = block(x_BTD, angles, seen[block.window], cache, see)
         x_BTD = see("final_norm", self.norm(x_BTD))
         if cache is not None:
             cache.commit()
@@ -109,25 +109,24 @@ class Decoder(nn.Module):
             raise LiuliError(f"{tokens} tokens do not fit the model's context of {self.config.context}")
 
 
-# What attention sees: (mask, True where a query sees a key, or None; whether plain causality is all there is to it).
-Visible = tuple[Tensor | None, bool]
+def visible(index_BT: Tensor, length: int, segments_BT: Tensor | None, window: int | None, plain: Visible | None) -> Visible:
+    """Each token sees itself and those before it, in its own segment, at most `window` back (itself counted).
 
-
-def causally_visible(index_1T: Tensor, segments_BT: Tensor | None, window: int | None) -> Visible:
-    """Each token sees itself and those before it, in its own segment, at most `window` back (itself counted)."""
-    tokens = index_1T.shape[1]
-    if segments_BT is None and (window is None or window >= tokens):
-        return None, True
-    back_TT = index_1T.mT - index_1T
-    mask = back_TT >= 0
+    Args:
+        index_BT: each token's place among the `length` that are attended over. plain: the answer where no window acts.
+    """
+    if plain is not None and (window is None or window >= length):
+        return plain
+    back_BTL = index_BT[..., None] - torch.arange(length, device=index_BT.device)
+    mask_BTL = back_BTL >= 0
     if window is not None:
-        mask = mask & (back_TT < window)
+        mask_BTL &= back_BTL < window
     if segments_BT is not None:
-        mask = mask & (segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
-    return mask, False
+        mask_BTL = mask_BTL & (segments_BT[:, :, None] == segments_BT[:, None, :])
+    return mask_BTL[:, None], False
 
 
-class Block(nn.Module):
+class Block(Layer):
     """norm → attention → residual → norm → feed-forward → residual, x (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: Config, layer: int):
@@ -151,12 +150,12 @@ class Block(nn.Module):
         return x_BTD + see("feed_forward_out", self.feed_forward(n_BTD, see))
 
 
-class Attention(nn.Module):
+class Attention(Layer):
     """softmax(q kᵀ / √D + mask) v for every head, where H/K query heads share one key/value head."""
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
-        self.layer, self.head_width = layer, config.head_width
+        self.layer, self.head_width, self.sizes = layer, config.head_width, (config.heads, config.kv_heads)
         self.shared = config.heads != config.kv_heads
         self.q = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
         self.k = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
@@ -175,21 +174,24 @@ class Attention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
         if angles is not None:
-            q_BTHD, k_BTKD = rotate(q_BTHD, *angles), rotate(k_BTKD, *angles)
+            turned = rotate(torch.cat((q_BTHD, k_BTKD), 2), *angles)
+            q_BTHD, k_BTKD = torch.split_with_sizes(turned, self.sizes, 2)
         q_BTHD, k_BTKD, v_BTKD = see("q", q_BTHD), see("k", k_BTKD), see("v", v_BTKD)
 
-        k_BLKD, v_BLKD = (k_BTKD, v_BTKD) if cache is None else cache.extend(self.layer, k_BTKD, v_BTKD)
+        if cache is None:
+            k_BKLD, v_BKLD = k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
+        else:
+            k_BKLD, v_BKLD = cache.extend(self.layer, k_BTKD, v_BTKD)
         mask, causal = visible
         heads_BHTD = F.scaled_dot_product_attention(
-            q_BTHD.transpose(1, 2), k_BLKD.transpose(1, 2), v_BLKD.transpose(1, 2),
-            attn_mask=mask, is_causal=causal, enable_gqa=self.shared,
-        )  # fmt: skip
+            q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, attn_mask=mask, is_causal=causal, enable_gqa=self.shared
+        )
         return self.out(see("heads", heads_BHTD.transpose(1, 2).flatten(2)))
 
     __call__ = forward
 
 
-class FeedForward(nn.Module):
+class FeedForward(Layer):
     """down(f(up x)), or gated: down(f(gate x) · up x)."""
 
     def __init__(self, config: Config):

@@ -17,18 +17,19 @@ class Rotary:
 
     def __init__(self, config: Config):
         plain = frequencies(config)
-        self._turns = torch.stack((torch.cat((plain, plain)), torch.cat((-plain, plain))))  # for cos, and for signed sin
+        self._turns = torch.cat((plain, plain))
+        self._signed_turns = torch.cat((-plain, plain))
         self._scale = config.rope_scaling.attention_factor if config.rope_scaling else 1.0
 
     def angles(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
         if self._turns.device != positions_BT.device:
-            self._turns = self._turns.to(positions_BT.device)
-        position = positions_BT[..., None, None].float()
-        cos, sin = (position * self._turns[0]).cos(), (position * self._turns[1]).sin()
+            self._turns, self._signed_turns = self._turns.to(positions_BT.device), self._signed_turns.to(positions_BT.device)
+        positions_BT11 = positions_BT.float()[..., None, None]
+        cos, sin = (positions_BT11 * self._turns).cos(), (positions_BT11 * self._signed_turns).sin()
         if self._scale != 1:
             cos, sin = cos * self._scale, sin * self._scale
-        return cos.to(dtype), sin.to(dtype)
+        return (cos, sin) if dtype == torch.float32 else (cos.to(dtype), sin.to(dtype))
 
 
 def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
