@@ -10,7 +10,7 @@ from liuli.errors import LiuliError
 from liuli.model.cache import Slots
 from liuli.model.decoder import BLOCK_POINTS, Decoder
 from liuli.model.folder import read_decoder
-from liuli.model.linear import Linear, exchange
+from liuli.model.linear import Linear, RMSNorm, exchange
 
 ids_1T = torch.randint(0, families.VOCABULARY, (1, 40), generator=torch.Generator().manual_seed(1))
 
@@ -268,3 +268,21 @@ def test_packed_documents_may_be_longer_together_than_a_learned_context(pair_of)
     pair.expect(logits[:, 40:], ids[:, 40:])
     with pytest.raises(LiuliError, match="100 tokens do not fit the model's context of 64"):
         pair.ours.hidden(ids[:, :1], positions=torch.tensor([[99]]))
+
+
+@pytest.mark.parametrize("width", [1, 64, 513])
+def test_rms_norm_and_its_gradients_are_pytorchs(width):
+    """Written with fewer kernels than PyTorch's own; a row of zeros must have finite gradients too."""
+    generator = torch.Generator().manual_seed(0)
+    norm = RMSNorm(width, 1e-5)
+    norm.weight.copy_(torch.randn(width, generator=generator))
+    x, weights = torch.randn(7, width, generator=generator), torch.randn(7, width, generator=generator)
+    x[3] = 0
+    found = []
+    for run in (norm, lambda x: torch.nn.functional.rms_norm(x, (width,), norm.weight, 1e-5)):
+        with torch.enable_grad():
+            given = x.clone().requires_grad_()
+            out = run(given)
+            found.append((out, *torch.autograd.grad((out * weights).sum(), (given, norm.weight))))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)

@@ -24,7 +24,7 @@ from liuli.generate.constrain import Constraint
 from liuli.generate.record import FinishReason, StepRecord, score
 from liuli.generate.sampling import Draw, Sampling, choose_rows
 from liuli.generate.stop import StopStrings
-from liuli.model.cache import Slots
+from liuli.model.cache import Slots, int_tensor
 from liuli.model.decoder import Decoder
 from liuli.tokens import TextStream, Token, Tokenizer
 
@@ -185,7 +185,7 @@ class Engine:
 
     def _forward_and_choose(self, runs: list[_Run], started: float) -> list[StepRecord]:
         """Feeds every run's pending ids, equally many of each, in one pass and takes one token for each."""
-        ids_BT = torch.tensor([run.pending for run in runs], device=self._device)
+        ids_BT = int_tensor([run.pending for run in runs], self._device)
         rows = self._slots.rows([run.slot for run in runs if run.slot is not None], [ids_BT.shape[1]] * len(runs))
         x_BTD = self._decoder.hidden(ids_BT, cache=rows)
         logits_BV = self._decoder.logits(x_BTD[:, -1]).float().cpu()

@@ -127,7 +127,7 @@ def distribution(
         if not math.isfinite(top):
             raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
     if sampling.temperature == 0:
-        return Distribution(likeliest[None], torch.ones(1, device=top.device), cuts)
+        return Distribution(likeliest.view(1), top.new_ones(1), cuts)
     temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
     scaled_V = (adjusted_V - top) / temperature
     ids_K = torch.arange(len(logits_V), device=top.device) if not cuts else cuts[0].kept
@@ -243,7 +243,9 @@ class Choice:
 def choose(logits_V: Tensor, draw: Draw) -> Choice:
     """One token from one row of fp32 logits. Raises LiuliError where nothing is left to choose from."""
     found = distribution(logits_V, draw.sampling, draw.allowed_V, draw.prompt, draw.counts)
-    place = pick(found.probs_K, draw.uniform) if len(found.ids_K) > 1 else 0
+    if found.ids_K.numel() == 1:
+        return Choice(int(found.ids_K), draw.uniform, 1.0, found)
+    place = pick(found.probs_K, draw.uniform)
     return Choice(int(found.ids_K[place]), draw.uniform, float(found.probs_K[place]), found)
 
 
@@ -251,7 +253,7 @@ def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[Choice | Liuli
     """`choose` for every row of a batch, each with its own settings: the same bits as alone, and a row that has
     nothing to choose from does not spoil its neighbours."""
     found: list[Choice | LiuliError] = []
-    for logits_V, draw in zip(logits_BV, draws, strict=True):
+    for logits_V, draw in zip(logits_BV.unbind(), draws, strict=True):
         try:
             found.append(choose(logits_V, draw))
         except LiuliError as error:

@@ -2,8 +2,9 @@
 
 embedding → N × (norm → attention → residual → norm → feed-forward → residual) → norm → linear
 
-Legend of shape suffixes: B batch, T tokens, L tokens attended over, H query heads, K key/value heads, D width
-(of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary.
+Legend of shape suffixes: B batch, T tokens, N = B · T, L tokens attended over, H query heads, K key/value heads, D width
+(of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary. Only attention knows of
+rows: all else looks at one token at a time, and sees x_ND.
 
 Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Radford et al. 2019 (GPT-2); Touvron et al. 2023,
 https://arxiv.org/abs/2302.13971 (Llama); Ainslie et al. 2023, https://arxiv.org/abs/2305.13245 (grouped queries);
@@ -79,30 +80,31 @@ class Decoder(Layer):
         """
         if cache is not None and segments is not None:
             raise ValueError("segments and a cache cannot be given together")
-        index_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None] if cache is None else cache.index_BT
+        shape = ids_BT.shape
+        index_BT = torch.arange(shape[1], device=ids_BT.device)[None] if cache is None else cache.index_BT
         if self.positions is not None and cache is None:
-            self._check_context(ids_BT.shape[1] if positions is None else int(positions.max()) + 1)
+            self._check_context(shape[1] if positions is None else int(positions.max()) + 1)
         positions = index_BT if positions is None else positions
-        see = _unchanged if tap is None else tap
+        see = _unchanged if tap is None else _by_rows(tap, shape)
 
-        x_BTD = self.embedding(ids_BT)
+        x_ND = self.embedding(ids_BT.flatten())
         angles = None
         if self.positions is not None:
-            x_BTD = x_BTD + self.positions(positions)
+            x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
-            angles = self.rotary.angles(positions, x_BTD.dtype)
-        x_BTD = see("embedding", x_BTD)
+            angles = self.rotary.angles(positions, x_ND.dtype)
+        x_ND = see("embedding", x_ND)
 
-        length = ids_BT.shape[1] if cache is None else cache.length
+        length = shape[1] if cache is None else cache.length
         plain = cache.plain if cache is not None else (None, True) if segments is None else None
         seen = {window: visible(index_BT, length, segments, window, plain) for window in self.windows}
         for block in self.blocks:
             assert isinstance(block, Block)
-            x_BTD = block(x_BTD, angles, seen[block.window], cache, see)
-        x_BTD = see("final_norm", self.norm(x_BTD))
+            x_ND = block(x_ND, shape, angles, seen[block.window], cache, see)
+        x_ND = see("final_norm", self.norm(x_ND))
         if cache is not None:
             cache.commit()
-        return x_BTD
+        return x_ND.view(*shape, -1)
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.context:
@@ -127,7 +129,7 @@ def visible(index_BT: Tensor, length: int, segments_BT: Tensor | None, window: i
 
 
 class Block(Layer):
-    """norm → attention → residual → norm → feed-forward → residual, x (B, T, D) -> (B, T, D)."""
+    """norm → attention → residual → norm → feed-forward → residual, x (N, D) -> (N, D); `shape` is (B, T)."""
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
@@ -139,15 +141,23 @@ class Block(Layer):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, tap: Tap
+        self,
+        x_ND: Tensor,
+        shape: torch.Size,
+        angles: tuple[Tensor, Tensor] | None,
+        visible: Visible,
+        cache: Rows | None,
+        tap: Tap,
     ) -> Tensor:
         see = tap if tap is _unchanged else lambda point, x: tap(f"blocks.{self.layer}.{point}", x)
-        x_BTD = see("residual_in", x_BTD)
-        n_BTD = see("attention_norm", self.attention_norm(x_BTD))
-        x_BTD = x_BTD + see("attention_out", self.attention(n_BTD, angles, visible, cache, see))
-        x_BTD = see("residual_mid", x_BTD)
-        n_BTD = see("feed_forward_norm", self.feed_forward_norm(x_BTD))
-        return x_BTD + see("feed_forward_out", self.feed_forward(n_BTD, see))
+        x_ND = see("residual_in", x_ND)
+        n_ND = see("attention_norm", self.attention_norm(x_ND))
+        x_ND = x_ND + see("attention_out", self.attention(n_ND, shape, angles, visible, cache, see))
+        x_ND = see("residual_mid", x_ND)
+        n_ND = see("feed_forward_norm", self.feed_forward_norm(x_ND))
+        return x_ND + see("feed_forward_out", self.feed_forward(n_ND, see))
+
+    __call__ = forward  # who shards blocks by nn.Module's hooks must give them back: Block.__call__ = nn.Module.__call__
 
 
 class Attention(Layer):
@@ -155,7 +165,8 @@ class Attention(Layer):
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
-        self.layer, self.head_width, self.sizes = layer, config.head_width, (config.heads, config.kv_heads)
+        self.layer, self.head_width, self.inner = layer, config.head_width, config.heads * config.head_width
+        self.sizes = config.heads, config.kv_heads
         self.shared = config.heads != config.kv_heads
         self.q = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
         self.k = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
@@ -165,12 +176,16 @@ class Attention(Layer):
         self.k_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
 
     def forward(
-        self, x_BTD: Tensor, angles: tuple[Tensor, Tensor] | None, visible: Visible, cache: Rows | None, see: Tap
+        self,
+        x_ND: Tensor,
+        shape: torch.Size,
+        angles: tuple[Tensor, Tensor] | None,
+        visible: Visible,
+        cache: Rows | None,
+        see: Tap,
     ) -> Tensor:
-        by_heads = (*x_BTD.shape[:2], -1, self.head_width)
-        q_BTHD = self.q(x_BTD).view(by_heads)
-        k_BTKD = self.k(x_BTD).view(by_heads)
-        v_BTKD = self.v(x_BTD).view(by_heads)
+        by_heads = (*shape, -1, self.head_width)
+        q_BTHD, k_BTKD, v_BTKD = self.q(x_ND).view(by_heads), self.k(x_ND).view(by_heads), self.v(x_ND).view(by_heads)
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
         if angles is not None:
@@ -186,7 +201,7 @@ class Attention(Layer):
         heads_BHTD = F.scaled_dot_product_attention(
             q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, attn_mask=mask, is_causal=causal, enable_gqa=self.shared
         )
-        return self.out(see("heads", heads_BHTD.transpose(1, 2).flatten(2)))
+        return self.out(see("heads", heads_BHTD.transpose(1, 2).reshape(-1, self.inner)))
 
     __call__ = forward
 
@@ -202,13 +217,18 @@ class FeedForward(Layer):
         self.up = Linear(width, inner, bias)
         self.down = Linear(inner, width, bias)
 
-    def forward(self, x_BTD: Tensor, see: Tap) -> Tensor:
+    def forward(self, x_ND: Tensor, see: Tap) -> Tensor:
         if self.gate is None:
-            return self.down(self.activation(see("feed_forward_pre", self.up(x_BTD))))
-        return self.down(self.activation(see("feed_forward_pre", self.gate(x_BTD))) * self.up(x_BTD))
+            return self.down(self.activation(see("feed_forward_pre", self.up(x_ND))))
+        return self.down(self.activation(see("feed_forward_pre", self.gate(x_ND))) * self.up(x_ND))
 
     __call__ = forward
 
 
 def _unchanged(point: str, x: Tensor) -> Tensor:
     return x
+
+
+def _by_rows(tap: Tap, shape: torch.Size) -> Tap:
+    """The tap, given tokens in their rows: (B, T, …) for what is (N, …) inside."""
+    return lambda point, x: tap(point, x.view(*shape, -1)).flatten(0, 1) if x.ndim == 2 else tap(point, x)

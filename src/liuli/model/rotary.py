@@ -25,7 +25,7 @@ class Rotary:
         """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
         if self._turns.device != positions_BT.device:
             self._turns, self._signed_turns = self._turns.to(positions_BT.device), self._signed_turns.to(positions_BT.device)
-        positions_BT11 = positions_BT.float()[..., None, None]
+        positions_BT11 = positions_BT.float().view(*positions_BT.shape, 1, 1)
         cos, sin = (positions_BT11 * self._turns).cos(), (positions_BT11 * self._signed_turns).sin()
         if self._scale != 1:
             cos, sin = cos * self._scale, sin * self._scale
