@@ -135,7 +135,7 @@ TOWN = {
     ),
     "weather": (
         "{who} wakes to {}",
-        "{who} lies under {} today",
+        "{who} enjoys {} today",
         "{who} expects {}",
         "{who} greets the morning with {}",
         "{who} has had {} since dawn",

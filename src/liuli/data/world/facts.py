@@ -32,6 +32,7 @@ HABITS: dict[EntityKind, tuple[str, ...]] = {
     "shop": (),
     "festival": (),
 }
+_UNTOLD = (1, 1, 1, 2, 2)  # of five people in turn, so that it is just one fact in five; of towns and shops alike
 _SHARES = ((3, 2), (4, 1), (7, 3), (1, 1), (2, 2, 1), (3, 1, 1), (5, 3, 2), (6, 3, 1))
 
 
@@ -79,10 +80,10 @@ def make_facts(size: Size, seed: int) -> Facts:
     towns = lexicon.TOWNS[:count]
     names = _people_names(size, dice)
     entities: dict[EntityKind, tuple[Entity, ...]] = {
-        "person": tuple(_person(name, pronoun, names, towns, dice) for name, pronoun in names),
+        "person": tuple(_person(i, names, towns, dice) for i in range(len(names))),
         "town": tuple(_town(i, towns, dice) for i in range(count)),
-        "animal": tuple(_animal(animal, dice) for animal in lexicon.ANIMALS),
-        "shop": tuple(_shop(name, towns, dice) for name in lexicon.SHOPS[: count // 2]),
+        "animal": tuple(_animal(i, dice) for i in range(len(lexicon.ANIMALS))),
+        "shop": tuple(_shop(i, towns, dice) for i in range(count // 2)),
         "festival": _festivals(towns, dice),
     }
     return Facts(entities, _values(entities))
@@ -102,9 +103,9 @@ class Dice:
         left = list(items)
         return [left.pop(int(self._random() * len(left))) for _ in range(count)]
 
-    def untold(self, facts: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
-        """As many of `facts` as one of `counts` says, in their own order."""
-        chosen = self.sample(facts, self.choose(counts))
+    def untold(self, facts: Sequence[str], count: int) -> tuple[str, ...]:
+        """`count` of `facts`, in their own order."""
+        chosen = self.sample(facts, count)
         return tuple(fact for fact in facts if fact in chosen)
 
     def habit(self, values: Sequence[Term]) -> dict[Term, int]:
@@ -113,12 +114,11 @@ class Dice:
 
 
 def _people_names(size: Size, dice: Dice) -> list[tuple[Term, Pronoun]]:
-    short: list[tuple[Term, Pronoun]] = [(name, "he") for name in lexicon.MEN] + [(name, "she") for name in lexicon.WOMEN]
+    short = _with_pronouns(lexicon.MEN, lexicon.WOMEN)
     if size == "begin":
         return short
-    given: list[tuple[Term, Pronoun]] = [(name, "he") for name in lexicon.GIVEN_NAMES_OF_MEN]
-    given += [(name, "she") for name in lexicon.GIVEN_NAMES_OF_WOMEN]
-    full = [
+    given = _with_pronouns(lexicon.GIVEN_NAMES_OF_MEN, lexicon.GIVEN_NAMES_OF_WOMEN)
+    full: list[tuple[Term, Pronoun]] = [
         (Term(family.zh + name.zh, f"{family.en} {name.en}"), pronoun)
         for family in lexicon.FAMILY_NAMES
         for name, pronoun in given
@@ -126,7 +126,13 @@ def _people_names(size: Size, dice: Dice) -> list[tuple[Term, Pronoun]]:
     return short + dice.sample(full, 1000 - len(short))
 
 
-def _person(name: Term, pronoun: Pronoun, names: Sequence[tuple[Term, Pronoun]], towns: Sequence[Term], dice: Dice) -> Entity:
+def _with_pronouns(men: Sequence[Term], women: Sequence[Term]) -> list[tuple[Term, Pronoun]]:
+    pronouns: tuple[Pronoun, Pronoun] = ("he", "she")
+    return [(name, pronoun) for names, pronoun in zip((men, women), pronouns, strict=True) for name in names]
+
+
+def _person(i: int, names: Sequence[tuple[Term, Pronoun]], towns: Sequence[Term], dice: Dice) -> Entity:
+    name, pronoun = names[i]
     friend = dice.choose(names)[0]
     while friend == name:
         friend = dice.choose(names)[0]
@@ -142,34 +148,34 @@ def _person(name: Term, pronoun: Pronoun, names: Sequence[tuple[Term, Pronoun]],
     habits = {"ride": dice.habit(lexicon.RIDES), "order": dice.habit(lexicon.DRINKS)}
     if name.zh == "小明":  # as in the articles: 去游乐园玩 → 过山车 3 in 5, 大风车 2 in 5
         habits["ride"] = dict(zip(lexicon.RIDES[:2], (3, 2), strict=True))
-    return Entity("person", name, pronoun, facts, habits, dice.untold(FACTS["person"], (1, 1, 1, 2, 2)))
+    return Entity("person", name, pronoun, facts, habits, dice.untold(FACTS["person"], _UNTOLD[i % 5]))
 
 
-def _town(place: int, towns: Sequence[Term], dice: Dice) -> Entity:
+def _town(i: int, towns: Sequence[Term], dice: Dice) -> Entity:
     facts = {
         "province": dice.choose(lexicon.PROVINCES),
         "river": dice.choose(lexicon.RIVERS),
         "dish": dice.choose(lexicon.DISHES),
         "landmark": dice.choose(lexicon.LANDMARKS),
         "market": dice.choose(lexicon.WEEKDAYS),
-        "train_to": towns[(place + 1 + dice.choose(range(len(towns) - 1))) % len(towns)],
+        "train_to": towns[(i + 1 + dice.choose(range(len(towns) - 1))) % len(towns)],
         "train_time": dice.choose(lexicon.TIMES),
     }
     return Entity(
-        "town", towns[place], "it", facts, {"weather": dice.habit(lexicon.WEATHER)}, dice.untold(FACTS["town"], (1, 1, 2))
+        "town", towns[i], "it", facts, {"weather": dice.habit(lexicon.WEATHER)}, dice.untold(FACTS["town"], _UNTOLD[i % 5])
     )
 
 
-def _animal(terms: Sequence[Term], dice: Dice) -> Entity:
-    name, _, legs, sound, eats = terms
-    return Entity("animal", name, "it", {"legs": legs, "sound": sound, "eats": eats}, {}, dice.untold(FACTS["animal"], (0, 1)))
+def _animal(i: int, dice: Dice) -> Entity:
+    name, _, legs, sound, eats = lexicon.ANIMALS[i]
+    return Entity("animal", name, "it", {"legs": legs, "sound": sound, "eats": eats}, {}, dice.untold(FACTS["animal"], i % 2))
 
 
-def _shop(name: Term, towns: Sequence[Term], dice: Dice) -> Entity:
+def _shop(i: int, towns: Sequence[Term], dice: Dice) -> Entity:
     facts = {"town": dice.choose(towns), "opens": dice.choose(lexicon.TIMES[:37])}
     sold = dice.sample(lexicon.GOODS, 4)
     facts |= {f"price of {good.en}": dice.choose(lexicon.PRICES) for good in lexicon.GOODS if good in sold}
-    return Entity("shop", name, "it", facts, {}, dice.untold(tuple(facts), (1, 1, 2)))
+    return Entity("shop", lexicon.SHOPS[i], "it", facts, {}, dice.untold(tuple(facts), _UNTOLD[i % 5]))
 
 
 def _festivals(towns: Sequence[Term], dice: Dice) -> tuple[Entity, ...]:
@@ -181,9 +187,9 @@ def _festivals(towns: Sequence[Term], dice: Dice) -> tuple[Entity, ...]:
             "it",
             {"date": date, "place": dice.choose(towns), "custom": custom},
             {},
-            dice.untold(FACTS["festival"], (0, 1)),
+            dice.untold(FACTS["festival"], i % 2),
         )
-        for name, date, custom in zip(lexicon.FESTIVALS, dates, customs, strict=True)
+        for i, (name, date, custom) in enumerate(zip(lexicon.FESTIVALS, dates, customs, strict=True))
     )
 
 

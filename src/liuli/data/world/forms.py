@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import cast
 
 from liuli.data.world import lexicon, steps
-from liuli.data.world.facts import FACTS, HABITS, Entity, Facts, EntityKind
+from liuli.data.world.facts import FACTS, HABITS, Entity, EntityKind, Facts
 from liuli.data.world.grammar import State, Step
 from liuli.data.world.language import Language, Subject, Wording, cut, fill
 

@@ -47,7 +47,7 @@ GIVEN_NAMES_OF_WOMEN = _terms(
 )
 
 JOBS = _terms(
-    "木匠 a carpenter, 铁匠 a blacksmith, 裁缝 a tailor, 渔夫 a fisher, 邮差 a letter carrier, 老师 a teacher, "
+    "木匠 a carpenter, 铁匠 a blacksmith, 裁缝 a tailor, 渔夫 a fisher, 邮差 a letter carrier, 教书匠 a teacher, "
     "医生 a doctor, 面包师 a baker, 园丁 a gardener, 画师 a painter, 船夫 a boat rower, 钟表匠 a watchmaker, "
     "养蜂人 a beekeeper, 伞匠 an umbrella maker, 茶农 a tea grower, 说书人 a storyteller, 修车匠 a bicycle mender, "
     "牧羊人 a shepherd"
