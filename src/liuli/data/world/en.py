@@ -333,7 +333,7 @@ SAYINGS = {
         'Two voices on the bridge: "Do you know {}?',
         'At the next table: "Have you heard of {}?',
         'Somebody in the queue: "You have met {}?',
-        'Children whisper: "Guess what I know about {}!',
+        'Children whisper: "You know {}, right?',
     ),
     "chat.yes": ('" "Of course.', '" "We are old friends.', '" "Ask me anything.', '" "Who does not?'),
     "chat.end": (

@@ -204,6 +204,10 @@ def _riddle_of_animals(t: Teller) -> list[steps.Placed]:
 
 def _chain(*placed: steps.Placed) -> Step:
     """Each step leads to the next, the last to the end."""
+    asked = False
     for one, other in pairwise(placed):
         one.then = cast(Step, other)
+    for step in reversed(placed):
+        step.remembers = asked
+        asked = isinstance(step, steps.Tell | steps.Clue) or (asked and not isinstance(step, steps.Meet))
     return cast(Step, placed[0])

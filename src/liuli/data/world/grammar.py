@@ -138,7 +138,8 @@ class Floor:
 
 
 def find_floor(start: State) -> Floor:
-    """The exact expectations from `start` on: each state's own part and its successors', by their probabilities.
+    """The exact expectations from `start` on (which owes nothing): each state's own part and its successors', by their
+    probabilities.
 
     States that differ in `lead` and `tail` alone go the same way: they are counted as one, and those bytes are counted
     when they become owed.
@@ -146,7 +147,7 @@ def find_floor(start: State) -> Floor:
     known: dict[tuple[Any, ...], list[float]] = {}
 
     def rest(state: State) -> list[float]:
-        if state.step is None:
+        if state.step is None:  # nats and choices of each kind, bytes
             return [0.0] * (2 * len(KINDS) + 1)
         key = (state.step, state.subject, state.topic, state.told)
         if key not in known:
@@ -163,17 +164,20 @@ def find_floor(start: State) -> Floor:
             behind[key] = after, weight + (behind[key][1] if key in behind else 0)
             size += weight * len((piece + after.lead + after.tail).encode())
             nats += weight * choice.nats(i)
-        parts = [(weight / choice.total, rest(after)) for after, weight in behind.values()]
-        sums = [math.fsum(share * numbers[k] for share, numbers in parts) for k in range(2 * len(KINDS) + 1)]
+        sums = _mix([(weight / choice.total, rest(after)) for after, weight in behind.values()])
         place = KINDS.index(choice.kind)
         sums[place] += nats / choice.total
         sums[len(KINDS) + place] += 1
         sums[-1] += size / choice.total - len(state.tail.encode())  # the tail was counted when it became owed
         return sums
 
-    nats_and_choices = rest(start)
-    return Floor(
-        dict(zip(KINDS, nats_and_choices, strict=False)),
-        dict(zip(KINDS, nats_and_choices[len(KINDS) :], strict=False)),
-        nats_and_choices[-1] + len(start.lead.encode()),
-    )
+    *numbers, size = rest(start)
+    nats, choices = numbers[: len(KINDS)], numbers[len(KINDS) :]
+    return Floor(dict(zip(KINDS, nats, strict=True)), dict(zip(KINDS, choices, strict=True)), size)
+
+
+def _mix(parts: Sequence[tuple[float, list[float]]]) -> list[float]:
+    """Sums of rows by their shares; most states have one successor, whose share is 1."""
+    if len(parts) == 1:
+        return parts[0][1].copy()
+    return [math.fsum(share * row[k] for share, row in parts) for k in range(len(parts[0][1]))]

@@ -13,9 +13,11 @@ from liuli.data.world.language import Code, Wording
 
 
 class Placed:
-    """A step with another behind it; None ends the document."""
+    """A step with another behind it; None ends the document. `remembers`: a step behind it asks what has been told of the
+    same subject; where none does the state forgets, so that there are fewer states."""
 
     then: Step | None = None
+    remembers: bool = False
 
 
 class Say(Placed):
@@ -99,7 +101,7 @@ class Tell(Placed):
 
     def after(self, state: State, i: int) -> State:
         wording = self._open(state)[1][i]
-        told = state.told | self._topics.bits[wording.topic]
+        told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
         return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
 
 
@@ -178,7 +180,7 @@ class Clue(Placed):
 
     def after(self, state: State, i: int) -> State:
         wording = self._open(state)[1][i]
-        told = state.told | self._topics.bits[wording.topic]
+        told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
         return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
 
 

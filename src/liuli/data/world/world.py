@@ -118,7 +118,7 @@ class World:
 
     @cached_property
     def floor(self) -> Floor:
-        """Expected nats, choices and bytes of a document, exact: 3 s for size begin, 40 s for large."""
+        """Expected nats, choices and bytes of a document, exact: it takes 2 s for size begin, half a minute for large."""
         return find_floor(self.start)
 
 
@@ -136,8 +136,9 @@ def _refusal(prefix: str, place: int, pieces: Sequence[str]) -> str:
     """How far the prefix could be read, and the pieces nearest to what it has there."""
     rest = prefix[place:]
     near = sorted(pieces, key=lambda piece: -_shared(piece, rest))
-    read = place + _shared(near[0], rest)
-    where = f"it can be read up to {prefix[:read]!r} ({read} of {len(prefix)} characters)" if read else "nothing begins so"
+    reached = place + _shared(near[0], rest)
+    where = f"it can be read up to {prefix[:reached]!r} ({reached} of {len(prefix)} characters)"
+    where = where if reached else "nothing begins so"
     shown = ", ".join(repr(piece) for piece in islice(near, 5))
     more = f" and {len(near) - 5} more" if len(near) > 5 else ""
     return f"no document begins with {prefix!r}: {where}; after {prefix[:place]!r} may come {shown}{more}"

@@ -138,7 +138,7 @@ TOWN = {
         "{who}一早就是{}",
         "{who}窗外是{}",
         "{who}又碰上{}",
-        "{who}抬头一看是{}",
+        "{who}头顶是{}",
         "{whose}广播说今天{}",
     ),
 }
@@ -169,9 +169,9 @@ ANIMAL = {
     ),
 }
 _PRICE = (
-    "{who}里{item}卖{}",
+    "{who}{item}卖{}",
     "{who}把{item}标价{}",
-    "{who}柜台上{item}写着{}",
+    "{who}柜台上{item}标着{}",
     "{who}卖{item}收{}",
     "{who}留着{item}，只要{}",
     "{whose}{item}是{}",
