@@ -10,6 +10,7 @@ import typer
 from liuli.cli.complete import complete
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
+from liuli.cli.world import world
 from liuli.errors import LiuliError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
+app.add_typer(world, name="world")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Documents: text whose truth is known."""

@@ -1,0 +1,100 @@
+"""`liuli world` as a person types it."""
+
+import json
+
+import pytest
+
+from liuli.data.world import World
+
+
+def test_ask(liuli):
+    result = liuli("world", "ask", "小明今天去游乐园玩")
+    assert result.out == "小明今天去游乐园玩 → a habit\n    60 %  过山车\n    40 %  大风车\n"
+    assert liuli("world", "ask", "小明今天去游乐园玩过山车。").out.endswith("→ the end of the document\n   100 %  (end)\n")
+    assert "·the·roller·coaster" in liuli("world", "ask", "--lang", "en", "Ming went to the fair today and rode").out
+    many = liuli("world", "ask", "").out.splitlines()
+    assert len(many) == 22
+    assert many[-1].endswith("more (--json lists all)")
+
+
+def test_ask_json(liuli):
+    body = json.loads(liuli("world", "ask", "小明今天去游乐园玩", "--json").out)
+    pieces = [{"text": "过山车", "probability": 0.6}, {"text": "大风车", "probability": 0.4}]
+    assert body == {"prefix": "小明今天去游乐园玩", "kind": "habit", "pieces": pieces}
+    opening = json.loads(liuli("world", "ask", "", "--json").out)
+    assert sum(piece["probability"] for piece in opening["pieces"]) == pytest.approx(1)
+
+
+def test_ask_what_no_document_says(liuli):
+    result = liuli("world", "ask", "小明今天去上班")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("liuli: no document begins with '小明今天去上班': it can be read up to '小明今天去'")
+    assert result.err.count("\n") == 1
+
+
+def test_write(liuli, tmp_path):
+    out = tmp_path / "deep" / "world"
+    result = liuli("world", "--documents", 20, "--out", out)
+    world = World()
+    assert result.code == 0
+    assert "20 documents" in result.out and f"{world.floor.bits_per_byte:.4f} bits/byte" in result.out
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "documents.jsonl", "facts.json"]
+    lines = (out / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"text": text} for text in world.documents(20)]
+    facts = json.loads((out / "facts.json").read_text(encoding="utf-8"))
+    assert facts == {"world": {"size": "begin", "seed": 0, "lang": "both"}} | world.facts.to_json()
+    page = (out / "README.md").read_text(encoding="utf-8")
+    ming = next(line for line in page.splitlines() if line.startswith("| 小明 Ming |"))
+    assert "过山车 the roller coaster 60%, 大风车 the big windmill 40%" in ming
+    assert ming.count("~~") == 2 * len(world.facts.entities["person"][0].untold)
+
+
+def test_write_json_and_again(liuli, tmp_path):
+    """A folder that holds a world takes another; nothing of the first is left."""
+    out = tmp_path / "world"
+    liuli("world", "--documents", 5, "--out", out)
+    (out / "facts.json.partial").write_text("left by a killed run")
+    body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--json").out)
+    world = World("begin", 7, "zh")
+    documents = list(world.documents(3))
+    assert body["bytes"] == len("".join(documents).encode())
+    assert body["floor"]["bits_per_byte"] == world.floor.bits_per_byte
+    assert (body["size"], body["seed"], body["lang"], body["documents"]) == ("begin", 7, "zh", 3)
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "documents.jsonl", "facts.json"]
+    assert len((out / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_folder_with_something_else_is_left_alone(liuli, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    result = liuli("world", "--documents", 1, "--out", tmp_path)
+    assert result.code == 2
+    assert result.err == f"liuli: {tmp_path} holds something else than a world (thesis.txt): give --out a new or empty folder\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("facts", ["", "[]", '{"people": 3}'])
+def test_files_of_the_same_name_are_not_taken_for_a_world(liuli, tmp_path, facts):
+    (tmp_path / "facts.json").write_text(facts)
+    result = liuli("world", "--documents", 1, "--out", tmp_path)
+    assert result.code == 2
+    assert "holds something else than a world (facts.json)" in result.err
+    assert (tmp_path / "facts.json").read_text() == facts
+
+
+def test_bad_input(liuli, tmp_path):
+    def error(*words):
+        result = liuli("world", *words)
+        assert result.code == 2
+        assert result.out == ""
+        return result.err
+
+    assert error() == "liuli: liuli world needs --out FOLDER, where it writes documents.jsonl, facts.json and README.md\n"
+    out = ("--out", tmp_path / "w")
+    assert error("--size", "huge", *out) == "liuli: a world's size is one of begin, large, not 'huge'\n"
+    assert error("--lang", "fr", *out) == "liuli: a world's lang is one of zh, en, both, not 'fr'\n"
+    assert error("--seed", -1, *out) == "liuli: a seed must be a whole number of at least 0, not -1\n"
+    assert error("--documents", -1, *out) == "liuli: the number of documents must be at least 0, not -1\n"
+    assert not (tmp_path / "w").exists()
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in error("--documents", 1, "--out", tmp_path / "file")
+    assert "--seed" in error("ask", "--seed", "x", "小明")
