@@ -170,6 +170,7 @@ def test_every_projection_goes_through_linear_and_can_be_exchanged(pair):
 
 def test_dense_gives_the_fp32_matrix(pair):
     half = Linear(4, 3).to(torch.bfloat16)
+    half.weight.normal_(generator=torch.Generator().manual_seed(0))
     assert half.dense().dtype == torch.float32
     assert torch.equal(half.dense(), half.weight.float())
     assert torch.equal(pair.ours.embedding.dense(), pair.ours.embedding.weight)

@@ -162,7 +162,9 @@ class Engine:
         if request.seed < 0:
             raise LiuliError(f"a seed is a whole number, 0 or more, not {request.seed}")
         if prompt >= capacity:
-            raise LiuliError(f"the prompt has {prompt} tokens, but the context holds {capacity} with the completion: shorten it")
+            raise LiuliError(
+                f"the prompt has {prompt} tokens, but the context holds {capacity} with the completion: shorten it"
+            )
         if prompt + request.max_tokens > capacity:
             raise LiuliError(
                 f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for, but the context "
@@ -178,10 +180,10 @@ class Engine:
                 raise LiuliError(f"the {what} names token {wrong[0]}, but the model's ids go from 0 to {vocabulary - 1}")
 
     def _admit(self) -> None:
-        for slot, run in enumerate(self._seats):
-            if run is None and self._waiting:
-                self._seats[slot] = self._waiting.popleft()
-                self._seats[slot].slot = slot
+        for slot, seated in enumerate(self._seats):
+            if seated is None and self._waiting:
+                run = self._seats[slot] = self._waiting.popleft()
+                run.slot = slot
 
     def _forward_and_choose(self, runs: list[_Run], started: float) -> list[StepRecord]:
         """Feeds every run's pending ids, equally many of each, in one pass and takes one token for each."""
