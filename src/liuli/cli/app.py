@@ -10,6 +10,7 @@ import typer
 from liuli.cli.complete import complete
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
+from liuli.cli.tokenizer import tokenizer
 from liuli.cli.world import world
 from liuli.errors import LiuliError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
+app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")
 
 

@@ -109,7 +109,8 @@ def _from_backend(backend: Any, where: Path, begin: list[int], unknown: str | No
     encoder = PipelineEncoder(backend, str(where))
     if unknown is not None and backend.token_to_id(unknown) is None:
         raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
-    kind = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE"}[encoder.spelling]
+    kinds = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters"}
+    kind = kinds[encoder.spelling]
     return Tokenizer(encoder, kind, encoder.added, begin, backend.token_to_id(unknown) if unknown else None)
 
 

@@ -16,7 +16,7 @@ import tokenizers
 from liuli.errors import LiuliError
 from liuli.tokens.tokenizer import Added
 
-SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), WordPiece"
+SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"
 
 
 class PipelineEncoder:
@@ -59,7 +59,9 @@ class PipelineEncoder:
         if self.spelling == "bytes":
             return spelled_bytes(piece), False
         if self.spelling == "spaced":
-            return _unescaped(piece), False
+            return _unescaped(piece, space="▁"), False
+        if self.spelling == "plain":
+            return _unescaped(piece, space=" "), False
         prefix = self.model_json["continuing_subword_prefix"]
         return piece.removeprefix(prefix).encode(), piece.startswith(prefix)
 
@@ -107,6 +109,8 @@ def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, s
     if model == "BPE" and kinds[0] == "Replace" and steps[0].get("pattern") == {"String": "▁"}:
         strips = any(step["type"] == "Strip" and step.get("start") == 1 for step in steps)
         return "spaced" if strips else "bytes", "spaced"
+    if model == "BPE" and kinds == ["ByteFallback", "Fuse"]:
+        return "bytes", "plain"
     if model in ("BPE", "WordPiece"):
         raise LiuliError(f"{where}: the decoder {kinds} of this {model} tokenizer is not supported; {SUPPORTED}")
     raise LiuliError(f"{where}: tokenizers of kind {model} are not supported; {SUPPORTED}")
@@ -129,6 +133,6 @@ def spelled_bytes(piece: str) -> bytes:
     return piece.encode() if None in spelled else bytes(byte for byte in spelled if byte is not None)
 
 
-def _unescaped(piece: str) -> bytes:
+def _unescaped(piece: str, space: str) -> bytes:
     is_byte = re.fullmatch("<0x[0-9A-F]{2}>", piece)
-    return bytes([int(piece[3:5], 16)]) if is_byte else piece.replace("▁", " ").encode()
+    return bytes([int(piece[3:5], 16)]) if is_byte else piece.replace(space, " ").encode()

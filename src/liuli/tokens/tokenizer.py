@@ -65,7 +65,7 @@ class Tokenizer:
     """Made by `open_tokenizer`.
 
     Attributes:
-        kind: "byte-level BPE", "SentencePiece BPE" or "WordPiece".
+        kind: "byte-level BPE", "SentencePiece BPE", "characters" or "WordPiece".
         begin: the ids that go in front of a prompt; often one, may be none.
         unknown: the id of what the vocabulary cannot spell, if it has one.
         specials: text of each special token -> id.

@@ -1,0 +1,98 @@
+"""`liuli tokenizer train`: from text to a tokenizer's folder, and what that tokenizer does to the text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from liuli.cli.shared import Json, name, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from liuli.tokens import Token
+    from liuli.tokens.report import TokenizerReport
+    from liuli.tokens.sample import Sample
+
+tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
+SHOWN = 12  # pieces of a list that a person is shown; --json has all
+
+
+@tokenizer.command()
+def train(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, hub:owner/dataset or -.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the tokenizer.", show_default=False)],
+    kind: Annotated[str, typer.Option(help="bpe: pieces of words, from bytes up. char: characters.")] = "bpe",
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(help="Tokens in all; by default 6400, for char as many as there are characters, if fewer."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a tokenizer on texts, and report what it does to them."""
+    from liuli.data.sources import Sources
+    from liuli.tokens import open_tokenizer
+    from liuli.tokens.report import report
+    from liuli.tokens.train import check_out
+    from liuli.tokens.train import train as train_tokenizer
+
+    check_out(out)
+    trained = train_tokenizer((document.text for document in Sources(sources).documents()), kind, vocab_size)
+    trained.write(out)
+    found = report(open_tokenizer(out), trained.sample.texts)
+    if json:
+        print_json({"path": str(out), "sample": _sample(trained.sample), "report": found.to_json()})
+    else:
+        _print(found, trained.sample, out)
+
+
+def _sample(sample: "Sample") -> dict[str, Any]:
+    return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.texts)}
+
+
+def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} bytes, evenly spread,"
+    console = Console(highlight=False)
+
+    def line(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
+    console.print(_table(found))
+    for row in found.scripts:
+        if row.longest and len(row.longest[0].text) > 1:
+            line(f"longest {row.script}: {'  '.join(map(name, row.longest))}")
+    for what, pieces in (("not used by this text", found.unused), ("with only part of a character", found.broken)):
+        line(f"{what}: {len(pieces):,} of {found.pieces:,} pieces{_first(pieces)}")
+
+
+def _table(found: "TokenizerReport") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("script")
+    for heading in (
+        "tokens",
+        "bytes\na token",
+        "characters\na token",
+        "different\ncharacters",
+        "of them\none token",
+        "share\nof text",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found.scripts:
+        per_token = (f"{row.bytes_per_token:.3f}", f"{row.characters_per_token:.3f}")
+        shares = (f"{row.distinct:,}", f"{row.single:.1%}", f"{row.single_weighted:.2%}")
+        table.add_row(row.script, f"{row.tokens:,}", *per_token, *shares)
+    table.add_row("all", f"{found.tokens:,}", f"{found.bytes / found.tokens:.3f}", f"{found.characters / found.tokens:.3f}")
+    return table
+
+
+def _first(pieces: "list[Token]") -> str:
+    shown = "  ".join(map(name, pieces[:SHOWN]))
+    return f": {shown}{'  …' * (len(pieces) > SHOWN)}" if pieces else ""

@@ -1,0 +1,158 @@
+"""Training a tokenizer: from an iterator of texts to a folder that `transformers`, `tokenizers` and Liuli open alike.
+
+Two kinds. "bpe": byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162; over
+bytes as GPT-2 has it), trained by the `tokenizers` library on the chunks that `PATTERN` cuts. "char": every character a
+token, what is not in the vocabulary as its UTF-8 bytes. Both can write any text and give it back unchanged.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tokenizers
+from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
+
+from liuli.errors import LiuliError
+from liuli.tokens.layouts import read_json
+from liuli.tokens.sample import Sample, take_sample
+
+# Where text is cut before anything is merged; no token crosses a cut. docs/tokenizers.md explains each line.
+PATTERN = "|".join(
+    [
+        r"['’](?i:[sdmt]|ll|ve|re)(?!\p{L})",
+        r"\p{Han}+",
+        r" ?[\p{L}\p{M}&&[^\p{Han}]]+",
+        r"\p{N}",
+        r" ?[^\s\p{L}\p{N}\p{Han}]+[\r\n]*",
+        r"\s*[\r\n]+",
+        r"\s+(?= [^\s\p{N}\p{Han}])",
+        r"\s+",
+    ]
+)
+# In front, so that a special token has the same id in every tokenizer trained here, whatever its kind and size.
+SPECIALS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
+)  # fmt: skip
+BEGIN = SPECIALS[0]
+LEAST = len(SPECIALS) + 256
+VOCAB_SIZE = 6_400
+MAX_PIECE = 15  # bytes: five Chinese characters, or most English words with their space
+FILES = {"tokenizer.json", "tokenizer_config.json"}
+
+
+@dataclass(frozen=True)
+class TrainedTokenizer:
+    """`backend` is the library's own object, `kind` "bpe" or "char", `sample` the text that it was trained on."""
+
+    backend: tokenizers.Tokenizer
+    kind: str
+    sample: Sample
+
+    def write(self, folder: str | Path) -> None:
+        """Writes `tokenizer.json` and `tokenizer_config.json`; `liuli.open_tokenizer(folder)` opens them.
+
+        Raises:
+            LiuliError: see `check_out`.
+        """
+        folder = Path(folder)
+        check_out(folder)
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": BEGIN,
+            "eos_token": BEGIN,
+            "clean_up_tokenization_spaces": False,
+            "liuli": {"kind": self.kind, "trained_on_bytes": self.sample.bytes, "of_bytes": self.sample.total_bytes},
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        # First what says that the folder is ours: after a crash in between it may be written again.
+        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True) + "\n", encoding="utf-8")
+
+
+def check_out(folder: Path) -> None:
+    """Raises LiuliError unless `folder` is new, empty, or holds nothing but a tokenizer that was trained here."""
+    if folder.exists() and not folder.is_dir():
+        raise LiuliError(f"{folder} is a file: name a folder for the tokenizer")
+    held = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    others = sorted(held - FILES)
+    if others:
+        raise LiuliError(f"{folder} holds other files ({', '.join(others[:3])}): name a new or an empty folder")
+    if held and "liuli" not in read_json(folder / "tokenizer_config.json"):
+        raise LiuliError(f"{folder} holds a tokenizer that was not trained here: name a new or an empty folder")
+
+
+def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None) -> TrainedTokenizer:
+    """Trains on a sample of `texts` (see `take_sample`; characters are counted in all of it). The same texts give the
+    same tokenizer, to the byte.
+
+    Args:
+        kind: "bpe" or "char".
+        vocab_size: tokens, special ones and the 256 bytes included. By default 6,400, for "char" as many of them as
+            there are characters. More frequent characters come first, equally frequent ones by code point.
+
+    Raises:
+        LiuliError: `vocab_size` is below the special tokens and bytes, or more than the text gives; no text; a lone
+            surrogate; an unknown kind.
+    """
+    if kind not in ("bpe", "char"):
+        raise LiuliError(f"there is no tokenizer of kind {kind!r}: choose bpe or char")
+    if vocab_size is not None and vocab_size < LEAST:
+        raise LiuliError(
+            f"a vocabulary of {vocab_size} is too small: {len(SPECIALS)} special tokens and 256 bytes need at least {LEAST}"
+        )
+    if kind == "char":
+        counts: Counter[str] = Counter()
+        sample = take_sample(_counted(texts, counts))
+        backend = _train_characters(counts, vocab_size or min(VOCAB_SIZE, LEAST + len(counts)))
+    else:
+        sample = take_sample(texts)
+        backend = _train_bpe(sample, vocab_size or VOCAB_SIZE)
+    backend.add_special_tokens(list(SPECIALS))
+    backend.post_processor = processors.TemplateProcessing(f"{BEGIN} $A", f"{BEGIN} $A $B", [(BEGIN, SPECIALS.index(BEGIN))])
+    return TrainedTokenizer(backend, kind, sample)
+
+
+def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        # The library reserves memory for as many tokens as it is asked for; no text gives more than this.
+        vocab_size=min(vocab_size, LEAST + sample.bytes // 2),
+        min_frequency=2,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=MAX_PIECE + 1,  # the library makes shorter ones only
+        show_progress=False,
+    )
+    backend.train_from_iterator(sample.texts, trainer)
+    _check_reached(backend.get_vocab_size(), vocab_size)
+    return backend
+
+
+def _train_characters(counts: Counter[str], vocab_size: int) -> tokenizers.Tokenizer:
+    """BPE without a merge, which spells what it does not know in bytes."""
+    _check_reached(LEAST + len(counts), vocab_size)
+    by_frequency = sorted(counts, key=lambda character: (-counts[character], character))
+    pieces = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), *by_frequency[: vocab_size - LEAST]]
+    vocab = {piece: id for id, piece in enumerate(pieces)}
+    backend = tokenizers.Tokenizer(models.BPE(vocab, [], byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return backend
+
+
+def _counted(texts: Iterable[str], counts: Counter[str]) -> Iterator[str]:
+    for text in texts:
+        counts.update(text)
+        yield text
+
+
+def _check_reached(reached: int, vocab_size: int) -> None:
+    if reached < vocab_size:
+        raise LiuliError(
+            f"the text gives no more than {reached:,} tokens and {vocab_size:,} were asked for: "
+            f"use --vocab-size {reached} or less, or more text"
+        )
