@@ -7,6 +7,7 @@ import token_samples as samples
 from token_samples import LAYOUTS, Layout
 
 from liuli.tokens import open_tokenizer
+from liuli.tokens.train import train
 
 QWEN_SPECIALS = (151643, "<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
@@ -15,6 +16,9 @@ def _folder(name: str, request: pytest.FixtureRequest, made: Path) -> Path:
     """The folder of a layout: of the real data as it is, or written to `made`."""
     if name == "stories":
         return request.getfixturevalue("stories")
+    if name.startswith("trained-"):
+        train(samples.bilingual(), name.removeprefix("trained-"), 700 if name == "trained-bpe" else 300).write(made)
+        return made
     if not name.startswith("small-"):
         real = request.getfixturevalue("data") / "tokenizers"
         if name == "qwen":
@@ -68,4 +72,6 @@ def lines(data) -> list[str]:
 @pytest.fixture
 def texts(layout, request) -> list[str]:
     """What to try a layout on: the small ones go without the real data."""
+    if layout.name.startswith("trained-"):
+        return "".join(samples.bilingual()).splitlines(keepends=True)[:500] + samples.ODD
     return samples.ODD if layout.name.startswith("small-") else request.getfixturevalue("lines")

@@ -80,7 +80,7 @@ ORACLES = {
     "stories": of_json, "minimind": of_json, "small-bytes": of_json, "small-spaced": of_json, "small-unprefixed": of_json,
     "small-words-json": of_json, "gpt2": of_gpt2, "small-merges": of_gpt2, "qwen-merges": of_qwen_merges, "qwen": of_ranks,
     "small-ranks": of_ranks, "llama2": of_sentencepiece, "small-sentencepiece": of_sentencepiece, "bert": of_bert,
-    "small-words": of_bert,
+    "small-words": of_bert, "trained-bpe": of_json, "trained-char": of_json,
 }  # fmt: skip
 
 

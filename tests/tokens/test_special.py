@@ -94,7 +94,7 @@ def test_added_tokens_that_are_not_special_are_text(layout):
     assert layout.tokenizer.decode(ids) == "<think>a</think>"
 
 
-@only("stories", "minimind", "small-bytes", "small-spaced", "small-words-json")
+@only("stories", "minimind", "small-bytes", "small-spaced", "small-words-json", "trained-bpe", "trained-char")
 def test_prompts_are_the_librarys(layout):
     oracle = tokenizers.Tokenizer.from_file(str(layout.folder / "tokenizer.json"))
     for special in set(layout.tokenizer.specials) - {layout.begin}:

@@ -17,7 +17,7 @@ def test_tokens_have_the_ids_of_encode(layout, texts):
             assert [token.id for token in layout.tokenizer.tokens(text, prompt)] == layout.tokenizer.encode(text, prompt), text
 
 
-@layouts("bytes", "spaced")
+@layouts("bytes", "spaced", "plain")
 def test_spans_cover_the_text(layout, texts):
     """One after the other with nothing between; two may share the one character that lies across both."""
     for text in map(layout.normal, texts[::10] + ODD):  # where a normaliser joins characters, its span is the first one's
@@ -28,7 +28,7 @@ def test_spans_cover_the_text(layout, texts):
         assert end == len(text)
 
 
-@layouts("bytes", "spaced")
+@layouts("bytes", "spaced", "plain")
 def test_a_token_shows_the_characters_of_its_span(layout, texts):
     for text in map(layout.normal, texts[::10] + ODD):
         for token in layout.tokenizer.tokens(text):
@@ -37,7 +37,7 @@ def test_a_token_shows_the_characters_of_its_span(layout, texts):
                 assert shown in (covered, " " + covered), text
 
 
-@layouts("bytes", "spaced")
+@layouts("bytes", "spaced", "plain")
 def test_byte_tokens_of_one_character_share_its_span(layout):
     tokens = layout.tokenizer.tokens("a\U000e0041b")  # a tag character: in no vocabulary as a whole
     parts = [token for token in tokens if token.span == (1, 2)]
@@ -102,7 +102,7 @@ def test_every_id_has_a_token(layout):
 
 
 def test_the_kind_is_named(layout):
-    kinds = {"bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "words": "WordPiece"}
+    kinds = {"bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters", "words": "WordPiece"}
     assert layout.tokenizer.kind == kinds[layout.style]
 
 

@@ -163,7 +163,7 @@ def test_a_word_of_more_than_a_hundred_characters_is_unknown(layout):
     assert [match.piece.text for match in long.matches] == ["[UNK]"]
 
 
-@layouts("bytes", "spaced")
+@layouts("bytes", "spaced", "plain")
 def test_chunks_cover_the_text_and_show_its_characters(layout, some):
     """Readable: Chinese as characters, spaces as spaces (or ▁ in SentencePiece), no spelled bytes."""
     for text in map(layout.normal, some):
@@ -189,7 +189,7 @@ def test_words_stand_where_they_were(layout):
     assert [text[slice(*chunk.span)] for chunk in chunks] == ["Hello", ",", "今", "天", "wörld", "the"]
 
 
-@only("minimind", "gpt2", "qwen", "qwen-merges", "small-bytes", "small-merges", "small-ranks")
+@only("minimind", "gpt2", "qwen", "qwen-merges", "small-bytes", "small-merges", "small-ranks", "trained-bpe")
 def test_byte_level_chunks_are_readable(layout):
     chunks = trace(layout.tokenizer, "你好 world，今天's\n")
     assert [chunk.text for chunk in chunks][:2] == ["你好", " world"]

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import random
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,8 @@ WORDS = [
 @dataclass(frozen=True)
 class Layout:
     """A tokenizer opened from the files in `folder`. `style`: "bytes" for byte-level BPE, "spaced" for SentencePiece's
-    way, "words" for WordPiece. `begin` and `end`: the special strings of that use, where it has them."""
+    way, "plain" for characters, "words" for WordPiece. `begin` and `end`: the special strings of that use, where it has
+    them."""
 
     name: str
     folder: Path
@@ -92,6 +94,8 @@ LAYOUTS = {
     "small-sentencepiece": ("spaced", None, "<s>", "</s>"),
     "small-words": ("words", None, "[CLS]", "[SEP]"),
     "small-words-json": ("words", None, "[CLS]", "[SEP]"),
+    "trained-bpe": ("bytes", None, "<|endoftext|>", "<|im_end|>"),
+    "trained-char": ("plain", None, "<|endoftext|>", "<|im_end|>"),
 }
 
 
@@ -233,6 +237,19 @@ def wordpiece() -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     return with_specials(backend, "[CLS]", "[SEP]")
+
+
+def bilingual(sentences: int = 2000) -> list[str]:
+    """Chinese and English by chance, some words far more often than others: enough to train a small tokenizer on."""
+    draw = random.Random(5)
+    english = ["".join(draw.choices("aeiourstnlmd", k=draw.randint(1, 7))) for _ in range(300)]
+    chinese = ["".join(draw.choices("今天气真好我们去学校看书明国人大山水", k=draw.randint(1, 3))) for _ in range(300)]
+    texts = []
+    for _ in range(sentences):
+        words = [draw.choice(draw.choice((english, chinese))[: draw.choice((10, 60, 300))]) for _ in range(draw.randint(3, 15))]
+        space = " " if draw.random() < 0.5 else ""
+        texts.append(space.join(words) + draw.choice(["。\n", ". ", f" {draw.randint(0, 999)}！", ", don't\n"]))
+    return ["".join(texts[start : start + 50]) for start in range(0, sentences, 50)]
 
 
 def write_sentencepiece(folder: Path, **settings: Any) -> None:

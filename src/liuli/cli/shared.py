@@ -49,8 +49,9 @@ def name(token: "Token") -> str:
 
 
 def visible(text: str, data: bytes) -> str:
-    """A text on one line: spaces and breaks as signs, a broken character as its bytes."""
-    if "\N{REPLACEMENT CHARACTER}" in text:
-        return "".join(f"<{byte:02X}>" for byte in data)
+    """A text on one line: spaces and breaks as signs, the bytes of a broken character as numbers."""
     signs = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        text = data.decode(errors="surrogateescape")  # a byte that is no UTF-8 becomes U+DC00 + byte
+        signs |= {chr(0xDC00 + byte): f"<{byte:02X}>" for byte in range(0x80, 0x100)}
     return "".join(signs.get(c, c if c.isprintable() else f"<U+{ord(c):04X}>") for c in text)

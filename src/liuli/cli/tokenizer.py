@@ -67,8 +67,9 @@ def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
             line(f"longest {row.script}: {'  '.join(map(name, row.longest))}")
-    for what, pieces in (("not used by this text", found.unused), ("with only part of a character", found.broken)):
-        line(f"{what}: {len(pieces):,} of {found.pieces:,} pieces{_first(pieces)}")
+    readable = [piece for piece in found.unused if piece not in found.broken]
+    line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
+    line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
 
 
 def _table(found: "TokenizerReport") -> "Table":

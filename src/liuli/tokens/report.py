@@ -16,8 +16,8 @@ LONGEST = 8
 
 @dataclass(frozen=True)
 class ScriptRow:
-    """What a script's text costs. A token belongs to the script of the first character that is not white space in what
-    it covers, with all of its bytes; it has the characters that begin in it.
+    """What a script's text costs. A token, with all of its bytes, belongs to the script of the first character in what
+    it covers that is not "other": a space goes with its word. It has the characters that begin in it.
 
     `distinct` are the different characters of the script in the text, `single` the share of them that are one token,
     `single_weighted` the same share of the text itself: each character counts as often as it comes. `longest` are

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from liuli.errors import LiuliError
 from liuli.tokens.tokenizer import check_encodable
 
-SAMPLE_BYTES = 8_000_000  # training takes about 80 times this in memory at worst, and gains nothing from more
+SAMPLE_BYTES = 8_000_000  # training takes at worst 110 times this in memory, and gains nothing from more
 BLOCK = 4096  # characters; also bounds the longest chunk, whose cost in training grows with its square
 _LINE_END = re.compile(r"\n(?=\S)")  # no chunk of the cutting pattern crosses one
 

@@ -19,5 +19,5 @@ def script_of(character: str) -> str:
 
 
 def script_of_text(text: str) -> str:
-    """The script of the first character that is not white space; "other" where there is none."""
-    return script_of(text.lstrip()[:1] or " ")
+    """The script of the first character that has one; "other" where none has."""
+    return next((script for script in map(script_of, text) if script != "other"), "other")
