@@ -1,6 +1,5 @@
 """`liuli.load`: a folder's decoder and tokenizer together, which can complete a prompt."""
 
-import math
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,11 +48,9 @@ class Completion:
         self.finish_reason = record.finish_reason
 
     def to_json(self) -> dict[str, Any]:
-        sampling = {name: getattr(self.sampling, name) for name in self.sampling.__dataclass_fields__}
-        bias = {str(id): bias if math.isfinite(bias) else None for id, bias in self.sampling.logit_bias.items()}  # null: banned
         return {
             "seed": self.seed,
-            "sampling": sampling | {"logit_bias": bias},
+            "sampling": self.sampling.to_json(),  # a logit bias of null: banned
             "prompt": {"text": self.prompt, "ids": self.prompt_ids},
             "completion": {"text": self.text, "ids": self.ids, "finish_reason": self.finish_reason},
             "steps": [step.to_json() for step in self.steps],

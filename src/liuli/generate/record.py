@@ -13,14 +13,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from liuli.generate.sampling import Choice, largest
+from liuli.fields import Record
+from liuli.generate.sampling import Choice, top_k
 from liuli.tokens import Token
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Record):
     """A token that could have been chosen. `cut`: the rule that removed it, if one did."""
 
     token: Token
@@ -29,40 +30,24 @@ class Candidate:
     sampled_logprob: float
     cut: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "token": self.token.to_json(),
-            "logit": _finite(self.logit),
-            "logprob": _finite(self.logprob),
-            "sampled_logprob": _finite(self.sampled_logprob),
-            "cut": self.cut,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(Record):
     """The numbers behind a choice. `removed_mass`: probability that the grammar took away."""
 
     logprob: float
     sampled_logprob: float
     entropy: float
     removed_mass: float
-    candidates: list[Candidate] = field(default_factory=list)
     cuts: list[tuple[str, int, float]] = field(default_factory=list)  # (rule, ids kept, probability taken away)
+    candidates: list[Candidate] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "logprob": _finite(self.logprob),
-            "sampled_logprob": _finite(self.sampled_logprob),
-            "entropy": self.entropy,
-            "removed_mass": self.removed_mass,
-            "cuts": [{"rule": rule, "kept": kept, "mass": mass} for rule, kept, mass in self.cuts],
-            "candidates": [candidate.to_json() for candidate in self.candidates],
-        }
+        return Record.to_json(self) | {"cuts": [{"rule": rule, "kept": kept, "mass": mass} for rule, kept, mass in self.cuts]}
 
 
 @dataclass(slots=True)
-class StepRecord:
+class StepRecord(Record):
     """One token of one request, or its end without one (`token` None: cancelled, or an error).
 
     `index` counts the completion's tokens from 0, `position` those of prompt and completion. `text` is what may be
@@ -84,23 +69,13 @@ class StepRecord:
     prompt_logprobs: list[float | None] | None = None  # with the first record, if asked for; the first token has none
 
     def to_json(self) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "request": self.request,
-            "index": self.index,
-            "position": self.position,
-            "token": self.token.to_json() if self.token else None,
-            "text": self.text,
-            "forced": self.forced,
-            "uniform": self.uniform,
-        }
-        if self.scores is not None:
-            body |= self.scores.to_json()
-        body |= {"ms": round(self.ms, 3), "finish_reason": self.finish_reason}
-        if self.error is not None:
-            body["error"] = self.error
-        if self.prompt_logprobs is not None:
-            body["prompt_logprobs"] = [None if value is None else _finite(value) for value in self.prompt_logprobs]
-        return body
+        body: dict[str, Any] = {}
+        for name, value in Record.to_json(self).items():
+            if name == "scores":
+                body |= value or {}
+            elif value is not None or name not in ("error", "prompt_logprobs"):
+                body[name] = value
+        return body | {"ms": round(self.ms, 3)}
 
 
 def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Callable[[int], Token]) -> Scores:
@@ -113,25 +88,11 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Callable[
     found = choice.distribution
     grammar = next((cut.mass for cut in found.cuts if cut.rule == "grammar"), 0.0)
     entropy = torch.special.entr(logprobs_V.exp()).sum().item()
-    listed: list[Candidate] = []
+    cuts, listed = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts], []
     if candidates:
-        ids = largest(logits_V, min(candidates, len(logits_V)))
+        ids = top_k(logits_V, min(candidates, len(logits_V)))
         order = logits_V[ids].sort(descending=True, stable=True)
         ids = ids[order.indices]
-        listed = [
-            Candidate(describe(id), logit, logprob, sampled_logprob, cut)
-            for id, logit, logprob, sampled_logprob, cut in zip(
-                ids.tolist(),
-                order.values.tolist(),
-                logprobs_V[ids].tolist(),
-                found.logprobs(ids),
-                found.cut_by(ids),
-                strict=True,
-            )
-        ]
-    cuts = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts]
-    return Scores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, listed, cuts)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        numbers = order.values.tolist(), logprobs_V[ids].tolist(), found.logprobs(ids)
+        listed = list(map(Candidate, map(describe, ids.tolist()), *numbers, found.cut_by(ids)))
+    return Scores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, cuts, listed)

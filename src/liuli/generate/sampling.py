@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from liuli.errors import LiuliError
+from liuli.fields import Record, check, is_number, is_positive
 
 Rule = Literal["grammar", "top_k", "top_p", "min_p"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(Record):
     """How to choose. The defaults change nothing: they draw from the model's own distribution.
 
     `temperature` 0 takes the likeliest token. `top_k` 0, `top_p` 1 and `min_p` 0 are off. `repetition_penalty`
@@ -41,21 +42,13 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"):
-            if not isinstance(getattr(self, name), (int, float)):
-                raise LiuliError(f"{name} must be a number, not {getattr(self, name)!r}")
-        bounds = {
-            "temperature": (0 <= self.temperature < math.inf, "0 or more"),
-            "top_k": (type(self.top_k) is int and self.top_k >= 0, "a whole number, 0 (off) or more"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
-            "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0"),
-            "presence_penalty": (math.isfinite(self.presence_penalty), "a number"),
-            "frequency_penalty": (math.isfinite(self.frequency_penalty), "a number"),
-        }
-        for name, (good, wanted) in bounds.items():
-            if not good:
-                raise LiuliError(f"{name} must be {wanted}, not {getattr(self, name)}")
+        check(self, "temperature top_p min_p presence_penalty frequency_penalty", is_number, "a number")
+        check(self, "temperature", lambda value: 0 <= value < math.inf, "0 or more")
+        check(self, "top_k", lambda value: type(value) is int and value >= 0, "a whole number, 0 (off) or more")
+        check(self, "top_p", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        check(self, "min_p", lambda value: 0 <= value <= 1, "between 0 and 1")
+        check(self, "repetition_penalty", is_positive, "a number above 0")
+        check(self, "presence_penalty frequency_penalty", math.isfinite, "a number")
         for id, bias in self.logit_bias.items():
             if math.isnan(bias) or bias == math.inf:
                 raise LiuliError(f"the logit bias of token {id} must be a number or -inf, not {bias}")
@@ -174,9 +167,19 @@ def narrow(ids_K: Tensor, scaled_K: Tensor, sampling: Sampling, cuts: list[Cut])
     return Distribution(ids_K, probs_K, cuts)
 
 
-def top_k(logits_K: Tensor, k: int) -> Tensor:
-    """Places (ascending) of the k largest, exactly k of them."""
-    return largest(logits_K, k)
+def top_k(values_K: Tensor, k: int, found: torch.return_types.topk | None = None) -> Tensor:
+    """Places (ascending) of the k largest, exactly k of them; `found`: what PyTorch's `topk` gave, if it was asked already.
+
+    `topk` promises no order among equals: where some of those equal to the smallest are left out, the lowest places
+    are taken instead.
+    """
+    found = found or values_K.topk(k)
+    smallest = found.values[k - 1]
+    if k == len(values_K) or int((values_K == smallest).sum()) == int((found.values[:k] == smallest).sum()):
+        return found.indices[:k].sort().values
+    above = (values_K > smallest).nonzero()[:, 0]
+    ties = (values_K == smallest).nonzero()[: k - len(above), 0]
+    return torch.cat((above, ties)).sort().values
 
 
 def top_p(probs_K: Tensor, p: float, first: int = 1024) -> Tensor:
@@ -189,28 +192,13 @@ def top_p(probs_K: Tensor, p: float, first: int = 1024) -> Tensor:
         top = probs_K.topk(count)
         needed = int((top.values.cumsum(0, dtype=torch.float64) < p).sum()) + 1
         if needed <= count:
-            return largest(probs_K, needed, top)
+            return top_k(probs_K, needed, top)
     return torch.arange(len(probs_K), device=probs_K.device)  # all of them, rounded, sum to a little less than p
 
 
 def min_p(probs_K: Tensor, share: float) -> Tensor:
     """Places of the probabilities that are at least `share` of the largest (Nguyen et al. 2024, arXiv:2407.01082)."""
     return (probs_K >= share * probs_K.max()).nonzero()[:, 0]
-
-
-def largest(values_K: Tensor, count: int, top: torch.return_types.topk | None = None) -> Tensor:
-    """Places (ascending) of exactly `count` largest values; `top`: what `topk` found, if it was asked already.
-
-    `topk` promises no order among equals: where some of those equal to the smallest are left out, the lowest places
-    are taken instead.
-    """
-    top = top or values_K.topk(count)
-    smallest = top.values[count - 1]
-    if count == len(values_K) or int((values_K == smallest).sum()) == int((top.values[:count] == smallest).sum()):
-        return top.indices[:count].sort().values
-    above = (values_K > smallest).nonzero()[:, 0]
-    ties = (values_K == smallest).nonzero()[: count - len(above), 0]
-    return torch.cat((above, ties)).sort().values
 
 
 def pick(probs_K: Tensor, uniform: float) -> int:

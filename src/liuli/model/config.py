@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from liuli.errors import LiuliError
+from liuli.fields import check, is_positive, is_size
 
 Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
-
-
-def is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,8 @@ class RotaryScaling:
     attention_factor: float = 1.0  # yarn: cosine and sine are multiplied by it
 
     def __post_init__(self) -> None:
-        for name in ("factor", "original", "low_frequency", "high_frequency", "beta_fast", "beta_slow", "attention_factor"):
-            if not is_positive(getattr(self, name)):
-                raise LiuliError(f"a rotary scaling's {name} must be a number above 0, not {getattr(self, name)!r}")
+        names = "factor original low_frequency high_frequency beta_fast beta_slow attention_factor"
+        check(self, names, is_positive, "a number above 0", "a rotary scaling's ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +68,15 @@ class Config:
     windows: tuple[int | None, ...] = ()
 
     def __post_init__(self) -> None:
-        sizes = ("vocab_size", "width", "layers", "heads", "kv_heads", "head_width", "feed_forward_width", "context")
-        for name in sizes:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise LiuliError(f"a model's {name} must be a whole number above 0, not {value!r}")
-        for name in ("norm_epsilon", "rope_theta"):
-            value = getattr(self, name)
-            if not is_positive(value):
-                raise LiuliError(f"a model's {name} must be a number above 0, not {value!r}")
-        if self.rotary and self.rope_theta <= 1:
-            raise LiuliError(f"a model's rope_theta must be above 1, not {self.rope_theta!r}")
+        sizes = "vocab_size width layers heads kv_heads head_width feed_forward_width context"
+        check(self, sizes, is_size, "a whole number above 0", "a model's ")
+        check(self, "norm_epsilon rope_theta", is_positive, "a number above 0", "a model's ")
+        check(self, "rope_theta", lambda theta: theta > 1 or not self.rotary, "above 1", "a model's ")
+        switches = "qkv_bias output_bias feed_forward_bias tied"
+        check(self, switches, lambda value: isinstance(value, bool), "true or false", "a model's ")
         for window in self.windows:
-            if window is not None and (type(window) is not int or window < 1):
+            if window is not None and not is_size(window):
                 raise LiuliError(f"an attention window must be a whole number above 0, not {window!r}")
-        for name in ("qkv_bias", "output_bias", "feed_forward_bias", "tied"):
-            if not isinstance(getattr(self, name), bool):
-                raise LiuliError(f"a model's {name} must be true or false, not {getattr(self, name)!r}")
         if self.heads % self.kv_heads:
             raise LiuliError(f"{self.heads} attention heads cannot share {self.kv_heads} key/value heads evenly")
         if self.rotary and self.head_width % 2:
@@ -100,13 +88,7 @@ class Config:
     def rotary(self) -> bool:
         return self.family != "gpt2"
 
-    @property
-    def gated(self) -> bool:
-        return self.family != "gpt2"
-
-    @property
-    def rms_norm(self) -> bool:
-        return self.family != "gpt2"
+    gated = rms_norm = rotary  # what GPT-2 lacks, all others have
 
     @property
     def qk_norm(self) -> bool:

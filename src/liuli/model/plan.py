@@ -6,9 +6,9 @@ Sources: Kaplan et al. 2020, https://arxiv.org/abs/2001.08361 (FLOPs); Korthikan
 https://arxiv.org/abs/2205.05198 (activations); Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556 (20 tokens a parameter).
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from liuli.fields import Record
 from liuli.model.config import Config
 
 TOKENS_PER_PARAMETER = 20
@@ -17,7 +17,7 @@ ACCELERATORS = {"v100": 125e12, "a100": 312e12, "h100": 989e12, "h200": 989e12, 
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Record):
     """Bytes are for the whole model; FLOPs are per token; `gpu_hours` are of `accelerator` at `utilisation` of its peak.
 
     Attributes:
@@ -43,9 +43,6 @@ class Plan:
     accelerator: str
     utilisation: float
     gpu_hours: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def plan(config: Config, tokens: float | None = None, accelerator: str = "h100", utilisation: float = 0.4) -> Plan:
