@@ -8,9 +8,7 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 
 import heapq
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from liuli.tokens.tokenizer import Added
@@ -18,20 +16,14 @@ from liuli.tokens.tokenizer import Added
 Piece = TypeVar("Piece", str, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Merge(Generic[Piece]):
-    """One join. `at` is the place of `left` among the pieces as they stood just before."""
+def merge(
+    symbols: Sequence[Piece],
+    rank: Callable[[Piece, Piece], int | None],
+    note: Callable[[int, Piece, Piece, int], None] = lambda *_: None,
+) -> list[Piece]:
+    """The pieces that are left when no two neighbours can be joined any more. O(n log n).
 
-    left: Piece
-    right: Piece
-    rank: int
-    at: int
-
-
-def merge(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> Iterator[tuple[int, Piece, Piece, int]]:
-    """Joins neighbours in order and yields (index of the left symbol, left, right, rank) for each join.
-
-    Indices are those of the symbols given: a joined piece keeps the index of its first symbol. O(n log n).
+    `note` is told of each join in order: the index of the left piece's first symbol, left, right, rank.
     """
     pieces: list[Piece | None] = list(symbols)
     after = list(range(1, len(pieces) + 1))
@@ -52,7 +44,7 @@ def merge(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) 
         j = after[i]
         if pieces[i] != left or j == len(pieces) or pieces[j] != right:
             continue  # one of the two has since gone into another join
-        yield i, left, right, found
+        note(i, left, right, found)
         pieces[i], pieces[j] = left + right, None
         after[i] = after[j]
         if after[i] < len(pieces):
@@ -60,25 +52,7 @@ def merge(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) 
             consider(i, after[i])
         if before[i] >= 0:
             consider(before[i], i)
-
-
-def merged(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> list[Piece]:
-    """The pieces that are left when nothing more can be joined."""
-    pieces: list[Piece | None] = list(symbols)
-    lengths = [1] * len(pieces)
-    for i, left, right, _ in merge(symbols, rank):
-        pieces[i], pieces[i + lengths[i]] = left + right, None
-        lengths[i] += lengths[i + lengths[i]]
     return [piece for piece in pieces if piece is not None]
-
-
-def merge_steps(symbols: Sequence[Piece], rank: Callable[[Piece, Piece], int | None]) -> Iterator[Merge[Piece]]:
-    """Every join in order, each placed among the pieces as they stand at that moment."""
-    firsts = list(range(len(symbols)))  # the index of each standing piece's first symbol
-    for i, left, right, found in merge(symbols, rank):
-        at = bisect_left(firsts, i)
-        del firsts[at + 1]
-        yield Merge(left, right, found, at)
 
 
 class RankedEncoder(Generic[Piece]):
@@ -142,7 +116,7 @@ class RankedEncoder(Generic[Piece]):
         if self.whole and chunk in self.ids:
             ids = [self.ids[chunk]]
         else:
-            ids = [self.ids[piece] for piece in merged(self.symbols(chunk), self.rank)]
+            ids = [self.ids[piece] for piece in merge(self.symbols(chunk), self.rank)]
         if len(self._cache) >= 100_000:
             self._cache.clear()
         self._cache[chunk] = ids

@@ -5,11 +5,13 @@ them to it. The cutting is done here a second time, step by step; the encoders t
 """
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from liuli.tokens.bpe import RankedEncoder, merge_steps
+from liuli.fields import Record
+from liuli.tokens.bpe import RankedEncoder, merge
 from liuli.tokens.pipeline import PipelineEncoder, spelled_bytes
 from liuli.tokens.tokenizer import Token, Tokenizer, check_encodable
 
@@ -17,34 +19,27 @@ Span = tuple[int, int]  # half-open range of characters
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Join(Record):
     """One merge: the pieces at `at` and `at + 1`, as they stood then, became `result`. A lower rank goes first."""
 
     at: int
+    rank: int
     left: Token
     right: Token
-    rank: int
     result: Token
-
-    def to_json(self) -> dict[str, Any]:
-        named = {name: getattr(self, name).to_json() for name in ("left", "right", "result")}
-        return {"at": self.at, "rank": self.rank} | named
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class Match(Record):
     """WordPiece took `word[start:end]`, the longest piece of the vocabulary that begins there."""
 
     start: int
     end: int
     piece: Token
 
-    def to_json(self) -> dict[str, Any]:
-        return {"start": self.start, "end": self.end, "piece": self.piece.to_json()}
-
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Record):
     """A stretch of text that no token crosses. `text` is as the model's normaliser left it, `span` its characters in
     the text that was given. BPE begins with `symbols` and makes `joins`; WordPiece makes `matches`."""
 
@@ -66,8 +61,7 @@ class Chunk:
         return ids
 
     def to_json(self) -> dict[str, Any]:
-        steps = {name: [step.to_json() for step in getattr(self, name)] for name in ("symbols", "joins", "matches")}
-        return {"text": self.text, "span": list(self.span), "ids": self.ids} | steps
+        return {"text": self.text, "span": self.span, "ids": self.ids} | Record.to_json(self)
 
 
 def trace(tokenizer: Tokenizer, text: str, prompt: bool = False) -> list[Chunk]:
@@ -106,7 +100,7 @@ def _trace_ranked_content(tokenizer: Tokenizer, encoder: RankedEncoder, text: st
         if encoder.whole and chunk in encoder.ids:
             yield Chunk(shown, span, [tokenizer.token(encoder.ids[chunk])])
         else:
-            yield _bpe_chunk(tokenizer, shown, span, encoder.symbols(chunk), encoder.rank, encoder.ids.__getitem__)
+            yield _bpe_chunk(tokenizer, shown, span, encoder.symbols(chunk), encoder.rank, encoder.ids)
 
 
 def _trace_pipeline(tokenizer: Tokenizer, encoder: PipelineEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
@@ -157,23 +151,21 @@ def _merged_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, chunk: str, sp
         elif settings.get("unk_token") and not (settings.get("fuse_unk") and symbols[-1:] == [settings["unk_token"]]):
             symbols.append(settings["unk_token"])
 
-    def rank(left: str, right: str) -> int | None:
-        return encoder.pair_ranks.get((left, right))
-
-    return _bpe_chunk(tokenizer, shown, span, symbols, rank, vocab.__getitem__)
+    rank = lambda left, right: encoder.pair_ranks.get((left, right))
+    return _bpe_chunk(tokenizer, shown, span, symbols, rank, vocab)
 
 
-def _bpe_chunk(
-    tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], rank: Callable, id_of: Callable[[Any], int]
-) -> Chunk:
-    def token(piece: Any) -> Token:
-        return tokenizer.token(id_of(piece))
+def _bpe_chunk(tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], rank: Callable, ids: dict[Any, int]) -> Chunk:
+    chunk = Chunk(text, span, [tokenizer.token(ids[symbol]) for symbol in symbols])
+    firsts = list(range(len(symbols)))  # the index of each standing piece's first symbol
 
-    joins = [
-        Join(step.at, token(step.left), token(step.right), step.rank, token(step.left + step.right))
-        for step in merge_steps(symbols, rank)
-    ]
-    return Chunk(text, span, [token(symbol) for symbol in symbols], joins)
+    def note(first: int, left: Any, right: Any, rank: int) -> None:
+        at = bisect_left(firsts, first)
+        del firsts[at + 1]
+        chunk.joins.append(Join(at, rank, *(tokenizer.token(ids[piece]) for piece in (left, right, left + right))))
+
+    merge(symbols, rank, note)
+    return chunk
 
 
 def _wordpiece_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, word: str, span: Span) -> Chunk:
