@@ -6,11 +6,13 @@ Together with `folder.py` the only place that knows those names, but for tokeniz
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from liuli.errors import LiuliError
+from liuli.fields import is_size
 from liuli.model.config import Activation, Config, Family, RotaryScaling
 from liuli.tokens.layouts import read_json
 
@@ -30,6 +32,21 @@ ACTIVATION_OF = {
     "gelu_new": "gelu_tanh",
     "relu": "relu",
 }
+GPT2_NAMES = {  # Hugging Face's name -> ours
+    "vocab_size": "vocab_size", "n_embd": "width", "n_layer": "layers", "n_head": "heads", "n_positions": "context",
+    "n_inner": "feed_forward_width", "activation_function": "activation", "layer_norm_epsilon": "norm_epsilon",
+    "tie_word_embeddings": "tied",
+}  # fmt: skip
+LLAMA_NAMES = {
+    "vocab_size": "vocab_size", "hidden_size": "width", "num_hidden_layers": "layers", "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads", "head_dim": "head_width", "intermediate_size": "feed_forward_width",
+    "max_position_embeddings": "context", "hidden_act": "activation", "rms_norm_eps": "norm_epsilon",
+    "rope_theta": "rope_theta", "tie_word_embeddings": "tied",
+}  # fmt: skip
+DEFAULTS = {  # what holds where config.json is silent; it may not be silent on what stands neither here nor in `_config`
+    "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
+    "head_dim": None, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": None,
+}  # fmt: skip
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that do not
     "quantization_config": (None,),
@@ -57,41 +74,26 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
         if raw.get(name) not in harmless:
             raise LiuliError(f"{where}: {name} = {raw[name]!r} is not supported")
     try:
-        return _gpt2_config(raw) if family == "gpt2" else _llama_like_config(family, raw, where)
+        return _config(family, raw)
     except KeyError as error:
         raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from None
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise LiuliError(f"{where} is broken: {error}") from None
     except LiuliError as error:
-        raise LiuliError(str(error) if where in str(error) else f"{where}: {error}") from None
+        raise LiuliError(f"{where}: {error}") from None
 
 
 def config_to(config: Config) -> dict[str, Any]:
     """The `config.json` that `transformers` reads as this `Config`."""
-    common = {
-        "architectures": [ARCHITECTURES[config.family]],
-        "model_type": config.family,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.tied,
-    }
-    hf_activation = next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == config.activation)
+    names = GPT2_NAMES if config.family == "gpt2" else LLAMA_NAMES
+    raw: dict[str, Any] = {"architectures": [ARCHITECTURES[config.family]], "model_type": config.family}
+    raw |= {theirs: getattr(config, ours) for theirs, ours in names.items()}
+    activation = next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == config.activation)
     if config.family == "gpt2":
-        return common | {
-            "n_positions": config.context, "n_embd": config.width, "n_layer": config.layers, "n_head": config.heads,
-            "n_inner": config.feed_forward_width, "activation_function": hf_activation,
-            "layer_norm_epsilon": config.norm_epsilon,
-        }  # fmt: skip
-    scaling = config.rope_scaling
-    linear = scaling is not None and scaling.kind == "linear"
-    raw = common | {
-        "hidden_size": config.width, "intermediate_size": config.feed_forward_width,
-        "num_hidden_layers": config.layers, "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads, "head_dim": config.head_width, "hidden_act": hf_activation,
-        "max_position_embeddings": scaling.original if scaling and linear else config.context,
-        "rms_norm_eps": config.norm_epsilon, "rope_theta": config.rope_theta,
-    }  # fmt: skip
-    if scaling:
-        raw["rope_scaling"] = _scaling_to(scaling)
+        return raw | {"activation_function": activation}
+    raw["hidden_act"] = activation
+    if config.rope_scaling:
+        raw |= _scaling_to(config.rope_scaling)
     if config.family in ("llama", "qwen3"):
         raw["attention_bias"] = config.qkv_bias
     if config.family == "llama":
@@ -99,38 +101,28 @@ def config_to(config: Config) -> dict[str, Any]:
     return raw | _windows_to(config)
 
 
-def _gpt2_config(raw: dict[str, Any]) -> Config:
-    width, heads = _size(raw, "n_embd"), _size(raw, "n_head")
-    if width % heads:
-        raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}")
+def _config(family: Family, raw: dict[str, Any]) -> Config:
+    names, given = GPT2_NAMES if family == "gpt2" else LLAMA_NAMES, DEFAULTS | {"tie_word_embeddings": family == "gpt2"} | raw
+    if family == "llama":
+        given["num_key_value_heads"] = raw.get("num_key_value_heads") or raw["num_attention_heads"]
+    found: dict[str, Any] = {ours: given[theirs] for theirs, ours in names.items()}
+    for theirs, ours in names.items():
+        if ours in ("width", "layers", "heads") and not is_size(found[ours]):
+            raise LiuliError(f"{theirs} must be a whole number above 0, not {found[ours]!r}")
+    found["activation"] = _activation(found["activation"])
+    width, heads = found["width"], found["heads"]
+    if family == "gpt2":
+        if width % heads:
+            raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}")
+        found |= {"kv_heads": heads, "head_width": width // heads, "feed_forward_width": raw.get("n_inner") or 4 * width}
+        return Config("gpt2", **found, qkv_bias=True, output_bias=True, feed_forward_bias=True)
+    found["head_width"] = found["head_width"] or (128 if family == "qwen3" else width // heads)
+    found["rope_theta"], found["rope_scaling"], found["context"] = _rotary(raw)
+    bias = raw.get("attention_bias", False)
     return Config(
-        "gpt2", raw["vocab_size"], width, raw["n_layer"], heads, heads, width // heads, raw.get("n_inner") or 4 * width,
-        raw["n_positions"], _activation(raw.get("activation_function", "gelu_new")), raw.get("layer_norm_epsilon", 1e-5),
-        qkv_bias=True, output_bias=True, feed_forward_bias=True, tied=raw.get("tie_word_embeddings", True),
+        family, **found, qkv_bias=family == "qwen2" or bias, output_bias=family in ("llama", "qwen3") and bias,
+        feed_forward_bias=family == "llama" and raw.get("mlp_bias", False), windows=_windows(family, raw),
     )  # fmt: skip
-
-
-def _llama_like_config(family: Family, raw: dict[str, Any], where: str) -> Config:
-    heads, width, layers = (_size(raw, name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
-    kv_heads = raw.get("num_key_value_heads") or (heads if family == "llama" else raw["num_key_value_heads"])
-    theta, scaling, context = _rotary(raw, where)
-    attention_bias = raw.get("attention_bias", False)
-    return Config(
-        family, raw["vocab_size"], width, layers, heads, kv_heads,
-        head_width=raw.get("head_dim") or (128 if family == "qwen3" else width // heads),
-        feed_forward_width=raw["intermediate_size"], context=context,
-        activation=_activation(raw.get("hidden_act", "silu")), norm_epsilon=raw.get("rms_norm_eps", 1e-6),
-        rope_theta=theta, rope_scaling=scaling, qkv_bias=family == "qwen2" or attention_bias,
-        output_bias=family in ("llama", "qwen3") and attention_bias,
-        feed_forward_bias=family == "llama" and raw.get("mlp_bias", False),
-        tied=raw.get("tie_word_embeddings", False), windows=_windows(family, raw),
-    )  # fmt: skip
-
-
-def _size(raw: dict[str, Any], name: str) -> int:
-    if not isinstance(raw[name], int) or raw[name] < 1:
-        raise LiuliError(f"{name} must be a whole number above 0, not {raw[name]!r}")
-    return raw[name]
 
 
 def _activation(name: str) -> Activation:
@@ -168,15 +160,15 @@ def _windows_to(config: Config) -> dict[str, Any]:
     return {"use_sliding_window": bool(sliding), "sliding_window": max(sliding, default=None), "layer_types": types}
 
 
-def _rotary(raw: dict[str, Any], where: str) -> tuple[float, RotaryScaling | None, int]:
+def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
     """(theta, scaling, context), from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
     given = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
         kind = kind if kind not in ROTARY_KINDS else "one for each type of layer"
-        raise LiuliError(f"{where}: the rotary scaling {kind!r} is not supported; supported: {', '.join(ROTARY_KINDS)}")
+        raise LiuliError(f"the rotary scaling {kind!r} is not supported; supported: {', '.join(ROTARY_KINDS)}")
     if given.get("partial_rotary_factor", 1.0) != 1.0:
-        raise LiuliError(f"{where}: partial_rotary_factor = {given['partial_rotary_factor']} is not supported")
+        raise LiuliError(f"partial_rotary_factor = {given['partial_rotary_factor']} is not supported")
     theta = float(given.get("rope_theta") or raw.get("rope_theta") or 10_000.0)
     trained = raw["max_position_embeddings"]
     if kind == "default":
@@ -209,12 +201,14 @@ def _yarn_attention(given: dict[str, Any], factor: float) -> float:
 
 def _scaling_to(scaling: RotaryScaling) -> dict[str, Any]:
     raw: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind == "linear":  # `transformers` does not count it into the context
+        return {"rope_scaling": raw, "max_position_embeddings": scaling.original}
+    raw["original_max_position_embeddings"] = scaling.original
     if scaling.kind == "llama3":
         raw |= {"low_freq_factor": scaling.low_frequency, "high_freq_factor": scaling.high_frequency}
-    if scaling.kind == "yarn":
-        raw |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, "truncate": scaling.truncate}
-        raw |= {"attention_factor": scaling.attention_factor}
-    return raw if scaling.kind == "linear" else raw | {"original_max_position_embeddings": scaling.original}
+    else:
+        raw |= {name: getattr(scaling, name) for name in ("beta_fast", "beta_slow", "truncate", "attention_factor")}
+    return {"rope_scaling": raw}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +222,46 @@ class Stored:
 
 def tensor_names(config: Config) -> dict[str, Stored]:
     """Every tensor of a complete checkpoint, by Hugging Face's name."""
-    names = _gpt2_names(config) if config.family == "gpt2" else _llama_like_names(config)
+    names: dict[str, Stored] = {}
+    for theirs, ours, bias in _layers(config):
+        transposed = ".c_" in theirs  # GPT-2's projections, attn.c_attn to mlp.c_proj
+        names[f"{theirs}.weight"] = Stored(tuple(f"{part}.weight" for part in ours), transposed)
+        if bias:
+            names[f"{theirs}.bias"] = Stored(tuple(f"{part}.bias" for part in ours))
     return names if config.tied else names | {"lm_head.weight": Stored(("head.weight",))}
+
+
+def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
+    """(Hugging Face's name, the decoder's parts, whether it has a bias) of all that holds weights, but for the head."""
+    if config.family == "gpt2":
+        root, blocks = "transformer", "transformer.h"
+        outside = [("wte", "embedding", False), ("wpe", "positions", False), ("ln_f", "norm", True)]
+        block = [
+            ("ln_1", "attention_norm", True), ("attn.c_attn", "attention.q attention.k attention.v", True),
+            ("attn.c_proj", "attention.out", True), ("ln_2", "feed_forward_norm", True),
+            ("mlp.c_fc", "feed_forward.up", True), ("mlp.c_proj", "feed_forward.down", True),
+        ]  # fmt: skip
+    else:
+        root, blocks = "model", "model.layers"
+        outside = [("embed_tokens", "embedding", False), ("norm", "norm", False)]
+        block = [
+            ("input_layernorm", "attention_norm", False),
+            ("self_attn.q_proj", "attention.q", config.qkv_bias),
+            ("self_attn.k_proj", "attention.k", config.qkv_bias),
+            ("self_attn.v_proj", "attention.v", config.qkv_bias),
+            ("self_attn.o_proj", "attention.out", config.output_bias),
+            ("post_attention_layernorm", "feed_forward_norm", False),
+            ("mlp.gate_proj", "feed_forward.gate", config.feed_forward_bias),
+            ("mlp.up_proj", "feed_forward.up", config.feed_forward_bias),
+            ("mlp.down_proj", "feed_forward.down", config.feed_forward_bias),
+        ]
+        if config.qk_norm:
+            block += [("self_attn.q_norm", "attention.q_norm", False), ("self_attn.k_norm", "attention.k_norm", False)]
+    for theirs, ours, bias in outside:
+        yield f"{root}.{theirs}", [ours], bias
+    for i in range(config.layers):
+        for theirs, ours, bias in block:
+            yield f"{blocks}.{i}.{theirs}", [f"blocks.{i}.{part}" for part in ours.split()], bias
 
 
 def canonical_name(name: str, config: Config) -> str:
@@ -238,59 +270,8 @@ def canonical_name(name: str, config: Config) -> str:
     return name if name.startswith(prefix) or name == "lm_head.weight" else prefix + name
 
 
-def is_known_extra(name: str, config: Config) -> bool:
+def is_known_extra(name: str) -> bool:
     """Whether a tensor (by its canonical name) is one that real checkpoints carry and no weight: masks and rotary
     frequencies that were saved as buffers."""
-    extras = (
-        r"transformer\.h\.\d+\.attn\.(masked_)?bias"
-        if config.family == "gpt2"
-        else r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
-    )
-    return re.fullmatch(extras, name) is not None
-
-
-def _llama_like_names(config: Config) -> dict[str, Stored]:
-    layer = {
-        "input_layernorm.weight": "attention_norm.weight",
-        "post_attention_layernorm.weight": "feed_forward_norm.weight",
-    }
-    projections = {
-        "self_attn.q_proj": ("attention.q", config.qkv_bias),
-        "self_attn.k_proj": ("attention.k", config.qkv_bias),
-        "self_attn.v_proj": ("attention.v", config.qkv_bias),
-        "self_attn.o_proj": ("attention.out", config.output_bias),
-        "mlp.gate_proj": ("feed_forward.gate", config.feed_forward_bias),
-        "mlp.up_proj": ("feed_forward.up", config.feed_forward_bias),
-        "mlp.down_proj": ("feed_forward.down", config.feed_forward_bias),
-    }
-    for theirs, (ours, bias) in projections.items():
-        layer[f"{theirs}.weight"] = f"{ours}.weight"
-        if bias:
-            layer[f"{theirs}.bias"] = f"{ours}.bias"
-    if config.qk_norm:
-        layer["self_attn.q_norm.weight"] = "attention.q_norm.weight"
-        layer["self_attn.k_norm.weight"] = "attention.k_norm.weight"
-    names = {"model.embed_tokens.weight": Stored(("embedding.weight",)), "model.norm.weight": Stored(("norm.weight",))}
-    for i in range(config.layers):
-        names |= {f"model.layers.{i}.{theirs}": Stored((f"blocks.{i}.{ours}",)) for theirs, ours in layer.items()}
-    return names
-
-
-def _gpt2_names(config: Config) -> dict[str, Stored]:
-    names = {"transformer.wte.weight": Stored(("embedding.weight",)), "transformer.wpe.weight": Stored(("positions.weight",))}
-    norms = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm"}
-    projections = {
-        "attn.c_attn": ("attention.q", "attention.k", "attention.v"),
-        "attn.c_proj": ("attention.out",),
-        "mlp.c_fc": ("feed_forward.up",),
-        "mlp.c_proj": ("feed_forward.down",),
-    }
-    for kind in ("weight", "bias"):
-        names[f"transformer.ln_f.{kind}"] = Stored((f"norm.{kind}",))
-        for i in range(config.layers):
-            theirs, ours = f"transformer.h.{i}", f"blocks.{i}"
-            names |= {f"{theirs}.{norm}.{kind}": Stored((f"{ours}.{name}.{kind}",)) for norm, name in norms.items()}
-            for projection, parts in projections.items():
-                places = tuple(f"{ours}.{part}.{kind}" for part in parts)
-                names[f"{theirs}.{projection}.{kind}"] = Stored(places, transposed=kind == "weight")
-    return names
+    masks, frequencies = r"transformer\.h\.\d+\.attn\.(masked_)?bias", r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
+    return re.fullmatch(f"{masks}|{frequencies}", name) is not None

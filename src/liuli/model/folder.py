@@ -122,7 +122,7 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
     missing = sorted(expected.keys() - stored.keys())
     if missing:
         raise LiuliError(f"{folder}: the weights lack {_listed(missing)}")
-    extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name, config))
+    extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name))
     if config.tied and "lm_head.weight" in extra:
         extra.remove("lm_head.weight")
         tied_to = next(name for name, place in expected.items() if place.parts == ("embedding.weight",))
