@@ -38,9 +38,7 @@ def _fetch(name: str, patterns: list[str]) -> Path:
     try:
         return Path(hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
     except errors.GatedRepoError:
-        raise LiuliError(
-            f"{here}the hub's model asks you to accept its terms: do so on its page and log in with `hf auth login`"
-        ) from None
+        raise LiuliError(f"{here}the hub's model has terms: accept them on its page and log in with `hf auth login`") from None
     except errors.RepositoryNotFoundError:
         raise LiuliError(f"{here}the hub has no model of that name (or it is private: log in with `hf auth login`)") from None
     except Exception as error:  # unreachable, offline, cut off, not cached: the library's errors have no common class

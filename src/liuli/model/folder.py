@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,25 +73,24 @@ def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.flo
         parts = [parameters[part].detach().to("cpu", dtype) for part in place.parts]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         tensors[name] = (whole.t() if place.transposed else whole).contiguous()
-    shards = _shards(tensors, shard_bytes)
-    names = ["model.safetensors"]
-    if len(shards) > 1:
-        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-    config = config_to(decoder.config) | {"torch_dtype": str(dtype).removeprefix("torch.")}
-    index = {
-        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
-        "weight_map": {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard},
-    }
+    parts, shards, texts = _shards(tensors, shard_bytes), {"model.safetensors": tensors}, {}
+    if len(parts) > 1:
+        shards = {f"model-{i:05}-of-{len(parts):05}.safetensors": part for i, part in enumerate(parts, 1)}
+        texts["model.safetensors.index.json"] = {
+            "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
+            "weight_map": {tensor: name for name, shard in shards.items() for tensor in shard},
+        }
+    texts["config.json"] = config_to(decoder.config) | {"torch_dtype": str(dtype).removeprefix("torch.")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, shard in zip(names, shards, strict=True):
-            _whole(folder / name, lambda path, shard=shard: save_file(shard, path, metadata={"format": "pt"}))
-        if len(shards) > 1:
-            _whole(folder / "model.safetensors.index.json", lambda path: _write_json(path, index))
-        _whole(folder / "config.json", lambda path: _write_json(path, config))
-        written = {folder / name for name in [*names, *(["model.safetensors.index.json"] if len(shards) > 1 else [])]}
-        for stale in {*folder.glob("model*.safetensors*"), *folder.glob("pytorch_model*.bin*")} - written:
-            stale.unlink()  # older weights would be read in place of these
+        for name, shard in shards.items():
+            _whole(folder / name, partial(save_file, shard, metadata={"format": "pt"}))
+        for name, content in texts.items():
+            text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+            _whole(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        for stale in {*folder.glob("model*.safetensors*"), *folder.glob("pytorch_model*.bin*")}:
+            if stale.name not in shards and stale.name not in texts:
+                stale.unlink()  # older weights would be read in place of these
     except (OSError, SafetensorError) as error:
         raise LiuliError(f"the model cannot be written to {folder}: {error}") from None
 
@@ -127,13 +127,9 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
         extra.remove("lm_head.weight")
         tied_to = next(name for name, place in expected.items() if place.parts == ("embedding.weight",))
         if not torch.equal(stored["lm_head.weight"](), stored[tied_to]()):
-            raise LiuliError(
-                f"{folder}: config.json says that the head is tied to the embedding, but lm_head.weight differs from {tied_to}"
-            )
+            raise LiuliError(f"{folder}: config.json has a tied head, but lm_head.weight differs from {tied_to}")
     if extra:
-        raise LiuliError(
-            f"{folder}: the weights hold tensors that a {config.family} decoder has no place for: {_listed(extra)}"
-        )
+        raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {_listed(extra)}")
     return stored
 
 
@@ -202,10 +198,6 @@ def _whole(path: Path, write: Callable[[Path], Any]) -> None:
     beside = path.with_name(f".{path.name}.part")
     write(beside)
     os.replace(beside, path)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _listed(names: list[str]) -> str:

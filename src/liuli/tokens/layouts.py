@@ -12,8 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
+from liuli.tokens.bpe import RankedEncoder
+from liuli.tokens.pipeline import PipelineEncoder, begin_of
+from liuli.tokens.sentencepiece import open_sentencepiece
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 # The cutting patterns of https://github.com/openai/tiktoken (tiktoken_ext/openai_public.py) and of Qwen's tokenizer.
@@ -84,12 +90,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _open_json(folder: Path, pattern: str | None) -> Tokenizer:
-    import tokenizers
-
-    from liuli.tokens.pipeline import begin_of
-
-    _refuse_pattern(folder / "tokenizer.json", pattern)
     path = folder / "tokenizer.json"
+    _refuse_pattern(path, pattern)
     content = read_json(path)
     model = content.get("model")
     if not isinstance(model, dict):
@@ -104,28 +106,22 @@ def _open_json(folder: Path, pattern: str | None) -> Tokenizer:
 
 
 def _from_backend(backend: Any, where: Path, begin: list[int], unknown: str | None = None) -> Tokenizer:
-    from liuli.tokens.pipeline import PipelineEncoder
-
     encoder = PipelineEncoder(backend, str(where))
     if unknown is not None and backend.token_to_id(unknown) is None:
         raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
     kinds = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters"}
-    kind = kinds[encoder.spelling]
-    return Tokenizer(encoder, kind, encoder.added, begin, backend.token_to_id(unknown) if unknown else None)
+    return Tokenizer(encoder, kinds[encoder.spelling], encoder.added, begin, backend.token_to_id(unknown) if unknown else None)
 
 
 def _open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
-    import tokenizers
-    from tokenizers import decoders, models, normalizers, pre_tokenizers
-
-    _refuse_pattern(folder / "vocab.txt", pattern)
-    config = read_json(folder / "tokenizer_config.json")
-    lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    path, config = folder / "vocab.txt", read_json(folder / "tokenizer_config.json")
+    _refuse_pattern(path, pattern)
+    lines = path.read_text(encoding="utf-8").split("\n")
     vocab = {line.rstrip("\r"): id for id, line in enumerate(lines) if line or id < len(lines) - 1}
     names = [_text(config.get(f"{role}_token")) or f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")]
-    unknown = names[1]
+    _, unknown, begin, *_ = names
     if unknown not in vocab:
-        raise LiuliError(f"{folder / 'vocab.txt'} is no BERT vocabulary: it has no line {unknown!r}")
+        raise LiuliError(f"{path} is no BERT vocabulary: it has no line {unknown!r}")
     backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(
         handle_chinese_chars=config.get("tokenize_chinese_chars") is not False,
@@ -135,14 +131,10 @@ def _open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens([name for name in names if name in vocab])
-    begin = [vocab[names[2]]] if names[2] in vocab else []
-    return _from_backend(backend, folder, begin, unknown)
+    return _from_backend(backend, folder, [vocab[begin]] if begin in vocab else [], unknown)
 
 
 def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
-    import tokenizers
-    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
-
     name = _pattern_name(folder, pattern, "vocab.json")
     vocab = read_json(folder / "vocab.json")
     wrong = next((piece for piece, id in vocab.items() if type(id) is not int or id < 0), None)
@@ -156,8 +148,8 @@ def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
         raise LiuliError(f"{folder}: vocab.json and merges.txt do not fit together: {_first_line(error)}") from None
     if name == "qwen":
         backend.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
-    backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([_split(name), spelled])
     backend.decoder = decoders.ByteLevel()
     added = sorted(_configured_added(folder), key=lambda token: token.id)
     if name == "gpt2" and not added and "<|endoftext|>" in vocab:
@@ -166,31 +158,21 @@ def _open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
         content = tokenizers.AddedToken(token.text, lstrip=token.strip_left, rstrip=token.strip_right, normalized=False)
         backend.add_special_tokens([content]) if token.special else backend.add_tokens([content])
         if backend.token_to_id(token.text) != token.id:
-            raise LiuliError(
-                f"{folder}: the added token {token.text!r} cannot have the id {token.id}: ids must follow the vocabulary"
-            )
+            raise LiuliError(f"{folder}: the added token {token.text!r} cannot have the id {token.id}: ids must not leave gaps")
     return _from_backend(backend, folder, _configured_begin(folder, backend.token_to_id))
 
 
 def _open_sentencepiece(path: Path, folder: Path, pattern: str | None) -> Tokenizer:
-    from liuli.tokens.sentencepiece import open_sentencepiece
-
     _refuse_pattern(path, pattern)
     begin = read_json(folder / "tokenizer_config.json").get("add_bos_token") is not False
     return open_sentencepiece(path, begin, _configured_added(folder))
 
 
 def _open_ranks(paths: list[Path], folder: Path, pattern: str | None) -> Tokenizer:
-    from tokenizers import Regex, pre_tokenizers
-
-    from liuli.tokens.bpe import RankedEncoder
-
     if len(paths) > 1:
         raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(path.name for path in paths)}): leave one")
-    name = _pattern_name(folder, pattern, paths[0].name)
-    ranks = _read_ranks(paths[0])
-    split = pre_tokenizers.Split(Regex(PATTERNS[name]), "isolated")
-    added = _configured_added(folder)
+    split = _split(_pattern_name(folder, pattern, paths[0].name))
+    ranks, added = _read_ranks(paths[0]), _configured_added(folder)
     taken = next((token for token in added if token.id in set(ranks.values())), None)
     if taken is not None:
         raise LiuliError(f"{folder}: the added token {taken.text!r} has the id {taken.id}, which a piece has already")
@@ -204,8 +186,8 @@ def _open_ranks(paths: list[Path], folder: Path, pattern: str | None) -> Tokeniz
         style="bytes",
         whole=True,
     )
-    ids = {token.text: token.id for token in added}
-    return Tokenizer(encoder, "byte-level BPE", added, _configured_begin(folder, ids.get))
+    begin = _configured_begin(folder, {token.text: token.id for token in added}.get)
+    return Tokenizer(encoder, "byte-level BPE", added, begin)
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
@@ -237,9 +219,7 @@ def _pattern_name(folder: Path, pattern: str | None, layout: str) -> str:
     model_type = str(read_json(folder / "config.json").get("model_type"))
     stated = PATTERN_OF_CLASS.get(tokenizer_class.removesuffix("Fast")) or PATTERN_OF_MODEL.get(model_type)
     if stated and pattern and stated != pattern:
-        raise LiuliError(
-            f"{folder} says that its cutting pattern is {stated!r}; --pattern {pattern} contradicts it: leave it out"
-        )
+        raise LiuliError(f"{folder} says that its cutting pattern is {stated!r}: leave out --pattern {pattern}, which differs")
     found = stated or pattern
     if found is None:
         raise LiuliError(
@@ -265,6 +245,10 @@ def _configured_added(folder: Path) -> list[Added]:
         return added
     except (AttributeError, KeyError, TypeError, ValueError):
         raise LiuliError(f"{folder}: the added tokens in tokenizer_config.json or added_tokens.json are broken") from None
+
+
+def _split(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(PATTERNS[pattern]), "isolated")
 
 
 def _refuse_pattern(path: Path, pattern: str | None) -> None:

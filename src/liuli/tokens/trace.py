@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokenizers import PreTokenizedString
+
 from liuli.fields import Record
 from liuli.tokens.bpe import RankedEncoder, merge
 from liuli.tokens.pipeline import PipelineEncoder, spelled_bytes
@@ -117,8 +119,6 @@ def _trace_pipeline(tokenizer: Tokenizer, encoder: PipelineEncoder, text: str, p
 
 def _pre_tokenize(encoder: PipelineEncoder, text: str, added: list[Span]) -> Iterator[tuple[str, Span]]:
     """The library's own pre-tokens, with the characters of `text` that each came from; `added` spans come whole."""
-    from tokenizers import PreTokenizedString
-
     backend, whole = encoder.backend, PreTokenizedString(text)
     edges = sorted({0, len(text), *itertools.chain(*added)})
     whole.split(lambda _, string: [string[start:end] for start, end in itertools.pairwise(edges)])
