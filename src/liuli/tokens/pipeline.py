@@ -34,8 +34,10 @@ class PipelineEncoder:
             )
         decoder = json.loads(backend.decoder.__getstate__()) if backend.decoder else {"type": None}
         self.style, self.spelling = _join_style(self.model_kind, decoder, where)
-        self._added = {id: token.content for id, token in backend.get_added_tokens_decoder().items()}
-        self._pieces = {id: piece for piece, id in backend.get_vocab(with_added_tokens=True).items()}
+        tokens = backend.get_added_tokens_decoder()  # beside the vocabulary
+        self.added = [Added(id, token.content, token.special, token.lstrip, token.rstrip) for id, token in tokens.items()]
+        self._verbatim = {token.id: token.text for token in self.added}
+        self._pieces = {id: piece for piece, id in backend.get_vocab().items()} | self._verbatim
         self.vocab_size = max(self._pieces, default=-1) + 1
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
@@ -51,25 +53,17 @@ class PipelineEncoder:
         return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
-        if id in self._added:
-            return self._added[id].encode(), False
         piece = self._pieces.get(id)
         if piece is None:
             return None
+        if id in self._verbatim:
+            return piece.encode(), False
         if self.spelling == "bytes":
             return spelled_bytes(piece), False
-        if self.spelling == "spaced":
-            return _unescaped(piece, space="▁"), False
-        if self.spelling == "plain":
-            return _unescaped(piece, space=" "), False
+        if self.spelling in ("spaced", "plain"):
+            return _unescaped(piece, space="▁" if self.spelling == "spaced" else " "), False
         prefix = self.model_json["continuing_subword_prefix"]
         return piece.removeprefix(prefix).encode(), piece.startswith(prefix)
-
-    @property
-    def added(self) -> list[Added]:
-        """The tokens beside the vocabulary."""
-        tokens = self.backend.get_added_tokens_decoder()
-        return [Added(id, token.content, token.special, token.lstrip, token.rstrip) for id, token in tokens.items()]
 
     @cached_property
     def pair_ranks(self) -> dict[tuple[str, str], int]:

@@ -28,8 +28,8 @@ def open_sentencepiece(path: Path, begin: bool, beside: Sequence[Added]) -> Toke
     added += [token for token in beside if token.id >= len(pieces)]
     encoder = _encoder(pieces, added, dummy_prefix=bool(normalizer.get(3, 1)))
     unknown = next((id for id, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
-    begin_id = _signed(trainer.get(41, 1))
-    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and 0 <= begin_id < len(pieces) else [], unknown)
+    begin_id = trainer.get(41, 1)  # where there is none, -1, which reads as a number beyond all pieces
+    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and begin_id < len(pieces) else [], unknown)
 
 
 def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
@@ -40,7 +40,10 @@ def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy
     by_score = {score: rank for rank, score in enumerate(sorted(set(normal.values()), reverse=True))}
     ranks = {text: by_score[score] for text, score in normal.items()}
     texts = {token.id: token.text.encode() for token in added}
-    texts |= {id: _text_of(text, kind) for id, (text, _, kind) in enumerate(pieces)}
+    texts |= {
+        id: bytes([int(text[3:5], 16)]) if kind == BYTE else text.replace(SPACE, " ").encode()
+        for id, (text, _, kind) in enumerate(pieces)
+    }
     fixed = sorted((text for text, _, kind in pieces if kind == USER_DEFINED), key=len, reverse=True)
     fixed_pattern = re.compile("(" + "|".join(map(re.escape, fixed)) + ")") if fixed else None
     neighbours = {text[i : i + 2] for text in ranks for i in range(len(text) - 1)}
@@ -68,12 +71,6 @@ def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy
 
     style = "spaced" if dummy_prefix else "bytes"
     return RankedEncoder(ids, ranks, cut, symbols, texts, added, style, whole=False, prefix=int(dummy_prefix), space=SPACE)
-
-
-def _text_of(piece: str, kind: int) -> bytes:
-    if kind == BYTE:
-        return bytes([int(piece[3:5], 16)])
-    return piece.replace(SPACE, " ").encode()
 
 
 def _refuse_what_is_not_followed(path: Path, trainer: dict, normalizer: dict, pieces: list[tuple[str, float, int]]) -> None:
@@ -140,7 +137,3 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
             raise ValueError(f"damaged at byte {at}")
         yield key >> 3, data[at : at + length]
         at += length
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
