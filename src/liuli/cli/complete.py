@@ -1,19 +1,21 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, name, print_json, read_text
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from liuli.generate.model import Completion, Model
     from liuli.generate.record import Candidate, StepRecord
 
@@ -61,11 +63,10 @@ def complete(
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
-    note = f"seed {completion.seed}, {_said(model, completion, sampling)}"
     try:
-        _print_steps(model, completion, records) if steps else _print_text(model, records)
+        _print_steps(completion, records) if steps else _print_text(model, records)
     finally:
-        print(f"liuli: {note}", file=sys.stderr)
+        print(f"liuli: seed {completion.seed}, {_said(model, completion, sampling)}", file=sys.stderr)
 
 
 def _said(model: "Model", completion: "Completion", given: dict[str, Any]) -> str:
@@ -109,50 +110,33 @@ def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
             print(flush=True)
 
 
-def _print_steps(model: "Model", completion: "Completion", records: Iterator["StepRecord"]) -> None:
+def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> None:
     """Each step as a small picture, then the whole text."""
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(highlight=False)
     for record in records:
         _print_step(console, record, greedy=completion.sampling.temperature == 0)
     console.rule()
-    console.print(Text(f"{completion.prompt or ''}"), Text(completion.text, style="bold"), sep="", soft_wrap=True)
+    console.print(Text(completion.prompt or ""), Text(completion.text, style="bold"), sep="", soft_wrap=True)
     console.print(f"{len(completion.ids)} tokens, finished by {completion.finish_reason}", style="dim")
 
 
-def _print_step(console: "Console", record: "StepRecord", greedy: bool) -> None:
-    from rich.text import Text
-
+def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
     assert record.token is not None and record.scores is not None
     console.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
     for candidate in record.scores.candidates:
         console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
-        many = "token" if kept == 1 else "tokens"
-        console.print(
-            f"  {rule.replace('_', '-')} kept {kept} {many} and cut away {mass:.2%} of what stood before it", style="dim"
-        )
-    how = "greedy" if greedy else f"drew {record.uniform:.4f}"
-    if record.forced:
-        how = "forced"
-    console.print(
-        Text(f"  {how} → {name(record.token)} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"),
-        soft_wrap=True,
-    )
+        kept_tokens = f"{kept} token{'s' * (kept != 1)}"
+        line = f"  {rule.replace('_', '-')} kept {kept_tokens} and cut away {mass:.2%} of what stood before it"
+        console.print(line, style="dim")
+    how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
+    choice = f"{name(record.token)} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"
+    console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
 
 
-def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
+def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
     """A bar for the model's own probability, and what the sampler made of it."""
-    import math
-
-    from rich.cells import cell_len
-    from rich.text import Text
-
-    share = math.exp(candidate.logprob)
-    shown = name(candidate.token)
-    eighths = round(share * BAR * 8)
+    shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
     line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {_percent(candidate.logprob):>8}")
     if candidate.cut:
@@ -165,7 +149,5 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Any:
 
 
 def _percent(logprob: float) -> str:
-    import math
-
     share = math.exp(logprob)
     return f"{share:.2%}" if share >= 0.0001 or share == 0 else f"{share:.1e}"

@@ -1,17 +1,18 @@
 """`liuli plan`: what a model of a size costs, from formulas."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from liuli.cli.shared import Json, print_json
 from liuli.errors import LiuliError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from liuli.model.plan import Plan
+from liuli.hub import find_folder
+from liuli.model.config import PRESETS, TRAINED_ON
+from liuli.model.plan import ACCELERATORS, Plan
+from liuli.model.plan import plan as make_plan
 
 
 def plan(
@@ -26,10 +27,6 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say what a model costs: parameters, memory, arithmetic and time."""
-    from liuli.model.config import PRESETS, TRAINED_ON
-    from liuli.model.plan import ACCELERATORS
-    from liuli.model.plan import plan as make_plan
-
     if gpu not in ACCELERATORS:
         raise LiuliError(f"there is no accelerator {gpu!r}; known: {', '.join(ACCELERATORS)}")
     if not 0 < utilisation <= 1:
@@ -37,7 +34,6 @@ def plan(
     if size in PRESETS:
         config = PRESETS[size]
     else:
-        from liuli.hub import find_folder
         from liuli.model.families import read_config
 
         if "/" not in size and not Path(size).exists():
@@ -48,16 +44,11 @@ def plan(
     if json:
         print_json({"model": size} | found.to_json())
         return
-
-    from rich.console import Console
-
     source = "given" if tokens else "as published" if count else "20 a parameter"
     Console(highlight=False).print(_table(found, source))
 
 
-def _table(found: "Plan", tokens_source: str) -> "Table":
-    from rich.table import Table
-
+def _table(found: Plan, tokens_source: str) -> Table:
     smaller = ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
     full = f"at {found.context:,} tokens"
@@ -70,11 +61,7 @@ def _table(found: "Plan", tokens_source: str) -> "Table":
     for row in (
         ("weights", _bytes(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
-        (
-            "activations",
-            _bytes(activations),
-            f"a token in bf16; {_bytes(activations * found.context)} {full}",
-        ),
+        ("activations", _bytes(activations), f"a token in bf16; {_bytes(activations * found.context)} {full}"),
         ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
         ("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token"),
         ("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full"),

@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from liuli.cli.shared import Folder, Json, Pattern, name, print_json, read_text, visible
 
@@ -34,11 +37,6 @@ def tokenize(
         }
         print_json(body | {"steps": [chunk.to_json() for chunk in chunks]} if steps else body)
         return
-
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(highlight=False)
     names = [name(token) for token in tokens]
     widest = max(map(cell_len, names), default=0)
@@ -48,19 +46,15 @@ def tokenize(
     characters, size = len(text), len(text.encode())
     console.print(f"{len(tokens)} tokens, {characters} characters, {size} bytes ({tokenizer.kind})")
     for chunk in chunks:
-        console.print(
-            Text(f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"),
-            soft_wrap=True,
-        )
-        for line in _steps_of(chunk):
-            console.print(Text(f"    {line}"), soft_wrap=True)
+        heading = f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"
+        console.print(Text("\n    ".join([heading, *_steps_of(chunk)])), soft_wrap=True)
 
 
 def _steps_of(chunk: "Chunk") -> list[str]:
     """The chunk's matches, or its symbols and each merge, a line each."""
     if chunk.matches:
         return [f"[{match.start}:{match.end}] {name(match.piece)}  (id {match.piece.id})" for match in chunk.matches]
-    lines = [" ".join(name(symbol) for symbol in chunk.symbols)]
-    for join in chunk.joins:
-        lines.append(f"{name(join.left)} + {name(join.right)} → {name(join.result)}  (rank {join.rank}, id {join.result.id})")
-    return lines
+    return [" ".join(map(name, chunk.symbols))] + [
+        f"{name(join.left)} + {name(join.right)} → {name(join.result)}  (rank {join.rank}, id {join.result.id})"
+        for join in chunk.joins
+    ]
