@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["LiuliError", "Model", "Tokenizer", "load", "open_tokenizer"]
 
-# PyTorch takes seconds to import: it comes with the first name that needs it.
-_HOMES = {
-    "load": "liuli.generate.model",
-    "Model": "liuli.generate.model",
-    "open_tokenizer": "liuli.tokens",
-    "Tokenizer": "liuli.tokens",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    """PyTorch takes seconds to import: it comes with the first name that needs it."""
+    if name not in __all__:
         raise AttributeError(f"module 'liuli' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = "liuli.generate.model" if name in ("load", "Model") else "liuli.tokens"
+    return getattr(importlib.import_module(home), name)

@@ -144,7 +144,7 @@ MISTAKES = {
     "top-p 2": (["--top-p", "2"], "top_p must be above 0 and at most 1, not 2.0"),
     "top-k": (["--top-k", "-1"], "top_k must be a whole number, 0 (off) or more, not -1"),
     "min-p": (["--min-p", "1.5"], "min_p must be between 0 and 1, not 1.5"),
-    "seed": (["--seed", "-4"], "a seed is a whole number, 0 or more, not -4"),
+    "seed": (["--seed", "-4"], "seed must be a whole number, 0 or more, not -4"),
     "stop": (["--stop", ""], "a stop string is empty"),
     "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
     "none": (["--max-tokens", "0"], "max_tokens must be a whole number of at least 1, not 0"),

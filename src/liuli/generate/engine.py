@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from liuli.errors import LiuliError
+from liuli.fields import check, is_size
 from liuli.generate.constrain import Constraint
 from liuli.generate.record import FinishReason, StepRecord, score
 from liuli.generate.sampling import Draw, Sampling, choose_rows
@@ -157,21 +158,16 @@ class Engine:
         vocabulary, capacity, prompt = self._decoder.config.vocab_size, self._capacity, len(request.ids)
         if not prompt:
             raise LiuliError("the prompt is empty and the tokenizer has no begin token to start from: give at least one token")
-        if type(request.max_tokens) is not int or request.max_tokens < 1:
-            raise LiuliError(f"max_tokens must be a whole number of at least 1, not {request.max_tokens}")
-        if request.seed < 0:
-            raise LiuliError(f"a seed is a whole number, 0 or more, not {request.seed}")
+        check(request, "max_tokens", is_size, "a whole number of at least 1")
+        check(request, "seed", lambda seed: type(seed) is int and seed >= 0, "a whole number, 0 or more")
+        check(request, "candidates", lambda count: count is None or count >= 0, "0 or more")
         if prompt >= capacity:
-            raise LiuliError(
-                f"the prompt has {prompt} tokens, but the context holds {capacity} with the completion: shorten it"
-            )
+            raise LiuliError(f"the prompt has {prompt} tokens, but the context holds {capacity} with completion: shorten it")
         if prompt + request.max_tokens > capacity:
             raise LiuliError(
                 f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for, but the context "
                 f"holds {capacity}: ask for at most {capacity - prompt} (max_tokens)"
             )
-        if request.candidates is not None and request.candidates < 0:
-            raise LiuliError(f"candidates must be 0 or more, not {request.candidates}")
         if request.stop and self._tokenizer is None:
             raise LiuliError("stop strings need a tokenizer, and this model has none: stop by ids")
         for what, ids in (("prompt", request.ids), ("logit bias", request.sampling.logit_bias), ("stop ids", request.stop_ids)):

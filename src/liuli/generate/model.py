@@ -115,8 +115,7 @@ class Model:
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
         engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
-        request = Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates)
-        engine.submit(request)
+        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates))
         return completion, _run(engine, completion)
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:
@@ -137,8 +136,10 @@ def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32
         LiuliError: what `find_folder`, `read_decoder` and `open_tokenizer` raise; a tokenizer with more ids than the
             model has; a device that this machine lacks.
     """
+    if isinstance(dtype, str) and dtype not in DTYPES:
+        raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
     folder = find_folder(path, weights=True)
-    decoder = read_decoder(folder, _device(device), _dtype(dtype))
+    decoder = read_decoder(folder, _device(device), DTYPES[dtype] if isinstance(dtype, str) else dtype)
     tokenizer = find_tokenizer(folder, pattern)
     if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
         raise LiuliError(
@@ -168,21 +169,14 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
-    if isinstance(dtype, str) and dtype not in DTYPES:
-        raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
-    return DTYPES[dtype] if isinstance(dtype, str) else dtype
-
-
 def _stop_ids(folder: Path) -> list[int]:
     for name in ("generation_config.json", "config.json"):
         found = read_json(folder / name).get("eos_token_id")
-        if found is None:
-            continue
-        ids: list[Any] = found if isinstance(found, list) else [found]
-        if not all(type(id) is int for id in ids):
-            raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
-        return ids
+        if found is not None:
+            ids: list[Any] = found if isinstance(found, list) else [found]
+            if not all(type(id) is int for id in ids):
+                raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
+            return ids
     return []
 
 

@@ -9,6 +9,7 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from liuli.tokens.tokenizer import Added
@@ -55,10 +56,11 @@ def merge(
     return [piece for piece in pieces if piece is not None]
 
 
+@dataclass(eq=False)
 class RankedEncoder(Generic[Piece]):
     """BPE over a vocabulary whose pieces carry the ranks: SentencePiece (`str` pieces) and tiktoken (`bytes`).
 
-    Args:
+    Attributes:
         ids: piece -> id. ranks: piece -> rank, for the pieces that a join may make.
         cut: text -> chunks that no piece crosses. symbols: a chunk -> the smallest pieces, all of them in `ids`.
         texts: id -> what it adds to the text, added tokens too. added: the tokens beside the vocabulary.
@@ -66,22 +68,19 @@ class RankedEncoder(Generic[Piece]):
         prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
     """
 
-    def __init__(
-        self,
-        ids: dict[Piece, int],
-        ranks: dict[Piece, int],
-        cut: Callable[[str], Iterable[Piece]],
-        symbols: Callable[[Piece], list[Piece]],
-        texts: dict[int, bytes],
-        added: Sequence[Added],
-        style: str,
-        whole: bool,
-        prefix: int = 0,
-        space: str = " ",
-    ):
-        self.ids, self.ranks, self.cut, self.symbols = ids, ranks, cut, symbols
-        self.texts, self.style, self.whole, self.prefix, self.space = texts, style, whole, prefix, space
-        self.added, self.vocab_size = added, max(texts) + 1
+    ids: dict[Piece, int]
+    ranks: dict[Piece, int]
+    cut: Callable[[str], Iterable[Piece]]
+    symbols: Callable[[Piece], list[Piece]]
+    texts: dict[int, bytes]
+    added: Sequence[Added]
+    style: str
+    whole: bool
+    prefix: int = 0
+    space: str = " "
+
+    def __post_init__(self) -> None:
+        self.vocab_size = max(self.texts) + 1
         self._cache: dict[Piece, list[int]] = {}
 
     def rank(self, left: Piece, right: Piece) -> int | None:
@@ -123,8 +122,7 @@ class RankedEncoder(Generic[Piece]):
         return ids
 
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
-        found: list[tuple[int, int, int]] = []
-        at = 0
+        found, at = [], 0
         for part, token in self.parts(text, special):
             inside = self.content_spans(part) if token is None else [(token.id, 0, len(part))]
             found += [(id, at + start, at + end) for id, start, end in inside]

@@ -105,18 +105,13 @@ class Tokenizer:
 
     def token(self, id: int) -> Token:
         """What is known of one id. An id that the vocabulary leaves unused is special and named `<|id 123|>`."""
-        known = self._tokens.get(id)
-        if known is None:
-            known = self._tokens[id] = self._describe(id)
-        return known
-
-    def _describe(self, id: int) -> Token:
-        if id in self._hidden:
-            return Token(id, self._hidden[id], b"", special=True)
-        piece = self.encoder.piece(id)
-        if piece is None:
-            return Token(id, f"<|id {id}|>", b"", special=True)
-        return Token(id, piece[0].decode("utf-8", errors="replace"), piece[0])
+        if id not in self._tokens:
+            piece = None if id in self._hidden else self.encoder.piece(id)
+            if piece is None:
+                self._tokens[id] = Token(id, self._hidden.get(id, f"<|id {id}|>"), b"", special=True)
+            else:
+                self._tokens[id] = Token(id, piece[0].decode(errors="replace"), piece[0])
+        return self._tokens[id]
 
     def _missing_begin(self, ids: list[int]) -> list[int]:
         """The begin token, unless the prompt begins with it."""

@@ -87,22 +87,14 @@ def _trace_ranked(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, promp
         if added is not None:
             yield Chunk(part, (at, at + len(part)), [tokenizer.token(added.id)])
         else:
-            yield from _trace_ranked_content(tokenizer, encoder, part, at)
+            spans = iter(encoder.content_spans(part))
+            for chunk in encoder.cut(part):
+                inside = list(itertools.islice(spans, len(encoder.encode_chunk(chunk))))
+                span = at + inside[0][1], at + max(end for _, _, end in inside)
+                shown = chunk if isinstance(chunk, str) else chunk.decode()
+                symbols = [chunk] if encoder.whole and chunk in encoder.ids else encoder.symbols(chunk)
+                yield _bpe_chunk(tokenizer, shown, span, symbols, encoder.rank, encoder.ids)
         at += len(part)
-
-
-def _trace_ranked_content(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, offset: int) -> Iterator[Chunk]:
-    spans = encoder.content_spans(text)
-    done = 0
-    for chunk in encoder.cut(text):
-        count = len(encoder.encode_chunk(chunk))
-        span = (offset + spans[done][1], offset + max(end for _, _, end in spans[done : done + count]))
-        done += count
-        shown = chunk if isinstance(chunk, str) else chunk.decode()
-        if encoder.whole and chunk in encoder.ids:
-            yield Chunk(shown, span, [tokenizer.token(encoder.ids[chunk])])
-        else:
-            yield _bpe_chunk(tokenizer, shown, span, encoder.symbols(chunk), encoder.rank, encoder.ids)
 
 
 def _trace_pipeline(tokenizer: Tokenizer, encoder: PipelineEncoder, text: str, prompt: bool) -> Iterator[Chunk]:
@@ -139,10 +131,9 @@ def _pre_tokenize(encoder: PipelineEncoder, text: str, added: list[Span]) -> Ite
 def _merged_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, chunk: str, span: Span) -> Chunk:
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]
     shown = spelled_bytes(chunk).decode(errors="replace") if encoder.spelling == "bytes" else chunk
-    if settings.get("ignore_merges") and chunk in vocab:
-        return Chunk(shown, span, [tokenizer.token(vocab[chunk])])
-    symbols: list[str] = []
-    for character in chunk:
+    whole = settings.get("ignore_merges") and chunk in vocab
+    symbols: list[str] = [chunk] if whole else []
+    for character in () if whole else chunk:
         bytes_spelled = [f"<0x{byte:02X}>" for byte in character.encode()]
         if character in vocab:
             symbols.append(character)
@@ -151,8 +142,7 @@ def _merged_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, chunk: str, sp
         elif settings.get("unk_token") and not (settings.get("fuse_unk") and symbols[-1:] == [settings["unk_token"]]):
             symbols.append(settings["unk_token"])
 
-    rank = lambda left, right: encoder.pair_ranks.get((left, right))
-    return _bpe_chunk(tokenizer, shown, span, symbols, rank, vocab)
+    return _bpe_chunk(tokenizer, shown, span, symbols, lambda left, right: encoder.pair_ranks.get((left, right)), vocab)
 
 
 def _bpe_chunk(tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], rank: Callable, ids: dict[Any, int]) -> Chunk:
