@@ -141,11 +141,6 @@ PRESETS: dict[str, Config] = {
 
 # Tokens that the published models were trained on, as their papers and model cards say.
 TRAINED_ON = {
-    "gpt3-175b": 300e9,
-    "llama2-7b": 2e12,
-    "llama3-8b": 15e12,
-    "llama3-70b": 15e12,
-    "llama3.2-1b": 9e12,
-    "qwen2.5-0.5b": 18e12,
-    "qwen3-0.6b": 36e12,
-}
+    "gpt3-175b": 300e9, "llama2-7b": 2e12, "llama3-8b": 15e12, "llama3-70b": 15e12, "llama3.2-1b": 9e12,
+    "qwen2.5-0.5b": 18e12, "qwen3-0.6b": 36e12,
+}  # fmt: skip

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from liuli.errors import LiuliError
 from liuli.fields import is_size
-from liuli.model.config import Activation, Config, Family, RotaryScaling
+from liuli.model.config import Config, Family, RotaryScaling
 from liuli.tokens.layouts import read_json
 
 FAMILIES = get_args(Family)
@@ -25,13 +25,8 @@ ARCHITECTURES = {
     "qwen3": "Qwen3ForCausalLM",
 }
 ACTIVATION_OF = {
-    "swish": "silu",
-    "silu": "silu",
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "relu": "relu",
-}
+    "swish": "silu", "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu",
+}  # fmt: skip
 GPT2_NAMES = {  # Hugging Face's name -> ours
     "vocab_size": "vocab_size", "n_embd": "width", "n_layer": "layers", "n_head": "heads", "n_positions": "context",
     "n_inner": "feed_forward_width", "activation_function": "activation", "layer_norm_epsilon": "norm_epsilon",
@@ -102,14 +97,17 @@ def config_to(config: Config) -> dict[str, Any]:
 
 
 def _config(family: Family, raw: dict[str, Any]) -> Config:
-    names, given = GPT2_NAMES if family == "gpt2" else LLAMA_NAMES, DEFAULTS | {"tie_word_embeddings": family == "gpt2"} | raw
+    names = GPT2_NAMES if family == "gpt2" else LLAMA_NAMES
+    given = DEFAULTS | {"tie_word_embeddings": family == "gpt2"} | raw
     if family == "llama":
         given["num_key_value_heads"] = raw.get("num_key_value_heads") or raw["num_attention_heads"]
     found: dict[str, Any] = {ours: given[theirs] for theirs, ours in names.items()}
     for theirs, ours in names.items():
         if ours in ("width", "layers", "heads") and not is_size(found[ours]):
             raise LiuliError(f"{theirs} must be a whole number above 0, not {found[ours]!r}")
-    found["activation"] = _activation(found["activation"])
+    if found["activation"] not in ACTIVATION_OF:
+        raise LiuliError(f"the activation {found['activation']!r} is not supported; supported: {', '.join(ACTIVATION_OF)}")
+    found["activation"] = ACTIVATION_OF[found["activation"]]
     width, heads = found["width"], found["heads"]
     if family == "gpt2":
         if width % heads:
@@ -123,12 +121,6 @@ def _config(family: Family, raw: dict[str, Any]) -> Config:
         family, **found, qkv_bias=family == "qwen2" or bias, output_bias=family in ("llama", "qwen3") and bias,
         feed_forward_bias=family == "llama" and raw.get("mlp_bias", False), windows=_windows(family, raw),
     )  # fmt: skip
-
-
-def _activation(name: str) -> Activation:
-    if name not in ACTIVATION_OF:
-        raise LiuliError(f"the activation {name!r} is not supported; supported: {', '.join(ACTIVATION_OF)}")
-    return cast(Activation, ACTIVATION_OF[name])
 
 
 def _windows(family: Family, raw: dict[str, Any]) -> tuple[int | None, ...]:
