@@ -36,7 +36,7 @@ def test_json_is_plain_all_the_way_down():
 
 def test_a_check_names_the_first_field_that_is_wrong():
     check(Point(1.0), "x name", lambda value: value, "given")
-    with pytest.raises(LiuliError, match="^a point's name must be given, not ''$"):
+    with pytest.raises(LiuliError, match=r"^a point's name must be given, not ''$"):
         check(Point(1.0, ""), "x name", lambda value: value, "given", "a point's ")
 
 
