@@ -8,6 +8,7 @@ import sys
 import typer
 
 from liuli.cli.complete import complete
+from liuli.cli.data import data
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.errors import LiuliError
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
+app.add_typer(data, name="data")
 
 
 def main() -> None:

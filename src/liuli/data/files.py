@@ -100,6 +100,9 @@ class File:
             if self.compression and getattr(error, "errno", None) is None:
                 raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
             raise Unreadable(Problem("cannot be read", first_line(error))) from None
+        except Unreadable:  # perhaps only because somebody is still writing it
+            self.check_unchanged()
+            raise
         self.check_unchanged()
 
 

@@ -8,7 +8,7 @@ import codecs
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -191,7 +191,8 @@ class Array:
                 raise Unreadable(Problem(f"more than the {LARGEST_ARRAY >> 20} MB that are read of a .json", advice=advice))
         found = _parsed(data)
         if isinstance(found, Problem):
-            raise Unreadable(found)
+            several = found.detail.startswith("Extra data")
+            raise Unreadable(replace(found, advice="name it .jsonl if it has one object a line") if several else found)
         if not isinstance(found, list):
             raise Unreadable(Problem("no list of objects with a field text", no_text=True))
         if not found:
