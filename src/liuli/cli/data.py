@@ -66,7 +66,7 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
         ("characters", f"{total.characters:,}; {found.distinct:,} different"),
         ("bytes", f"{total.bytes:,} of UTF-8"),
         ("lengths", f"{quantiles}, p95 {lengths.p95:,}, max {lengths.max:,} characters a document"),
-        ("duplicates", f"{found.duplicates:,} documents came before, {again}" if found.duplicates else "none"),
+        ("duplicates", f"{found.duplicates:,} documents that came before, {again}" if found.duplicates else "none"),
         ("held out", f"{held.characters:,} characters ({held.characters / total.characters:.1%}): {found.how}"),
     ):
         table.add_row(*map(Text, row))
@@ -86,4 +86,4 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
     for sample in found.samples:
         part = f", part {sample.part}" if sample.part else ""
         console.print(Text(f"\n{sample.source}{part}", style="bold"), soft_wrap=True)
-        console.print(Text(visible(sample.text, b"") + "…" * sample.cut))
+        console.print(Text("".join(c if c == " " else visible(c, c.encode()) for c in sample.text) + "…" * sample.cut))

@@ -62,8 +62,8 @@ class File:
     def _stamp(self) -> tuple[int, int]:
         try:
             found = self.path.stat()
-        except OSError as error:
-            raise LiuliError(f"{self.name} cannot be read: {error.strerror}") from None
+        except OSError:  # a link to nothing: nobody can read it, which is noticed then
+            return 0, 0
         return found.st_size, found.st_mtime_ns
 
     @property
@@ -121,7 +121,12 @@ def _decompressed(raw: IO[bytes], compression: str | None) -> Iterator[IO[bytes]
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    return printable(str(error).strip().split("\n")[0])
+
+
+def printable(name: str) -> str:
+    """A name or message from a stranger on one line: whatever would move a terminal's cursor, or is no character, as U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 def find_files(names: Sequence[str]) -> list[File]:
@@ -151,9 +156,9 @@ def _by_name(name: str) -> File:
     path = Path(name)
     if not path.exists() or not name:
         raise LiuliError(f"there is no file or folder {name!r}; give one, - for standard input, or hub:owner/dataset")
-    file = File(path, name, named=True)
+    file = File(path, printable(name), named=True)
     if not path.is_file() or not file.format:
-        raise LiuliError(f"{name} is no text that Liuli reads: it reads {KNOWN}")
+        raise LiuliError(f"{file.name} is no text that Liuli reads: it reads {KNOWN}")
     return file
 
 
@@ -167,7 +172,7 @@ def _of_folder(folder: Path, name: str) -> list[File]:
         folders[:] = [each for each in folders if not each.startswith(".")]
         found += [Path(at, each) for each in names + links if not each.startswith(".")]
     found.sort(key=lambda path: path.relative_to(folder).parts)
-    return [File(path, f"{name}/{path.relative_to(folder).as_posix()}") for path in found if path.exists()]
+    return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}")) for path in found]
 
 
 def _dataset(name: str) -> Path:

@@ -29,7 +29,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Of whole documents, in characters, held out or not. Quantiles are lengths that occur (the inverse of the empirical CDF)."""
+    """Of whole documents, held out or not, in characters. Quantiles are lengths that occur (inverse of the empirical CDF)."""
 
     min: int
     median: int

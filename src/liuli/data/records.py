@@ -1,80 +1,74 @@
 """What one file holds: a whole text, or records with a text each. Nothing that is wrong is passed over: it is a `Problem`.
 
-`reader(file)` gives one of four `Reader`s; an index counts every record, good and bad, so that one can be gone to without
+`read(file)` gives one of four `Reader`s; an index counts every record, good and bad, so that one can be gone to without
 looking at all before it.
 """
 
 import codecs
-import json
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
-from liuli.data.blocks import SPAN, STEP, cut
+from liuli.data.blocks import STEP, cut
 from liuli.data.files import File, Problem, Unreadable, first_line
+from liuli.data.texts import Text, listed, not_utf8, parse, text_of_record, text_of_value
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-LONGEST_LINE = 128 << 20  # bytes of one line of .jsonl, which is held in memory with its text
-LARGEST_ARRAY = 128 << 20  # bytes of one .json file, which is read whole
+LONGEST_LINE = 64 << 20  # bytes of one line of .jsonl, held in memory with its text: up to 4 bytes a character, twice
+LARGEST_ARRAY = 64 << 20  # bytes of one .json file, which is read whole
 ROWS = 64  # of a parquet file, held in memory at a time
 
-LAYOUTS = {  # fields of records that are something else than a text, and what they are
-    "messages": "a dialogue",
-    "conversations": "a dialogue",
-    "chosen": "a preference",
-    "instruction": "an instruction with its answer",
-    "completion": "a prompt with its completion",
-}
 
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One document: a digest of its UTF-8 bytes (16 bytes of BLAKE2b), and its blocks, read as they are asked for."""
-
-    digest: bytes
-    blocks: Iterable[str]
-    marked: bool = False  # it had a byte order mark, which is not part of the text
-
-
-class Reader(Protocol):
+class Reader(ABC):
     """The records of one file."""
 
+    def __init__(self, file: File):
+        self.file = file
+        self._known_count: int | None = None
+
     def count(self) -> int:
-        """How many, good and bad: as many as can be reached where the file is broken."""
-        ...
+        """How many records, good and bad: those that can be reached where the file is broken."""
+        if self._known_count is None:
+            self._known_count = self._count()
+        return self._known_count
 
     def place(self, index: int) -> str:
         """Where a record is, for people."""
-        ...
+        return f"{self.file.name}:{index + 1}"
 
+    @abstractmethod
     def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
         """The records from `start` on, each with its index. Raises Unreadable where the file cannot be read (on)."""
-        ...
+
+    @abstractmethod
+    def _count(self) -> int:
+        """Counts them, decoding no more than it must."""
 
 
-def reader(file: File) -> Reader:
+def read(file: File) -> Reader:
     """How a file of its format is read. Raises Unreadable: it is of none."""
     kinds = {"text": WholeText, "lines": Lines, "array": Array, "parquet": Table}
     if not file.path.is_file():
-        raise Unreadable(Problem("neither a file nor a folder of its own", advice="give it by name"))
+        raise Unreadable(Problem("neither a file nor a folder, or a link to one", advice="give what it points to by name"))
     if not file.format:
         raise Unreadable(Problem("no format of text, by its suffix"))
     return kinds[file.format](file)
 
 
-class WholeText:
+class WholeText(Reader):
     """A `.txt` or `.md` file: one document, read twice: first to see that all of it is text, then in blocks."""
 
     def __init__(self, file: File):
-        self.file = file
+        super().__init__(file)
         self._checked: Text | None = None
 
-    def count(self) -> int:
+    def _count(self) -> int:
         return 1
 
     def place(self, index: int) -> str:
@@ -96,7 +90,7 @@ class WholeText:
                 try:
                     text, used = codecs.utf_8_decode(data, "strict", not piece)
                 except UnicodeDecodeError as error:
-                    raise Unreadable(_not_utf8(data, error, offset)) from None
+                    raise Unreadable(not_utf8(data, error, offset)) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
                     raise Unreadable(Problem("binary, not text", where, "take it away, or its NULs", no_text=True))
@@ -117,35 +111,30 @@ class WholeText:
                     raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None
 
 
-class Lines:
+class Lines(Reader):
     """A `.jsonl` file: one object a line, each with `text`. A blank line has an index too, and is nothing else."""
 
-    def __init__(self, file: File):
-        self.file = file
-        self._count: int | None = None
-
-    def count(self) -> int:
-        if self._count is None:
-            self._count = 0
-            with suppress(Unreadable):
-                for _ in self._lines():
-                    self._count += 1
-        return self._count
-
-    def place(self, index: int) -> str:
-        return f"{self.file.name}:{index + 1}"
+    def _count(self) -> int:
+        count = 0
+        with suppress(Unreadable):
+            for _ in self._lines():
+                count += 1
+        return count
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
-        index = -1
+        count, some = 0, False
         try:
             for index, line in enumerate(self._lines()):
-                if index >= start and (line is None or not line.isspace()):
-                    yield index, _of_line(line)
+                count = index + 1
+                if line is None or not line.isspace():
+                    some = True
+                    if index >= start:
+                        yield index, _of_line(line)
         except Unreadable:
-            self._count = index + 1
+            self._known_count = count
             raise
-        self._count = index + 1
-        if not self._count:
+        self._known_count = count
+        if not some:
             raise Unreadable(Problem("no text in it"))
 
     def _lines(self) -> Iterator[bytes | None]:
@@ -160,36 +149,27 @@ class Lines:
                 line = stream.readline(LONGEST_LINE)
 
 
-class Array:
+class Array(Reader):
     """A `.json` file: one list of objects, each with `text`. It is read whole."""
 
-    def __init__(self, file: File):
-        self.file = file
-        self._count: int | None = None
-
-    def count(self) -> int:
-        if self._count is None:
-            self._count = 0
-            with suppress(Unreadable):
-                self._count = len(self._load())
-        return self._count
-
-    def place(self, index: int) -> str:
-        return f"{self.file.name}:{index + 1}"
+    def _count(self) -> int:
+        with suppress(Unreadable):
+            return len(self._load())
+        return 0
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
         records = self._load()
-        self._count = len(records)
+        self._known_count = len(records)
         for index in range(start, len(records)):
-            yield index, _of_record(records[index])
+            yield index, text_of_record(records[index])
 
     def _load(self) -> list[Any]:
         with self.file.open() as stream:
-            data = stream.read(LARGEST_ARRAY + 1).removeprefix(codecs.BOM_UTF8)
-            if len(data) >= LARGEST_ARRAY:
+            data = stream.read(LARGEST_ARRAY + 1)
+            if len(data) > LARGEST_ARRAY:
                 advice = "write one object a line, as .jsonl, which is streamed"
                 raise Unreadable(Problem(f"more than the {LARGEST_ARRAY >> 20} MB that are read of a .json", advice=advice))
-        found = _parsed(data)
+        found = parse(data.removeprefix(codecs.BOM_UTF8))
         if isinstance(found, Problem):
             several = found.detail.startswith("Extra data")
             raise Unreadable(replace(found, advice="name it .jsonl if it has one object a line") if several else found)
@@ -200,22 +180,13 @@ class Array:
         return found
 
 
-class Table:
+class Table(Reader):
     """A `.parquet` file with a column `text` of strings, read some rows at a time."""
 
-    def __init__(self, file: File):
-        self.file = file
-        self._count: int | None = None
-
-    def count(self) -> int:
-        if self._count is None:
-            self._count = 0
-            with suppress(Unreadable), self.file.open() as stream:
-                self._count = _open_table(stream).metadata.num_rows
-        return self._count
-
-    def place(self, index: int) -> str:
-        return f"{self.file.name}:{index + 1}"
+    def _count(self) -> int:
+        with suppress(Unreadable), self.file.open() as stream:
+            return _open_table(stream).metadata.num_rows
+        return 0
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
         import pyarrow
@@ -231,7 +202,7 @@ class Table:
                 for batch in table.iter_batches(ROWS, groups, ["text"], use_threads=False):
                     for value in batch.column(0).cast(pyarrow.large_binary()).to_pylist():
                         if index >= start:
-                            yield index, _of_value(value)
+                            yield index, text_of_value(value)
                         index += 1
             except (pyarrow.ArrowException, OSError) as error:
                 detail = f"after row {index}: {first_line(error)}"
@@ -249,12 +220,14 @@ def _open_table(stream: IO[bytes]) -> "ParquetFile":
     except (pyarrow.ArrowException, OSError) as error:
         raise Unreadable(Problem("broken parquet", first_line(error), "fetch or make it again")) from None
     if "text" not in schema.names:
-        columns = ", ".join(schema.names)
-        raise Unreadable(Problem("no column text", f"columns: {columns}", "rename the one that holds text", no_text=True))
+        columns = f"columns: {listed(schema.names)}"
+        raise Unreadable(Problem("no column text", columns, "rename the one that holds text", no_text=True))
     kind = schema.field("text").type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
         raise Unreadable(Problem("its column text holds no strings", f"but {kind}", no_text=True))
+    if not table.metadata.num_rows:
+        raise Unreadable(Problem("no text in it"))
     return table
 
 
@@ -269,64 +242,5 @@ def _drain(stream: IO[bytes]) -> bool:
 def _of_line(line: bytes | None) -> Text | Problem:
     if line is None:
         return Problem(f"a line longer than {LONGEST_LINE >> 20} MB", advice="cut it into several records, or make it a .txt")
-    found = _parsed(line)
-    return found if isinstance(found, Problem) else _of_record(found)
-
-
-def _parsed(data: bytes) -> Any:
-    """What the JSON says, or the Problem with it."""
-    try:
-        return json.loads(data.decode())
-    except UnicodeDecodeError as error:
-        return _not_utf8(data, error)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        return Problem("broken JSON", f"{error.msg} at {where}", "mend it, or take it away")
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        return Problem("broken JSON", first_line(error), "mend it, or take it away")
-
-
-def _of_record(record: Any) -> Text | Problem:
-    if not isinstance(record, dict):
-        return Problem("no object with a field text", f"but {_kind(record)}")
-    if "text" not in record:
-        fields = "fields: " + ", ".join(list(record)[:8])
-        for field, layout in LAYOUTS.items():
-            if field in record:
-                return Problem(f"no field text but {layout}", fields, "only plain texts are read here")
-        return Problem("no field text", fields, "rename the field that holds the text")
-    text = record["text"]
-    return _of_text(text) if isinstance(text, str) else Problem("its text is no string", f"but {_kind(text)}")
-
-
-def _of_value(value: bytes | None) -> Text | Problem:
-    if value is None:
-        return Problem("its text is no string", f"but {_kind(None)}")
-    try:
-        return _of_text(value.decode())
-    except UnicodeDecodeError as error:
-        return _not_utf8(value, error)
-
-
-def _of_text(text: str) -> Text | Problem:
-    if not text or text.isspace():
-        return Problem("no text in it")
-    if "\0" in text:
-        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "take it away")
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x} at character {error.start + 1:,}"
-        return Problem("half a surrogate pair in its text", half, "write both halves, or none")
-    blocks = (text,) if len(data) <= 2 * SPAN else map(bytes.decode, cut([data]))
-    return Text(blake2b(data, digest_size=16).digest(), blocks)
-
-
-def _not_utf8(data: bytes, error: UnicodeDecodeError, offset: int = 0) -> Problem:
-    detail = f"byte {offset + error.start + 1:,} is 0x{data[error.start]:02X}"
-    return Problem("not UTF-8", detail, "convert it: for text of older Chinese systems, iconv -f GB18030 -t UTF-8")
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    found = parse(line)
+    return found if isinstance(found, Problem) else text_of_record(found)

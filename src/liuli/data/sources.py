@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from liuli.data.files import File, Problem, Unreadable, find_files
-from liuli.data.records import Reader, Text, reader
+from liuli.data.records import Reader, read
+from liuli.data.texts import Text
 from liuli.errors import LiuliError
 
-NAMED = 10  # places of each sort of problem that are named; all are counted
+NAMED, NAMED_IN_FILE = 10, 3  # places of each sort of problem that are named, and those in one file; all are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Sources:
         seen, base, some = Seen(), 0, False
         for file, reader in zip(self.files, self._readers, strict=True):
             if isinstance(reader, Problem):
-                self._skip(file.name, reader)
+                self._skip(file, file.name, reader)
                 continue
             if self.dedup or start <= base or start < base + reader.count():
                 for document in self._of_file(file, reader, base, 0 if self.dedup else max(0, start - base), seen):
@@ -98,7 +99,7 @@ class Sources:
         try:
             for index, found in reader.records(start):
                 if isinstance(found, Problem):
-                    self._skip(reader.place(index), found)
+                    self._skip(file, reader.place(index), found)
                     continue
                 again = seen.add(found.digest)
                 self.duplicates += again
@@ -108,14 +109,14 @@ class Sources:
         except Unreadable as error:
             if error.problem.no_text and file.named:
                 raise LiuliError(error.problem.at(file.name)) from None
-            self._skip(file.name, error.problem)
+            self._skip(file, file.name, error.problem)
 
-    def _skip(self, place: str, problem: Problem) -> None:
+    def _skip(self, file: File, place: str, problem: Problem) -> None:
         if self.strict:
             raise LiuliError(problem.at(place))
         skipped = self._skipped.setdefault(problem.reason, Skipped(problem.reason))
         skipped.count += 1
-        if len(skipped.places) < NAMED:
+        if len(skipped.places) < NAMED and sum(each.startswith(file.name) for each in skipped.places) < NAMED_IN_FILE:
             skipped.places.append(place + f" ({problem.detail})" * bool(problem.detail))
 
     def _nothing(self) -> str:
@@ -125,7 +126,7 @@ class Sources:
 
 def _reader(file: File) -> Reader | Problem:
     try:
-        return reader(file)
+        return read(file)
     except Unreadable as error:
         return error.problem
 
@@ -149,7 +150,7 @@ def _marking_last(blocks: Iterable[str]) -> Iterator[tuple[str, bool]]:
 
 
 class Seen:
-    """A set of 16-byte digests in about 16 bytes each, where Python's own takes 100: a run of tails for each first two bytes."""
+    """A set of 16-byte digests in about 16 bytes each (Python's own takes 100): a run of tails for each first two bytes."""
 
     def __init__(self) -> None:
         self._tails: defaultdict[bytes, bytearray] = defaultdict(bytearray)

@@ -41,7 +41,7 @@ class Validation:
         if how == "content":
             return cls()
         if not how.startswith("tail:"):
-            if not how.startswith("hub:") and not Path(how).exists() or not how:
+            if not how or not (how.startswith("hub:") or Path(how).exists()):
                 raise LiuliError(f"there is no file {how!r} to validate on; give a file, tail:0.1 or content")
             return cls("file", file=how)
         try:
@@ -61,7 +61,7 @@ class Validation:
         """
         if self.kind == "file":
             return Split(sources, f"all of {self.file}", other=_apart(self.file, sources))
-        share = f"the last {float(self.share):.3g} of the characters"
+        share = f"the last {float(100 * self.share):.3g}% of the characters"
         if self.kind == "tail":
             return Split(sources, share, edge=_edge(sources, self.share))
         sides = set()
@@ -124,7 +124,9 @@ def _apart(file: str, sources: Sources) -> Sources:
     trained = {each.path.resolve() for each in sources.files}
     for each in other.files:
         if each.path.resolve() in trained:
-            raise LiuliError(f"{each.name} would be trained on and validated on; take it out of the source, or hold out another")
+            raise LiuliError(
+                f"{each.name} would be trained on and validated on; take it out of the source, or hold out another"
+            )
     return other
 
 
