@@ -66,12 +66,13 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
         ("characters", f"{total.characters:,}; {found.distinct:,} different"),
         ("bytes", f"{total.bytes:,} of UTF-8"),
         ("lengths", f"{quantiles}, p95 {lengths.p95:,}, max {lengths.max:,} characters a document"),
-        ("duplicates", f"{found.duplicates:,} documents that came before, {again}" if found.duplicates else "none"),
+        ("duplicates", f"{found.duplicates:,} × a text that came before, {again}" if found.duplicates else "none"),
         ("held out", f"{held.characters:,} characters ({held.characters / total.characters:.1%}): {found.how}"),
     ):
         table.add_row(*map(Text, row))
     if found.dropped_marks:
-        table.add_row("dropped", f"{found.dropped_marks:,} byte order marks at the beginning of files")
+        each = "mark at the beginning of a file" if found.dropped_marks == 1 else "marks at the beginning of files"
+        table.add_row("marks", f"{found.dropped_marks:,} byte order {each} dropped")
     console.print(table)
     console.print()
     for name, count in found.scripts.items():

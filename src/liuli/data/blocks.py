@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 SPAN = 8 * 1024
 LARGEST = 8 * SPAN
 REACH = 6 * SPAN  # the edges of what is seen act SPAN further with each sort of place; the last SPAN is for the comparison
-STEP = 1 << 20
+STEP = 1 << 19  # read at a time; finding its ends takes up to 200 times as much where every character may be one
 
 Places = NDArray[np.int64]  # offsets in bytes, ascending
 

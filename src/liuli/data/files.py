@@ -179,7 +179,7 @@ def _dataset(name: str) -> Path:
     from liuli.hub import find_dataset
 
     dataset = name.removeprefix("hub:")
-    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", dataset):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", dataset):
         raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset")
     patterns = [f"*{suffix}{end}" for suffix in (".jsonl", ".txt") for end in ("", *COMPRESSED)]
     return find_dataset(dataset, ["*.parquet", *patterns])

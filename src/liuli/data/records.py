@@ -232,15 +232,15 @@ def _open_table(stream: IO[bytes]) -> "ParquetFile":
 
 
 def _drain(stream: IO[bytes]) -> bool:
-    """Reads to the end of the line; whether there was more of it."""
+    """Reads to the end of the line; whether there was more of it than its end."""
     more = last = stream.readline(STEP)
     while last and not last.endswith(b"\n"):
         last = stream.readline(STEP)
-    return bool(more)
+    return bool(more.rstrip(b"\r\n"))
 
 
 def _of_line(line: bytes | None) -> Text | Problem:
     if line is None:
         return Problem(f"a line longer than {LONGEST_LINE >> 20} MB", advice="cut it into several records, or make it a .txt")
-    found = parse(line)
+    found = parse(line.rstrip())
     return found if isinstance(found, Problem) else text_of_record(found)
