@@ -29,8 +29,8 @@ def test_look(liuli, corpus):
         "duplicates  10 × a text that came before, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
-        "skipped 1: broken JSON\n    texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)",
-        "skipped 1: no field text but a dialogue\n    texts/b.jsonl:152 (fields: messages)",
+        "skipped 1: broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
+        "skipped 1: no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
         "skipped 1: no format of text, by its suffix\n    texts/c.png",
         "texts/a.txt\n第0章⏎⏎Once upon a time.⏎",
     ):
@@ -49,6 +49,7 @@ def test_json(liuli, corpus):
     assert sum(body["scripts"].values()) == body["total"]["characters"]
     assert body["skipped"][0] == {
         "reason": "broken JSON",
+        "advice": "mend it, or take it away",
         "count": 1,
         "places": ["texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)"],
     }
@@ -70,7 +71,7 @@ def test_standard_input(liuli):
     result = liuli("data", "look", "-", stdin="一二三四五六七八九十".encode())
     assert "held out    1 characters (10.0%): the last 10% of the characters, as there are too few blocks" in result.out
     assert "standard input\n一二三四五六七八九\n" in result.out
-    assert liuli("data", "look", "-").err == ("liuli: no text found in -: 1 × no text in it, first standard input\n")
+    assert liuli("data", "look", "-").err == ("liuli: no text found in -: 1 × no text in it: standard input\n")
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_no_text_found(tmp_path):
     write(tmp_path / "b.txt", "")
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
-        f"no text found in {tmp_path}: 1 × no format of text, by its suffix, first {tmp_path}/a.png; "
-        f"2 × no text in it, first {tmp_path}/b.txt"
+        f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png, "
+        f"and 2 × no text in it: {tmp_path}/b.txt"
     )
 
 

@@ -29,7 +29,7 @@ def sides(found: Split) -> dict[str, bool]:
 @pytest.fixture
 def corpus(tmp_path):
     folder = tmp_path / "corpus"
-    write(folder / "novel.txt", text_of("paragraphs", 600_000, 1))
+    write(folder / "novel.txt", text_of("paragraphs", 600_000, 3))
     write(folder / "lines.jsonl", jsonl(*({"text": f"short text {i}"} for i in range(500))))
     write(folder / "long.jsonl", jsonl({"text": text_of("lines", 100_000, 2).decode()}))
     return folder
@@ -48,7 +48,7 @@ def test_adding_and_editing_data_moves_no_other_block(corpus):
     before = sides(split("content", corpus))
     write(corpus / "a.txt", text_of("lines", 300_000, 3))
     write(corpus / "lines.jsonl", jsonl(*({"text": f"short text {i}"} for i in range(500, -200, -1))))
-    novel = text_of("paragraphs", 600_000, 1).decode()
+    novel = text_of("paragraphs", 600_000, 3).decode()
     write(corpus / "novel.txt", novel[:150_000] + "A paragraph put in.\n\n" + novel[150_000:400_000] + novel[400_500:])
     after = sides(split("content", corpus))
     assert all(after[text] == side for text, side in before.items() if text in after)

@@ -79,7 +79,7 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
         share = count / total.characters
         console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * 40)}"))
     for skipped in found.skipped:
-        console.print(Text(f"\nskipped {skipped.count:,}: {skipped.reason}"), soft_wrap=True)
+        console.print(Text(f"\nskipped {skipped.count:,}: {skipped.reason}" + f"; {skipped.advice}" * bool(skipped.advice)))
         for place in skipped.places:
             console.print(Text(f"    {place}"), soft_wrap=True)
         if skipped.count > len(skipped.places):

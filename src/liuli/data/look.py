@@ -3,6 +3,7 @@
 In: a `Split`. Out: a `Look`: how much of what, in which scripts, how long, how often the same, what was left out and why.
 """
 
+import re
 import unicodedata
 from array import array
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from liuli.data.validation import Split
 SAMPLES = 5
 SAMPLE_LENGTH = 200  # characters
 BATCH = 1 << 20  # characters counted at a time
+NO_SCRIPTS = ("", "Modifier", "Caron", "Space", "Turned", "Roman", "Vertical", "Masu", "Combining")  # letters of no one script
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,15 @@ def look(split: Split) -> Look:
 
 
 def script(character: str) -> str:
-    """The script of a letter by its Unicode name (Han, Latin, Hiragana …), or what else it is."""
+    """The script of a letter, which is the first word of its Unicode name (Han, Latin, Hiragana …), or what else it is.
+    Compatible forms count as what they stand for: fullwidth letters, ª and µ."""
     name = unicodedata.name(character, "")
     if name.startswith(("CJK ", "IDEOGRAPHIC ", "KANGXI ")) and unicodedata.category(character) in ("Lo", "Lm", "Nl", "So"):
         return "Han"
     match unicodedata.category(character)[0]:
         case "L":
-            words = name.removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()
-            return words[0].split("-")[0].capitalize() if words else "other"
+            word = re.split("[ -]", unicodedata.name(unicodedata.normalize("NFKC", character)[0], ""))[0].capitalize()
+            return "other" if word in NO_SCRIPTS else word
         case "N":
             return "digits"
         case "P":

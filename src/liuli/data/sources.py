@@ -35,9 +35,10 @@ class Document:
 
 @dataclass(slots=True)
 class Skipped:
-    """One reason for which input was not used: how often, and the first places."""
+    """One reason for which input was not used and what to do about it (or ""), how often, and the first places."""
 
     reason: str
+    advice: str = ""
     count: int = 0
     places: list[str] = field(default_factory=list)
 
@@ -114,14 +115,15 @@ class Sources:
     def _skip(self, file: File, place: str, problem: Problem) -> None:
         if self.strict:
             raise LiuliError(problem.at(place))
-        skipped = self._skipped.setdefault(problem.reason, Skipped(problem.reason))
+        skipped = self._skipped.setdefault(problem.reason, Skipped(problem.reason, problem.advice))
         skipped.count += 1
         if len(skipped.places) < NAMED and sum(each.startswith(file.name) for each in skipped.places) < NAMED_IN_FILE:
             skipped.places.append(place + f" ({problem.detail})" * bool(problem.detail))
 
     def _nothing(self) -> str:
-        why = "; ".join(f"{each.count:,} × {each.reason}, first {each.places[0]}" for each in self.skipped)
-        return f"no text found in {', '.join(self.names)}: {why or 'it holds no files'}"
+        why = [f"{each.count:,} × {each.reason}: {each.places[0]}" for each in self.skipped]
+        lines = [line + f"; {each.advice}" * bool(each.advice) for line, each in zip(why, self.skipped, strict=True)]
+        return f"no text found in {', '.join(self.names)}: {', and '.join(lines) or 'it holds no files'}"
 
 
 def _reader(file: File) -> Reader | Problem:
