@@ -30,7 +30,7 @@ SENTENCE = re.compile(rb"\xe3\x80\x82|\xef\xbc[\x81\x9f]|[.!?](?=\s)")  # 。！
 
 
 def cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The blocks of one document. Its bytes must be UTF-8; memory stays at a few MB, whatever its length."""
+    """The blocks of one document. Its bytes must be UTF-8; memory does not grow with its length."""
     data, start, decided = b"", 0, 0  # `start`: where the block begins; ends up to `decided` have been looked for
     for piece, ended in _steps(pieces):
         data += piece

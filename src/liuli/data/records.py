@@ -215,7 +215,7 @@ def _open_table(stream: IO[bytes]) -> "ParquetFile":
     from pyarrow.parquet import ParquetFile
 
     try:
-        table = ParquetFile(stream)
+        table = ParquetFile(stream, buffer_size=STEP, pre_buffer=False)  # else a whole group of rows is read at once
         schema = table.schema_arrow
     except (pyarrow.ArrowException, OSError) as error:
         raise Unreadable(Problem("broken parquet", first_line(error), "fetch or make it again")) from None
