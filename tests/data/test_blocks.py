@@ -1,53 +1,11 @@
 """Blocks join to the text, are the same however it is read, and move only near a change."""
 
-import random
-from functools import cache
-
 import pytest
+from corpora import SHAPES, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liuli.data.blocks import LARGEST, REACH, SPAN, cut
-
-SHAPES = ["paragraphs", "crlf", "lines", "sentences", "han", "letters", "one letter", "period", "short lines", "mixed"]
-
-
-@cache
-def text_of(shape: str, size: int, seed: int) -> bytes:
-    """A text of about `size` bytes that can be cut at ends of that shape."""
-    draw = random.Random(seed)
-
-    def words(count: int) -> str:
-        return " ".join("".join(draw.choices("abcdefgh金木水火土", k=draw.randint(1, 8))) for _ in range(count))
-
-    def piece() -> str:
-        match shape:
-            case "paragraphs":
-                return words(draw.randint(5, 200)) + ".\n\n"
-            case "crlf":
-                return words(draw.randint(5, 200)) + "\r\n    \t\r\n　　"
-            case "lines":
-                return words(draw.randint(1, 50)) + "\n"
-            case "sentences":
-                return words(draw.randint(1, 50)) + draw.choice(["。", "！", ". ", "? "])
-            case "han":
-                return "".join(draw.choices("金木水火土日月山川", k=1000))
-            case "letters":
-                return "".join(draw.choices("abcdef", k=1000))
-            case "one letter":
-                return "a" * 1000
-            case "period":
-                return "the same paragraph again and again\n\n" * 20
-            case "short lines":
-                return "a\n" * 500
-            case _:
-                return text_of(draw.choice(SHAPES[:-1]), draw.randint(1, 30_000), draw.randrange(99)).decode()
-
-    pieces, length = [], 0
-    while length < size:
-        pieces.append(piece().encode())
-        length += len(pieces[-1])
-    return b"".join(pieces)
 
 
 def blocks_of(data: bytes) -> list[bytes]:

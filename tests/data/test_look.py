@@ -6,10 +6,9 @@ import unicodedata
 from collections import Counter
 
 import pytest
+from corpora import jsonl, text_of, write
 from hypothesis import given
 from hypothesis import strategies as st
-from test_blocks import text_of
-from test_sources import jsonl, write
 
 from liuli.data.look import Characters, Look, Samples, look, script
 from liuli.data.sources import Document, Sources

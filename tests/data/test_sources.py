@@ -9,49 +9,12 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from corpora import LONG, documents, jsonl, texts, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liuli.data.sources import Document, Seen, Sources
+from liuli.data.sources import Seen, Sources
 from liuli.errors import LiuliError
-
-LONG = "".join(f"Paragraph {i} of a long text, with a few words more.\n\n" for i in range(1000))  # 54 kB
-
-
-def documents(*names, **settings) -> list[Document]:
-    return list(Sources([str(name) for name in names], **settings).documents())
-
-
-def texts(*names, **settings) -> list[str]:
-    """Whole documents, their parts joined and checked."""
-    whole: list[str] = []
-    before = None
-    for document in documents(*names, **settings):
-        if before and not before.last:
-            assert (document.number, document.part) == (before.number, before.part + 1)
-            whole[-1] += document.text
-        else:
-            assert document.part == 0
-            whole.append(document.text)
-        before = document
-    assert before is None or before.last
-    return whole
-
-
-def write(path, content: str | bytes):
-    """Writes it, compressed as the name says."""
-    data = content.encode() if isinstance(content, str) else content
-    if path.suffix == ".gz":
-        data = gzip.compress(data)
-    elif path.suffix == ".zst":
-        data = pa.compress(data, "zstd", asbytes=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
-def jsonl(*records: object) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
 @pytest.fixture

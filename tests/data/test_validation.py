@@ -4,10 +4,9 @@ import hashlib
 from itertools import pairwise
 
 import pytest
+from corpora import jsonl, text_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_blocks import text_of
-from test_sources import jsonl, write
 
 from liuli.data.sources import Document, Sources
 from liuli.data.validation import Split, Validation, held_out
