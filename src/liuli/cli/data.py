@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liuli.cli.shared import Json, print_json, visible
+from liuli.cli.shared import Json, Strict, print_json, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ def look(
             show_default=False,
         ),
     ],
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")] = False,
+    strict: Strict = False,
     dedup: Annotated[bool, typer.Option("--dedup", help="Leave out documents whose whole text came before.")] = False,
     valid: Annotated[
         str, typer.Option(help="What is held out: content (about one block in twenty), tail:0.1, or a file.")

@@ -72,10 +72,9 @@ class Batches:
         self._length, self._seed, self._epochs, self._limit = length, seed, epochs, max(buffer, length + 1)
         self._epoch, self._row, self._read_all = 0, 0, False  # rows of this epoch; whether all its text is in the buffer
         self._cutter = self._new_cutter()
-        self._pieces: list[Piece] = []
+        self._buffer = Buffer()
         if cursor is not None:
             self._restore(cursor)
-        self._held = sum(len(piece.ids) for piece in self._pieces)
         self._parts = self._read_ahead()
 
     def take(self, rows: int) -> Batch | None:
@@ -83,7 +82,7 @@ class Batches:
         packed, epochs = [], []
         for _ in range(rows):
             self._fill()
-            if not self._pieces:
+            if not self._buffer.pieces:
                 break
             packed.append(self._pack())
             epochs.append(self._epoch)
@@ -91,7 +90,7 @@ class Batches:
 
     def cursor(self) -> dict[str, Tensor]:
         """All that decides the rows to come, as a few MB of integers: for safetensors."""
-        pieces, cutter = self._pieces, self._cutter
+        pieces, cutter = self._buffer.pieces, self._cutter
         place = [self._epoch, self._row, self._read_all, cutter.number, cutter.part, cutter.at, cutter.cut]
         return {
             "place": torch.tensor([int(number) for number in place]),
@@ -107,12 +106,10 @@ class Batches:
     def _restore(self, cursor: Mapping[str, Tensor]) -> None:
         self._epoch, self._row, read_all, number, part, at, cut = cursor["place"].tolist()
         self._read_all = bool(read_all)
-        self._cutter = Cutter(
-            self._length, self._epoch_seed(), number, part, cursor["waiting"].numpy().copy(), at, bool(cut)
-        )
+        self._cutter = Cutter(self._length, self._epoch_seed(), number, part, cursor["waiting"].numpy().copy(), at, bool(cut))
         ids, at = cursor["buffer_ids"].numpy(), 0
         for size, number, first in cursor["buffer_pieces"].tolist():
-            self._pieces.append(Piece(ids[at : at + size].copy(), number, first))
+            self._buffer.add(Piece(ids[at : at + size].copy(), number, first))
             at += size
 
     def _epoch_seed(self) -> str:
@@ -123,18 +120,18 @@ class Batches:
 
     def _fill(self) -> None:
         """Reads until the buffer is full or the epoch's text is in it; begins the next epoch when all rows are given."""
-        if self._read_all and not self._pieces and self._epochs != self._epoch + 1:
+        if self._read_all and not self._buffer.pieces and self._epochs != self._epoch + 1:
             self._epoch, self._row, self._read_all = self._epoch + 1, 0, False
             self._cutter = self._new_cutter()
             self._parts = self._read_ahead()
-        while self._held < self._limit and not self._read_all:
+        while self._buffer.ids < self._limit and not self._read_all:
             part = next(self._parts, None)
             self._read_all = part is None
             for piece in self._cutter.finish() if part is None else self._cutter.add(part):
-                self._pieces.append(piece)
-                self._held += len(piece.ids)
-        if self._row == 0 and not self._pieces:
-            raise LiuliError(f"{', '.join(self._split.sources.names)}: all of the text is held out; nothing is left to train on")
+                self._buffer.add(piece)
+        if self._row == 0 and not self._buffer.pieces:
+            names = ", ".join(self._split.sources.names)
+            raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
 
     def _read_ahead(self) -> Ahead[Part]:
         """What is left of this epoch's text after the part that the cutter saw last, encoded in the background."""
@@ -148,26 +145,47 @@ class Batches:
         draw = random.Random(f"{self._epoch_seed()} {self._row}").random
         self._row += 1
         row, gap = [], self._length
-        places = np.array([piece.places for piece in self._pieces])
-        while self._pieces and gap:
-            i = int(draw() * len(self._pieces))
-            if places[i] > gap:
-                fitting = np.where(places <= gap, places, 0)
-                i = int(fitting.argmax())
-                if not fitting[i]:
+        while self._buffer.pieces and gap:
+            i = int(draw() * len(self._buffer.pieces))
+            if self._buffer.pieces[i].places > gap:
+                fitting = self._buffer.longest(gap)
+                if fitting is None:
                     break
-            row.append(self._remove(i))
-            places[i] = places[len(self._pieces)]
-            places = places[: len(self._pieces)]
+                i = fitting
+            row.append(self._buffer.take(i))
             gap -= row[-1].places
         return row
 
-    def _remove(self, i: int) -> Piece:
+
+class Buffer:
+    """Pieces in no order. `ids`: how many all of them hold."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.ids = 0
+        self._places = np.empty(1024, np.int32)  # of each piece, and room for more
+
+    def add(self, piece: Piece) -> None:
+        if len(self.pieces) == len(self._places):
+            self._places = np.concatenate((self._places, self._places))
+        self._places[len(self.pieces)] = piece.places
+        self.pieces.append(piece)
+        self.ids += len(piece.ids)
+
+    def take(self, i: int) -> Piece:
         """Takes piece i out; the last one moves to its place."""
-        piece, self._pieces[i] = self._pieces[i], self._pieces[-1]
-        self._pieces.pop()
-        self._held -= len(piece.ids)
+        piece, last = self.pieces[i], self.pieces.pop()
+        if piece is not last:
+            self.pieces[i], self._places[i] = last, last.places
+        self.ids -= len(piece.ids)
         return piece
+
+    def longest(self, places: int) -> int | None:
+        """The longest piece of at most `places`, the first of equals."""
+        held = self._places[: len(self.pieces)]
+        fitting = np.where(held <= places, held, 0)
+        i = int(fitting.argmax())
+        return i if fitting[i] else None
 
 
 def encoded(split: Split, tokenizer: Tokenizer, number: int = -1, part: int = -1) -> Iterator[Part]:
@@ -183,9 +201,8 @@ def encoded(split: Split, tokenizer: Tokenizer, number: int = -1, part: int = -1
 
 
 def _batch(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) -> Batch:
-    fields = np.empty((4, len(rows), length), np.int64)
-    ids, targets, positions, segments = fields
-    ids[:], targets[:], positions[:], segments[:] = empty, IGNORED, 0, -1
+    shape = len(rows), length
+    ids, targets, positions, segments = (np.full(shape, value, np.int64) for value in (empty, IGNORED, 0, -1))
     for b, row in enumerate(rows):
         at = 0
         for segment, piece in enumerate(row):
@@ -193,4 +210,5 @@ def _batch(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) 
             ids[b, here], targets[b, here] = piece.ids[:-1], piece.ids[1:]
             positions[b, here], segments[b, here] = np.arange(piece.places), segment
             at += piece.places
-    return Batch(*torch.from_numpy(fields).unbind(), rows, epochs)
+    tensors = [torch.from_numpy(field) for field in (ids, targets, positions, segments)]
+    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], rows, epochs)

@@ -102,10 +102,12 @@ class Tokenizer:
         """
         if self.encoder.style != "spaced":
             return self.encode(text)
-        around = self.encode("\n") # a line break, and the space before it
+        around = self.encode("\n")  # a line break, and the space before it
         ids = self.encode("\n" + text)
         if ids[: len(around)] != around:
-            raise LiuliError("this tokenizer joins a line break with what follows: a long document cannot be encoded block by block")
+            raise LiuliError(
+                "this tokenizer joins a line break with what follows, so that a long document cannot be encoded block by block"
+            )
         return ids[len(around) :]
 
     def tokens(self, text: str, prompt: bool = False) -> list[Token]:
