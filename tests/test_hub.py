@@ -1,77 +1,13 @@
 """`owner/model` through huggingface_hub, against a small server on this machine."""
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import families
 import pytest
+from hub_server import Hub, python
 
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub:
-    """Serves one folder as `somebody/small`, in the few routes that huggingface_hub asks for."""
-
-    def __init__(self, folder: Path):
-        self.asked: list[str] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                hub.asked.append(f"{self.command} {self.path}")
-                parts = self.path.split("?")[0].strip("/").split("/")
-                json_type = {"Content-Type": "application/json"}
-                if parts[:5] == ["api", "models", "somebody", "small", "tree"]:
-                    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-                    body = [{"type": "file", "path": name, "size": size, "oid": "0" * 40} for name, size in sizes.items()]
-                    self.answer(200, json.dumps(body).encode(), json_type)
-                elif parts[:4] == ["api", "models", "somebody", "small"]:
-                    files = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
-                    body = {
-                        "id": "somebody/small",
-                        "sha": COMMIT,
-                        "siblings": files,
-                        "private": False,
-                        "tags": [],
-                        "downloads": 0,
-                    }
-                    self.answer(200, json.dumps(body).encode(), json_type)
-                elif parts[:3] == ["somebody", "small", "resolve"] and (folder / parts[-1]).is_file():
-                    content = (folder / parts[-1]).read_bytes()
-                    tag = hashlib.sha256(content).hexdigest()
-                    self.answer(200, content, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
-                else:
-                    self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound" if "small" not in parts else "EntryNotFound"})
-
-            do_HEAD = do_GET
-
-            def answer(self, status: int, content: bytes, headers: dict[str, str]):
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -85,19 +21,9 @@ def published(tmp_path) -> Path:
 
 @pytest.fixture
 def hub(published):
-    hub = Hub(published)
+    hub = Hub(published, "models", "somebody/small")
     yield hub
     hub.close()
-
-
-def python(code: str, tmp_path: Path, endpoint: str, offline: bool = False) -> subprocess.CompletedProcess:
-    """Runs `code` in a process of its own: huggingface_hub reads its settings when it is imported."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {
-        "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }  # fmt: skip
-    env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
 
 
 LOAD = """

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from liuli.cli.complete import complete
+from liuli.cli.data import data
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
+app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")
 

@@ -9,12 +9,14 @@ import typer
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
+    from liuli.data.sources import Skipped
     from liuli.tokens import Token
 
 Folder = Annotated[
     str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")]
 Pattern = Annotated[
     str | None, typer.Option(help="Cutting pattern, where the tokenizer's files do not say it: gpt2, qwen or llama3.")
 ]
@@ -41,6 +43,15 @@ def read_text(text: str) -> str:
 def print_json(body: dict[str, Any]) -> None:
     """One object on one line, Chinese as it is."""
     print(json.dumps(body, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def note_skipped(skipped: "list[Skipped]") -> None:
+    """What of the sources was not used and why, a line a reason, beside the output."""
+    for each in skipped:
+        where = f"{each.places[0]}{f' and {each.count - 1:,} more' if each.count > 1 else ''}"
+        print(
+            f"liuli: skipped {each.count:,}: {each.reason}: {where}" + f"; {each.advice}" * bool(each.advice), file=sys.stderr
+        )
 
 
 def name(token: "Token") -> str:

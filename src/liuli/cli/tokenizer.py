@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Json, name, print_json
+from liuli.cli.shared import Json, Strict, name, note_skipped, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +27,9 @@ def train(
     kind: Annotated[str, typer.Option(help="bpe: pieces of words, from bytes up. char: characters.")] = "bpe",
     vocab_size: Annotated[
         int | None,
-        typer.Option(help="Tokens in all; by default 6400, for char as many as there are characters, if fewer."),
+        typer.Option(help="Tokens in all; by default 6400, or as many as the text gives."),
     ] = None,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Train a tokenizer on texts, and report what it does to them."""
@@ -39,7 +40,9 @@ def train(
     from liuli.tokens.train import train as train_tokenizer
 
     check_out(out)
-    trained = train_tokenizer((document.text for document in Sources(sources).documents()), kind, vocab_size)
+    texts = Sources(sources, strict)
+    trained = train_tokenizer((document.text for document in texts.documents()), kind, vocab_size)
+    note_skipped(texts.skipped)
     trained.write(out)
     found = report(open_tokenizer(out), trained.sample.texts)
     if json:

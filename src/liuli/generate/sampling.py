@@ -20,6 +20,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive
 
+BROKEN = "no token can be chosen: the model's logits hold NaN or infinity"
 Rule = Literal["grammar", "top_k", "top_p", "min_p"]
 
 
@@ -107,19 +108,19 @@ def distribution(
     Raises:
         LiuliError: nothing is left to choose from: the grammar allows no token, or the logits are NaN or infinite.
     """
-    top, likeliest = logits_V.max(0)  # the first of equals
-    if not math.isfinite(top):
-        raise LiuliError("no token can be chosen: the model's logits hold NaN or infinity")
     adjusted_V, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
     if allowed_V is not None:
         mass = min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())
         cuts.append(Cut("grammar", allowed_V.nonzero()[:, 0], mass))
         adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
-    if adjusted_V is not logits_V:
-        top, likeliest = adjusted_V.max(0)
-        if not math.isfinite(top):
-            raise LiuliError("no token can be chosen: grammar, penalties and logit bias leave none")
-    if sampling.temperature == 0:
+    if adjusted_V is not logits_V and not math.isfinite(logits_V.max()):
+        raise LiuliError(BROKEN)
+    greedy = sampling.temperature == 0
+    top, likeliest = adjusted_V.max(0) if greedy else (adjusted_V.max(), None)  # the first of equals
+    if not math.isfinite(top):
+        left_none = "no token can be chosen: grammar, penalties and logit bias leave none"
+        raise LiuliError(BROKEN if adjusted_V is logits_V else left_none)
+    if likeliest is not None:
         return Distribution(likeliest.view(1), top.new_ones(1), cuts)
     temperature = min(max(sampling.temperature, 1e-30), 1e30)  # what fp32 can divide by
     scaled_V = (adjusted_V - top) / temperature

@@ -53,6 +53,15 @@ def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
 
 def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None:
     """As `open_tokenizer`, for a folder that is known to exist; None where it holds no tokenizer."""
+    found = _find(folder, pattern)
+    if found is not None:
+        # What tokenizer_config.json names, else what the layout always has: BERT's and SentencePiece's own.
+        named = _text(read_json(folder / "tokenizer_config.json").get("eos_token"))
+        found.end = [found.specials[text] for text in (named, "[SEP]", "</s>", "<|endoftext|>") if text in found.specials][:1]
+    return found
+
+
+def _find(folder: Path, pattern: str | None) -> Tokenizer | None:
     if pattern is not None and pattern not in PATTERNS:
         raise LiuliError(f"there is no cutting pattern {pattern!r}; known: {', '.join(PATTERNS)}")
     model_file = folder / "tokenizer.model"

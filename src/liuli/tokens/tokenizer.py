@@ -67,6 +67,7 @@ class Tokenizer:
     Attributes:
         kind: "byte-level BPE", "SentencePiece BPE", "characters" or "WordPiece".
         begin: the ids that go in front of a prompt; often one, may be none.
+        end: the id that ends a document, in a list; may be none.
         unknown: the id of what the vocabulary cannot spell, if it has one.
         specials: text of each special token -> id.
         vocab_size: number of ids, special tokens included (the largest id + 1).
@@ -74,6 +75,7 @@ class Tokenizer:
 
     def __init__(self, encoder: Encoder, kind: str, added: Iterable[Added], begin: Sequence[int], unknown: int | None = None):
         self.encoder, self.kind, self.begin, self.unknown = encoder, kind, list(begin), unknown
+        self.end: list[int] = []
         self.specials = {token.text: token.id for token in added if token.special}
         # The unknown token stands for text, even if that text is lost: it is shown.
         self._hidden = {id: text for text, id in self.specials.items() if id != unknown}
@@ -90,6 +92,23 @@ class Tokenizer:
         check_encodable(text)
         ids = self.encoder.encode(text, special=prompt)
         return self._missing_begin(ids) + ids if prompt else ids
+
+    def encode_on(self, text: str) -> list[int]:
+        """Ids of content that goes on where a paragraph or line of the same document ended. As `encode`, but for a tokenizer
+        that puts a space before a text: none is put here.
+
+        Raises:
+            LiuliError: as `encode`; or the tokenizer has no way to begin a text in its middle.
+        """
+        if self.encoder.style != "spaced":
+            return self.encode(text)
+        around = self.encode("\n")  # a line break, and the space before it
+        ids = self.encode("\n" + text)
+        if ids[: len(around)] != around:
+            raise LiuliError(
+                "this tokenizer joins a line break with what follows, so that a long document cannot be encoded block by block"
+            )
+        return ids[len(around) :]
 
     def tokens(self, text: str, prompt: bool = False) -> list[Token]:
         """The same as `encode`, as `Token`s that know which characters they cover (none for an added begin token)."""

@@ -89,8 +89,8 @@ def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None
 
     Args:
         kind: "bpe" or "char".
-        vocab_size: tokens, special ones and the 256 bytes included. By default 6,400, for "char" as many of them as
-            there are characters. More frequent characters come first, equally frequent ones by code point.
+        vocab_size: tokens, special ones and the 256 bytes included. By default 6,400, or as many as the text gives. More
+            frequent characters come first, equally frequent ones by code point.
 
     Raises:
         LiuliError: `vocab_size` is below the special tokens and bytes, or more than the text gives; no text; a lone
@@ -109,6 +109,7 @@ def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None
     else:
         sample = take_sample(texts)
         backend = _train_bpe(sample, vocab_size or VOCAB_SIZE)
+        _check_reached(backend.get_vocab_size(), vocab_size or 0)
     backend.add_special_tokens(list(SPECIALS))
     backend.post_processor = processors.TemplateProcessing(f"{BEGIN} $A", f"{BEGIN} $A $B", [(BEGIN, SPECIALS.index(BEGIN))])
     return TrainedTokenizer(backend, kind, sample)
@@ -129,7 +130,6 @@ def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
         show_progress=False,
     )
     backend.train_from_iterator(sample.texts, trainer)
-    _check_reached(backend.get_vocab_size(), vocab_size)
     return backend
 
 

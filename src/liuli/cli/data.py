@@ -1,0 +1,90 @@
+"""`liuli data look`: a corpus, before training on it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from liuli.cli.shared import Json, Strict, print_json, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from liuli.data.look import Look
+
+data = typer.Typer(help="See what a corpus holds.", no_args_is_help=True)
+
+
+@data.callback()
+def _group() -> None:
+    """Keeps `look` a word of its own while it is the only command."""
+
+
+@data.command()
+def look(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Files, folders, - for standard input, hub:owner/dataset.",
+            show_default=False,
+        ),
+    ],
+    strict: Strict = False,
+    dedup: Annotated[bool, typer.Option("--dedup", help="Leave out documents whose whole text came before.")] = False,
+    valid: Annotated[
+        str, typer.Option(help="What is held out: content (about one block in twenty), tail:0.1, or a file.")
+    ] = "content",
+    json: Json = False,
+) -> None:
+    """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
+    from liuli.data.look import look as look_at
+    from liuli.data.sources import Sources
+    from liuli.data.validation import Validation
+
+    validation = Validation.parse(valid)
+    found = look_at(validation.split(Sources(source, strict, dedup)))
+    if json:
+        print_json({"sources": source} | found.to_json())
+        return
+
+    from rich.console import Console
+
+    _print(Console(highlight=False), found, dedup)
+
+
+def _print(console: "Console", found: "Look", dedup: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    total, held, lengths = found.total, found.validation, found.lengths
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    again = "left out" if dedup else "kept"
+    parts = "" if total.blocks == found.documents else f"; {total.blocks:,} blocks"
+    quantiles = f"min {lengths.min:,}, median {lengths.median:,}, mean {lengths.mean:,.0f}"
+    for row in (
+        ("documents", f"{found.documents:,}{parts}"),
+        ("characters", f"{total.characters:,}; {found.distinct:,} different"),
+        ("bytes", f"{total.bytes:,} of UTF-8"),
+        ("lengths", f"{quantiles}, p95 {lengths.p95:,}, max {lengths.max:,} characters a document"),
+        ("duplicates", f"{found.duplicates:,} × a text that came before, {again}" if found.duplicates else "none"),
+        ("held out", f"{held.characters:,} characters ({held.characters / total.characters:.1%}): {found.how}"),
+    ):
+        table.add_row(*map(Text, row))
+    if found.dropped_marks:
+        each = "mark at the beginning of a file" if found.dropped_marks == 1 else "marks at the beginning of files"
+        table.add_row("marks", f"{found.dropped_marks:,} byte order {each} dropped")
+    console.print(table)
+    console.print()
+    for name, count in found.scripts.items():
+        share = count / total.characters
+        console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * 40)}"))
+    for skipped in found.skipped:
+        console.print(Text(f"\nskipped {skipped.count:,}: {skipped.reason}" + f"; {skipped.advice}" * bool(skipped.advice)))
+        for place in skipped.places:
+            console.print(Text(f"    {place}"), soft_wrap=True)
+        if skipped.count > len(skipped.places):
+            console.print(f"    and {skipped.count - len(skipped.places):,} more")
+    for sample in found.samples:
+        part = f", part {sample.part}" if sample.part else ""
+        console.print(Text(f"\n{sample.source}{part}", style="bold"), soft_wrap=True)
+        console.print(Text("".join(c if c == " " else visible(c, c.encode()) for c in sample.text) + "…" * sample.cut))

@@ -1,0 +1,193 @@
+"""From the names that a user gives to the files behind them, in a fixed order, and to their bytes, decompressed."""
+
+import gzip
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from liuli.errors import LiuliError
+
+Format = Literal["text", "lines", "array", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet",
+}  # fmt: skip
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file or a record is not used. `reason` is the same for all of its sort, so that they can be counted."""
+
+    reason: str
+    detail: str = ""
+    advice: str = ""
+    no_text: bool = False  # not a text at all: an error where the user named the file, even when not strict
+
+    def at(self, place: str) -> str:
+        """One line for people: what, where, what to do."""
+        line = f"{place}: {self.reason}" + f" ({self.detail})" * bool(self.detail)
+        return line + f"; {self.advice}" * bool(self.advice)
+
+
+class Unreadable(Exception):
+    """A file cannot be read, or not to its end."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source. `name` is for people; `named`: the user gave it by name, it was not found in a folder."""
+
+    path: Path
+    name: str
+    named: bool = False
+    spool: Any = field(default=None, repr=False)  # keeps the temporary file of standard input
+    stamp: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", self._stamp())
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except OSError:  # a link to nothing: nobody can read it, which is noticed then
+            return 0, 0
+        return found.st_size, found.st_mtime_ns
+
+    @property
+    def format(self) -> Format | None:
+        """By the suffix; None for what Liuli does not read as text. Standard input is text."""
+        if self.spool:
+            return "text"
+        stem = self.path.stem if self.compression else self.path.name
+        found = FORMATS.get(Path(stem).suffix.lower())
+        return None if self.compression and found == "parquet" else found
+
+    @property
+    def compression(self) -> str | None:
+        return None if self.spool else COMPRESSED.get(self.path.suffix.lower())
+
+    def check_unchanged(self) -> None:
+        if self._stamp() != self.stamp:
+            raise LiuliError(f"{self.name} has changed while it was read; wait until it is written, and start again")
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Its bytes, decompressed.
+
+        Raises:
+            Unreadable: the file cannot be opened or its compressed stream is broken, here or while it is read.
+            LiuliError: its size or date is not what it was when the source was made: before or after the reading.
+        """
+        self.check_unchanged()
+        try:
+            with self.path.open("rb") as raw, _decompressed(raw, self.compression) as stream:
+                yield stream
+        except (EOFError, zlib.error, OSError) as error:
+            self.check_unchanged()
+            if self.compression and getattr(error, "errno", None) is None:
+                raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
+            raise Unreadable(Problem("cannot be read", first_line(error))) from None
+        except Unreadable:  # perhaps only because somebody is still writing it
+            self.check_unchanged()
+            raise
+        self.check_unchanged()
+
+
+@contextmanager
+def _decompressed(raw: IO[bytes], compression: str | None) -> Iterator[IO[bytes]]:
+    if compression == "gzip":
+        with gzip.open(raw) as stream:
+            yield stream  # pyright: ignore[reportReturnType]
+    elif compression == "zstd":
+        import pyarrow  # unlike the zstandard package it notices that a stream was cut off
+
+        with pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, mode="r"), "zstd") as stream:
+            yield io.BufferedReader(stream, 1 << 16)  # pyright: ignore[reportArgumentType]
+    else:
+        yield raw
+
+
+def first_line(error: Exception) -> str:
+    return printable(str(error).strip().split("\n")[0])
+
+
+def printable(name: str) -> str:
+    """A name or message from a stranger on one line: whatever would move a terminal's cursor, or is no character, as U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
+def find_files(names: Sequence[str]) -> list[File]:
+    """The files behind `names` in their order; those of a folder sorted by path, hidden ones left out.
+
+    Raises:
+        LiuliError: a name has nothing behind it, or a file by that name is of no format that is read as text.
+    """
+    if not names:
+        raise LiuliError("there is no source; give files, folders, - for standard input, or hub:owner/dataset")
+    if list(names).count("-") > 1:
+        raise LiuliError("standard input (-) can be read only once; give it once")
+    files = []
+    for name in names:
+        if name == "-":
+            files.append(_standard_input())
+        elif name.startswith("hub:"):
+            files += _of_folder(_dataset(name), name)
+        elif Path(name).is_dir() and name:
+            files += _of_folder(Path(name), name.rstrip("/") or "/")
+        else:
+            files.append(_by_name(name))
+    return files
+
+
+def _by_name(name: str) -> File:
+    path = Path(name)
+    if not path.exists() or not name:
+        raise LiuliError(f"there is no file or folder {name!r}; give one, - for standard input, or hub:owner/dataset")
+    file = File(path, printable(name), named=True)
+    if not path.is_file() or not file.format:
+        raise LiuliError(f"{file.name} is no text that Liuli reads: it reads {KNOWN}")
+    return file
+
+
+def _of_folder(folder: Path, name: str) -> list[File]:
+    def fail(error: OSError) -> None:
+        raise LiuliError(f"the folder {error.filename} cannot be read: {error.strerror}")
+
+    found = []
+    for at, folders, names in os.walk(folder, onerror=fail):
+        links = [each for each in folders if Path(at, each).is_symlink()]  # not followed, but never silently
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        found += [Path(at, each) for each in names + links if not each.startswith(".")]
+    found.sort(key=lambda path: path.relative_to(folder).parts)
+    return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}")) for path in found]
+
+
+def _dataset(name: str) -> Path:
+    from liuli.hub import find_dataset
+
+    dataset = name.removeprefix("hub:")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", dataset):
+        raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset")
+    patterns = [f"*{suffix}{end}" for suffix in (".jsonl", ".txt") for end in ("", *COMPRESSED)]
+    return find_dataset(dataset, ["*.parquet", *patterns])
+
+
+def _standard_input() -> File:
+    """Standard input in a temporary file, so that it can be read again; the file goes with the source."""
+    spool = tempfile.NamedTemporaryFile(prefix="liuli-stdin-")  # noqa: SIM115 (the source reads it, again and again)
+    shutil.copyfileobj(sys.stdin.buffer, spool)
+    spool.flush()
+    return File(Path(spool.name), "standard input", named=True, spool=spool)

@@ -1,0 +1,1 @@
+"""Data to weights: rows, and the training that reads them."""

@@ -1,0 +1,88 @@
+"""From the parts of documents, as ids, to pieces that fit a row.
+
+A piece of n + 1 ids holds n places of a row: each of its ids but the last is read there, and the next is to be predicted.
+A document that fits a row is one piece. A longer one is cut at a seeded offset, then every `length` places; two pieces
+share the id at the cut (read in one, predicted in the other), so that every id is predicted exactly once.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+NOTHING: Ids = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A document, or one block of it, as ids, with its begin and end tokens where it begins and ends (see
+    `liuli.data.sources.Document`)."""
+
+    ids: Ids
+    number: int
+    part: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`ids[0]` is number `at` of the ids of document `number`; ids of blocks that are held out do not count."""
+
+    ids: Ids
+    number: int
+    at: int
+
+    @property
+    def places(self) -> int:
+        return len(self.ids) - 1
+
+
+@dataclass(slots=True)
+class Cutter:
+    """Joins the adjacent parts of a document and cuts them into pieces of at most `length` places.
+
+    The fields are all that it remembers between two parts: `number` and `part` of the part that came last, the ids that
+    are in no piece yet (the first of them maybe the last of a piece), where they begin in the document, whether it was
+    cut already.
+    """
+
+    length: int
+    seed: str
+    number: int = -1
+    part: int = -1
+    waiting: Ids = field(default_factory=NOTHING.copy)
+    at: int = 0
+    cut: bool = False
+
+    def add(self, part: Part) -> Iterator[Piece]:
+        """The pieces that are complete now."""
+        if (part.number, part.part) != (self.number, self.part + 1):
+            yield from self.finish()  # a block between the two is held out, or another document begins
+        if part.number != self.number:
+            self.at = 0
+        self.number, self.part = part.number, part.part
+        self.waiting = np.concatenate((self.waiting, part.ids))
+        while len(self.waiting) - 1 > self.length:
+            yield self._take(self.length if self.cut else self._offset())
+            self.cut = True
+        if part.last:
+            yield from self.finish()
+
+    def finish(self) -> Iterator[Piece]:
+        """What is left, when nothing adjacent will come."""
+        if len(self.waiting) > 1:
+            yield self._take(len(self.waiting) - 1)
+        self.at += len(self.waiting)
+        self.waiting, self.cut = NOTHING, False
+
+    def _take(self, places: int) -> Piece:
+        piece = Piece(self.waiting[: places + 1].copy(), self.number, self.at)
+        self.waiting, self.at = self.waiting[places:], self.at + places
+        return piece
+
+    def _offset(self) -> int:
+        """Where a long document is first cut: 1 to `length`, by seed and document."""
+        return random.Random(f"{self.seed} {self.number} {self.at}").randint(1, self.length)

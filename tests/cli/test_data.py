@@ -1,0 +1,95 @@
+"""`liuli data look` as a person types it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+NOVEL = "".join(f"第{i}章\n\nOnce upon a time.\n" for i in range(3000))  # 84 kB
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(("\ufeff" + NOVEL).encode())
+    lines = [json.dumps({"text": f"line {i % 140}\x1b"}) for i in range(150)]
+    (folder / "b.jsonl").write_text("\n".join([*lines, "{", '{"messages": []}']))
+    (folder / "c.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+def test_look(liuli, corpus):
+    result = liuli("data", "look", "texts")
+    assert result.code == 0, result.err
+    for line in (
+        "documents   151; 157 blocks",
+        "duplicates  10 × a text that came before, kept",
+        "by content, about one block in 20",
+        "marks       1 byte order mark at the beginning of a file dropped",
+        "skipped 1: broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
+        "skipped 1: no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
+        "skipped 1: no format of text, by its suffix\n    texts/c.png",
+        "texts/a.txt\n第0章⏎⏎Once upon a time.⏎",
+    ):
+        assert line in result.out, result.out
+    assert "Latin " in result.out and "Han " in result.out
+    assert "\x1b" not in result.out and "<U+001B>\n" in result.out
+    assert liuli("data", "look", "texts").out == result.out
+
+
+def test_json(liuli, corpus):
+    body = json.loads(liuli("data", "look", "texts", "--dedup", "--valid", "tail:0.5", "--json").out)
+    assert body["sources"] == ["texts"]
+    assert (body["documents"], body["duplicates"], body["dropped_marks"]) == (141, 10, 1)
+    assert body["validation"]["characters"] == body["total"]["characters"] // 2
+    assert body["how"] == "the last 50% of the characters"
+    assert sum(body["scripts"].values()) == body["total"]["characters"]
+    assert body["skipped"][0] == {
+        "reason": "broken JSON",
+        "advice": "mend it, or take it away",
+        "count": 1,
+        "places": ["texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)"],
+    }
+    assert body["samples"][0] == {
+        "source": "texts/a.txt",
+        "part": 0,
+        "text": NOVEL[:200],
+        "cut": True,
+    }
+
+
+def test_strict_stops(liuli, corpus):
+    result = liuli("data", "look", "texts", "--strict")
+    assert result.code == 2 and result.out == ""
+    assert result.err.startswith("liuli: texts/b.jsonl:151: broken JSON (Expecting property name")
+
+
+def test_standard_input(liuli):
+    result = liuli("data", "look", "-", stdin="一二三四五六七八九十".encode())
+    assert "held out    1 characters (10.0%): the last 10% of the characters, as there are too few blocks" in result.out
+    assert "standard input\n一二三四五六七八九\n" in result.out
+    assert liuli("data", "look", "-").err == ("liuli: no text found in -: 1 × no text in it: standard input\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "there is no file or folder 'nowhere'"),
+        (["hub:x"], "hub:x names no dataset of the hub"),
+        (["texts", "--valid", "tail:2"], "tail:2: the share to hold out is a number between 0 and 1"),
+        (["texts", "--valid", "texts/a.txt"], "texts/a.txt would be trained on and validated on"),
+        (["texts/c.png"], "texts/c.png is no text that Liuli reads"),
+    ],
+)
+def test_mistakes(liuli, corpus, words, said):
+    result = liuli("data", "look", *words)
+    assert result.code == 2
+    assert result.err.startswith(f"liuli: {said}") and result.err.count("\n") == 1
+
+
+def test_help_waits_for_nothing_heavy():
+    check = "import sys; from liuli.cli.app import app; sys.exit(bool({'torch', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -1,0 +1,292 @@
+"""Whatever is wrong with a source is named: what, where, what to do; and skipped with a count, or an error."""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from corpora import LONG, jsonl, texts, write
+
+from liuli.data.sources import Sources
+from liuli.errors import LiuliError
+
+
+def message(*names, **settings) -> str:
+    with pytest.raises(LiuliError) as caught:
+        list(Sources([str(name) for name in names], **settings).documents())
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_source_and_nothing_behind_a_name(tmp_path):
+    assert message().startswith("there is no source; give files, folders")
+    assert "there is no file or folder" in message(tmp_path / "nowhere.txt")
+    assert "there is no file or folder ''" in message("")
+
+
+def test_no_text_found(tmp_path):
+    assert message(tmp_path) == f"no text found in {tmp_path}: it holds no files"
+    write(tmp_path / "a.png", b"\x89PNG")
+    write(tmp_path / "b.txt", "")
+    write(tmp_path / "c.txt", " \r\n\u3000")
+    assert message(tmp_path) == (
+        f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png, "
+        f"and 2 × no text in it: {tmp_path}/b.txt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.png", b"\x89PNG"), ("a.yml", b"text: yes"), ("noname", b"text"), ("a.parquet.gz", b""), (".gz", b""), ("a.gz", b"")],
+)
+def test_no_format_of_text_is_skipped_in_a_folder_and_an_error_by_name(tmp_path, name, content):
+    write(tmp_path / "z.txt", "text")
+    (tmp_path / name).write_bytes(content)
+    assert "is no text that Liuli reads: it reads .txt, .md, .jsonl, .json" in message(tmp_path / name)
+    sources = Sources([str(tmp_path)])
+    assert [document.text for document in sources.documents()] == ["text"]
+    hidden = name.startswith(".")
+    assert [(each.reason, each.count) for each in sources.skipped] == [("no format of text, by its suffix", 1)] * (not hidden)
+
+
+def parquet(path, table: pa.Table):
+    pq.write_table(table, path)
+    return path.read_bytes()
+
+
+def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
+    """Name: content, what is said of it, and whether it is an error by name."""
+    packed = gzip.compress(LONG.encode())
+    noise = random.Random(0).randbytes(40_000).hex()
+    zstd = pa.compress(noise.encode(), "zstd", asbytes=True)
+    table = parquet(folder / "x", pa.table({"text": [noise[i : i + 40] for i in range(0, len(noise), 40)]}))
+    return {
+        "empty.txt": (b"", "no text in it", False),
+        "blank.md": (b"\n \t\r\n", "no text in it", False),
+        "mark.txt": (b"\xef\xbb\xbf", "no text in it", False),
+        "empty.jsonl": (b"", "no text in it", False),
+        "blank.jsonl": (b"\n \n", "no text in it", False),
+        "empty.json": (b"[]", "no text in it", False),
+        "empty.txt.gz": (gzip.compress(b""), "no text in it", False),
+        "empty.parquet": (parquet(folder / "x", pa.table({"text": pa.array([], pa.string())})), "no text in it", False),
+        "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it", False),
+        "gbk.txt": (
+            "中文".encode("gbk"),
+            "not UTF-8 (byte 1 is 0xD6); convert it: for text of older Chinese systems, iconv",
+            False,
+        ),
+        "far.txt": (b"\xef\xbb\xbf" + b"a" * 3_000_000 + b"\xe4\xb8", "not UTF-8 (byte 3,000,004 is 0xE4)", False),
+        "utf16.txt": ("text".encode("utf-16"), "not UTF-8 (byte 1 is 0xFF)", False),
+        "surrogate.txt": (b"a\xed\xa0\x80", "not UTF-8 (byte 2 is 0xED)", False),
+        "nul.txt": ("é\0".encode(), "binary, not text (byte 3 is NUL)", True),
+        "broken.txt.gz": (packed[:-20], "broken gzip", False),
+        "wrong.txt.gz": (packed[:100] + bytes([packed[100] ^ 255]) + packed[101:], "broken gzip", False),
+        "plain.jsonl.gz": (b'{"text": "not compressed"}', "broken gzip (Not a gzipped file", False),
+        "cut.txt.zst": (zstd[:-20], "broken zstd (Truncated compressed stream); fetch or make it again", False),
+        "plain.txt.zst": (b"not compressed", "broken zstd", False),
+        "broken.parquet": (table[:-500], "broken parquet", False),
+        "torn.parquet": (table[:4] + b"\xff" * 500 + table[504:], "broken parquet (after row 0", False),
+        "text.parquet": (b"PAR1", "broken parquet", False),
+        "columns.parquet": (
+            parquet(folder / "x", pa.table({"id": [1], "content": ["a"]})),
+            "no column text (columns: id, content); rename the one that holds text",
+            True,
+        ),
+        "numbers.parquet": (
+            parquet(folder / "x", pa.table({"text": [1]})),
+            "its column text holds no strings (but int64)",
+            True,
+        ),
+        "object.json": (b'{"text": "one"}', "no list of objects with a field text", True),
+        "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); mend it", False),
+        "lines.json": (
+            b'{"text": "a"}\n{"text": "b"}',
+            "broken JSON (Extra data at line 2, column 1); name it .jsonl if it has one object a line",
+            False,
+        ),
+        "deep.json": (b"[" * 100_000, "broken JSON (maximum recursion depth exceeded", False),
+    }
+
+
+def test_files_that_cannot_be_used(tmp_path):
+    everything = tmp_path / "all"
+    write(everything / "zz.txt", "text")
+    for name, (content, said, by_name) in bad_files(tmp_path).items():
+        for folder in (tmp_path / f"only-{name}", everything):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        only = tmp_path / f"only-{name}"
+        strict = message(only, strict=True)
+        assert strict.startswith(f"{only}/{name}: {said}"), name
+        write(only / "zz.txt", "text")
+        sources = Sources([str(only)])
+        assert [document.text for document in sources.documents()] == ["text"], name
+        assert [each.count for each in sources.skipped] == [1], name
+        assert sources.skipped[0].places[0].startswith(f"{only}/{name}"), name
+        (found,) = sources.documents()
+        assert list(Sources([str(only)]).documents(found.number)) == [found], name
+        assert message(only / name).startswith(f"{only}/{name}: {said}" if by_name else "no text found in"), name
+    assert texts(everything) == ["text"]
+
+
+BAD_LINES = {
+    "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); mend it",
+    '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); mend it",
+    "[" * 100_000: "broken JSON (maximum recursion depth exceeded",
+    '{"text": ' + "1" * 5000 + "}": "broken JSON (Exceeds the limit",
+    '"text"': "no object with a field text (but a string)",
+    "[1]": "no object with a field text (but a list)",
+    '{"text": null}': "its text is no string (but null)",
+    '{"text": 1.5}': "its text is no string (but a number)",
+    '{"text": true}': "its text is no string (but true or false)",
+    '{"text": ["a"]}': "its text is no string (but a list)",
+    '{"text": ""}': "no text in it",
+    '{"text": " \\n"}': "no text in it",
+    '{"text": "ab\\u0000"}': "a NUL in its text (character 3); take it away",
+    '{"text": "a\\ud800b"}': "half a surrogate pair in its text (\\ud800 at character 2); write both halves, or none",
+    '{"content": "a", "i\\u001bd": 1}': "no field text (fields: content, i\ufffdd); rename the field that holds the text",
+    '{"messages": []}': "no field text but a dialogue (fields: messages); only plain texts are read here",
+    '{"conversations": []}': "no field text but a dialogue",
+    '{"instruction": "a", "input": "", "output": "b"}': "no field text but an instruction with its answer",
+    '{"prompt": "a", "chosen": "b", "rejected": "c"}': "no field text but a preference",
+    "{}": "no field text (fields: none)",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
+def test_a_broken_line_is_named_by_its_number_and_skipped(tmp_path, line):
+    path = write(tmp_path / "a.jsonl", jsonl({"text": "one"}, {"text": "two"}) + line + "\n" + jsonl({"text": "four"}))
+    assert message(path, strict=True).startswith(f"{path}:3: {BAD_LINES[line]}")
+    sources = Sources([str(path)])
+    assert [document.text for document in sources.documents()] == ["one", "two", "four"]
+    assert [each.count for each in sources.skipped] == [1]
+    assert sources.skipped[0].places[0].startswith(f"{path}:3")
+    list(sources.documents())
+    assert [each.count for each in sources.skipped] == [1]  # of one pass, not of both
+
+
+def test_a_line_that_is_not_utf8(tmp_path):
+    path = write(tmp_path / "a.jsonl", b'{"text": "\xff"}\n{"text": "two"}')
+    assert message(path, strict=True).startswith(f"{path}:1: not UTF-8 (byte 11 is 0xFF)")
+    assert texts(path) == ["two"]
+
+
+def test_a_column_that_lies_about_utf8(tmp_path):
+    bad = pa.array([b"good", b"\xff\xfe", b"a\0", b" "]).view(pa.string())
+    pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
+    sources = Sources([str(tmp_path)])
+    assert [document.text for document in sources.documents()] == ["good"]
+    assert [each.reason for each in sources.skipped] == ["not UTF-8", "a NUL in its text", "no text in it"]
+
+
+def test_many_problems_are_all_counted_and_some_named(tmp_path):
+    for name in "abcdefgh":
+        write(tmp_path / f"{name}.jsonl", "x\n" * 100 + jsonl({"text": name}))
+    sources = Sources([str(tmp_path)])
+    assert len(list(sources.documents())) == 8
+    (skipped,) = sources.skipped
+    assert skipped.count == 800
+    named = [place.split("/")[-1].split(" ")[0] for place in skipped.places]
+    assert named == [f"{name}.jsonl:{line}" for name in "abc" for line in (1, 2, 3)] + ["d.jsonl:1"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.txt.gz"])
+@pytest.mark.parametrize("when", ["before", "between", "while"])
+def test_a_file_that_changes_is_an_error(tmp_path, name, when):
+    lines = [{"text": f"{i} {LONG}"} for i in range(50)]
+    content = {"a.txt": LONG * 50, "a.txt.gz": LONG * 50, "a.jsonl": jsonl(*lines), "a.json": json.dumps(lines)}[name]
+    path = write(tmp_path / name, content)
+    sources = Sources([str(path)])
+    if when == "between":
+        list(sources.documents())
+    documents = sources.documents()
+    if when == "while":
+        next(documents)
+    with path.open("ab") as file:
+        file.write(b"\n")
+    if when == "while" and name == "a.json":
+        assert len(list(documents)) > 0  # it was read whole before
+    else:
+        with pytest.raises(LiuliError, match="has changed while it was read; wait until it is written, and start again"):
+            list(documents)
+
+
+def test_a_file_that_is_still_being_written_is_not_called_broken(tmp_path):
+    path = write(tmp_path / "a.txt.gz", LONG)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    sources = Sources([str(tmp_path)])
+    path.write_bytes(whole)
+    assert "has changed" in message_of(sources)
+
+
+def message_of(sources: Sources) -> str:
+    with pytest.raises(LiuliError) as caught:
+        list(sources.documents())
+    return str(caught.value)
+
+
+def test_links_pipes_and_odd_names(tmp_path):
+    folder = tmp_path / "folder"
+    write(folder / "z.txt", "text")
+    write(tmp_path / "other" / "a.txt", "linked")
+    (folder / "a").symlink_to(tmp_path / "other")
+    (folder / "b.txt").symlink_to(tmp_path / "nowhere")
+    (folder / "c.txt").symlink_to(tmp_path / "other" / "a.txt")
+    os.mkfifo(folder / "d.txt")
+    write(folder / "e\x1b[31m\n.txt", "odd")
+    sources = Sources([str(folder)])
+    assert [document.text for document in sources.documents()] == ["linked", "odd", "text"]
+    assert [document.source for document in sources.documents()][1] == f"{folder}/e\ufffd[31m\ufffd.txt"
+    (skipped,) = sources.skipped
+    assert skipped.reason == "neither a file nor a folder, or a link to one"
+    assert [place.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_that_may_not_be_read(tmp_path):
+    write(tmp_path / "a.txt", "secret").chmod(0)
+    assert "cannot be read ([Errno 13]" in message(tmp_path)
+
+
+def test_a_folder_of_everything_runs_none_of_it(tmp_path):
+    write(tmp_path / "a.py", "raise SystemExit")
+    write(tmp_path / "b.pkl", b"cos\nsystem\n(S'false'\ntR.")
+    write(tmp_path / "c.txt", "text")
+    assert texts(tmp_path) == ["text"]
+
+
+def test_a_line_longer_than_the_limit_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr("liuli.data.records.LONGEST_LINE", 1000)
+    line = json.dumps({"text": "x" * (1000 - len('{"text": ""}'))})
+    path = write(tmp_path / "a.jsonl", "\n".join([line, line + " ", line * 9, line]))
+    sources = Sources([str(path)])
+    assert [document.source[-1] for document in sources.documents()] == ["1", "4"]
+    assert [each.reason for each in sources.skipped] == ["a line longer than 0 MB"]
+    monkeypatch.setattr("liuli.data.records.LARGEST_ARRAY", 1000)
+    path = write(tmp_path / "a.json", json.dumps([{"text": LONG}]))
+    assert "more than the 0 MB that are read of a .json; write one object a line" in message(path, strict=True)
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from liuli.data.sources import Sources
+characters = sum(len(document.text) for document in Sources(sys.argv[1:]).documents())
+print(characters, int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc, as getrusage counts the parent's too")
+def test_a_long_line_needs_little_memory(tmp_path):
+    """As .txt it is streamed; 20 MB here, to be quick."""
+    path = write(tmp_path / "a.txt", "one long line without an end, and so on and on; " * 425_000)
+    found = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
+    characters, megabytes = map(int, found.stdout.split())
+    assert characters == 20_400_000
+    assert megabytes < 256
