@@ -398,3 +398,25 @@ def test_memory_is_taken_when_the_first_request_runs(tiny, monkeypatch):
     monkeypatch.setattr("liuli.generate.engine.Slots", lambda *_: pytest.fail("a request that cannot run takes no memory"))
     with pytest.raises(LiuliError, match="holds 128"):
         Engine(tiny.decoder).submit(Request([5] * 500))
+
+
+@pytest.mark.parametrize("what", ["mask", "forced", "accept", "done"])
+def test_a_constraint_that_fails_ends_its_own_request_only(tiny, engine, what):
+    """Whatever it raises, and whenever: the neighbour gets the ids that it gets alone."""
+
+    class Failing(Says):
+        def fail(self, *_):
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == 2:
+                raise RuntimeError("no luck")
+            return working(*_)
+
+    constraint = Failing([], ends=False)
+    working = getattr(constraint, what)
+    setattr(constraint, what, constraint.fail)
+    neighbour = Request([5, 6, 7], Sampling(), max_tokens=12, seed=3)
+    (alone,) = run(Engine(tiny.decoder, tiny.tokenizer, slots=1), [neighbour])
+    failed, beside = run(engine, [Request([5], Sampling(), max_tokens=9, constraint=constraint), neighbour])
+    assert failed[-1].finish_reason == "error"
+    assert failed[-1].error == f"the constraint's {what} failed: RuntimeError('no luck')"
+    assert ids_of(beside) == ids_of(alone)

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from liuli.data.sources import Sources
 from liuli.data.validation import Split, Validation
 from liuli.data.world import World
 from liuli.errors import LiuliError
-from liuli.learn.batches import IGNORED, Batches, encoded
+from liuli.learn.batches import IGNORED, Batch, Batches, Cursor, encoded
 from liuli.tokens.train import train
 
 WORDS = "小明今天去游乐园玩，坐了过山车。Ada keeps a cat; it is 12 years old.\n"
@@ -42,6 +43,11 @@ def all_of(batches, rows=3):
     while (batch := batches.take(rows)) is not None:
         found.append(batch)
     return found
+
+
+def one_row(batch, b):
+    tensors = (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.segments_BT)
+    return Batch(*(tensor[b : b + 1] for tensor in tensors), [batch.pieces[b]], [batch.epochs[b]])
 
 
 def rebuilt(batches):
@@ -75,14 +81,19 @@ def expected(split, tokenizer):
     length=st.integers(1, 50),
     buffer=st.integers(1, 400),
     seed=st.integers(0, 5),
+    epochs=st.sampled_from([1, 2]),
+    taken=st.integers(1, 5),
 )
-def test_the_text_is_rebuilt_from_the_rows(tmp_path_factory, tokenizer, texts, length, buffer, seed):
+def test_the_text_is_rebuilt_from_the_rows(tmp_path_factory, tokenizer, texts, length, buffer, seed, epochs, taken):
     texts = [f"{i}{text}" for i, text in enumerate(texts)]
     split = split_of(tmp_path_factory.mktemp("texts"), texts, "tail:0.2")
-    batches = all_of(Batches(split, tokenizer, length, seed, epochs=1, buffer=buffer))
-    found, wanted = rebuilt(batches), expected(split, tokenizer)
-    assert found == {number: ids for number, ids in wanted.items() if len(ids) > 1}
-    assert sum(int((batch.targets_BT != IGNORED).sum()) for batch in batches) == sum(len(ids) - 1 for ids in wanted.values())
+    batches = all_of(Batches(split, tokenizer, length, seed, epochs, buffer), taken)
+    assert {len(batch.ids_BT) for batch in batches[:-1]} <= {taken}  # only the last may be short
+    wanted = expected(split, tokenizer)
+    for epoch in range(epochs):
+        rows = [one_row(batch, b) for batch in batches for b in range(len(batch.ids_BT)) if batch.epochs[b] == epoch]
+        assert rebuilt(rows) == {number: ids for number, ids in wanted.items() if len(ids) > 1}
+        assert sum(int((row.targets_BT != IGNORED).sum()) for row in rows) == sum(len(ids) - 1 for ids in wanted.values())
     held = "".join(tokenizer.decode(wanted[number]) for number in sorted(wanted))
     held += "".join(document.text for document in split.validation())
     assert held == "".join(texts)
@@ -149,7 +160,8 @@ def test_a_cursor_goes_on_to_the_bit(tmp_path, tokenizer, stop, buffer):
         first.take(1)
     cursor = first.cursor()
     first.close()
-    assert all(isinstance(tensor, torch.Tensor) for tensor in cursor.values())
+    json.dumps(cursor.settings)
+    assert all(isinstance(tensor, torch.Tensor) for tensor in cursor.tensors.values())
     rest = all_of(begin(cursor), rows=1)
     assert len(rest) == len(whole) - stop
     for ours, theirs in zip(rest, whole[stop:], strict=True):
@@ -177,11 +189,79 @@ def test_each_epoch_cuts_and_orders_anew_and_gives_everything_again(tmp_path, to
     assert cuts[0] != cuts[1] != cuts[2]
 
 
-def test_without_an_end_rows_never_end(tmp_path, tokenizer):
-    batches = Batches(split_of(tmp_path, texts_of(3)), tokenizer, 64, 0)
-    rows = [batches.take(4) for _ in range(20)]
+@pytest.mark.parametrize("buffer", [1, 40, 5000])
+@pytest.mark.parametrize("length", [3, 12, 64])
+def test_without_an_end_rows_never_end(tmp_path, tokenizer, length, buffer):
+    batches = Batches(split_of(tmp_path, texts_of(3)), tokenizer, length, 0, buffer=buffer)
+    rows = [batches.take(4) for _ in range(60)]
     assert all(batch is not None and len(batch.ids_BT) == 4 for batch in rows)
+    assert rows[-1].epochs[-1] > 1
     batches.close()
+    with pytest.raises(LiuliError, match="closed"):
+        batches.take(4)
+
+
+def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
+    """In the middle of a cut document, between its blocks, and at its end."""
+    (tmp_path / "long.txt").write_text("".join(f"{WORDS} {i}.\n\n" for i in range(700)), encoding="utf-8")
+    (tmp_path / "short.txt").write_text(WORDS, encoding="utf-8")
+    split = Split(Sources([str(tmp_path)]), "all of it", edge=(1, 0, 5))
+
+    def begin(cursor=None):
+        return Batches(split, tokenizer, 1000, 3, epochs=2, buffer=3000, cursor=cursor)
+
+    assert len({part.part for part in encoded(split, tokenizer)}) > 2
+    whole, walking = all_of(begin(), rows=1), begin()
+    assert len(whole) > 40
+    for row in whole:
+        resumed = begin(walking.cursor())
+        for taken in (resumed.take(1), walking.take(1)):
+            assert torch.equal(taken.ids_BT, row.ids_BT)
+            assert torch.equal(taken.targets_BT, row.targets_BT)
+        resumed.close()
+    assert walking.take(1) is None
+    assert begin(walking.cursor()).take(1) is None
+
+
+def test_a_cursor_of_other_rows_is_refused(tmp_path, tokenizer):
+    split = split_of(tmp_path, texts_of(40))
+    cursor = Batches(split, tokenizer, 64, 0).cursor()
+    with pytest.raises(LiuliError, match="length was 64 and is 32 now"):
+        Batches(split, tokenizer, 32, 0, cursor=cursor)
+    with pytest.raises(LiuliError, match="seed was 0 and is 1 now"):
+        Batches(split, tokenizer, 64, 1, cursor=cursor)
+    with pytest.raises(LiuliError, match="files was "):
+        Batches(split_of(tmp_path, texts_of(41)), tokenizer, 64, 0, cursor=cursor)
+    other = tmp_path / "tokenizer"
+    train([WORDS * 3], vocab_size=270).write(other)
+    with pytest.raises(LiuliError, match="tokenizer was "):
+        Batches(split_of(tmp_path, texts_of(40)), liuli.open_tokenizer(other), 64, 0, cursor=cursor)
+    with pytest.raises(LiuliError, match="length was None"):
+        Batches(split, tokenizer, 64, 0, cursor=Cursor({}, {}))
+
+
+def test_neighbours_in_a_row_are_no_neighbours_in_the_source(tmp_path, tokenizer):
+    batches = all_of(Batches(split_of(tmp_path, texts_of(400)), tokenizer, 256, 0, epochs=1))
+    pairs = [(a.number, b.number) for batch in batches for row in batch.pieces for a, b in pairwise(row)]
+    assert sum(b == a + 1 for a, b in pairs) < 0.05 * len(pairs)
+    assert sum(b > a for a, b in pairs) < 0.6 * len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"length": 0}, "length of rows must be a whole number of at least 1, not 0"),
+        ({"seed": -1}, "seed of rows .*at least 0"),
+        ({"epochs": 0}, "epochs of rows .*at least 1"),
+        ({"epochs": -3}, "epochs of rows .*at least 1"),
+        ({"buffer": 0}, "buffer of rows .*at least 1"),
+    ],
+)
+def test_settings_out_of_range(tmp_path, tokenizer, change, message):
+    with pytest.raises(LiuliError, match=message):
+        Batches(split_of(tmp_path, texts_of(3)), tokenizer, **({"length": 8, "seed": 0} | change))
+    with pytest.raises(LiuliError, match="at least 1 row"):
+        Batches(split_of(tmp_path, texts_of(3)), tokenizer, 8, 0).take(0)
 
 
 def test_a_text_much_shorter_than_a_row(tmp_path, tokenizer):
@@ -197,8 +277,10 @@ def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokeniz
     file.write_text('{"text": "one"}\n{"text": "two"}\n' * 200, encoding="utf-8")
     split = Validation.parse("tail:0.5").split(Sources([str(file)], strict=True))
     file.write_text('{"text": "one"}\n{"text": \n' * 100, encoding="utf-8")
-    with pytest.raises(LiuliError, match=r"texts\.jsonl"):
-        Batches(split, tokenizer, 64, 0).take(1)
+    batches = Batches(split, tokenizer, 64, 0)
+    for _ in range(3):  # what was not read is not silently left out
+        with pytest.raises(LiuliError, match=r"texts\.jsonl"):
+            batches.take(1)
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkeypatch):

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from liuli.errors import LiuliError
 from liuli.fields import check, is_size
 from liuli.generate.constrain import Constraint
 from liuli.generate.record import FinishReason, StepRecord, score
-from liuli.generate.sampling import Draw, Sampling, choose_rows
+from liuli.generate.sampling import Choice, Draw, Sampling, choose_rows
 from liuli.generate.stop import StopStrings
 from liuli.model.cache import Slots, int_tensor
 from liuli.model.decoder import Decoder
@@ -64,35 +65,41 @@ class _Run:
         self.text = TextStream(tokenizer, after=request.ids) if tokenizer else None
         self.stop = StopStrings(request.stop)
 
-    def draw(self, vocab_size: int) -> tuple[Draw, bool]:
-        """What chooses the next token, and whether there is no choice. A forced token has its number drawn too."""
-        request, allowed_V, forced = self.request, None, ()
-        if request.constraint is not None:
-            forced = request.constraint.forced()
-            if forced:
-                allowed_V = torch.zeros(vocab_size, dtype=torch.bool)
-                allowed_V[forced[0]] = True
-            else:
-                allowed_V = request.constraint.mask(request.max_tokens - self.index)
-        return Draw(request.sampling, self.generator.random(), allowed_V, request.ids, self.counts), bool(forced)
+    def allowed(self, vocab_size: int) -> tuple[Tensor | None, bool]:
+        """What may come next, bool (V), or None for anything; and whether there is no choice."""
+        if self.request.constraint is None:
+            return None, False
+        forced = self._ask("forced")
+        if not forced:
+            return self._ask("mask", self.request.max_tokens - self.index), False
+        allowed_V = torch.zeros(vocab_size, dtype=torch.bool)
+        allowed_V[forced[0]] = True
+        return allowed_V, True
 
     def take(self, id: int) -> tuple[str, FinishReason | None]:
         """Adds a token. Returns the text that may be shown now, and why the request ends with it, if it does."""
-        request, constraint = self.request, self.request.constraint
+        request, constrained = self.request, self.request.constraint is not None
         self.index += 1
         self.counts[id] = self.counts.get(id, 0) + 1
         self.pending = [id]
-        if constraint is not None:
-            constraint.accept(id)
+        if constrained:
+            self._ask("accept", id)
         reason: FinishReason | None = "length" if self.index == request.max_tokens else None
         text = ""
         if id in request.stop_ids:
             reason = "stop"
         elif self.text is not None:
             text = self.stop.push(self.text.push(id))
-        if self.stop.found is not None or (constraint is not None and constraint.done()):
+        if self.stop.found is not None or (constrained and self._ask("done")):
             reason = "stop"
         return text + self.rest() if reason else text, reason
+
+    def _ask(self, what: str, *given: int) -> Any:
+        """Asks the constraint. It is somebody else's code: what it raises is this request's end, and no other's."""
+        try:
+            return getattr(self.request.constraint, what)(*given)
+        except Exception as error:
+            raise LiuliError(f"the constraint's {what} failed: {error!r}") from error
 
     def rest(self) -> str:
         """What is held back at the end: the bytes of a broken character, and what might have become a stop."""
@@ -183,28 +190,47 @@ class Engine:
 
     def _forward_and_choose(self, runs: list[_Run], started: float) -> list[StepRecord]:
         """Feeds every run's pending ids, equally many of each, in one pass and takes one token for each."""
+        records, allowed = [], {}
+        for run in runs:  # before the pass: what it writes to the cache cannot be taken back
+            try:
+                allowed[run] = run.allowed(self._decoder.config.vocab_size)
+            except LiuliError as error:
+                records.append(self._close(run, "error", str(error)))
+        if not allowed:
+            return records
+        runs = list(allowed)
         ids_BT = int_tensor([run.pending for run in runs], self._device)
         rows = self._slots.rows([run.slot for run in runs if run.slot is not None], [ids_BT.shape[1]] * len(runs))
         x_BTD = self._decoder.hidden(ids_BT, cache=rows)
         logits_BV = self._decoder.logits(x_BTD[:, -1]).float().cpu()
-        records, draws = [], [run.draw(logits_BV.shape[1]) for run in runs]
-        for b, choice in enumerate(choose_rows(logits_BV, [draw for draw, _ in draws])):
-            run = runs[b]
-            if isinstance(choice, LiuliError):
-                records.append(self._close(run, "error", str(choice)))
-                continue
-            index, position = run.index, len(run.request.ids) + run.index
-            token, (text, reason) = self._describe(choice.id), run.take(choice.id)
-            record = StepRecord(run.name, index, position, token, text, draws[b][1], choice.uniform, finish_reason=reason)
-            if run.request.candidates is not None:
-                record.scores = score(logits_BV[b], choice, run.request.candidates, self._describe)
-            if run.request.prompt_logprobs and index == 0:
-                record.prompt_logprobs = self._prompt_logprobs(x_BTD[b], run.request.ids)
-            if reason:
-                self._release(run)
+        # A forced token has its number drawn too, so that token t always has the generator's t-th.
+        draws = [
+            Draw(run.request.sampling, run.generator.random(), allowed_V, run.request.ids, run.counts)
+            for run, (allowed_V, _) in allowed.items()
+        ]
+        for b, choice in enumerate(choose_rows(logits_BV, draws)):
+            run, request = runs[b], runs[b].request
+            try:
+                record = self._take(run, choice, allowed[run][1])
+            except LiuliError as error:
+                record = self._close(run, "error", str(error))
+            if isinstance(choice, Choice) and request.candidates is not None and record.token is not None:
+                record.scores = score(logits_BV[b], choice, request.candidates, self._describe)
+            if request.prompt_logprobs and record.index == 0 and record.token is not None:
+                record.prompt_logprobs = self._prompt_logprobs(x_BTD[b], request.ids)
             record.ms = (time.perf_counter() - started) * 1000
             records.append(record)
         return records
+
+    def _take(self, run: _Run, choice: Choice | LiuliError, forced: bool) -> StepRecord:
+        """Adds the chosen token to its run. Raises LiuliError where none could be chosen, or the constraint fails."""
+        if isinstance(choice, LiuliError):
+            raise choice
+        index, position = run.index, len(run.request.ids) + run.index
+        token, (text, reason) = self._describe(choice.id), run.take(choice.id)
+        if reason:
+            self._release(run)
+        return StepRecord(run.name, index, position, token, text, forced, choice.uniform, finish_reason=reason)
 
     def _prompt_logprobs(self, x_TD: Tensor, ids: Sequence[int]) -> list[float | None]:
         """How likely each token of the prompt was after those before it; the first follows nothing."""

@@ -1,5 +1,6 @@
 """Reading ahead: an iterator that a thread works on, a bounded number of items before they are asked for."""
 
+import os
 import queue
 import threading
 import weakref
@@ -11,30 +12,42 @@ DEPTH = 64  # items
 
 
 class Ahead(Generic[Item]):
-    """The same items in the same order; what the iterator raises is raised here, in its turn."""
+    """The same items in the same order; what the iterator raises is raised here, in its turn, and from then on.
+
+    Raises:
+        RuntimeError: it is asked after `close`, or in a process that was forked since: the thread is not there.
+    """
 
     def __init__(self, items: Iterator[Item]):
         self._ready: queue.Queue[tuple[str, Any]] = queue.Queue(DEPTH)
+        self._outcome: BaseException | None = None
+        self._process = os.getpid()
         stop = threading.Event()
         thread = threading.Thread(target=_work, args=(items, self._ready, stop), daemon=True)
-        self._end = weakref.finalize(self, _end, thread, self._ready, stop)
+        self._stop = weakref.finalize(self, _stop, thread, self._ready, stop)
+        self._stop.atexit = False  # a thread in the middle of a long item must not hold the interpreter back
         thread.start()
 
     def __iter__(self) -> Iterator[Item]:
         return self
 
     def __next__(self) -> Item:
-        if not self._end.alive:
-            raise StopIteration
+        if os.getpid() != self._process:
+            raise RuntimeError("reading ahead does not go on in a forked process")
+        if self._outcome is not None:
+            raise self._outcome
+        if not self._stop.alive:
+            raise RuntimeError("reading ahead was closed")
         what, item = self._ready.get()
         if what == "item":
             return item
+        self._outcome = outcome = item if what == "error" else StopIteration()
         self.close()
-        raise item if what == "error" else StopIteration
+        raise outcome
 
     def close(self) -> None:
-        """Ends the thread; nothing more comes."""
-        self._end()
+        """Ends the thread, as soon as the item that it works on is done."""
+        self._stop()
 
 
 def _work(items: Iterator[Any], ready: "queue.Queue[tuple[str, Any]]", stop: threading.Event) -> None:
@@ -48,9 +61,9 @@ def _work(items: Iterator[Any], ready: "queue.Queue[tuple[str, Any]]", stop: thr
         ready.put(("error", error))
 
 
-def _end(thread: threading.Thread, ready: "queue.Queue[tuple[str, Any]]", stop: threading.Event) -> None:
+def _stop(thread: threading.Thread, ready: "queue.Queue[tuple[str, Any]]", stop: threading.Event) -> None:
     stop.set()
-    while thread.is_alive():
+    while thread.is_alive() and thread is not threading.current_thread():
         try:  # a thread that waits for room gets it
             ready.get_nowait()
         except queue.Empty:

@@ -1,16 +1,23 @@
 """The rows that a training step reads: documents encoded in the background, packed, shuffled, and resumable at any row.
 
-In: a `Split`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. An epoch gives every id of the training text
-once as a target; its rows are drawn from a bounded buffer of pieces (`pieces.py`), which is emptied before the next epoch
-begins. A row takes pieces at random while they fit and then the longest that fits the gap, so that hardly a place stays
-empty (best-fit packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
+In: a `Split`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
+that follows another is a target once. Rows are drawn from a bounded buffer of pieces (`pieces.py`), which is emptied before the
+next epoch begins. A row takes pieces at random while they fit and then the longest that fits the gap, so that hardly a place
+stays empty where rows are several documents long (best-fit packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
+
+    split = Validation.parse("content").split(Sources(["corpus.txt"]))
+    batches = Batches(split, tokenizer, length=512, seed=0)
+    batch = batches.take(8)
 
 Legend: B rows, T places.
 """
 
+import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,15 +52,25 @@ class Batch:
     epochs: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place among the rows. `settings`, for JSON, are what must be the same to go on from there; `tensors`, for
+    safetensors, decide the rows to come: a few MB of integers."""
+
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
 class Batches:
     """Rows without end, or for `epochs` epochs.
 
     Args:
-        length: T, the places of a row. buffer: ids held back to be shuffled, at least a row's; about 4 bytes each.
-        cursor: goes on from there, to the bit; source, tokenizer, seed, length and buffer must be the same.
+        length: T, the places of a row. buffer: ids held back to be shuffled.
+        cursor: goes on from there, to the bit.
 
     Raises:
-        LiuliError: the tokenizer has no end token; there is nothing to train on; what reading the sources raises.
+        LiuliError: the tokenizer has no end token; a setting is out of range; the cursor is of other rows; there is nothing
+            to train on; what reading the sources raises.
     """
 
     def __init__(
@@ -64,53 +81,79 @@ class Batches:
         seed: int,
         epochs: int | None = None,
         buffer: int = BUFFER,
-        cursor: Mapping[str, Tensor] | None = None,
+        cursor: Cursor | None = None,
     ):
         if not tokenizer.end:
             raise LiuliError("the tokenizer names no end token, so that a document trained on would have no end")
+        for name, value, least in (("length", length, 1), ("seed", seed, 0), ("epochs", epochs, 1), ("buffer", buffer, 1)):
+            if value is not None and (type(value) is not int or value < least):
+                raise LiuliError(f"the {name} of rows must be a whole number of at least {least}, not {value}")
         self._split, self._tokenizer = split, tokenizer
-        self._length, self._seed, self._epochs, self._limit = length, seed, epochs, max(buffer, length + 1)
+        self._length, self._seed, self._epochs, self._limit = length, seed, epochs, buffer
         self._epoch, self._row, self._read_all = 0, 0, False  # rows of this epoch; whether all its text is in the buffer
         self._cutter = self._new_cutter()
-        self._buffer = Buffer()
+        self._buffer = Buffer(length)
         if cursor is not None:
             self._restore(cursor)
         self._parts = self._read_ahead()
+        self._closed = False
 
     def take(self, rows: int) -> Batch | None:
         """The next rows; fewer at the end of the last epoch, None after it."""
+        if self._closed:
+            raise LiuliError("rows were asked for after the reading was closed")
+        if rows < 1:
+            raise LiuliError(f"a batch has at least 1 row, not {rows}")
         packed, epochs = [], []
-        for _ in range(rows):
-            self._fill()
-            if not self._buffer.pieces:
-                break
+        while len(packed) < rows and self._fill():
             packed.append(self._pack())
             epochs.append(self._epoch)
         return _batch(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
 
-    def cursor(self) -> dict[str, Tensor]:
-        """All that decides the rows to come, as a few MB of integers: for safetensors."""
-        pieces, cutter = self._buffer.pieces, self._cutter
+    def cursor(self) -> Cursor:
+        """The place behind the rows taken so far."""
+        pieces, cutter = list(self._buffer), self._cutter
         place = [self._epoch, self._row, self._read_all, cutter.number, cutter.part, cutter.at, cutter.cut]
-        return {
-            "place": torch.tensor([int(number) for number in place]),
-            "waiting": torch.from_numpy(cutter.waiting.copy()),
-            "buffer_ids": torch.from_numpy(np.concatenate([piece.ids for piece in pieces] or [cutter.waiting[:0]])),
-            "buffer_pieces": torch.tensor([(len(piece.ids), piece.number, piece.at) for piece in pieces]).view(-1, 3),
-        }
+        return Cursor(
+            self._settings(),
+            {
+                "place": torch.tensor([int(number) for number in place]),
+                "waiting": torch.from_numpy(cutter.waiting.copy()),
+                "buffer_ids": torch.from_numpy(np.concatenate([piece.ids for piece in pieces] or [cutter.waiting[:0]])),
+                "buffer_pieces": torch.tensor([(len(piece.ids), piece.number, piece.at) for piece in pieces]).view(-1, 3),
+            },
+        )
 
     def close(self) -> None:
-        """Ends reading in the background."""
+        """Ends reading in the background; no more rows can be taken."""
+        self._closed = True
         self._parts.close()
 
-    def _restore(self, cursor: Mapping[str, Tensor]) -> None:
-        self._epoch, self._row, read_all, number, part, at, cut = cursor["place"].tolist()
+    def _settings(self) -> dict[str, Any]:
+        tokenizer, pieces = self._tokenizer, hashlib.sha256()
+        for id in range(tokenizer.vocab_size):
+            pieces.update(tokenizer.token(id).text.encode() + b"\0")
+        return {
+            "length": self._length,
+            "seed": self._seed,
+            "buffer": self._limit,
+            "tokenizer": pieces.hexdigest(),
+            "files": [f"{file.path.name}, {file.path.stat().st_size} bytes" for file in self._split.sources.files],
+            "validation": self._split.how,
+        }
+
+    def _restore(self, cursor: Cursor) -> None:
+        for name, value in self._settings().items():
+            if cursor.settings.get(name) != value:
+                raise LiuliError(f"the cursor is of other rows: {name} was {cursor.settings.get(name)!r} and is {value!r} now")
+        self._epoch, self._row, read_all, number, part, at, cut = cursor.tensors["place"].tolist()
         self._read_all = bool(read_all)
-        self._cutter = Cutter(self._length, self._epoch_seed(), number, part, cursor["waiting"].numpy().copy(), at, bool(cut))
-        ids, at = cursor["buffer_ids"].numpy(), 0
-        for size, number, first in cursor["buffer_pieces"].tolist():
-            self._buffer.add(Piece(ids[at : at + size].copy(), number, first))
-            at += size
+        waiting = cursor.tensors["waiting"].numpy().copy()
+        self._cutter = Cutter(self._length, self._epoch_seed(), number, part, waiting, at, bool(cut))
+        ids, first = cursor.tensors["buffer_ids"].numpy(), 0
+        for size, number, at in cursor.tensors["buffer_pieces"].tolist():
+            self._buffer.add(Piece(ids[first : first + size].copy(), number, at))
+            first += size
 
     def _epoch_seed(self) -> str:
         return f"{self._seed} {self._epoch}"
@@ -118,20 +161,25 @@ class Batches:
     def _new_cutter(self) -> Cutter:
         return Cutter(self._length, self._epoch_seed())
 
-    def _fill(self) -> None:
-        """Reads until the buffer is full or the epoch's text is in it; begins the next epoch when all rows are given."""
-        if self._read_all and not self._buffer.pieces and self._epochs != self._epoch + 1:
+    def _fill(self) -> bool:
+        """Reads until the buffer is full or the epoch's text is in it; begins the next epoch when all rows are given.
+        Whether there is a row to give."""
+        while self._epochs is None or self._epoch < self._epochs:
+            while self._buffer.ids < self._limit and not self._read_all:
+                part = next(self._parts, None)
+                self._read_all = part is None
+                for piece in self._cutter.finish() if part is None else self._cutter.add(part):
+                    self._buffer.add(piece)
+            if len(self._buffer):
+                return True
+            if self._row == 0:
+                names = ", ".join(self._split.sources.names)
+                raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
             self._epoch, self._row, self._read_all = self._epoch + 1, 0, False
             self._cutter = self._new_cutter()
-            self._parts = self._read_ahead()
-        while self._buffer.ids < self._limit and not self._read_all:
-            part = next(self._parts, None)
-            self._read_all = part is None
-            for piece in self._cutter.finish() if part is None else self._cutter.add(part):
-                self._buffer.add(piece)
-        if self._row == 0 and not self._buffer.pieces:
-            names = ", ".join(self._split.sources.names)
-            raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
+            if self._epoch != self._epochs:
+                self._parts = self._read_ahead()
+        return False
 
     def _read_ahead(self) -> Ahead[Part]:
         """What is left of this epoch's text after the part that the cutter saw last, encoded in the background."""
@@ -145,47 +193,54 @@ class Batches:
         draw = random.Random(f"{self._epoch_seed()} {self._row}").random
         self._row += 1
         row, gap = [], self._length
-        while self._buffer.pieces and gap:
-            i = int(draw() * len(self._buffer.pieces))
-            if self._buffer.pieces[i].places > gap:
-                fitting = self._buffer.longest(gap)
-                if fitting is None:
-                    break
-                i = fitting
-            row.append(self._buffer.take(i))
-            gap -= row[-1].places
+        while (piece := self._buffer.draw(draw(), gap)) is not None:
+            row.append(piece)
+            gap -= piece.places
+        assert row, "a piece fits an empty row"
         return row
 
 
 class Buffer:
-    """Pieces in no order. `ids`: how many all of them hold."""
+    """Pieces by their places, which are 1 to `length`. `ids`: how many all of them hold."""
 
-    def __init__(self) -> None:
-        self.pieces: list[Piece] = []
+    def __init__(self, length: int):
         self.ids = 0
-        self._places = np.empty(1024, np.int32)  # of each piece, and room for more
+        self._of: list[list[Piece]] = [[] for _ in range(length + 1)]
+        self._counts = np.zeros(length + 1, np.int64)
+
+    def __len__(self) -> int:
+        return int(self._counts.sum())
+
+    def __iter__(self) -> Iterator[Piece]:
+        return chain.from_iterable(self._of)
 
     def add(self, piece: Piece) -> None:
-        if len(self.pieces) == len(self._places):
-            self._places = np.concatenate((self._places, self._places))
-        self._places[len(self.pieces)] = piece.places
-        self.pieces.append(piece)
+        self._of[piece.places].append(piece)
+        self._counts[piece.places] += 1
         self.ids += len(piece.ids)
 
-    def take(self, i: int) -> Piece:
-        """Takes piece i out; the last one moves to its place."""
-        piece, last = self.pieces[i], self.pieces.pop()
-        if piece is not last:
-            self.pieces[i], self._places[i] = last, last.places
+    def draw(self, uniform: float, gap: int) -> Piece | None:
+        """Takes the piece that `uniform`, in [0, 1), falls on; if it has more than `gap` places, one of the longest that
+        have no more; None where there is none."""
+        behind = self._counts.cumsum()
+        chosen = int(uniform * behind[-1])
+        places = int(np.searchsorted(behind, chosen, "right"))
+        if places > gap or not behind[-1]:
+            fitting = np.flatnonzero(self._counts[: gap + 1])
+            if not len(fitting):
+                return None
+            places = int(fitting[-1])
+            chosen = int(behind[places]) - 1
+        return self._take(places, chosen - int(behind[places] - self._counts[places]))
+
+    def _take(self, places: int, i: int) -> Piece:
+        """Takes piece i of those with so many places; the last of them moves there."""
+        of = self._of[places]
+        of[i], piece = of[-1], of[i]
+        of.pop()
+        self._counts[places] -= 1
         self.ids -= len(piece.ids)
         return piece
-
-    def longest(self, places: int) -> int | None:
-        """The longest piece of at most `places`, the first of equals."""
-        held = self._places[: len(self.pieces)]
-        fitting = np.where(held <= places, held, 0)
-        i = int(fitting.argmax())
-        return i if fitting[i] else None
 
 
 def encoded(split: Split, tokenizer: Tokenizer, number: int = -1, part: int = -1) -> Iterator[Part]:

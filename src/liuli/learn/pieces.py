@@ -85,4 +85,4 @@ class Cutter:
 
     def _offset(self) -> int:
         """Where a long document is first cut: 1 to `length`, by seed and document."""
-        return random.Random(f"{self.seed} {self.number} {self.at}").randint(1, self.length)
+        return 1 + int(random.Random(f"{self.seed} {self.number} {self.at}").random() * self.length)
