@@ -3,7 +3,8 @@
     python benchmarks/rows.py [--gigabytes 1] [--length 512]
 
 The world's documents, `../shared/data/text` as it is, and one `.txt` of a gigabyte made by repeating its text. Each is read
-once, by a process of its own (one thread encodes ahead, one packs, and Python lets one of them run at a time), with a tokenizer trained on it (2,000 tokens for the world, else 6,400).
+once, by a process of its own, with a tokenizer trained on it (2,000 tokens for the world, else 6,400). One thread encodes ahead
+and one packs; Python lets one of them run at a time, but for the encoding itself.
 """
 
 import argparse
