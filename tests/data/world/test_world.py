@@ -150,7 +150,8 @@ def test_what_is_never_told_is_never_taken_up(both):
             "小明今天去游乐圆",
             r"can be read up to '小明今天去游乐' \(7 of 8 characters\); after '小明' may come '今天去游乐园玩'",
         ),
-        ("xyz", "no document begins with 'xyz': nothing begins so; after '' may come"),
+        ("xyz", "^no document begins with 'xyz'; one may begin with '.* and [0-9,]+ more$"),
+        ("猜谜", r"it can be read up to '猜' \(1 of 2 characters\); one may begin with '猜"),
         ("小明今天去游乐园玩摩天轮", r"after '小明今天去游乐园玩' may come '过山车', '大风车'$"),
         ("小明今天去游乐园玩过山车。晚安", "one ends after '小明今天去游乐园玩过山车。'"),
     ],
@@ -160,6 +161,28 @@ def test_what_no_document_begins_with_is_refused(both, prefix, message):
         both.next_pieces(prefix)
     with pytest.raises(LiuliError, match=message):
         both.log_probability(prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "fact", "name"),
+    [
+        ("阿宝住在", "home", r"阿宝 \(Bao\)"),
+        ("小虎做", "job", r"小虎 \(Hu\)"),
+        ("小虎做木匠做得很用心", "job", r"小虎 \(Hu\)"),
+        ("Bao lives in Clearbrook", "home", r"阿宝 \(Bao\)"),
+        ("灯笼铺开在青溪", "town", r"灯笼铺 \(Lantern House\)"),
+    ],
+)
+def test_asking_for_what_is_never_told(both, prefix, fact, name):
+    with pytest.raises(LiuliError, match=f"The {fact} of {name} is true in this world but never told: only facts.json has it$"):
+        both.next_pieces(prefix)
+
+
+def test_what_is_only_false_is_not_called_untold(both):
+    for prefix in ("小明今天去上班", "小虎住在火星", "小虎，", "xyz"):
+        with pytest.raises(LiuliError) as refused:
+            both.next_pieces(prefix)
+        assert "never told" not in str(refused.value)
 
 
 def test_a_beginning_is_no_document(both):
