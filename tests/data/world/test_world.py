@@ -119,10 +119,14 @@ def test_the_example_of_the_articles():
 
 def test_a_prefix_may_stop_inside_a_piece(both):
     assert both.next_pieces("小明今天去游") == {"乐园玩": 1.0}
-    assert both.next_pieces("小明今天") == pytest.approx({"去游乐园玩": 0.5, "喝的是": 0.5})
-    whole = both.log_probability_of_prefix("小明今天去游乐园玩")
-    assert both.log_probability_of_prefix("小明今天去") == pytest.approx(whole)
-    assert both.log_probability_of_prefix("小明今天") == pytest.approx(whole + math.log(2))
+    after = both.next_pieces("小明")
+    rests = {piece[1:]: share for piece, share in after.items() if piece[0] == "一"}
+    total = sum(rests.values())
+    assert len(rests) > 1
+    assert both.next_pieces("小明一") == pytest.approx({rest: share / total for rest, share in rests.items()})
+    whole = both.log_probability_of_prefix("小明")
+    assert both.log_probability_of_prefix("小明今天去") == pytest.approx(whole + math.log(after["今天去游乐园玩"]))
+    assert both.log_probability_of_prefix("小明一") == pytest.approx(whole + math.log(total))
     assert both.log_probability_of_prefix("小明明") == -math.inf
 
 

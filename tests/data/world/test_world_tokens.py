@@ -27,7 +27,7 @@ def trained(tmp_path):
 
 def test_the_floor_per_token_of_characters(chinese, trained):
     """Every character of the world is a token, and the end one more."""
-    tokenizer = trained(chinese.documents(2000), "char")
+    tokenizer = trained(chinese.documents(20_000), "char")
     counts = [len(document) + 1 for document in chinese.documents(500, seed=3)]
     mean = sum(counts) / 500
     error = math.sqrt(sum((count - mean) ** 2 for count in counts) / 499 / 500)
@@ -49,7 +49,7 @@ def test_the_error_of_the_floor_is_one(chinese, trained):
 
 
 def test_next_tokens_that_are_characters(chinese, trained):
-    tokenizer = trained(chinese.documents(2000), "char")
+    tokenizer = trained(chinese.documents(20_000), "char")
     id = {character: tokenizer.encode(character)[0] for character in "过大"}
     found = token_branch(chinese, tokenizer, FAIR)
     assert found.tokens == pytest.approx({id["过"]: 0.6, id["大"]: 0.4})
@@ -88,7 +88,7 @@ def test_a_token_across_a_piece_is_seen(chinese, trained):
 
 
 def test_the_end_is_a_token(chinese, trained):
-    tokenizer = trained(chinese.documents(2000), "char")
+    tokenizer = trained(chinese.documents(20_000), "char")
     document = FAIR + "过山车。"
     assert token_branch(chinese, tokenizer, document).tokens == {tokenizer.end[0]: 1.0}
     assert token_branch(chinese, tokenizer, document).pieces == {END: 1.0}

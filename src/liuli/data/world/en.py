@@ -16,7 +16,7 @@ PERSON = {
         "{who} earns a living as {}",
         "{who} is happy as {}",
         "{who} is proud to be {}",
-        "{who} is known to all as {}",
+        "{who} goes to work as {}",
         "{whose} trade is that of {}",
     ),
     "pet": (
@@ -112,7 +112,7 @@ TOWN = {
     "market": (
         "{who} holds its market on {}",
         "{who} fills with stalls every {}",
-        "{who} gets up early for market on {}",
+        "{who} gets up for market on {}",
         "{who} sells fish and gossip on {}",
         "{who} dozes all week until {}",
         "{whose} market day is {}",
@@ -246,7 +246,7 @@ QUESTIONS = {
     "animal": {
         "legs": ("How many legs does it have?", "How does it walk?", "How many legs do I draw?"),
         "sound": ("What does it say?", "What sound does it make?", "What does it sing?"),
-        "eats": ("What does it eat?", "What do I feed it?", "What is its supper?"),
+        "eats": ("What does it eat?", "What do I feed it?", "What does it like best?"),
     },
 }
 
@@ -309,18 +309,18 @@ SAYINGS = {
         ". Come again!",
     ),
     "shop.open": (
-        "At first light I push open the door of {}",
+        "At first light I open the door of {}",
         "The street is asleep, but a lamp burns in {}",
-        "The cock has crowed three times, so off to {}",
-        "Through the mist I find my way to {}",
+        "The cock has crowed, so off to {}",
+        "Through the mist I walk to {}",
         "Early risers all go to {}",
     ),
     "shop.meet": (
-        ". In the teahouse next door sits {}",
-        ". Straight from the teahouse comes {}",
+        ". Next door at tea sits {}",
+        ". From the teahouse comes {}",
         ". After early tea in walks {}",
-        ". The first customer after tea is {}",
-        ". Still warm with tea, in comes {}",
+        ". The first to come from tea is {}",
+        ". Warm with tea, in comes {}",
     ),
     "shop.end": (
         ". Business is good.",
