@@ -1,6 +1,7 @@
 """`liuli world` as a person types it."""
 
 import json
+import re
 
 import pytest
 
@@ -9,11 +10,12 @@ from liuli.data.world import World
 
 def test_ask(liuli):
     result = liuli("world", "ask", "小明今天去游乐园玩")
-    assert result.out == "小明今天去游乐园玩 → a habit\n    60 %  过山车\n    40 %  大风车\n"
-    assert liuli("world", "ask", "小明今天去游乐园玩过山车。").out.endswith("→ the end of the document\n   100 %  (end)\n")
+    assert result.out == "小明今天去游乐园玩 → a habit\n   60.00%  过山车\n   40.00%  大风车\n"
+    assert liuli("world", "ask", "小明今天去游乐园玩过山车。").out.endswith("→ the end of the document\n  100.00%  (end)\n")
     assert "·the·roller·coaster" in liuli("world", "ask", "--lang", "en", "Ming went to the fair today and rode").out
     many = liuli("world", "ask", "").out.splitlines()
     assert len(many) == 22
+    assert many[0] == "(the beginning) → a wording"
     assert many[-1].endswith("more (--json lists all)")
 
 
@@ -23,6 +25,49 @@ def test_ask_json(liuli):
     assert body == {"prefix": "小明今天去游乐园玩", "kind": "habit", "pieces": pieces}
     opening = json.loads(liuli("world", "ask", "", "--json").out)
     assert sum(piece["probability"] for piece in opening["pieces"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("--seed", 5, "--lang", "zh"), ()),
+        ((), ("--seed", 5, "--lang", "zh")),
+        (("--seed", 5), ("--lang", "zh")),
+        (("--seed", 5), ("--seed", 5, "--lang", "zh")),
+    ],
+)
+def test_options_mean_the_same_before_and_after_ask(liuli, before, after):
+    result = liuli("world", *before, "ask", "小红", *after, "--json")
+    assert result.code == 0
+    pieces = json.loads(result.out)["pieces"]
+    assert {piece["text"]: piece["probability"] for piece in pieces} == World("begin", 5, "zh").next_pieces("小红")
+    assert json.loads(liuli("world", *before, "--json", "ask", "小红", *after).out)["pieces"] == pieces
+
+
+def test_wrong_options_before_and_after_ask(liuli, tmp_path):
+    for option, message in (
+        (("--size", "huge"), "a world's size is one of begin, large, not 'huge'"),
+        (("--lang", "fr"), "a world's lang is one of zh, en, both, not 'fr'"),
+        (("--seed", -1), "a seed must be a whole number of at least 0, not -1"),
+    ):
+        for words in ((*option, "ask", "小明"), ("ask", *option, "小明")):
+            result = liuli("world", *words)
+            assert (result.code, result.out, result.err) == (2, "", f"liuli: {message}\n")
+    result = liuli("world", "--seed", 5, "ask", "--seed", 0, "小明")
+    assert (result.code, result.err) == (2, "liuli: --seed is given twice: 5 before ask and 0 after it\n")
+    for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000)):
+        result = liuli("world", *option, "ask", "小明")
+        assert (result.code, result.out) == (2, "")
+        assert result.err == "liuli: liuli world ask writes nothing: leave out --out and --documents\n"
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_ask_standard_input(liuli, end):
+    text = "小明今天去游乐园玩"
+    assert liuli("world", "ask", "-", stdin=(text + end).encode()).out == liuli("world", "ask", text).out
+    assert "begins with '小明\\n'" in liuli("world", "ask", "-", stdin="小明\n\n".encode()).err
+    assert "is not UTF-8 text" in liuli("world", "ask", "-", stdin=b"\xff").err
 
 
 def test_ask_what_no_document_says(liuli):
@@ -37,6 +82,7 @@ def test_write(liuli, tmp_path):
     result = liuli("world", "--documents", 20, "--out", out)
     world = World()
     assert result.code == 0
+    assert "replaced" not in result.out
     assert "20 documents" in result.out and f"{world.floor.bits_per_byte:.4f} bits/byte" in result.out
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "documents.jsonl", "facts.json"]
     lines = (out / "documents.jsonl").read_text(encoding="utf-8").splitlines()
@@ -54,7 +100,9 @@ def test_write_json_and_again(liuli, tmp_path):
     out = tmp_path / "world"
     liuli("world", "--documents", 5, "--out", out)
     (out / "facts.json.partial").write_text("left by a killed run")
+    assert "replaced the world that was there, of 5 documents" in liuli("world", "--documents", 4, "--out", out).out
     body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--json").out)
+    assert body["replaced"] == 4
     world = World("begin", 7, "zh")
     documents = list(world.documents(3))
     assert body["bytes"] == len("".join(documents).encode())
@@ -62,6 +110,54 @@ def test_write_json_and_again(liuli, tmp_path):
     assert (body["size"], body["seed"], body["lang"], body["documents"]) == ("begin", 7, "zh", 3)
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "documents.jsonl", "facts.json"]
     assert len((out / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize("where", ["floor", "documents"])
+def test_ctrl_c_leaves_nothing_behind(liuli, tmp_path, monkeypatch, where):
+    def interrupt(self, *_):
+        raise KeyboardInterrupt
+
+    def interrupted(self, count, seed=0):
+        yield "小明"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(World, where, property(interrupt) if where == "floor" else interrupted)
+    out = tmp_path / "deep" / "world"
+    result = liuli("world", "--documents", 20, "--out", out)
+    assert (result.code, result.out, result.err) == (130, "", f"liuli: stopped; {out} is as it was\n")
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir(parents=True)
+    liuli("world", "--documents", 20, "--out", out)
+    assert list(out.iterdir()) == []  # a folder that was there stays
+
+
+def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
+    from liuli.data.world.grammar import KINDS, Floor
+
+    monkeypatch.setattr(World, "floor", Floor(dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 1.0), 8.0))
+    words = ("world", "--size", "large", "--documents", 50, "--out", tmp_path / "w")
+    assert liuli(*words).err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert liuli(*words).err.startswith("liuli: the exact floor of a large world takes half a minute\n")
+    assert len((tmp_path / "w" / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 50
+
+
+@pytest.mark.parametrize("lang", ["zh", "en", "both"])
+def test_the_page_is_in_the_languages_of_the_world(liuli, tmp_path, lang):
+    liuli("world", "--lang", lang, "--documents", 1, "--out", tmp_path / "w")
+    text = (tmp_path / "w" / "README.md").read_text(encoding="utf-8")
+    titles = {
+        "zh": ("一个小世界", "人物"),
+        "en": ("A small world", "People"),
+        "both": ("一个小世界 A small world", "人物 People"),
+    }
+    assert text.startswith(f"# {titles[lang][0]}\n") and f"\n## {titles[lang][1]}\n" in text
+    if lang == "zh":  # beside the setting's own words
+        assert set(re.findall("[A-Za-z]+", text)) == {"begin", "liuli", "world"}
+    if lang == "en":
+        assert not re.search("[一-鿿]", text)
+    assert ("一顶草帽" in text, "a straw hat" in text) == (lang != "en", lang != "zh")
+    assert "\n\n\n" not in text
 
 
 def test_a_folder_with_something_else_is_left_alone(liuli, tmp_path):
@@ -96,5 +192,6 @@ def test_bad_input(liuli, tmp_path):
     assert error("--documents", -1, *out) == "liuli: the number of documents must be at least 0, not -1\n"
     assert not (tmp_path / "w").exists()
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in error("--documents", 1, "--out", tmp_path / "file")
+    for place in ("file", "file/deeper"):
+        assert error("--documents", 1, "--out", tmp_path / place) == f"liuli: {tmp_path / 'file'} is a file: name a folder\n"
     assert "--seed" in error("ask", "--seed", "x", "小明")

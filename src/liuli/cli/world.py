@@ -1,73 +1,142 @@
 """`liuli world`: writes a small world's documents and facts; `liuli world ask`: what may follow a text, with probabilities."""
 
-from typing import Annotated
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Json, print_json, visible
+from liuli.cli.shared import Json, print_json, read_text, visible
 from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.data.world import Branch, World
 
 world = typer.Typer(invoke_without_command=True)
 
-Size = Annotated[str, typer.Option(help="How much there is: begin (60 people) or large (1,000).")]
-Seed = Annotated[int, typer.Option(help="Which world: each seed has its own facts.")]
-Lang = Annotated[str, typer.Option(help="The documents' languages: zh, en or both.")]
+DEFAULTS: dict[str, Any] = {"size": "begin", "seed": 0, "lang": "both", "json": False}
+SHOWN = 20  # pieces that a person is shown; --json has all
+KINDS = {"end": "the end of the document", "wording": "a wording", "entity": "a name", "fact": "a fact", "habit": "a habit"}
+
+Size = Annotated[str | None, typer.Option(help="How much there is: begin (60 people) or large (1,000).", show_default="begin")]
+Seed = Annotated[int | None, typer.Option(help="Which world: each seed has its own facts.", show_default="0")]
+Lang = Annotated[str | None, typer.Option(help="The documents' languages: zh, en or both.", show_default="both")]
 
 
 @world.callback()
 def write(
     context: typer.Context,
-    size: Size = "begin",
-    seed: Seed = 0,
-    lang: Lang = "both",
-    documents: Annotated[int, typer.Option(help="How many to write; 50,000 are about 10 MB.")] = 50_000,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to write.", show_default=False)] = "",
+    size: Size = None,
+    seed: Seed = None,
+    lang: Lang = None,
+    documents: Annotated[
+        int | None, typer.Option(help="How many to write; 50,000 are about 10 MB.", show_default="50000")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where to write.", show_default=False)] = None,
     json: Json = False,
 ) -> None:
     """Make a small world: text in Chinese and English whose exact probabilities are known."""
+    given = {"size": size, "seed": seed, "lang": lang, "json": json or None}
     if context.invoked_subcommand:
+        if out is not None or documents is not None:
+            raise LiuliError("liuli world ask writes nothing: leave out --out and --documents")
+        context.obj = given
         return
-    from liuli.data.world import World
-    from liuli.data.world.folder import write_folder
-
     if not out:
         raise LiuliError("liuli world needs --out FOLDER, where it writes documents.jsonl, facts.json and README.md")
-    made = World(size, seed, lang)  # pyright: ignore[reportArgumentType] it checks them
-    written = write_folder(made, out, documents)
-    if json:
-        body = {"folder": out, "size": size, "seed": seed, "lang": lang, "documents": documents, "bytes": written}
-        print_json(body | {"floor": made.floor.to_json()})
-        return
-    print(f"{documents:,} documents, {written:,} bytes of text, in {out}: its README.md lets you read the place")
-    print(f"floor: {made.floor.bits_per_byte:.4f} bits/byte, {sum(made.floor.nats.values()):.2f} nats a document (expected)")
+    settings = _settings(given, {})
+    try:
+        _write(settings, out, 50_000 if documents is None else documents)
+    except KeyboardInterrupt:
+        print(f"liuli: stopped; {out} is as it was", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @world.command()
 def ask(
-    prefix: Annotated[str, typer.Argument(help="How a document begins, such as 小明今天去游乐园玩.", show_default=False)],
-    size: Size = "begin",
-    seed: Seed = 0,
-    lang: Lang = "both",
+    context: typer.Context,
+    prefix: Annotated[
+        str,
+        typer.Argument(help="How a document begins, such as 小明今天去游乐园玩; - reads standard input.", show_default=False),
+    ],
+    size: Size = None,
+    seed: Seed = None,
+    lang: Lang = None,
     json: Json = False,
 ) -> None:
     """Print the true next pieces after a text, with their probabilities."""
-    from liuli.data.world import END, World
+    settings = _settings(context.obj, {"size": size, "seed": seed, "lang": lang, "json": json or None})
+    text = read_text(prefix)
+    if prefix == "-":
+        text = text.removesuffix("\n").removesuffix("\r")
+    branch = _make(settings).branch(text)
+    if settings["json"]:
+        print_json({"prefix": text} | branch.to_json())
+    else:
+        _print(text, branch)
 
-    branch = World(size, seed, lang).branch(prefix)  # pyright: ignore[reportArgumentType] it checks them
-    if json:
-        print_json({"prefix": prefix} | branch.to_json())
+
+def _settings(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The options given before `ask` and after it, which mean the same, and the defaults of those given in neither place."""
+    found = DEFAULTS.copy()
+    for given in (before, after):
+        found |= {name: value for name, value in given.items() if value is not None}
+    for name, value in before.items():
+        if value is not None and found[name] != value:
+            raise LiuliError(f"--{name} is given twice: {value} before ask and {found[name]} after it")
+    return found
+
+
+def _make(settings: dict[str, Any]) -> "World":
+    from liuli.data.world import World
+
+    return World(settings["size"], settings["seed"], settings["lang"])
+
+
+def _write(settings: dict[str, Any], out: str, documents: int) -> None:
+    from liuli.data.world.folder import write_folder
+
+    made = _make(settings)
+    watched = sys.stderr.isatty()
+    if watched and made.size == "large":
+        print("liuli: the exact floor of a large world takes half a minute", file=sys.stderr)
+    written = write_folder(made, out, documents, lambda texts: _progress(texts, documents) if watched else texts)
+    floor = made.floor
+    if settings["json"]:
+        body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
+        print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
         return
+    print(f"{documents:,} documents, {written.bytes:,} bytes of text, in {out}: its README.md lets you read the place")
+    if written.replaced is not None:
+        print(f"replaced the world that was there, of {written.replaced:,} documents")
+    print(f"floor: {floor.bits_per_byte:.4f} bits/byte, {sum(floor.nats.values()):.2f} nats a document (expected)")
 
+
+def _progress(texts: Iterable[str], count: int) -> Iterator[str]:
+    """The same texts, with a bar on the terminal while they pass."""
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(texts, "documents", total=count, console=Console(stderr=True), transient=True)
+
+
+def _print(prefix: str, branch: "Branch") -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from liuli.data.world import END
+
     console = Console(highlight=False)
     ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])
-    kind = {"end": "the end of the document", "wording": "a wording", "entity": "a name", "fact": "a fact", "habit": "a habit"}
-    console.print(Text(f"{visible(prefix, prefix.encode())} → {kind[branch.kind]}"), soft_wrap=True)
-    for piece, share in ranked[:20]:
+    asked = visible(prefix, prefix.encode()) if prefix else "(the beginning)"
+    console.print(Text(f"{asked} → {KINDS[branch.kind]}"), soft_wrap=True)
+    for piece, share in ranked[:SHOWN]:
         shown = "(end)" if piece == END else visible(piece, piece.encode())
-        console.print(Text(f"{100 * share:>6.3g} %  {shown}"), soft_wrap=True)
-    if len(ranked) > 20:
-        rest = sum(share for _, share in ranked[20:])
-        console.print(f"{100 * rest:>6.3g} %  in {len(ranked) - 20} more (--json lists all)")
+        console.print(Text(f"{_percent(share):>9}  {shown}"), soft_wrap=True)
+    if len(ranked) > SHOWN:
+        rest = sum(share for _, share in ranked[SHOWN:])
+        console.print(f"{_percent(rest):>9}  in {len(ranked) - SHOWN:,} more (--json lists all)")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= 0.0001 else f"{share:.1e}"

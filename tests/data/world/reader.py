@@ -22,11 +22,11 @@ BEFORE = {
         "friend": "和|最好的朋友是|心事只告诉|常去找|最后一块糖留给|知己是",
     },
     "en": {
-        "home": "lives in|calls|small house in|goes home to|moved away from|home is in",
+        "home": "lives in|calls|small house in|goes home to|never leave|home is in",
         "train_to": "runs a train to|one stop from|has a line to|trains for|railway leads to|train goes to",
-        "place": "held in|draws everyone to|born in|fills the streets of|pride of|'s home is",
+        "place": "held in|draws everyone to|comes from|fills the streets of|pride of|'s home is",
         "town": "stands in|lane of|corner of|old street of|wall of|sign hangs in",
-        "friend": "secret to|last sweet for|trusts|grew up beside|writes to|best friend is",
+        "friend": "secret to|last sweet for|trusts|walks home with|writes to|best friend is",
     },
 }
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"

@@ -37,10 +37,10 @@ def test_next_pieces_and_log_probability_agree_on_10000_documents(both):
 
 # Made on one machine, checked on every other.
 HASHES = {
-    ("begin", "both"): "f8d9df8e4182dc206b492aea201b7fb1f6fc95bef108ef7dc4705ceba2dda3ea",
-    ("begin", "zh"): "98a5ca6451aa759d09adcfd439c98b80d18099523deb6fafea8c757f35789289",
-    ("begin", "en"): "d58f281cbd2a29ba907c6d3e40ddde0b480cb67876b64f4ba73afe743f70aefc",
-    ("large", "both"): "1d146a4df41fd108f55ea2c04235d62271c78f06021bcb835134d15d42babc8d",
+    ("begin", "both"): "3cf2e6d3ce296765ac4b6c422532f4f1c15891e81607b15df460abbf9815c004",
+    ("begin", "zh"): "aa2c2b2129e1a448d51e4442bb7b46feb8ce34671e9a7f43b07f12c822abdc8e",
+    ("begin", "en"): "0d3693ee38a0d0dea62ef9023030ec387ea5fa45e8d71ee1c5669434d3787af4",
+    ("large", "both"): "b878febcdc3659b081d1ab31c7051be976ad6af0cb548bb7e099e84bbcf7a815",
 }
 
 
@@ -119,10 +119,14 @@ def test_the_example_of_the_articles():
 
 def test_a_prefix_may_stop_inside_a_piece(both):
     assert both.next_pieces("小明今天去游") == {"乐园玩": 1.0}
-    assert both.next_pieces("小明今天") == pytest.approx({"去游乐园玩": 0.5, "喝的是": 0.5})
-    whole = both.log_probability_of_prefix("小明今天去游乐园玩")
-    assert both.log_probability_of_prefix("小明今天去") == pytest.approx(whole)
-    assert both.log_probability_of_prefix("小明今天") == pytest.approx(whole + math.log(2))
+    after = both.next_pieces("小明")
+    rests = {piece[1:]: share for piece, share in after.items() if piece[0] == "一"}
+    total = sum(rests.values())
+    assert len(rests) > 1
+    assert both.next_pieces("小明一") == pytest.approx({rest: share / total for rest, share in rests.items()})
+    whole = both.log_probability_of_prefix("小明")
+    assert both.log_probability_of_prefix("小明今天去") == pytest.approx(whole + math.log(after["今天去游乐园玩"]))
+    assert both.log_probability_of_prefix("小明一") == pytest.approx(whole + math.log(total))
     assert both.log_probability_of_prefix("小明明") == -math.inf
 
 
@@ -150,7 +154,8 @@ def test_what_is_never_told_is_never_taken_up(both):
             "小明今天去游乐圆",
             r"can be read up to '小明今天去游乐' \(7 of 8 characters\); after '小明' may come '今天去游乐园玩'",
         ),
-        ("xyz", "no document begins with 'xyz': nothing begins so; after '' may come"),
+        ("xyz", "^no document begins with 'xyz'; one may begin with '.* and [0-9,]+ more$"),
+        ("猜谜", r"it can be read up to '猜' \(1 of 2 characters\); one may begin with '猜"),
         ("小明今天去游乐园玩摩天轮", r"after '小明今天去游乐园玩' may come '过山车', '大风车'$"),
         ("小明今天去游乐园玩过山车。晚安", "one ends after '小明今天去游乐园玩过山车。'"),
     ],
@@ -160,6 +165,28 @@ def test_what_no_document_begins_with_is_refused(both, prefix, message):
         both.next_pieces(prefix)
     with pytest.raises(LiuliError, match=message):
         both.log_probability(prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "fact", "name"),
+    [
+        ("阿宝住在", "home", r"阿宝 \(Bao\)"),
+        ("小虎做", "job", r"小虎 \(Hu\)"),
+        ("小虎做木匠做得很用心", "job", r"小虎 \(Hu\)"),
+        ("Bao lives in Clearbrook", "home", r"阿宝 \(Bao\)"),
+        ("灯笼铺开在青溪", "town", r"灯笼铺 \(Lantern House\)"),
+    ],
+)
+def test_asking_for_what_is_never_told(both, prefix, fact, name):
+    with pytest.raises(LiuliError, match=f"The {fact} of {name} is true in this world but never told: only facts.json has it$"):
+        both.next_pieces(prefix)
+
+
+def test_what_is_only_false_is_not_called_untold(both):
+    for prefix in ("小明今天去上班", "小虎住在火星", "小虎，", "xyz"):
+        with pytest.raises(LiuliError) as refused:
+            both.next_pieces(prefix)
+        assert "never told" not in str(refused.value)
 
 
 def test_a_beginning_is_no_document(both):

@@ -173,6 +173,12 @@ def test_too_few_points_are_refused(both):
         compare(both, oracle(both), points=0)
 
 
+def test_too_few_continuations_are_refused(both):
+    with pytest.raises(LiuliError, match="at least 1 continuation of each kind, not 0"):
+        compare(both, oracle(both), lambda prefixes: [""] * len(prefixes), points=1, samples=0)
+    assert compare(both, oracle(both), points=1, samples=0).gaps["fact"].allowed is None  # nothing samples
+
+
 def test_a_scorer_of_ids(both):
     """Ids that are characters, after a begin token and before an end."""
     tokenizer = SimpleNamespace(begin=[0], encode=lambda text: [ord(c) for c in text])

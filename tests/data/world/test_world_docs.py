@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from liuli.data.world import World
+from liuli import open_tokenizer
+from liuli.data.world import World, floor_per_token
 from liuli.data.world.facts import FACTS, attribute
+from liuli.tokens.train import train
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "world.md").read_text(encoding="utf-8")
 
@@ -44,4 +46,10 @@ def test_the_untold_facts_are_real(both):
 def test_the_command_prints_what_is_shown(both):
     pieces = both.next_pieces("小明今天去游乐园玩")
     for piece, share in pieces.items():
-        assert f"    {100 * share:.3g} %  {piece}\n" in DOC
+        assert f"{share:>9.2%}  {piece}\n" in DOC
+
+
+def test_the_floor_per_token_is_real(both, tmp_path):
+    train(both.documents(20_000), "bpe", 2000).write(tmp_path)
+    found = floor_per_token(both, open_tokenizer(tmp_path))
+    assert f"has {found.tokens:.1f} tokens a document\nand a floor of {found.nats:.4f} ± {found.error:.4f} nats a token" in DOC

@@ -1,6 +1,7 @@
 """The facts: how many, how many untold, what the languages have for each."""
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from liuli.data.world.en import ENGLISH
 from liuli.data.world.facts import FACTS, HABITS, attribute, make_facts
 from liuli.data.world.grammar import check_prefix_free
 from liuli.data.world.language import fill
+from liuli.data.world.lexicon import FESTIVALS
 from liuli.data.world.zh import CHINESE
 
 LANGUAGES = [CHINESE, ENGLISH]
@@ -75,6 +77,37 @@ def test_templates_are_filled():
     assert fill("{whose} home is in {}", ENGLISH, "open", "she") is None
     assert fill("{whose}小屋在{}", CHINESE, "pronoun", "she") == "她的小屋在{}"
     assert fill("Where is {his} house?", ENGLISH, "pronoun", "he") == "Where is his house?"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_festivals_keep_their_season(seed):
+    """No snow lions in August: date and custom are of the festival's own months."""
+    festivals = make_facts("begin", seed).entities["festival"]
+    for festival, (name, months, customs) in zip(festivals, FESTIVALS, strict=True):
+        assert festival.name == name
+        assert int(festival.facts["date"].zh.split("月")[0]) in months
+        assert festival.facts["custom"] in customs
+
+
+PAST = re.compile(r" (was|had|went|ran|saw|woke|began|sat|drank|paid|spent|\w+ed)( |$)")
+
+
+def test_english_clauses_that_are_joined_agree():
+    """Facts are told in the present, so that any two can be joined; habits in the past."""
+    for kind in FACTS:
+        for topic in dict.fromkeys(map(attribute, FACTS[kind] + HABITS[kind])):
+            for template in ENGLISH.phrases["price" if topic == "price" else kind][topic]:
+                if template.startswith("{who}"):
+                    in_past = PAST.search(template)
+                    assert bool(in_past) == (topic in HABITS[kind]), template
+
+
+def test_english_riddles_are_questions():
+    """A riddle's clues end in a question mark, whoever is meant."""
+    for document in World(lang="en").documents(3000, seed=6):
+        if document.startswith(tuple(ENGLISH.sayings["riddle.open"] + ENGLISH.sayings["riddle.animal"])):
+            assert document.count("?") >= 1
+            assert "." not in document.split("?")[0]
 
 
 def test_facts_as_json(both):

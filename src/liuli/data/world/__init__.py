@@ -1,6 +1,18 @@
 """A small world in Chinese and English: text whose exact probability is known."""
 
-from liuli.data.world.compare import Comparison, compare, token_scorer
+from liuli.data.world.by_tokens import TokenBranch, TokenFloor, floor_per_token, token_branch
+from liuli.data.world.comparison import Comparison, compare, token_scorer
 from liuli.data.world.world import END, Branch, World
 
-__all__ = ["END", "Branch", "Comparison", "World", "compare", "token_scorer"]
+__all__ = [
+    "END",
+    "Branch",
+    "Comparison",
+    "TokenBranch",
+    "TokenFloor",
+    "World",
+    "compare",
+    "floor_per_token",
+    "token_branch",
+    "token_scorer",
+]

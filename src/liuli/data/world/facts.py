@@ -84,7 +84,7 @@ def make_facts(size: Size, seed: int) -> Facts:
         "town": tuple(_town(i, towns, dice) for i in range(count)),
         "animal": tuple(_animal(i, dice) for i in range(len(lexicon.ANIMALS))),
         "shop": tuple(_shop(i, towns, dice) for i in range(count // 2)),
-        "festival": _festivals(towns, dice),
+        "festival": tuple(_festival(i, towns, dice) for i in range(len(lexicon.FESTIVALS))),
     }
     return Facts(entities, _values(entities))
 
@@ -178,19 +178,15 @@ def _shop(i: int, towns: Sequence[Term], dice: Dice) -> Entity:
     return Entity("shop", lexicon.SHOPS[i], "it", facts, {}, dice.untold(tuple(facts), _UNTOLD[i % 5]))
 
 
-def _festivals(towns: Sequence[Term], dice: Dice) -> tuple[Entity, ...]:
-    customs, dates = (dice.sample(terms, len(lexicon.FESTIVALS)) for terms in (lexicon.CUSTOMS, lexicon.DATES))
-    return tuple(
-        Entity(
-            "festival",
-            name,
-            "it",
-            {"date": date, "place": dice.choose(towns), "custom": custom},
-            {},
-            dice.untold(FACTS["festival"], i % 2),
-        )
-        for i, (name, date, custom) in enumerate(zip(lexicon.FESTIVALS, dates, customs, strict=True))
-    )
+def _festival(i: int, towns: Sequence[Term], dice: Dice) -> Entity:
+    """Its date and custom fit its season."""
+    name, months, customs = lexicon.FESTIVALS[i]
+    facts = {
+        "date": dice.choose([date for month in months for date in lexicon.MONTH_DATES[month]]),
+        "place": dice.choose(towns),
+        "custom": dice.choose(customs),
+    }
+    return Entity("festival", name, "it", facts, {}, dice.untold(FACTS["festival"], i % 2))
 
 
 def _values(entities: Mapping[EntityKind, tuple[Entity, ...]]) -> dict[tuple[EntityKind, str], tuple[Term, ...]]:

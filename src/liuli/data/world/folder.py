@@ -1,37 +1,41 @@
 """A world as a folder: its documents, its facts, and a page to read.
 
-`documents.jsonl` has one {"text": …} a line, `facts.json` what is true, `README.md` the place for a person.
+`documents.jsonl` has one {"text": …} a line, `facts.json` what is true, `README.md` (`page.py`) the place for a person.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from liuli.data.world.facts import FACTS, HABITS, Entity, EntityKind, attribute
-from liuli.data.world.lexicon import Term
+from liuli.data.world.page import page
 from liuli.data.world.world import World
 from liuli.errors import LiuliError
 
 FILES = ("documents.jsonl", "facts.json", "README.md")
 _PARTIAL = ".partial"
-_HEADINGS: dict[EntityKind, str] = {
-    "person": "People",
-    "town": "Towns",
-    "animal": "Animals",
-    "shop": "Shops",
-    "festival": "Calendar",
-}
 
 
-def write_folder(world: World, folder: str, count: int) -> int:
-    """Writes `count` documents and what belongs to them; returns the documents' bytes of text. An earlier world in the
-    folder is replaced, each file at once, when all are written.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`bytes` of text in the documents; `replaced`: how many documents the world had that stood there, None if none did."""
+
+    bytes: int
+    replaced: int | None
+
+
+def write_folder(
+    world: World, folder: str, count: int, watch: Callable[[Iterable[str]], Iterable[str]] = lambda documents: documents
+) -> Written:
+    """Writes `count` documents and what belongs to them. An earlier world in the folder is replaced, each file at once, when
+    all are written. Whatever stops it before leaves no partial file and no new folder. `watch` may follow the documents as
+    they pass.
 
     Raises:
-        LiuliError: the folder holds something else, or cannot be written; a negative count.
+        LiuliError: the folder is a file, holds something else, or cannot be written; a negative count.
     """
     documents = world.documents(count)
     place = Path(folder)
@@ -39,7 +43,7 @@ def write_folder(world: World, folder: str, count: int) -> int:
 
     def write_documents(file: TextIO) -> None:
         nonlocal size
-        for document in documents:
+        for document in watch(documents):
             size += len(document.encode())
             file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
 
@@ -50,22 +54,48 @@ def write_folder(world: World, folder: str, count: int) -> int:
     def write_page(file: TextIO) -> None:
         file.writelines(f"{line}\n" for line in page(world))
 
-    writers: tuple[Callable[[TextIO], None], ...] = (write_documents, write_facts, write_page)
+    new = _check_place(place)
     try:
         place.mkdir(parents=True, exist_ok=True)
         _check_own(place)
-        try:
-            for name, write in zip(FILES, writers, strict=True):
-                with (place / (name + _PARTIAL)).open("w", encoding="utf-8", newline="\n") as file:
-                    write(file)
-            for name in FILES:
-                os.replace(place / (name + _PARTIAL), place / name)
-        finally:
-            for name in FILES:
-                (place / (name + _PARTIAL)).unlink(missing_ok=True)
+        replaced = _count_lines(place / FILES[0])
+        _write_files(place, (write_documents, write_facts, write_page))
     except OSError as error:
         raise LiuliError(f"the world cannot be written to {folder}: {error.strerror or error}") from None
-    return size
+    finally:
+        for each in new:  # those that something was written to stay
+            with suppress(OSError):
+                each.rmdir()
+    return Written(size, replaced)
+
+
+def _write_files(place: Path, writers: Iterable[Callable[[TextIO], None]]) -> None:
+    """All to their end, and only then under their own names."""
+    try:
+        for name, write in zip(FILES, writers, strict=True):
+            with (place / (name + _PARTIAL)).open("w", encoding="utf-8", newline="\n") as file:
+                write(file)
+        for name in FILES:
+            os.replace(place / (name + _PARTIAL), place / name)
+    finally:
+        for name in FILES:
+            (place / (name + _PARTIAL)).unlink(missing_ok=True)
+
+
+def _check_place(place: Path) -> list[Path]:
+    """Refuses a place in or under a file; gives the folders that are to be made, the innermost first."""
+    for each in (place, *place.parents):
+        if each.exists() and not each.is_dir():
+            raise LiuliError(f"{each} is a file: name a folder")
+    return [each for each in (place, *place.parents) if not each.exists()]
+
+
+def _count_lines(path: Path) -> int | None:
+    """How many documents stand in `path`; None where it does not exist."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def _check_own(place: Path) -> None:
@@ -79,61 +109,3 @@ def _check_own(place: Path) -> None:
     if foreign or (finished and not (isinstance(known, dict) and "world" in known)):
         held = ", ".join((foreign or finished)[:3])
         raise LiuliError(f"{place} holds something else than a world ({held}): give --out a new or empty folder")
-
-
-def page(world: World) -> Iterator[str]:
-    """The lines of the README: what is true in the world, and what is never told."""
-    floor = world.floor
-    yield f"# A small world: size {world.size}, seed {world.seed}, lang {world.lang}"
-    yield ""
-    yield "Everything here is invented, and everything is known. ~~What is crossed out~~ is just as true, but no document says"
-    yield "it. A habit has its frequency behind each value. Made by `liuli world`: the same size and seed give the same world."
-    yield ""
-    yield f"A document has on average {floor.bytes:.1f} bytes and {sum(floor.choices.values()):.1f} choices, and costs"
-    yield f"{sum(floor.nats.values()):.2f} nats: no model can stay below **{floor.bits_per_byte:.4f} bits/byte**, but by luck."
-    yield ""
-    yield "| kind of choice | a document | nats each |"
-    yield "|---|---|---|"
-    for kind, number in floor.choices.items():
-        yield f"| {kind} | {number:.2f} | {floor.nats[kind] / number:.2f} |"
-    yield ""
-    yield "## Some documents"
-    for document in world.documents(12):
-        yield ""
-        yield f"> {document}"
-    for kind, entities in world.facts.entities.items():
-        yield ""
-        yield f"## {_HEADINGS[kind]}"
-        yield ""
-        yield from _table(world, kind, entities)
-
-
-def _table(world: World, kind: EntityKind, entities: tuple[Entity, ...]) -> Iterator[str]:
-    """One line an entity, one column an attribute; all prices of a shop in one."""
-    columns = list(dict.fromkeys(map(attribute, FACTS[kind] + HABITS[kind])))
-    yield f"| name | {' | '.join(columns)} |"
-    yield "|---" * (len(columns) + 1) + "|"
-    for entity in entities:
-        cells = [_cell(world, entity, column) for column in columns]
-        yield f"| {_shown(world, entity.name)} | {' | '.join(cells)} |"
-
-
-def _cell(world: World, entity: Entity, column: str) -> str:
-    if column in entity.habits:
-        values = entity.habits[column]
-        total = sum(values.values())
-        return ", ".join(f"{_shown(world, value)} {weight / total:.0%}" for value, weight in values.items())
-    facts = [fact for fact in entity.facts if attribute(fact) == column]
-    shown = []
-    for fact in facts:
-        text = _shown(world, entity.facts[fact])
-        if column == "price":
-            text = f"{fact.removeprefix('price of ')} {text}"
-        shown.append(f"~~{text}~~" if fact in entity.untold else text)
-    return ", ".join(shown)
-
-
-def _shown(world: World, term: Term) -> str:
-    if world.lang != "both":
-        return getattr(term, world.lang)
-    return term.zh if term.zh == term.en else f"{term.zh} {term.en}"

@@ -53,8 +53,12 @@ class Teller:
             ]
             for pronoun, name in _pronouns(kind)
         }
-        answers = self._wordings(kind, "pronoun", self.language.turn)
+        answers = self._wordings(kind, self.plain("pronoun"), self.language.turn)
         return [steps.Tell(self._topics(kind, ()), questions), steps.Answer(answers), self._value()]
+
+    def plain(self, subject: Subject) -> Subject:
+        """The subject of a sentence where nobody can miss it: dropped where the language does so."""
+        return "shared" if self.language.drops_subject else subject
 
     def clue(self, kind: EntityKind, lead: str = "") -> list[steps.Placed]:
         pool = self.facts.entities[kind]
@@ -129,12 +133,13 @@ def _note(t: Teller, kind: EntityKind) -> list[steps.Placed]:
 
 
 def _diary(t: Teller) -> list[steps.Placed]:
-    stop, join, which = t.language.stop, t.language.join, t.language.which
+    stop = t.language.stop
     return [
-        *(t.say("diary.open"), t.meet("town"), *t.tell("town", "shared", which, only=("weather",))),
+        *(t.say("diary.open"), t.meet("town"), *t.tell("town", "shared", t.language.which, only=HABITS["town"])),
         *(t.say("diary.meet"), t.meet("person")),
-        *t.tell("person", "pronoun", stop, only=("ride", "order")),
-        *(*t.tell("person", "open", stop), *t.tell("person", "shared", join)),
+        *t.tell("person", "open", stop, only=("ride",)),
+        *t.tell("person", "shared", t.language.then, only=("order",)),
+        *t.tell("person", "pronoun", stop, only=FACTS["person"]),
         t.say("diary.end"),
     ]
 
@@ -143,20 +148,20 @@ def _letter(t: Teller) -> list[steps.Placed]:
     stop, join = t.language.stop, t.language.join
     return [
         *(t.say("letter.open"), t.say("letter.meet"), t.meet("person")),
-        *(*t.tell("person", "open", stop), *t.tell("person", "shared", join)),
-        *t.tell("person", "pronoun", stop),
+        *(*t.tell("person", "open", stop, only=FACTS["person"]), *t.tell("person", "shared", join, only=FACTS["person"])),
+        *t.tell("person", "pronoun", stop, only=HABITS["person"]),
         *(t.say("letter.festival"), t.meet("festival"), *t.tell("festival", "name")),
         t.say("letter.end"),
     ]
 
 
 def _guide(t: Teller) -> list[steps.Placed]:
-    stop, join = t.language.stop, t.language.join
+    stop, join, facts = t.language.stop, t.language.join, FACTS["town"]
     return [
         *(t.say("guide.open"), t.meet("town")),
-        *(*t.tell("town", "open", stop), *t.tell("town", "shared", join)),
-        *(*t.tell("town", "open", stop), *t.tell("town", "shared", join)),
-        *t.tell("town", "pronoun", stop),
+        *(*t.tell("town", "open", stop, facts), *t.tell("town", "shared", join, facts)),
+        *(*t.tell("town", t.plain("open"), stop, facts), *t.tell("town", "shared", join, facts)),
+        *t.tell("town", "pronoun", stop, facts),
         t.say("guide.end"),
     ]
 
@@ -167,8 +172,8 @@ def _shop(t: Teller) -> list[steps.Placed]:
         *(t.say("shop.open"), t.meet("shop")),
         *(*t.tell("shop", "open", stop), *t.tell("shop", "shared", join)),
         *(t.say("shop.meet"), t.meet("person")),
-        *(*t.tell("person", "open", stop, only=("order",)), *t.tell("person", "shared", join)),
-        *t.tell("person", "pronoun", stop),
+        *t.tell("person", "pronoun", stop, only=("order",)),
+        *(*t.tell("person", "open", stop, only=FACTS["person"]), *t.tell("person", "shared", join, only=FACTS["person"])),
         t.say("shop.end"),
     ]
 

@@ -35,8 +35,12 @@ class Pronoun:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """`stop` ends a sentence and begins the next; `comma` and `join` go on with the same subject, `which` with what
-    was just named; `turn` lets the other speaker speak. `possessive` follows a name.
+    """`stop` ends a sentence and begins the next; `comma` and `join` go on with the same subject, `then` with what it did
+    next, `which` with what was just named; `turn` lets the other speaker speak. `possessive` follows a name.
+    `drops_subject`: a sentence may go without its subject where nobody can miss it.
+
+    Clauses that `join` or `comma` may put together speak of one time, and so do those that `then` does: facts in the
+    present; what somebody rode and drank, and the weather, in the past.
 
     `pronouns`: "he", "she", and one for each other kind of entity. `sayings`: by form and place. `phrases` and `questions`:
     by kind of entity and topic.
@@ -46,9 +50,11 @@ class Language:
     stop: str
     comma: str
     join: str
+    then: str
     which: str
     turn: str
     possessive: str
+    drops_subject: bool
     pronouns: Mapping[str, Pronoun]
     sayings: Mapping[str, tuple[str, ...]]
     phrases: Mapping[str, Mapping[str, tuple[str, ...]]]

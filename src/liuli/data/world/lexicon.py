@@ -48,7 +48,7 @@ GIVEN_NAMES_OF_WOMEN = _terms(
 
 JOBS = _terms(
     "木匠 a carpenter, 铁匠 a blacksmith, 裁缝 a tailor, 渔夫 a fisher, 邮差 a letter carrier, 教书匠 a teacher, "
-    "医生 a doctor, 面包师 a baker, 园丁 a gardener, 画师 a painter, 船夫 a boat rower, 钟表匠 a watchmaker, "
+    "医生 a doctor, 面包师 a baker, 园丁 a gardener, 画师 a painter, 水手 a sailor, 钟表匠 a watchmaker, "
     "养蜂人 a beekeeper, 伞匠 an umbrella maker, 茶农 a tea grower, 说书人 a storyteller, 修车匠 a bicycle mender, "
     "牧羊人 a shepherd"
 )
@@ -92,7 +92,7 @@ LANDMARKS = _terms(
     "渡口 the ferry landing, 书院 the old academy, 城墙 the town wall, 温泉 the hot spring"
 )
 WEEKDAYS = _terms("周一 Monday, 周二 Tuesday, 周三 Wednesday, 周四 Thursday, 周五 Friday, 周六 Saturday, 周日 Sunday")
-WEATHER = _terms("晴天 sunshine, 小雨 drizzle, 大风 wind, 大雪 snow, 大雾 fog, 阴天 clouds")
+WEATHER = _terms("晴天 sunshine, 小雨 drizzle, 大风 wind, 大雪 snow, 大雾 fog, 阴天 cloud")
 
 SHOPS = _terms(
     "灯笼铺 Lantern House, 燕子铺 Swallow House, 月亮铺 Moon House, 石榴铺 Pomegranate House, 松鼠铺 Squirrel House, "
@@ -105,24 +105,26 @@ GOODS = _terms(
     "一罐蜂蜜 a jar of honey, 一条围巾 a scarf"
 )
 
-FESTIVALS = _terms(
-    "灯节 Lantern Night, 花朝节 Flower Day, 龙舟节 Dragon Boat Day, 萤火节 Firefly Night, 丰收节 Harvest Day, "
-    "雪灯节 Snow Lamp Night"
-)
-CUSTOMS = _terms(
-    "放河灯 float lamps on the river, 种一棵树 plant a tree, 划龙舟 race dragon boats, 捉迷藏 play hide-and-seek, "
-    "吃长桌饭 dine at one long table, 堆雪狮子 build snow lions"
+# A festival's name, the months in which it may be, and the customs that go with that season.
+FESTIVALS = (
+    (Term("灯节", "Lantern Night"), (1, 2), _terms("放河灯 float lamps on the river, 猜灯谜 guess riddles")),
+    (Term("花朝节", "Flower Day"), (3, 4), _terms("种一棵树 plant a tree, 放风筝 fly kites")),
+    (Term("龙舟节", "Dragon Boat Day"), (5, 6), _terms("划龙舟 race dragon boats, 挂艾草 hang up mugwort")),
+    (Term("萤火节", "Firefly Night"), (7, 8), _terms("捉迷藏 play hide-and-seek, 数星星 count the stars")),
+    (Term("丰收节", "Harvest Day"), (9, 10), _terms("吃长桌饭 dine at one long table, 晒新谷 dry the new rice")),
+    (Term("雪灯节", "Snow Lamp Night"), (12,), _terms("堆雪狮子 build snow lions, 打雪仗 throw snowballs")),
 )
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-DATES = tuple(
-    Term(f"{month}月{day}日", f"{day} {name}")
+# By month, 1 to 12.
+MONTH_DATES = {
+    month: tuple(Term(f"{month}月{day}日", f"{day} {name}") for day in range(1, days + 1))
     for month, (name, days) in enumerate(zip(MONTHS, MONTH_DAYS, strict=True), 1)
-    for day in range(1, days + 1)
-)
+}
+DATES = tuple(date for dates in MONTH_DATES.values() for date in dates)
 TIMES = tuple(Term(f"{hour}:{minute:02}", f"{hour}:{minute:02}") for hour in range(6, 19) for minute in range(0, 60, 5))
 PRICES = tuple(Term(f"{price}元", f"{price} yuan") for price in range(2, 61))
 
@@ -131,13 +133,13 @@ ANIMALS = (
     _terms("猫 the cat, 一只猫 a cat, 四条 four, 喵喵 meow, 鱼干 dried fish"),
     _terms("狗 the dog, 一条狗 a dog, 四条 four, 汪汪 woof, 骨头 bones"),
     _terms("鹅 the goose, 一只鹅 a goose, 两条 two, 嘎嘎 honk, 菜叶 cabbage leaves"),
-    _terms("蟋蟀 the cricket, 一只蟋蟀 a cricket, 六条 six, 唧唧 chirp, 毛豆 green beans"),
-    _terms("兔子 the rabbit, 一只兔子 a rabbit, 四条 four, 咕咕 hum, 胡萝卜 carrots"),
-    _terms("乌龟 the tortoise, 一只乌龟 a tortoise, 四条 four, 呼呼 huff, 小虾 shrimps"),
+    _terms("蟋蟀 the cricket, 一只蟋蟀 a cricket, 六条 six, 唧唧 chirp-chirp, 毛豆 green beans"),
+    _terms("兔子 the rabbit, 一只兔子 a rabbit, 四条 four, 咕咕 hmm-hmm, 胡萝卜 carrots"),
+    _terms("乌龟 the tortoise, 一只乌龟 a tortoise, 四条 four, 呼呼 puff-puff, 小虾 shrimps"),
     _terms("鹦鹉 the parrot, 一只鹦鹉 a parrot, 两条 two, 你好 hello, 瓜子 sunflower seeds"),
     _terms("山羊 the goat, 一头山羊 a goat, 四条 four, 咩咩 baa, 嫩草 young grass"),
-    _terms("喜鹊 the magpie, 一只喜鹊 a magpie, 两条 two, 喳喳 chatter, 蚯蚓 earthworms"),
-    _terms("刺猬 the hedgehog, 一只刺猬 a hedgehog, 四条 four, 哼哼 snuffle, 野果 wild berries"),
+    _terms("喜鹊 the magpie, 一只喜鹊 a magpie, 两条 two, 喳喳 chak-chak, 蚯蚓 earthworms"),
+    _terms("刺猬 the hedgehog, 一只刺猬 a hedgehog, 四条 four, 哼哼 sniff-sniff, 野果 wild berries"),
     _terms("毛驴 the donkey, 一头毛驴 a donkey, 四条 four, 昂昂 hee-haw, 干草 hay"),
     _terms("鸭子 the duck, 一只鸭子 a duck, 两条 two, 呱呱 quack, 田螺 water snails"),
 )

@@ -73,14 +73,34 @@ class Topics:
         }
 
 
-class Tell(Placed):
+class TakeUp(Placed):
+    """Takes up a topic: the wording that leads to its value. Which wordings are open is for its kinds to say."""
+
+    def __init__(self, topics: Topics):
+        self._topics = topics
+
+    def _open(self, state: State) -> tuple[Choice, list[Wording]]:
+        """The choice among the wordings that are open, and these in the same order."""
+        raise NotImplementedError
+
+    def choice(self, state: State) -> Choice:
+        return self._open(state)[0]
+
+    def after(self, state: State, i: int) -> State:
+        wording = self._open(state)[1][i]
+        told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
+        return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
+
+
+class Tell(TakeUp):
     """Takes up a topic of the subject that is open and not told yet: the wording of a statement or of a question.
 
     A topic's weight is shared by its wordings. `wordings`: by the subject's pronoun.
     """
 
     def __init__(self, topics: Topics, wordings: Mapping[str, Sequence[Wording]]):
-        self._topics, self._wordings = topics, wordings
+        super().__init__(topics)
+        self._wordings = wordings
         self._known: dict[tuple[str, int], tuple[Choice, list[Wording]]] = {}
         for each in wordings.values():  # all open at once: whatever is open later is a part of it
             check_prefix_free([wording.text for wording in each])
@@ -96,13 +116,16 @@ class Tell(Placed):
             known = self._known[subject.pronoun, bits] = choice, found
         return known
 
-    def choice(self, state: State) -> Choice:
-        return self._open(state)[0]
-
-    def after(self, state: State, i: int) -> State:
-        wording = self._open(state)[1][i]
-        told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
-        return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
+    def untold(self, state: State, text: str) -> str | None:
+        """The fact of the subject that `text` goes on to, by its first wording, if that is true but never told."""
+        subject: Entity = state.subject
+        if not text.startswith(state.lead):
+            return None
+        for wording in self._wordings[subject.pronoun]:
+            rest = text.removeprefix(state.lead)
+            if wording.topic in subject.untold and (rest.startswith(wording.text) or wording.text.startswith(rest)):
+                return wording.topic
+        return None
 
 
 class Answer(Placed):
@@ -153,12 +176,13 @@ class Value(Placed):
         return State(self.then, state.tail, state.subject, "", state.told)
 
 
-class Clue(Placed):
+class Clue(TakeUp):
     """A riddle's next clue. The subject is the tuple of those whom it may still be: a topic is as likely as the number of
     them of whom it is told, so that the answer is no hidden state."""
 
     def __init__(self, topics: Topics, wordings: Sequence[Wording], pool: tuple[Entity, ...]):
-        self._topics, self._wordings, self._pool = topics, wordings, pool
+        super().__init__(topics)
+        self._wordings, self._pool = wordings, pool
         self._first: tuple[Choice, list[Wording]] | None = None
 
     def _open(self, state: State) -> tuple[Choice, list[Wording]]:
@@ -174,14 +198,6 @@ class Clue(Placed):
         if state.subject is self._pool:
             self._first = known
         return known
-
-    def choice(self, state: State) -> Choice:
-        return self._open(state)[0]
-
-    def after(self, state: State, i: int) -> State:
-        wording = self._open(state)[1][i]
-        told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
-        return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
 
 
 class ClueValue(Placed):

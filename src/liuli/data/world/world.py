@@ -16,6 +16,8 @@ from liuli.data.world import forms
 from liuli.data.world.en import ENGLISH
 from liuli.data.world.facts import Size, make_facts
 from liuli.data.world.grammar import Choice, Floor, Kind, State, find_floor, match, read, write
+from liuli.data.world.lexicon import Term
+from liuli.data.world.steps import Tell
 from liuli.data.world.zh import CHINESE
 from liuli.errors import LiuliError
 
@@ -81,7 +83,8 @@ class World:
             raise LiuliError(f"no document begins with {prefix!r}: one ends after {prefix[:place]!r}")
         found = _going_on(state, choice, rest)
         if not found:
-            raise LiuliError(_refusal(prefix, place, [state.lead + piece for piece in choice.pieces]))
+            pieces = [state.lead + piece for piece in choice.pieces]
+            raise LiuliError(_refusal(prefix, place, pieces) + _never_told(state, rest))
         total = sum(choice.weights[i] for i in found)
         pieces = {(state.lead + choice.pieces[i])[len(rest) :]: choice.weights[i] / total for i in found}
         return Branch(choice.kind, pieces)
@@ -137,11 +140,20 @@ def _refusal(prefix: str, place: int, pieces: Sequence[str]) -> str:
     rest = prefix[place:]
     near = sorted(pieces, key=lambda piece: -_shared(piece, rest))
     reached = place + _shared(near[0], rest)
-    where = f"it can be read up to {prefix[:reached]!r} ({reached} of {len(prefix)} characters)"
-    where = where if reached else "nothing begins so"
+    where = f": it can be read up to {prefix[:reached]!r} ({reached} of {len(prefix)} characters)" if reached else ""
+    may = f"after {prefix[:place]!r} may come" if place else "one may begin with"
     shown = ", ".join(repr(piece) for piece in islice(near, 5))
-    more = f" and {len(near) - 5} more" if len(near) > 5 else ""
-    return f"no document begins with {prefix!r}: {where}; after {prefix[:place]!r} may come {shown}{more}"
+    more = f" and {len(near) - 5:,} more" if len(near) > 5 else ""
+    return f"no document begins with {prefix!r}{where}; {may} {shown}{more}"
+
+
+def _never_told(state: State, rest: str) -> str:
+    """What a reader who asks for an untold fact should know."""
+    fact = state.step.untold(state, rest) if isinstance(state.step, Tell) else None
+    if fact is None:
+        return ""
+    name: Term = state.subject.name
+    return f". The {fact} of {name.zh} ({name.en}) is true in this world but never told: only facts.json has it"
 
 
 def _shared(one: str, other: str) -> int:

@@ -18,6 +18,7 @@ from liuli.errors import LiuliError
 from liuli.tokens.tokenizer import Tokenizer
 
 # Texts -> their log-probabilities in nats: of a document that begins so; of just this document where a text ends in END.
+# It is given all texts of one kind of choice at once, often tens of thousands, and makes batches by itself.
 Scorer = Callable[[Sequence[str]], Sequence[float]]
 # Prefixes -> a continuation each, without the prefix, at least as long as a piece; END where the model ended the text.
 Sampler = Callable[[Sequence[str]], Sequence[str]]
@@ -90,10 +91,12 @@ def compare(
     these documents. `samples`: continuations drawn for each kind.
 
     Raises:
-        LiuliError: a score that is NaN, or a number of points below 1.
+        LiuliError: a score that is NaN; a number of points, or of continuations where they are sampled, below 1.
     """
     if points < 1:
         raise LiuliError(f"a comparison needs at least 1 choice of each kind, not {points}")
+    if sample and samples < 1:
+        raise LiuliError(f"a comparison with a sampler needs at least 1 continuation of each kind, not {samples}")
     found, documents = _collect(world, points, seed)
     models = {kind: _shares(score, found[kind]) for kind in KINDS}
     gaps: dict[Kind, Gap] = {
@@ -125,7 +128,8 @@ def compare(
 
 def token_scorer(tokenizer: Tokenizer, log_probabilities: Callable[[list[list[int]]], Sequence[float]], end: int) -> Scorer:
     """A scorer of strings from one of ids: `log_probabilities` takes rows of ids and gives, for each, the summed
-    log-probability in nats of all ids after the first. `end`: the id that ends a document.
+    log-probability in nats of all ids after the first; it gets all rows at once and makes batches by itself. `end`: the id
+    that ends a document.
 
     Raises:
         LiuliError: the tokenizer has no begin token, so that a text's first token cannot be predicted from anything.
