@@ -29,9 +29,9 @@ def test_look(liuli, corpus):
         "duplicates  10 × a text that came before, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
-        "skipped 1: broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
-        "skipped 1: no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
-        "skipped 1: no format of text, by its suffix\n    texts/c.png",
+        "skipped 1 × broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
+        "skipped 1 × no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
+        "skipped 1 × no format of text, by its suffix\n    texts/c.png",
         "texts/a.txt\n第0章⏎⏎Once upon a time.⏎",
     ):
         assert line in result.out, result.out
@@ -51,7 +51,13 @@ def test_json(liuli, corpus):
         "reason": "broken JSON",
         "advice": "mend it, or take it away",
         "count": 1,
-        "places": ["texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)"],
+        "places": [
+            {
+                "file": "texts/b.jsonl",
+                "first": "texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)",
+                "count": 1,
+            }
+        ],
     }
     assert body["samples"][0] == {
         "source": "texts/a.txt",

@@ -36,7 +36,7 @@ def test_no_text_found(tmp_path):
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
         f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png, "
-        f"and 2 × no text in it: {tmp_path}/b.txt"
+        f"and 2 × no text in it: {tmp_path}/b.txt and 1 more"
     )
 
 
@@ -127,7 +127,7 @@ def test_files_that_cannot_be_used(tmp_path):
         sources = Sources([str(only)])
         assert [document.text for document in sources.documents()] == ["text"], name
         assert [each.count for each in sources.skipped] == [1], name
-        assert sources.skipped[0].places[0].startswith(f"{only}/{name}"), name
+        assert sources.skipped[0].places[0].first.startswith(f"{only}/{name}"), name
         (found,) = sources.documents()
         assert list(Sources([str(only)]).documents(found.number)) == [found], name
         assert message(only / name).startswith(f"{only}/{name}: {said}" if by_name else "no text found in"), name
@@ -165,7 +165,7 @@ def test_a_broken_line_is_named_by_its_number_and_skipped(tmp_path, line):
     sources = Sources([str(path)])
     assert [document.text for document in sources.documents()] == ["one", "two", "four"]
     assert [each.count for each in sources.skipped] == [1]
-    assert sources.skipped[0].places[0].startswith(f"{path}:3")
+    assert sources.skipped[0].places[0].first.startswith(f"{path}:3")
     list(sources.documents())
     assert [each.count for each in sources.skipped] == [1]  # of one pass, not of both
 
@@ -185,14 +185,17 @@ def test_a_column_that_lies_about_utf8(tmp_path):
 
 
 def test_many_problems_are_all_counted_and_some_named(tmp_path):
-    for name in "abcdefgh":
+    for name in "abcdefghijkl":
         write(tmp_path / f"{name}.jsonl", "x\n" * 100 + jsonl({"text": name}))
     sources = Sources([str(tmp_path)])
-    assert len(list(sources.documents())) == 8
+    assert len(list(sources.documents())) == 12
     (skipped,) = sources.skipped
-    assert skipped.count == 800
-    named = [place.split("/")[-1].split(" ")[0] for place in skipped.places]
-    assert named == [f"{name}.jsonl:{line}" for name in "abc" for line in (1, 2, 3)] + ["d.jsonl:1"]
+    assert (skipped.count, skipped.elsewhere) == (1200, 200)
+    said = "(Expecting value at column 1)"
+    assert [str(place) for place in skipped.places] == [
+        f"{tmp_path}/{name}.jsonl:1 {said} and 99 more" for name in "abcdefghij"
+    ]
+    assert str(skipped).startswith(f"1,200 × broken JSON: {tmp_path}/a.jsonl:1 {said} and 1,199 more; mend it")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.txt.gz"])
@@ -245,7 +248,7 @@ def test_links_pipes_and_odd_names(tmp_path):
     assert [document.source for document in sources.documents()][1] == f"{folder}/e\ufffd[31m\ufffd.txt"
     (skipped,) = sources.skipped
     assert skipped.reason == "neither a file nor a folder, or a link to one"
-    assert [place.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
+    assert [place.first.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

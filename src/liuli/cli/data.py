@@ -79,11 +79,11 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
         share = count / total.characters
         console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * 40)}"))
     for skipped in found.skipped:
-        console.print(Text(f"\nskipped {skipped.count:,}: {skipped.reason}" + f"; {skipped.advice}" * bool(skipped.advice)))
+        console.print(Text(f"\nskipped {skipped.heading}"), soft_wrap=True)
         for place in skipped.places:
             console.print(Text(f"    {place}"), soft_wrap=True)
-        if skipped.count > len(skipped.places):
-            console.print(f"    and {skipped.count - len(skipped.places):,} more")
+        if skipped.elsewhere:
+            console.print(f"    and {skipped.elsewhere:,} in other files")
     for sample in found.samples:
         part = f", part {sample.part}" if sample.part else ""
         console.print(Text(f"\n{sample.source}{part}", style="bold"), soft_wrap=True)

@@ -48,10 +48,7 @@ def print_json(body: dict[str, Any]) -> None:
 def note_skipped(skipped: "list[Skipped]") -> None:
     """What of the sources was not used and why, a line a reason, beside the output."""
     for each in skipped:
-        where = f"{each.places[0]}{f' and {each.count - 1:,} more' if each.count > 1 else ''}"
-        print(
-            f"liuli: skipped {each.count:,}: {each.reason}: {where}" + f"; {each.advice}" * bool(each.advice), file=sys.stderr
-        )
+        print(f"liuli: skipped {each}", file=sys.stderr)
 
 
 def name(token: "Token") -> str:

@@ -1,5 +1,6 @@
 """From the names that a user gives to the files behind them, in a fixed order, and to their bytes, decompressed."""
 
+import glob
 import gzip
 import io
 import os
@@ -35,8 +36,16 @@ class Problem:
 
     def at(self, place: str) -> str:
         """One line for people: what, where, what to do."""
-        line = f"{place}: {self.reason}" + f" ({self.detail})" * bool(self.detail)
-        return line + f"; {self.advice}" * bool(self.advice)
+        return advised(self.where(f"{place}: {self.reason}"), self.advice)
+
+    def where(self, place: str) -> str:
+        """The place with the detail."""
+        return place + f" ({self.detail})" * bool(self.detail)
+
+
+def advised(line: str, advice: str) -> str:
+    """What is wrong and, where there is something, what to do about it."""
+    return line + f"; {advice}" * bool(advice)
 
 
 class Unreadable(Exception):
@@ -144,7 +153,7 @@ def find_files(names: Sequence[str]) -> list[File]:
         if name == "-":
             files.append(_standard_input())
         elif name.startswith("hub:"):
-            files += _of_folder(_dataset(name), name)
+            files += _of_dataset(name)
         elif Path(name).is_dir() and name:
             files += _of_folder(Path(name), name.rstrip("/") or "/")
         else:
@@ -175,14 +184,28 @@ def _of_folder(folder: Path, name: str) -> list[File]:
     return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}")) for path in found]
 
 
-def _dataset(name: str) -> Path:
+def _of_dataset(name: str) -> list[File]:
+    """The texts of a dataset on the hub, or of one folder or file in it; never its card, which is no text of the dataset."""
     from liuli.hub import find_dataset
 
-    dataset = name.removeprefix("hub:")
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", dataset):
-        raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset")
-    patterns = [f"*{suffix}{end}" for suffix in (".jsonl", ".txt") for end in ("", *COMPRESSED)]
-    return find_dataset(dataset, ["*.parquet", *patterns])
+    found = re.fullmatch(r"hub:(\w[\w.-]*/\w[\w.-]*)((?:/[^/]+)*)/?", name)
+    path = found[2].strip("/") if found else ""
+    if not found or {".", ".."} & set(path.split("/")):
+        raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset, or hub:owner/dataset/path of its files")
+    inside = find_dataset(found[1], _patterns(path)) / path
+    whole = inside.is_file()
+    files = [File(inside, printable(name))] if whole else _of_folder(inside, name.rstrip("/")) if inside.is_dir() else []
+    files = [file for file in files if file.format and (path or file.name != f"{name.rstrip('/')}/README.md")]
+    if not files:
+        raise LiuliError(f"{name} holds no text that Liuli reads: it reads {KNOWN}")
+    return files
+
+
+def _patterns(path: str) -> list[str]:
+    """Which files of a dataset to fetch: `path` itself, and all below it of a format that is read."""
+    suffixes = [suffix + end for suffix, kind in FORMATS.items() for end in ("", *COMPRESSED) if kind != "parquet" or not end]
+    below = f"{glob.escape(path)}/" if path else ""
+    return [f"{below}*{suffix}" for suffix in suffixes] + [glob.escape(path)] * path.endswith(tuple(suffixes))
 
 
 def _standard_input() -> File:
