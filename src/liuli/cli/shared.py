@@ -51,6 +51,11 @@ def note_skipped(skipped: "list[Skipped]") -> None:
         print(f"liuli: skipped {each}", file=sys.stderr)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 token`, `2 tokens`."""
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def name(token: "Token") -> str:
     """A token on one line; a special one by its name."""
     return token.text if token.special else visible(token.text, token.bytes)
