@@ -148,7 +148,7 @@ MISTAKES = {
     "stop": (["--stop", ""], "a stop string is empty"),
     "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
     "none": (["--max-tokens", "0"], "max_tokens must be a whole number of at least 1, not 0"),
-    "device": (["--device", "gpu"], "there is no device 'gpu'; devices: cpu, cuda, mps"),
+    "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
     "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
 }

@@ -31,8 +31,9 @@ def test_look(liuli, corpus):
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
         "skipped 1 × broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
-        "skipped 1 × no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
-        "skipped 1 × no format of text, by its suffix\n    texts/c.png",
+        'skipped 1 × no field "text" but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)',
+        "skipped 1 × no format of text, by its suffix; Liuli reads .txt, .md, .jsonl, .json",
+        "\n    texts/c.png\n",
         "excerpts\n  texts/a.txt\n    第0章⏎⏎Once upon a time.⏎",
     ):
         assert line in result.out, result.out

@@ -152,7 +152,7 @@ def test_columns_of_strings(tmp_path, kind):
     pq.write_table(table, tmp_path / "a.parquet")
     sources = Sources([str(tmp_path / "a.parquet")])
     assert [(d.source[-1], d.text) for d in sources.documents()] == [("1", "one"), ("3", "三")]
-    assert [str(place) for place in sources.skipped[0].places] == [f"{tmp_path}/a.parquet:2 (but null)"]
+    assert [str(place) for place in sources.skipped[0].places] == [f"{tmp_path}/a.parquet:2"]
 
 
 def test_standard_input_is_one_document_and_can_be_read_again(monkeypatch):

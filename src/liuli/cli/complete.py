@@ -25,7 +25,9 @@ SMALL = 10_000_000  # parameters
 
 def complete(
     folder: Folder,
-    prompt: Annotated[str, typer.Argument(help="What to go on from; - reads standard input.", show_default=False)],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What to go on from; - reads standard input.", show_default=False)
+    ],
     max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
     temperature: Annotated[
         float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")

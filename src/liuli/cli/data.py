@@ -1,9 +1,11 @@
 """`liuli data look`: a corpus, before training on it."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
 
 from liuli.cli.shared import Json, Strict, counted, print_json, visible
 
@@ -25,7 +27,7 @@ def look(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="Files, folders, - for standard input, hub:owner/dataset.",
             show_default=False,
         ),
@@ -75,9 +77,21 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""
         console.print(Text(f"  {excerpt.source}{part}", style="bold"), soft_wrap=True)
-        shown = "".join(c if c == " " else visible(c, c.encode()) for c in excerpt.text) + "…" * excerpt.cut
-        for line in Text(shown).wrap(console, max(2, console.width - 4)):  # by cells: a Chinese character has two
-            console.print(Text("    ") + line, soft_wrap=True)
+        shown = "".join(c if c in " ·" else visible(c, c.encode()) for c in excerpt.text) + "…" * excerpt.cut
+        for line in _wrapped(shown, console.width - 4):
+            console.print(Text(f"    {line}"), soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` cells, of which a Chinese character has two, broken at it or between words of ASCII."""
+    lines, used = [""], 0
+    for unit in re.findall(r"[!-~]{1,20} ?|.", text):
+        cells = cell_len(unit)
+        if used + cells > width:
+            lines, used = [*lines, ""], 0
+        lines[-1] += unit
+        used += cells
+    return lines
 
 
 def _rows(found: "Look", dedup: bool) -> Iterator[tuple[str, str]]:

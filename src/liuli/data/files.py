@@ -22,6 +22,7 @@ FORMATS: dict[str, Format] = {
     ".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet",
 }  # fmt: skip
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+RIGHT = "ask its owner for the right to read it"
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 
 
@@ -108,7 +109,7 @@ class File:
             self.check_unchanged()
             if self.compression and getattr(error, "errno", None) is None:
                 raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
-            raise Unreadable(Problem("cannot be read", first_line(error))) from None
+            raise Unreadable(Problem("cannot be read", why(error), RIGHT * isinstance(error, PermissionError))) from None
         except Unreadable:  # perhaps only because somebody is still writing it
             self.check_unchanged()
             raise
@@ -129,7 +130,13 @@ def _decompressed(raw: IO[bytes], compression: str | None) -> Iterator[IO[bytes]
         yield raw
 
 
-def first_line(error: Exception) -> str:
+def why(error: BaseException) -> str:
+    """What the system says, without its number and the file's name."""
+    strerror = getattr(error, "strerror", None)
+    return strerror[0].lower() + strerror[1:] if strerror else first_line(error)
+
+
+def first_line(error: BaseException) -> str:
     return printable(str(error).strip().split("\n")[0])
 
 
@@ -173,7 +180,7 @@ def _by_name(name: str) -> File:
 
 def _of_folder(folder: Path, name: str) -> list[File]:
     def fail(error: OSError) -> None:
-        raise LiuliError(f"the folder {error.filename} cannot be read: {error.strerror}")
+        raise LiuliError(advised(f"the folder {error.filename} cannot be read: {why(error)}", RIGHT))
 
     found = []
     for at, folders, names in os.walk(folder, onerror=fail):
