@@ -66,7 +66,7 @@ def main() -> None:
         code = _fail(str(error))
     except OSError as error:
         what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
-        code = _fail(f"{what}: {error.strerror or error}")
+        code = _fail(f"{what}: {(error.strerror or str(error)).lower()}")
     if code == 130:
         _fail("interrupted")
     sys.exit(code)
