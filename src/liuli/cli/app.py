@@ -16,6 +16,7 @@ from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.world import world
+from liuli.data.files import why
 from liuli.errors import LiuliError
 
 app = typer.Typer(
@@ -66,7 +67,7 @@ def main() -> None:
         code = _fail(str(error))
     except OSError as error:
         what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
-        code = _fail(f"{what}: {(error.strerror or str(error)).lower()}")
+        code = _fail(f"{what}: {why(error)}")
     if code == 130:
         _fail("interrupted")
     sys.exit(code)

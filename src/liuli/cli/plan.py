@@ -90,9 +90,9 @@ def _flops(number: float) -> str:
 
 
 def _duration(hours: float) -> str:
-    number, unit = next(
-        (pair for pair in ((hours, "hours"), (hours * 60, "minutes")) if pair[0] >= 1), (hours * 3600, "seconds")
-    )
+    number, unit = (hours, "hours") if hours >= 1 else (hours * 60, "minutes")
+    if number < 1:
+        number, unit = hours * 3600, "seconds"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
