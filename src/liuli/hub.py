@@ -34,7 +34,9 @@ def find_folder(name: str | Path, weights: bool = False) -> Path:
 
 
 def find_dataset(name: str, patterns: list[str]) -> Path:
-    """The cached copy of those files of the hub's dataset `owner/dataset` that match `patterns`, in any of its folders.
+    """The cached copy of the hub's dataset `owner/dataset`, with the files that match `patterns`, in any of its folders.
+
+    Its card (README.md) is not fetched. There may be other files, fetched before, and no folder at all if nothing matches.
 
     Raises:
         LiuliError: the hub has no such dataset or cannot be reached.
@@ -46,9 +48,9 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
     import huggingface_hub as hub
     from huggingface_hub import errors
 
-    folders = ["*/*"] if kind == "model" else None
+    ignored = ["*/*"] if kind == "model" else ["README.md"]
     try:
-        return Path(hub.snapshot_download(name, repo_type=kind, allow_patterns=patterns, ignore_patterns=folders))
+        return Path(hub.snapshot_download(name, repo_type=kind, allow_patterns=patterns, ignore_patterns=ignored))
     except errors.GatedRepoError:
         raise LiuliError(f"{here}the hub's {kind} has terms: accept them on its page and log in with `hf auth login`") from None
     except errors.RepositoryNotFoundError:

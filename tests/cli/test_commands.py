@@ -28,12 +28,12 @@ def test_stories260k_tells_its_story(liuli, stories):
 def test_complete_streams_the_text_alone(liuli, tiny_folder, tiny):
     result = liuli("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", 5)
     assert result.out == tiny.complete("the", max_tokens=8, seed=5).text
-    assert result.err == "liuli: seed 5, temperature 0.8 (Liuli's default, as the folder names none)\n"
+    assert result.err == "liuli: seed 5; Liuli's default, as the folder names none: temperature 0.8\n"
 
 
 def test_complete_says_the_seed_that_it_drew(liuli, tiny_folder):
     first = liuli("complete", tiny_folder, "the", "--max-tokens", 8)
-    seed = first.err.split()[2].rstrip(",")
+    seed = first.err.split()[2].rstrip(";")
     assert liuli("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", seed).out == first.out
 
 
@@ -80,7 +80,21 @@ def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
 
 
 def test_greedy_steps_say_so(liuli, tiny_folder):
-    assert "greedy →" in liuli("complete", tiny_folder, "a", "--max-tokens", 1, "--temperature", 0, "--steps").out
+    result = liuli("complete", tiny_folder, "a", "--max-tokens", 1, "--temperature", 0, "--steps")
+    assert "greedy →" in result.out and "1 token, finished by length" in result.out
+    assert result.err == "liuli: greedy, temperature 0.0\n"
+
+
+def test_tiny_shares_keep_the_columns_unit(liuli, stories):
+    shown = liuli("complete", stories, "Once upon a time", "--max-tokens", 1, "--seed", 1, "--steps", "--candidates", 60).out
+    assert "  <0.01%   <0.01% after the sampler" in shown and "e-" not in shown
+
+
+def test_what_is_said_begins_on_a_line_of_its_own(tiny_folder):
+    words = command("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", 5)
+    mixed = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    assert b"\nliuli: seed 5" in mixed
+    assert subprocess.run(words, capture_output=True).stderr.startswith(b"liuli: ")
 
 
 def test_prompt_from_standard_input(liuli, tiny_folder, tiny):
@@ -98,6 +112,9 @@ def test_tokenize(liuli, data):
     assert [chunk["ids"] for chunk in json.loads(steps)["steps"]] == [[791], [1921], [1921], [3698], [4696]]
     shown = liuli("tokenize", bert, "今天天气真").out
     assert "791  今" in shown
+    odd = liuli("tokenize", bert, "playing·龘𪚥").out
+    assert "##" in liuli("tokenize", bert, "unbelievable", "--steps").out.split("bytes (WordPiece)")[0]
+    assert "<U+00B7>" in odd and "unknown" in odd and "5b 55 4e 4b 5d" not in odd
     assert "6 tokens, 5 characters, 15 bytes (WordPiece)" in shown
 
 
@@ -124,6 +141,7 @@ def test_plan(liuli, tiny_folder):
     body = json.loads(liuli("plan", "gpt3-175b", "--json", "--gpu", "v100", "--utilisation", 0.3).out)
     assert body["parameters"] == 174_604_259_328
     assert body["training_tokens"] == 300e9
+    assert " seconds " in liuli("plan", tiny_folder, "--tokens", "1e6").out
     assert json.loads(liuli("plan", tiny_folder, "--json", "--tokens", "1e6").out)["training_tokens"] == 1e6
 
 
@@ -140,15 +158,15 @@ def spoiled(tiny_folder: Path, tmp_path: Path, **files: str | bytes | None) -> P
 MISTAKES = {
     "temperature": (["--temperature", "-0.1"], "temperature must be 0 or more, not -0.1"),
     "nan": (["--temperature", "nan"], "temperature must be 0 or more, not nan"),
-    "top-p 0": (["--top-p", "0"], "top_p must be above 0 and at most 1, not 0.0"),
-    "top-p 2": (["--top-p", "2"], "top_p must be above 0 and at most 1, not 2.0"),
-    "top-k": (["--top-k", "-1"], "top_k must be a whole number, 0 (off) or more, not -1"),
-    "min-p": (["--min-p", "1.5"], "min_p must be between 0 and 1, not 1.5"),
-    "seed": (["--seed", "-4"], "seed must be a whole number, 0 or more, not -4"),
+    "top-p 0": (["--top-p", "0"], "--top-p must be above 0 and at most 1, not 0.0"),
+    "top-p 2": (["--top-p", "2"], "--top-p must be above 0 and at most 1, not 2.0"),
+    "top-k": (["--top-k", "-1"], "--top-k must be a whole number, 0 (off) or more, not -1"),
+    "min-p": (["--min-p", "1.5"], "--min-p must be between 0 and 1, not 1.5"),
+    "seed": (["--seed", "-4"], "--seed must be a whole number, 0 or more, not -4"),
     "stop": (["--stop", ""], "a stop string is empty"),
     "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
-    "none": (["--max-tokens", "0"], "max_tokens must be a whole number of at least 1, not 0"),
-    "device": (["--device", "gpu"], "there is no device 'gpu'; devices: cpu, cuda, mps"),
+    "none": (["--max-tokens", "0"], "--max-tokens must be a whole number of at least 1, not 0"),
+    "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
     "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
 }
@@ -222,10 +240,53 @@ def test_plan_mistakes(liuli):
         assert message in result.err
 
 
-def test_unknown_options_are_refused(liuli, tiny_folder):
-    result = liuli("complete", tiny_folder, "t", "--beams", 4)
-    assert result.code == 2
-    assert "No such option" in result.err
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["complete", "x", "t", "--beams", "4"], "No such option: --beams"),
+        (["complete", "x", "-5 degrees"], "No such option: -5; try liuli complete --help, or put -- before an argument that"),
+        (["complete", "x"], "Missing argument 'PROMPT'; try liuli complete --help"),
+        (["complete", "x", "t", "--seed", "abc"], "Invalid value for '--seed'"),
+        (["tokenizer", "train", "x"], "Missing option '--out'; try liuli tokenizer train --help"),
+        (["dream"], "No such command 'dream'; try liuli --help"),
+        (["tokenize", "x", "t", "--steps=3"], "Option '--steps' does not take a value; try liuli --help"),
+    ],
+)
+def test_a_mistake_in_the_line_itself_is_one_line(liuli, words, said):
+    result = liuli(*words)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"liuli: {said}") and result.err.count("\n") == 1
+
+
+def test_version_and_help(liuli):
+    from liuli import __version__
+
+    assert liuli("--version").out == f"liuli {__version__}\n"
+    assert liuli("data", "look", "--help").code == 0 and liuli("data").code == 2
+    assert "SOURCE...}" not in liuli("data", "look", "--help").out
+    assert "gpt3-175b" in liuli("plan", "--help").out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk", "utf-8"])
+def test_a_terminal_that_lacks_characters(tiny_folder, encoding):
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    for words in (
+        ["tokenize", tiny_folder, "天 é😀"],
+        ["complete", tiny_folder, "天é", "--steps", "--max-tokens", 3],
+        ["--help"],
+    ):
+        result = subprocess.run(command(*words), capture_output=True, env=env)
+        assert result.returncode == 0 and b"Traceback" not in result.stderr, result.stderr
+    result = subprocess.run(command("tokenize", tiny_folder, "天 é😀", "--json"), capture_output=True, env=env)
+    assert json.loads(result.stdout.decode(encoding))["text"] == "天 é😀"
+
+
+def test_a_path_that_the_system_refuses(liuli, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "secret.txt")
+
+    monkeypatch.setattr("liuli.cli.plan.make_plan", refuse)
+    assert liuli("plan", "nano").err == "liuli: secret.txt cannot be read or written: permission denied\n"
 
 
 def test_every_command_has_help_of_one_line(liuli):
@@ -248,6 +309,7 @@ def test_ctrl_c_ends_at_once_with_what_was_said(stories):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"seed 3" in err
+    assert err.endswith(b"\nliuli: interrupted\n")
     assert b"Traceback" not in err
 
 
@@ -322,7 +384,7 @@ def test_the_folders_own_settings_are_said(liuli, tiny_folder, tmp_path):
     (folder / "generation_config.json").write_text(json.dumps({"top_k": 5, "top_p": 0.5, "repetition_penalty": 1.3}))
     told = liuli("complete", folder, "t", "--max-tokens", 1, "--seed", 1, "--temperature", 0.5).err
     assert told == (
-        "liuli: seed 1, temperature 0.5, top-k 5, top-p 0.5, repetition-penalty 1.3 (the folder's generation_config.json)\n"
+        "liuli: seed 1, temperature 0.5; the folder's generation_config.json: top-k 5, top-p 0.5, repetition-penalty 1.3\n"
     )
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.cells import cell_len
 
 NOVEL = "".join(f"第{i}章\n\nOnce upon a time.\n" for i in range(3000))  # 84 kB
 
@@ -29,13 +30,15 @@ def test_look(liuli, corpus):
         "duplicates  10 × a text that came before, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
-        "skipped 1: broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
-        "skipped 1: no field text but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)",
-        "skipped 1: no format of text, by its suffix\n    texts/c.png",
-        "texts/a.txt\n第0章⏎⏎Once upon a time.⏎",
+        "skipped 1 × broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
+        'skipped 1 × no field "text" but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)',
+        "skipped 1 × no format of text, by its suffix; Liuli reads .txt, .md, .jsonl, .json",
+        "\n    texts/c.png\n",
+        "excerpts\n  texts/a.txt\n    第0章⏎⏎Once upon a time.⏎",
     ):
         assert line in result.out, result.out
     assert "Latin " in result.out and "Han " in result.out
+    assert max(map(cell_len, result.out.splitlines())) <= 120
     assert "\x1b" not in result.out and "<U+001B>\n" in result.out
     assert liuli("data", "look", "texts").out == result.out
 
@@ -51,7 +54,13 @@ def test_json(liuli, corpus):
         "reason": "broken JSON",
         "advice": "mend it, or take it away",
         "count": 1,
-        "places": ["texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)"],
+        "places": [
+            {
+                "file": "texts/b.jsonl",
+                "first": "texts/b.jsonl:151 (Expecting property name enclosed in double quotes at column 2)",
+                "count": 1,
+            }
+        ],
     }
     assert body["samples"][0] == {
         "source": "texts/a.txt",
@@ -67,10 +76,20 @@ def test_strict_stops(liuli, corpus):
     assert result.err.startswith("liuli: texts/b.jsonl:151: broken JSON (Expecting property name")
 
 
+def test_text_on_both_sides_is_said(liuli, corpus):
+    (corpus.parent / "copy.txt").write_bytes((corpus / "a.txt").read_bytes())
+    result = liuli("data", "look", "texts", "--valid", "copy.txt")
+    assert "both sides  1 document held out, and the same whole text trained on" in result.out
+    assert json.loads(liuli("data", "look", "texts", "--valid", "copy.txt", "--json").out)["shared"] == 1
+
+
 def test_standard_input(liuli):
     result = liuli("data", "look", "-", stdin="一二三四五六七八九十".encode())
-    assert "held out    1 characters (10.0%): the last 10% of the characters, as there are too few blocks" in result.out
-    assert "standard input\n一二三四五六七八九\n" in result.out
+    assert (
+        "held out    1 of 1 block, 1 character (10.0%): the last 10% of the characters, as there are too few blocks"
+        in result.out
+    )
+    assert "excerpts\n  standard input\n    一二三四五六七八九十\n" in result.out
     assert liuli("data", "look", "-").err == ("liuli: no text found in -: 1 × no text in it: standard input\n")
 
 

@@ -1,5 +1,6 @@
 """Whatever is wrong with a source is named: what, where, what to do; and skipped with a count, or an error."""
 
+import errno
 import gzip
 import json
 import os
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import LONG, jsonl, texts, write
 
+from liuli.data.files import KNOWN
 from liuli.data.sources import Sources
 from liuli.errors import LiuliError
 
@@ -35,8 +37,8 @@ def test_no_text_found(tmp_path):
     write(tmp_path / "b.txt", "")
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
-        f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png, "
-        f"and 2 × no text in it: {tmp_path}/b.txt"
+        f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png; Liuli reads {KNOWN}, "
+        f"and 2 × no text in it: {tmp_path}/b.txt and 1 more"
     )
 
 
@@ -74,14 +76,20 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "empty.json": (b"[]", "no text in it", False),
         "empty.txt.gz": (gzip.compress(b""), "no text in it", False),
         "empty.parquet": (parquet(folder / "x", pa.table({"text": pa.array([], pa.string())})), "no text in it", False),
-        "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it", False),
+        "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it to UTF-8, or take it away", False),
         "gbk.txt": (
             "中文".encode("gbk"),
-            "not UTF-8 (byte 1 is 0xD6); convert it: for text of older Chinese systems, iconv",
+            "not UTF-8 but perhaps GB18030 (byte 1 is 0xD6); convert it with iconv -f GB18030 -t UTF-8",
             False,
         ),
         "far.txt": (b"\xef\xbb\xbf" + b"a" * 3_000_000 + b"\xe4\xb8", "not UTF-8 (byte 3,000,004 is 0xE4)", False),
-        "utf16.txt": ("text".encode("utf-16"), "not UTF-8 (byte 1 is 0xFF)", False),
+        "utf16.txt": ("text".encode("utf-16"), "UTF-16, not UTF-8; convert it with iconv -f UTF-16 -t UTF-8", False),
+        "utf16.json": ('[{"text": "a"}]'.encode("utf-16"), "UTF-16, not UTF-8; convert it", False),
+        "utf16.jsonl": (
+            b"\xfe\xff" + '{"text": "a"}\n{"text": "b"}'.encode("utf-16-be"),
+            "UTF-16, not UTF-8; convert it",
+            False,
+        ),
         "surrogate.txt": (b"a\xed\xa0\x80", "not UTF-8 (byte 2 is 0xED)", False),
         "nul.txt": ("é\0".encode(), "binary, not text (byte 3 is NUL)", True),
         "broken.txt.gz": (packed[:-20], "broken gzip", False),
@@ -94,15 +102,15 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "text.parquet": (b"PAR1", "broken parquet", False),
         "columns.parquet": (
             parquet(folder / "x", pa.table({"id": [1], "content": ["a"]})),
-            "no column text (columns: id, content); rename the one that holds text",
+            'no column "text" (columns: id, content); rename the one that holds text',
             True,
         ),
         "numbers.parquet": (
             parquet(folder / "x", pa.table({"text": [1]})),
-            "its column text holds no strings (but int64)",
+            'its column "text" holds no strings (but int64); write them as strings',
             True,
         ),
-        "object.json": (b'{"text": "one"}', "no list of objects with a field text", True),
+        "object.json": (b'{"text": "one"}', 'no list of objects with a field "text"; write [{"text": "…"}, …]', True),
         "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); mend it", False),
         "lines.json": (
             b'{"text": "a"}\n{"text": "b"}',
@@ -127,7 +135,7 @@ def test_files_that_cannot_be_used(tmp_path):
         sources = Sources([str(only)])
         assert [document.text for document in sources.documents()] == ["text"], name
         assert [each.count for each in sources.skipped] == [1], name
-        assert sources.skipped[0].places[0].startswith(f"{only}/{name}"), name
+        assert sources.skipped[0].places[0].first.startswith(f"{only}/{name}"), name
         (found,) = sources.documents()
         assert list(Sources([str(only)]).documents(found.number)) == [found], name
         assert message(only / name).startswith(f"{only}/{name}: {said}" if by_name else "no text found in"), name
@@ -137,24 +145,25 @@ def test_files_that_cannot_be_used(tmp_path):
 BAD_LINES = {
     "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); mend it",
     '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); mend it",
+    '{"text": "a': "broken JSON (Unterminated string starting at column 10); mend it",
     "[" * 100_000: "broken JSON (maximum recursion depth exceeded",
     '{"text": ' + "1" * 5000 + "}": "broken JSON (Exceeds the limit",
-    '"text"': "no object with a field text (but a string)",
-    "[1]": "no object with a field text (but a list)",
-    '{"text": null}': "its text is no string (but null)",
-    '{"text": 1.5}': "its text is no string (but a number)",
-    '{"text": true}': "its text is no string (but true or false)",
-    '{"text": ["a"]}': "its text is no string (but a list)",
+    '"text"': 'no object with a field "text" (but a string); write {"text": "…"}',
+    "[1]": 'no object with a field "text" (but a list)',
+    '{"text": null}': '"text" is null, not a string; write it as a string, or take it away',
+    '{"text": 1.5}': '"text" is a number, not a string',
+    '{"text": true}': '"text" is true or false, not a string',
+    '{"text": ["a"]}': '"text" is a list, not a string',
     '{"text": ""}': "no text in it",
     '{"text": " \\n"}': "no text in it",
     '{"text": "ab\\u0000"}': "a NUL in its text (character 3); take it away",
     '{"text": "a\\ud800b"}': "half a surrogate pair in its text (\\ud800 at character 2); write both halves, or none",
-    '{"content": "a", "i\\u001bd": 1}': "no field text (fields: content, i\ufffdd); rename the field that holds the text",
-    '{"messages": []}': "no field text but a dialogue (fields: messages); only plain texts are read here",
-    '{"conversations": []}': "no field text but a dialogue",
-    '{"instruction": "a", "input": "", "output": "b"}': "no field text but an instruction with its answer",
-    '{"prompt": "a", "chosen": "b", "rejected": "c"}': "no field text but a preference",
-    "{}": "no field text (fields: none)",
+    '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field that holds the text',
+    '{"messages": []}': 'no field "text" but a dialogue (fields: messages); only plain texts are read here',
+    '{"conversations": []}': 'no field "text" but a dialogue',
+    '{"instruction": "a", "input": "", "output": "b"}': 'no field "text" but an instruction with its answer',
+    '{"prompt": "a", "chosen": "b", "rejected": "c"}': 'no field "text" but a preference',
+    "{}": 'no field "text" (fields: none)',
 }
 
 
@@ -165,7 +174,7 @@ def test_a_broken_line_is_named_by_its_number_and_skipped(tmp_path, line):
     sources = Sources([str(path)])
     assert [document.text for document in sources.documents()] == ["one", "two", "four"]
     assert [each.count for each in sources.skipped] == [1]
-    assert sources.skipped[0].places[0].startswith(f"{path}:3")
+    assert sources.skipped[0].places[0].first.startswith(f"{path}:3")
     list(sources.documents())
     assert [each.count for each in sources.skipped] == [1]  # of one pass, not of both
 
@@ -181,18 +190,21 @@ def test_a_column_that_lies_about_utf8(tmp_path):
     pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
     sources = Sources([str(tmp_path)])
     assert [document.text for document in sources.documents()] == ["good"]
-    assert [each.reason for each in sources.skipped] == ["not UTF-8", "a NUL in its text", "no text in it"]
+    assert [each.reason for each in sources.skipped] == ["UTF-16, not UTF-8", "a NUL in its text", "no text in it"]
 
 
 def test_many_problems_are_all_counted_and_some_named(tmp_path):
-    for name in "abcdefgh":
+    for name in "abcdefghijkl":
         write(tmp_path / f"{name}.jsonl", "x\n" * 100 + jsonl({"text": name}))
     sources = Sources([str(tmp_path)])
-    assert len(list(sources.documents())) == 8
+    assert len(list(sources.documents())) == 12
     (skipped,) = sources.skipped
-    assert skipped.count == 800
-    named = [place.split("/")[-1].split(" ")[0] for place in skipped.places]
-    assert named == [f"{name}.jsonl:{line}" for name in "abc" for line in (1, 2, 3)] + ["d.jsonl:1"]
+    assert (skipped.count, skipped.elsewhere) == (1200, 200)
+    said = "(Expecting value at column 1)"
+    assert [str(place) for place in skipped.places] == [
+        f"{tmp_path}/{name}.jsonl:1 {said} and 99 more" for name in "abcdefghij"
+    ]
+    assert str(skipped).startswith(f"1,200 × broken JSON: {tmp_path}/a.jsonl:1 {said} and 1,199 more; mend it")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.txt.gz"])
@@ -245,13 +257,24 @@ def test_links_pipes_and_odd_names(tmp_path):
     assert [document.source for document in sources.documents()][1] == f"{folder}/e\ufffd[31m\ufffd.txt"
     (skipped,) = sources.skipped
     assert skipped.reason == "neither a file nor a folder, or a link to one"
-    assert [place.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
+    assert [place.first.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
+
+
+def test_what_the_system_says_is_said_plainly(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.txt", "secret")
+    sources = Sources(path, strict=True)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    assert message_of(sources) == f"{path}: cannot be read (permission denied); ask its owner for the right to read it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_files_that_may_not_be_read(tmp_path):
     write(tmp_path / "a.txt", "secret").chmod(0)
-    assert "cannot be read ([Errno 13]" in message(tmp_path)
+    assert "a.txt: cannot be read (permission denied); ask its owner for the right to read it" in message(tmp_path, strict=True)
 
 
 def test_a_folder_of_everything_runs_none_of_it(tmp_path):

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from corpora import write
 from hub_server import Hub, python
 
 from liuli.data.sources import Sources
@@ -24,12 +25,14 @@ except LiuliError as error:
 @pytest.fixture
 def hub(tmp_path):
     folder = tmp_path / "published"
-    (folder / "data").mkdir(parents=True)
+    write(folder / "[a].json", json.dumps([{"text": "zero"}]))
+    (folder / "data").mkdir()
     pq.write_table(pa.table({"text": ["one", "two"], "id": [1, 2]}), folder / "data" / "train.parquet")
-    (folder / "more.jsonl").write_text(json.dumps({"text": "three"}))
-    (folder / "novel.txt").write_text("four")
-    (folder / "README.md").write_text("a card, no text of the dataset")
-    (folder / "script.py").write_text("raise SystemExit('run')")
+    write(folder / "more.jsonl.zst", json.dumps({"text": "three"}))
+    write(folder / "notes" / "test.md", "five")
+    write(folder / "novel.txt", "four")
+    write(folder / "README.md", "a card, no text of the dataset")
+    write(folder / "script.py", "raise SystemExit('run')")
     hub = Hub(folder, "datasets", "somebody/texts")
     yield hub
     hub.close()
@@ -38,14 +41,49 @@ def hub(tmp_path):
 def test_a_dataset_is_fetched_once_and_then_found_offline(hub, tmp_path):
     first = python(STREAM, tmp_path, hub.endpoint)
     assert first.stdout.splitlines() == [
-        "0 hub:somebody/texts/data/train.parquet:1 one",
-        "1 hub:somebody/texts/data/train.parquet:2 two",
-        "2 hub:somebody/texts/more.jsonl:1 three",
-        "3 hub:somebody/texts/novel.txt four",
+        "0 hub:somebody/texts/[a].json:1 zero",
+        "1 hub:somebody/texts/data/train.parquet:1 one",
+        "2 hub:somebody/texts/data/train.parquet:2 two",
+        "3 hub:somebody/texts/more.jsonl.zst:1 three",
+        "4 hub:somebody/texts/notes/test.md five",
+        "5 hub:somebody/texts/novel.txt four",
     ], first.stdout + first.stderr
     assert not any("README" in path or "script.py" in path for path in hub.asked)
     offline = python(STREAM, tmp_path, "http://127.0.0.1:9", offline=True)
     assert offline.stdout == first.stdout, offline.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("data", ["0 hub:somebody/texts/data/train.parquet:1 one", "1 hub:somebody/texts/data/train.parquet:2 two"]),
+        ("notes/", ["0 hub:somebody/texts/notes/test.md five"]),
+        ("notes/test.md", ["0 hub:somebody/texts/notes/test.md five"]),
+        ("[a].json", ["0 hub:somebody/texts/[a].json:1 zero"]),
+        ("script.py", ["error: hub:somebody/texts/script.py holds no text that Liuli reads: it reads .txt, .md,"]),
+        ("nowhere", ["error: hub:somebody/texts/nowhere holds no text that Liuli reads: it reads .txt, .md,"]),
+    ],
+)
+def test_a_folder_or_file_of_a_dataset(hub, tmp_path, path, lines):
+    found = python(STREAM.replace("somebody/texts", f"somebody/texts/{path}"), tmp_path, hub.endpoint)
+    said = found.stdout.splitlines()
+    assert len(said) == len(lines), found.stdout + found.stderr
+    assert all(line.startswith(wanted) for line, wanted in zip(said, lines, strict=True)), said
+    assert path == "nowhere" or not any("/resolve/" in asked and "novel.txt" in asked for asked in hub.asked)
+
+
+def test_a_dataset_without_text(tmp_path):
+    write(tmp_path / "published" / "README.md", "a card")
+    hub = Hub(tmp_path / "published", "datasets", "somebody/texts")
+    found = python(STREAM, tmp_path, hub.endpoint)
+    hub.close()
+    assert found.stdout.startswith("error: hub:somebody/texts holds no text that Liuli reads"), found.stdout + found.stderr
+
+
+def test_files_that_others_fetched_are_not_read(hub, tmp_path):
+    python("import huggingface_hub as h; h.snapshot_download('somebody/texts', repo_type='dataset')", tmp_path, hub.endpoint)
+    found = python(STREAM, tmp_path, hub.endpoint)
+    assert len(found.stdout.splitlines()) == 6 and "card" not in found.stdout, found.stdout + found.stderr
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no network"])
@@ -60,7 +98,9 @@ def test_a_dataset_that_the_hub_does_not_have(hub, tmp_path):
     assert found.stdout.startswith("error: hub:nobody/nothing: the hub has no dataset of that name"), found.stderr
 
 
-@pytest.mark.parametrize("name", ["hub:", "hub:alone", "hub:a/b/c", "hub:../x", "hub:a b/c", "hub:/x", "hub:owner/.."])
+@pytest.mark.parametrize(
+    "name", ["hub:", "hub:alone", "hub:a/b/../c", "hub:a/b//c", "hub:../x", "hub:a b/c", "hub:/x", "hub:owner/.."]
+)
 def test_malformed_names(name):
     with pytest.raises(LiuliError, match="names no dataset of the hub; write hub:owner/dataset"):
         Sources([name])

@@ -100,6 +100,27 @@ def test_names_are_taken_in_their_order_and_again(corpus):
     assert Sources([f"{corpus}/"]).files[0].name == f"{corpus}/a.txt"
 
 
+def test_one_name_alone(tmp_path):
+    path = write(tmp_path / "x.jsonl", jsonl({"text": "one"}))
+    for name in (str(path), path):
+        assert Sources(name).names == [str(path)]  # not a list of letters, of which "/" is a folder
+        assert [document.text for document in Sources(name).documents()] == ["one"]
+
+
+def test_passes_side_by_side_do_not_count_for_each_other(tmp_path):
+    lines = "broken\n" + jsonl(*({"text": "\ufeffsame"},) * 3)
+    for name in "abc":
+        write(tmp_path / f"{name}.jsonl", lines)
+        write(tmp_path / f"{name}.txt", f"\ufeff{name}")
+    sources = Sources(tmp_path)
+    first = sources.documents()
+    next(first)
+    second = sources.documents()
+    assert len(list(second)) == 12
+    assert len(list(first)) == 11
+    assert (sources.skipped[0].count, sources.duplicates, sources.marks) == (3, 8, 3)
+
+
 @pytest.mark.parametrize("name", ["x.txt", "x.md", "X.TXT", "x.txt.gz", "x.md.zst"])
 @pytest.mark.parametrize("text", ["one\r\ntwo\rthree\n\n\u2028\x85\x0b", "\n a", LONG.replace("\n", "\r\n"), "a\ufeffb"])
 def test_a_text_stays_as_it_is_to_the_byte(tmp_path, name, text):
@@ -131,7 +152,7 @@ def test_columns_of_strings(tmp_path, kind):
     pq.write_table(table, tmp_path / "a.parquet")
     sources = Sources([str(tmp_path / "a.parquet")])
     assert [(d.source[-1], d.text) for d in sources.documents()] == [("1", "one"), ("3", "三")]
-    assert sources.skipped[0].places == [f"{tmp_path}/a.parquet:2 (but null)"]
+    assert [str(place) for place in sources.skipped[0].places] == [f"{tmp_path}/a.parquet:2"]
 
 
 def test_standard_input_is_one_document_and_can_be_read_again(monkeypatch):
@@ -165,6 +186,7 @@ def test_seen_is_a_set(digests):
     seen, known = Seen(), set()
     for digest in (bytes(byte % 2 for byte in digest) * 2 for digest in digests):
         assert seen.add(digest) == (digest in known)
+        assert digest in seen
         known.add(digest)
 
 

@@ -69,10 +69,12 @@ def test_a_stop_id_ends_a_completion(tiny):
 
 
 def test_unknown_settings_and_devices(tiny, tiny_folder):
-    with pytest.raises(liuli.LiuliError, match="there is no setting 'beams'; settings: temperature, top_k"):
+    with pytest.raises(
+        liuli.LiuliError, match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, temperature, top_k"
+    ):
         tiny.complete("a", beams=3)
     if not torch.cuda.is_available():
-        with pytest.raises(liuli.LiuliError, match="no cuda device"):
+        with pytest.raises(liuli.LiuliError, match="no cuda device that PyTorch can use; devices here: cpu"):
             liuli.load(tiny_folder, device="cuda")
 
 
@@ -95,6 +97,19 @@ def test_completions_as_json(tiny):
     body = tiny.complete("the", max_tokens=2, seed=1, logit_bias={7: -float("inf"), 8: 1.5}).to_json()
     assert body["sampling"]["logit_bias"] == {"7": None, "8": 1.5}
     json.dumps(body, allow_nan=False)
+
+
+def test_a_completion_is_its_text_and_shown_briefly(tiny):
+    completion = tiny.complete("the", max_tokens=60, seed=1)
+    assert str(completion) == f"{completion}" == completion.text
+    assert repr(completion).startswith("Completion('") and repr(completion).endswith("60 tokens, length, seed 1)")
+    assert len(repr(completion)) < 120
+
+
+@pytest.mark.parametrize("prompt", [5, None, ["a"], [1.5], {"text": "a"}])
+def test_prompts_that_are_none(tiny, prompt):
+    with pytest.raises(liuli.LiuliError, match="a prompt is a text or a list of ids, not"):
+        tiny.complete(prompt)
 
 
 def test_lengths_that_are_none(tiny):

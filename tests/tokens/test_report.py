@@ -27,7 +27,7 @@ def rows(found: TokenizerReport):
 
 @pytest.mark.parametrize(
     ("characters", "script"),
-    [("中龘𠮷々〇豈⼀", "Han"), ("aZéßŁａ", "Latin"), ("09٣½Ⅷ２", "digits"), (" \n，。✝か한яª\x00", "other")],
+    [("中龘𠮷々〇〻豈⼀", "Han"), ("aZéßŁａª", "Latin"), ("09٣½Ⅷ２", "digits"), (" \n，。✝か한я\x00", "other")],
 )
 def test_scripts(characters, script):
     assert {script_of(character) for character in characters} == {script}

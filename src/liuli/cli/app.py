@@ -3,16 +3,20 @@
 Nothing heavy is imported here: `liuli --help` must not wait for PyTorch.
 """
 
+import io
 import sys
+from typing import Annotated, Any
 
 import typer
 
+from liuli import __version__
 from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.world import world
+from liuli.data.files import why
 from liuli.errors import LiuliError
 
 app = typer.Typer(
@@ -22,6 +26,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports, as it may be
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"liuli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Options of `liuli` alone."""
+
+
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
@@ -31,12 +51,39 @@ app.add_typer(world, name="world")
 
 
 def main() -> None:
-    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130."""
+    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130.
+
+    What a terminal's encoding lacks is printed as "?".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        app()
+        code = app(prog_name="liuli", standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        code = _fail(_usage(error))
     except LiuliError as error:
-        print(f"liuli: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = _fail(str(error))
     except OSError as error:
-        print(f"liuli: the output cannot be written: {error}", file=sys.stderr)
-        sys.exit(2)
+        what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
+        code = _fail(f"{what}: {why(error)}")
+    if code == 130:
+        _fail("interrupted")
+    sys.exit(code)
+
+
+def _fail(line: str) -> int:
+    if line:
+        print(f"liuli: {line}", file=sys.stderr)
+    return 2
+
+
+def _usage(error: Any) -> str:
+    """A mistake in the command line on one line; nothing where Typer has printed the help of a command without arguments."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    if not said or error.ctx is None:
+        return f"{said}; try liuli --help" * bool(said)
+    arguments = any(each.param_type_name == "argument" for each in error.ctx.command.params)
+    hint = ", or put -- before an argument that begins with -" * (arguments and said.startswith("No such option"))
+    return f"{said}; try {error.ctx.command_path} --help{hint}"

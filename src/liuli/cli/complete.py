@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, name, print_json, read_text
+from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, counted, name, print_json, read_text
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 BAR = 24  # cells
 SMALL = 10_000_000  # parameters
+OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
 
 
 def complete(
     folder: Folder,
-    prompt: Annotated[str, typer.Argument(help="What to go on from; - reads standard input.", show_default=False)],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What to go on from; - reads standard input.", show_default=False)
+    ],
     max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
     temperature: Annotated[
         float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")
@@ -59,22 +62,34 @@ def complete(
     model = load(folder, device=device, dtype=dtype, pattern=pattern)
     _set_threads(model, threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
-    completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
+    try:
+        completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
+    except LiuliError as error:
+        raise _as_typed(error) from None
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
     try:
         _print_steps(completion, records) if steps else _print_text(model, records)
     finally:
-        print(f"liuli: seed {completion.seed}, {_said(model, completion, sampling)}", file=sys.stderr)
+        print(f"liuli: {_said(model, completion, sampling)}", file=sys.stderr)
+
+
+def _as_typed(error: LiuliError) -> LiuliError:
+    """The same with an option's name as it is typed, where it begins with one."""
+    name, rest = str(error).split(" ", 1)
+    return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
 
 
 def _said(model: "Model", completion: "Completion", given: dict[str, Any]) -> str:
-    """The settings that were in force, and where those that nobody typed come from."""
+    """The settings that were in force: those that were typed, and apart from them where the others come from."""
     used, plain = dataclasses.asdict(completion.sampling), dataclasses.asdict(type(model.sampling)())
-    told = {name: value for name, value in used.items() if name == "temperature" or value != plain[name]}
-    source = "" if told.keys() <= given.keys() else f" ({model.sampling_source})"
-    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in told.items()) + source
+    told = {name: value for name, value in used.items() if name in ("temperature", *given) or value != plain[name]}
+    words = {name: f"{name.replace('_', '-')} {value}" for name, value in told.items()}
+    first = "greedy" if completion.sampling.temperature == 0 else f"seed {completion.seed}"
+    typed = ", ".join([first, *(word for name, word in words.items() if name in given)])
+    others = ", ".join(word for name, word in words.items() if name not in given)
+    return typed + f"; {model.sampling_source}: {others}" * bool(others)
 
 
 def _set_threads(model: "Model", threads: int | None) -> None:
@@ -98,16 +113,29 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
 
 
 def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
-    """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text."""
+    """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text. Where that holds
+    standard error too, what follows there begins on a line of its own."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
+    text = ""
     try:
         for record in records:
+            text = record.text or text
             sys.stdout.write(record.text)
             sys.stdout.flush()
     finally:
         if sys.stdout.isatty():
             print(flush=True)
+        elif text and not text.endswith("\n") and _share_a_pipe():
+            print(file=sys.stderr)
+
+
+def _share_a_pipe() -> bool:
+    """Whether standard output and standard error go to one place."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is no file
+        return False
 
 
 def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> None:
@@ -117,7 +145,7 @@ def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> N
         _print_step(console, record, greedy=completion.sampling.temperature == 0)
     console.rule()
     console.print(Text(completion.prompt or ""), Text(completion.text, style="bold"), sep="", soft_wrap=True)
-    console.print(f"{len(completion.ids)} tokens, finished by {completion.finish_reason}", style="dim")
+    console.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")
 
 
 def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
@@ -126,11 +154,10 @@ def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
     for candidate in record.scores.candidates:
         console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
-        kept_tokens = f"{kept} token{'s' * (kept != 1)}"
-        line = f"  {rule.replace('_', '-')} kept {kept_tokens} and cut away {mass:.2%} of what stood before it"
+        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {_percent(mass)} of what stood before it"
         console.print(line, style="dim")
     how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{name(record.token)} (id {record.token.id}), {_percent(record.scores.logprob)} by the model"
+    choice = f"{name(record.token)} (id {record.token.id}), {_percent(math.exp(record.scores.logprob))} by the model"
     console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
 
 
@@ -138,16 +165,15 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
     """A bar for the model's own probability, and what the sampler made of it."""
     shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {_percent(candidate.logprob):>8}")
+    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {_percent(math.exp(candidate.logprob)):>8}")
     if candidate.cut:
         line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
     elif candidate.sampled_logprob > -math.inf:
-        line.append(f"   {_percent(candidate.sampled_logprob)} after the sampler", style="dim")
+        line.append(f"   {_percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
     if chosen:
         line.append("  ←", style="bold")
     return line
 
 
-def _percent(logprob: float) -> str:
-    share = math.exp(logprob)
-    return f"{share:.2%}" if share >= 0.0001 or share == 0 else f"{share:.1e}"
+def _percent(share: float) -> str:
+    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"

@@ -17,7 +17,7 @@ from liuli.model.plan import plan as make_plan
 
 def plan(
     size: Annotated[
-        str, typer.Argument(metavar="SIZE|FOLDER", help="A preset, such as gpt3-175b, or a folder.", show_default=False)
+        str, typer.Argument(metavar="SIZE|FOLDER", help=f"A folder, or a preset: {', '.join(PRESETS)}.", show_default=False)
     ],
     tokens: Annotated[
         str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")
@@ -52,7 +52,6 @@ def _table(found: Plan, tokens_source: str) -> Table:
     smaller = ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
     full = f"at {found.context:,} tokens"
-    hours = f"{found.gpu_hours:,.0f}" if found.gpu_hours >= 100 else f"{found.gpu_hours:.3g}"
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
     for part, number in found.parts.items():
@@ -63,10 +62,10 @@ def _table(found: Plan, tokens_source: str) -> Table:
         ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
         ("activations", _bytes(activations), f"a token in bf16; {_bytes(activations * found.context)} {full}"),
         ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
-        ("training", f"{found.training_flops_per_token:.3g}", "FLOPs a token"),
-        ("decoding", f"{found.decoding_flops_per_token:.3g}", "FLOPs a token, half the context full"),
-        ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {found.training_flops:.3g} FLOPs"),
-        ("", f"{hours} hours", f"on one {found.accelerator}, {found.utilisation:.0%} of its peak used"),
+        ("training", _flops(found.training_flops_per_token), "FLOPs a token"),
+        ("decoding", _flops(found.decoding_flops_per_token), "FLOPs a token, half the context full"),
+        ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
+        ("", _duration(found.gpu_hours), f"on one {found.accelerator}, {found.utilisation:.0%} of its peak used"),
     ):
         table.add_row(*row)
     return table
@@ -84,6 +83,17 @@ def _tokens(given: str) -> float:
 
 def _count(number: float) -> str:
     return _scaled(number, 4, ("T", "B", "M", "k", ""))
+
+
+def _flops(number: float) -> str:
+    return f"{number:.3g}" if number >= 1e15 else _scaled(number, 3, ("T", "G", "M", "k", ""))
+
+
+def _duration(hours: float) -> str:
+    number, unit = (hours, "hours") if hours >= 1 else (hours * 60, "minutes")
+    if number < 1:
+        number, unit = hours * 3600, "seconds"
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
 def _bytes(number: float) -> str:

@@ -41,17 +41,20 @@ def read_text(text: str) -> str:
 
 
 def print_json(body: dict[str, Any]) -> None:
-    """One object on one line, Chinese as it is."""
-    print(json.dumps(body, ensure_ascii=False, allow_nan=False), flush=True)
+    """One object on one line, Chinese as it is; where the output cannot hold that, as JSON's escapes."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(body, ensure_ascii=not unicode, allow_nan=False), flush=True)
 
 
 def note_skipped(skipped: "list[Skipped]") -> None:
     """What of the sources was not used and why, a line a reason, beside the output."""
     for each in skipped:
-        where = f"{each.places[0]}{f' and {each.count - 1:,} more' if each.count > 1 else ''}"
-        print(
-            f"liuli: skipped {each.count:,}: {each.reason}: {where}" + f"; {each.advice}" * bool(each.advice), file=sys.stderr
-        )
+        print(f"liuli: skipped {each}", file=sys.stderr)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 token`, `2 tokens`."""
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def name(token: "Token") -> str:
@@ -62,6 +65,7 @@ def name(token: "Token") -> str:
 def visible(text: str, data: bytes) -> str:
     """A text on one line: spaces and breaks as signs, the bytes of a broken character as numbers."""
     signs = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+    signs |= {sign: f"<U+{ord(sign):04X}>" for sign in signs.values()}  # one that stands in the text itself
     if "\N{REPLACEMENT CHARACTER}" in text:
         text = data.decode(errors="surrogateescape")  # a byte that is no UTF-8 becomes U+DC00 + byte
         signs |= {chr(0xDC00 + byte): f"<{byte:02X}>" for byte in range(0x80, 0x100)}

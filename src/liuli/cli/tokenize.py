@@ -7,15 +7,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import Folder, Json, Pattern, name, print_json, read_text, visible
+from liuli.cli.shared import Folder, Json, Pattern, counted, name, print_json, read_text, visible
 
 if TYPE_CHECKING:
+    from liuli.tokens import Token, Tokenizer
     from liuli.tokens.trace import Chunk
 
 
 def tokenize(
     folder: Folder,
-    text: Annotated[str, typer.Argument(help="The text; - reads standard input.", show_default=False)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text; - reads standard input.", show_default=False)],
     steps: Annotated[bool, typer.Option("--steps", help="Show every merge, or every longest match.")] = False,
     pattern: Pattern = None,
     json: Json = False,
@@ -38,22 +39,30 @@ def tokenize(
         print_json(body | {"steps": [chunk.to_json() for chunk in chunks]} if steps else body)
         return
     console = Console(highlight=False)
-    names = [name(token) for token in tokens]
+    names = [_name(tokenizer, token) for token in tokens]
     widest = max(map(cell_len, names), default=0)
     for token, shown in zip(tokens, names, strict=True):
         data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
+        data = "unknown" if token.id == tokenizer.unknown else data
         console.print(Text(f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  {data}"), soft_wrap=True)
-    characters, size = len(text), len(text.encode())
-    console.print(f"{len(tokens)} tokens, {characters} characters, {size} bytes ({tokenizer.kind})")
+    sizes = zip((len(tokens), len(text), len(text.encode())), ("token", "character", "byte"), strict=True)
+    console.print(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
     for chunk in chunks:
         heading = f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"
-        console.print(Text("\n    ".join([heading, *_steps_of(chunk)])), soft_wrap=True)
+        console.print(Text("\n    ".join([heading, *_steps_of(tokenizer, chunk)])), soft_wrap=True)
 
 
-def _steps_of(chunk: "Chunk") -> list[str]:
+def _name(tokenizer: "Tokenizer", token: "Token") -> str:
+    """A token on one line; a piece that goes on a word with ## in front, as WordPiece's vocabularies have it."""
+    piece = tokenizer.encoder.piece(token.id)
+    return "##" * (piece is not None and piece[1]) + name(token)
+
+
+def _steps_of(tokenizer: "Tokenizer", chunk: "Chunk") -> list[str]:
     """The chunk's matches, or its symbols and each merge, a line each."""
     if chunk.matches:
-        return [f"[{match.start}:{match.end}] {name(match.piece)}  (id {match.piece.id})" for match in chunk.matches]
+        found = [(f"[{match.start}:{match.end}]", match.piece) for match in chunk.matches]
+        return [f"{where} {_name(tokenizer, piece)}  (id {piece.id})" for where, piece in found]
     return [" ".join(map(name, chunk.symbols))] + [
         f"{name(join.left)} + {name(join.right)} → {name(join.result)}  (rank {join.rank}, id {join.result.id})"
         for join in chunk.joins

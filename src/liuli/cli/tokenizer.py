@@ -21,7 +21,7 @@ SHOWN = 12  # pieces of a list that a person is shown; --json has all
 @tokenizer.command()
 def train(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, hub:owner/dataset or -.", show_default=False)
+        list[str], typer.Argument(metavar="SOURCE", help="Files, folders, hub:owner/dataset or -.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the tokenizer.", show_default=False)],
     kind: Annotated[str, typer.Option(help="bpe: pieces of words, from bytes up. char: characters.")] = "bpe",

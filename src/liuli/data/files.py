@@ -1,5 +1,6 @@
 """From the names that a user gives to the files behind them, in a fixed order, and to their bytes, decompressed."""
 
+import glob
 import gzip
 import io
 import os
@@ -21,6 +22,7 @@ FORMATS: dict[str, Format] = {
     ".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet",
 }  # fmt: skip
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+RIGHT = "ask its owner for the right to read it"
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 
 
@@ -35,8 +37,16 @@ class Problem:
 
     def at(self, place: str) -> str:
         """One line for people: what, where, what to do."""
-        line = f"{place}: {self.reason}" + f" ({self.detail})" * bool(self.detail)
-        return line + f"; {self.advice}" * bool(self.advice)
+        return advised(self.where(f"{place}: {self.reason}"), self.advice)
+
+    def where(self, place: str) -> str:
+        """The place with the detail."""
+        return place + f" ({self.detail})" * bool(self.detail)
+
+
+def advised(line: str, advice: str) -> str:
+    """What is wrong and, where there is something, what to do about it."""
+    return line + f"; {advice}" * bool(advice)
 
 
 class Unreadable(Exception):
@@ -99,7 +109,7 @@ class File:
             self.check_unchanged()
             if self.compression and getattr(error, "errno", None) is None:
                 raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
-            raise Unreadable(Problem("cannot be read", first_line(error))) from None
+            raise Unreadable(Problem("cannot be read", why(error), RIGHT * isinstance(error, PermissionError))) from None
         except Unreadable:  # perhaps only because somebody is still writing it
             self.check_unchanged()
             raise
@@ -120,7 +130,13 @@ def _decompressed(raw: IO[bytes], compression: str | None) -> Iterator[IO[bytes]
         yield raw
 
 
-def first_line(error: Exception) -> str:
+def why(error: BaseException) -> str:
+    """What the system says, without its number and the file's name."""
+    strerror = getattr(error, "strerror", None)
+    return strerror[0].lower() + strerror[1:] if strerror else first_line(error)
+
+
+def first_line(error: BaseException) -> str:
     return printable(str(error).strip().split("\n")[0])
 
 
@@ -144,7 +160,7 @@ def find_files(names: Sequence[str]) -> list[File]:
         if name == "-":
             files.append(_standard_input())
         elif name.startswith("hub:"):
-            files += _of_folder(_dataset(name), name)
+            files += _of_dataset(name)
         elif Path(name).is_dir() and name:
             files += _of_folder(Path(name), name.rstrip("/") or "/")
         else:
@@ -164,7 +180,7 @@ def _by_name(name: str) -> File:
 
 def _of_folder(folder: Path, name: str) -> list[File]:
     def fail(error: OSError) -> None:
-        raise LiuliError(f"the folder {error.filename} cannot be read: {error.strerror}")
+        raise LiuliError(advised(f"the folder {error.filename} cannot be read: {why(error)}", RIGHT))
 
     found = []
     for at, folders, names in os.walk(folder, onerror=fail):
@@ -175,14 +191,28 @@ def _of_folder(folder: Path, name: str) -> list[File]:
     return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}")) for path in found]
 
 
-def _dataset(name: str) -> Path:
+def _of_dataset(name: str) -> list[File]:
+    """The texts of a dataset on the hub, or of one folder or file in it; never its card, which is no text of the dataset."""
     from liuli.hub import find_dataset
 
-    dataset = name.removeprefix("hub:")
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", dataset):
-        raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset")
-    patterns = [f"*{suffix}{end}" for suffix in (".jsonl", ".txt") for end in ("", *COMPRESSED)]
-    return find_dataset(dataset, ["*.parquet", *patterns])
+    found = re.fullmatch(r"hub:(\w[\w.-]*/\w[\w.-]*)((?:/[^/]+)*)/?", name)
+    path = found[2].strip("/") if found else ""
+    if not found or {".", ".."} & set(path.split("/")):
+        raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset, or hub:owner/dataset/path of its files")
+    inside = find_dataset(found[1], _patterns(path)) / path
+    whole = inside.is_file()
+    files = [File(inside, printable(name))] if whole else _of_folder(inside, name.rstrip("/")) if inside.is_dir() else []
+    files = [file for file in files if file.format and (path or file.name != f"{name.rstrip('/')}/README.md")]
+    if not files:
+        raise LiuliError(f"{name} holds no text that Liuli reads: it reads {KNOWN}")
+    return files
+
+
+def _patterns(path: str) -> list[str]:
+    """Which files of a dataset to fetch: `path` itself, and all below it of a format that is read."""
+    suffixes = [suffix + end for suffix, kind in FORMATS.items() for end in ("", *COMPRESSED) if kind != "parquet" or not end]
+    below = f"{glob.escape(path)}/" if path else ""
+    return [f"{below}*{suffix}" for suffix in suffixes] + [glob.escape(path)] * path.endswith(tuple(suffixes))
 
 
 def _standard_input() -> File:

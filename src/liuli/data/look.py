@@ -3,21 +3,20 @@
 In: a `Split`. Out: a `Look`: how much of what, in which scripts, how long, how often the same, what was left out and why.
 """
 
-import re
-import unicodedata
 from array import array
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from liuli.data.sources import Document, Skipped
 from liuli.data.validation import Split
+from liuli.tokens.scripts import kind_of
 
 SAMPLES = 5
 SAMPLE_LENGTH = 200  # characters
 BATCH = 1 << 20  # characters counted at a time
-NO_SCRIPTS = ("", "Modifier", "Caron", "Space", "Turned", "Roman", "Vertical", "Masu", "Combining")  # letters of no one script
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +30,19 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Of whole documents, held out or not, in characters. Quantiles are lengths that occur (inverse of the empirical CDF)."""
+    """Of whole documents, held out or not, in characters. `median`: of an even number of lengths the mean of the two in the
+    middle; `p95`: the smallest length that 95 % do not exceed."""
 
     min: int
-    median: int
+    median: float
     mean: float
     p95: int
     max: int
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """How a block begins. Blocks at even distances are shown, the first among them."""
+class Excerpt:
+    """How a block begins. Blocks at even distances are shown, but none of white space alone."""
 
     source: str
     part: int
@@ -53,19 +53,21 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Look:
     """`scripts`: characters of each script or kind, the most frequent first; `distinct`: how many different characters.
-    `duplicates`: documents whose whole text came before. `validation` and `how`: what is held out, and by which rule."""
+    `duplicates`: documents whose whole text came before. `validation` and `how`: what is held out, and by which rule.
+    `shared`: documents of a validation file whose whole text is trained on too."""
 
     documents: int
     total: Amount
     validation: Amount
     how: str
+    shared: int
     scripts: dict[str, int]
     distinct: int
     lengths: Lengths
     duplicates: int
     dropped_marks: int
     skipped: list[Skipped]
-    samples: list[Sample]
+    samples: list[Excerpt]
 
     def to_json(self) -> dict[str, Any]:
         """As plain objects; counts of characters and bytes, no shares."""
@@ -78,27 +80,28 @@ def look(split: Split) -> Look:
     Raises:
         LiuliError: as `Sources.documents`.
     """
-    sides = {False: [0, 0, 0], True: [0, 0, 0]}
     lengths, samples, characters = array("q"), Samples(), Characters()
+    total, kept_out = [0, 0, 0], [0, 0, 0]
     number = -1, False  # of the document that is being read, and from which of the two sources
-    for held, document in split.documents():
+    for document, held in _blocks(split):
         size = characters.add(document.text)
-        for i, amount in enumerate((1, len(document.text), size)):
-            sides[held][i] += amount
-        now = document.number, bool(split.other) and held
+        _add(total, document.text, size)
+        if held:
+            _add(kept_out, held, size if held == document.text else len(held.encode()))
+        now = document.number, bool(split.other and held)
         if now == number:
             lengths[-1] += len(document.text)
         else:
             lengths.append(len(document.text))
             number = now
         samples.add(document)
-    blocks, count, size = (a + b for a, b in zip(sides[False], sides[True], strict=True))
     sources = [split.sources, split.other] if split.other else [split.sources]
     return Look(
         documents=len(lengths),
-        total=Amount(blocks, count, size),
-        validation=Amount(*sides[True]),
+        total=Amount(*total),
+        validation=Amount(*kept_out),
         how=split.how,
+        shared=split.shared,
         scripts=characters.scripts(),
         distinct=characters.distinct,
         lengths=_lengths(lengths),
@@ -109,27 +112,21 @@ def look(split: Split) -> Look:
     )
 
 
-def script(character: str) -> str:
-    """The script of a letter, which is the first word of its Unicode name (Han, Latin, Hiragana …), or what else it is.
-    Compatible forms count as what they stand for: fullwidth letters, ª and µ."""
-    name = unicodedata.name(character, "")
-    if name.startswith(("CJK ", "IDEOGRAPHIC ", "KANGXI ")) and unicodedata.category(character) in ("Lo", "Lm", "Nl", "So"):
-        return "Han"
-    match unicodedata.category(character)[0]:
-        case "L":
-            word = re.split("[ -]", unicodedata.name(unicodedata.normalize("NFKC", character)[0], ""))[0].capitalize()
-            return "other" if word in NO_SCRIPTS else word
-        case "N":
-            return "digits"
-        case "P":
-            return "punctuation"
-        case "S":
-            return "symbols"
-        case "Z":
-            return "white space"
-        case "M":
-            return "marks"
-    return "white space" if character.isspace() else "other"
+def _blocks(split: Split) -> Iterator[tuple[Document, str]]:
+    """Each block and the text of it that is held out. The two sides of a divided block are one again."""
+    before = ""
+    for held, document in split.documents():
+        divided = split.edge is not None and (document.number, document.part) == split.edge[:2]
+        if divided and not held:
+            before = document.text
+        else:
+            whole = replace(document, text=before + document.text) if divided else document
+            yield whole, document.text if held else ""
+
+
+def _add(amount: list[int], text: str, size: int) -> None:
+    for i, more in enumerate((1, len(text), size)):
+        amount[i] += more
 
 
 class Characters:
@@ -163,7 +160,7 @@ class Characters:
         self._flush()
         found: dict[str, int] = {}
         for code in np.flatnonzero(self._counts):
-            name = script(chr(code))
+            name = kind_of(chr(code))
             found[name] = found.get(name, 0) + int(self._counts[code])
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
@@ -172,7 +169,7 @@ class Samples:
     """Blocks at even distances of a stream whose length is not known: every time too many are kept, every other one goes."""
 
     def __init__(self) -> None:
-        self._kept: list[Sample] = []
+        self._kept: list[Excerpt] = []
         self._every = 1
         self._count = 0
 
@@ -182,15 +179,15 @@ class Samples:
                 self._kept, self._every = self._kept[::2], 2 * self._every
             start = document.text[:SAMPLE_LENGTH]
             if self._count % self._every == 0:
-                self._kept.append(Sample(document.source, document.part, start, len(start) < len(document.text)))
+                self._kept.append(Excerpt(document.source, document.part, start, len(start) < len(document.text)))
         self._count += 1
 
-    def chosen(self) -> list[Sample]:
-        kept = self._kept
+    def chosen(self) -> list[Excerpt]:
+        kept = [excerpt for excerpt in self._kept if not excerpt.text.isspace()]
         return [kept[i * len(kept) // min(SAMPLES, len(kept))] for i in range(min(SAMPLES, len(kept)))]
 
 
 def _lengths(lengths: "array[int]") -> Lengths:
     all = np.frombuffer(lengths, np.int64)
-    low, middle, p95, high = np.quantile(all, [0, 0.5, 0.95, 1], method="inverted_cdf").tolist()
-    return Lengths(int(low), int(middle), float(all.mean()), int(p95), int(high))
+    p95 = int(np.quantile(all, 0.95, method="inverted_cdf"))
+    return Lengths(int(all.min()), float(np.median(all)), float(all.mean()), p95, int(all.max()))

@@ -13,8 +13,8 @@ from hashlib import blake2b
 from typing import IO, TYPE_CHECKING, Any
 
 from liuli.data.blocks import STEP, cut
-from liuli.data.files import File, Problem, Unreadable, first_line
-from liuli.data.texts import Text, listed, not_utf8, parse, text_of_record, text_of_value
+from liuli.data.files import KNOWN, File, Problem, Unreadable, first_line
+from liuli.data.texts import UTF16, Text, listed, not_utf8, parse, text_of_record, text_of_value
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read(file: File) -> Reader:
     if not file.path.is_file():
         raise Unreadable(Problem("neither a file nor a folder, or a link to one", advice="give what it points to by name"))
     if not file.format:
-        raise Unreadable(Problem("no format of text, by its suffix"))
+        raise Unreadable(Problem("no format of text, by its suffix", advice=f"Liuli reads {KNOWN}"))
     return kinds[file.format](file)
 
 
@@ -90,7 +90,7 @@ class WholeText(Reader):
                 try:
                     text, used = codecs.utf_8_decode(data, "strict", not piece)
                 except UnicodeDecodeError as error:
-                    raise Unreadable(not_utf8(data, error, offset)) from None
+                    raise Unreadable(not_utf8(data, error, offset, ended=not stream.read(1))) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
                     raise Unreadable(Problem("binary, not text", where, "take it away, or its NULs", no_text=True))
@@ -141,6 +141,8 @@ class Lines(Reader):
         """Each line; None for one that is too long to be held."""
         with self.file.open() as stream:
             line = stream.readline(LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of which no line can be read
+                raise Unreadable(UTF16)
             while line:
                 if len(line) >= LONGEST_LINE - 3 and not line.endswith(b"\n") and _drain(stream):
                     yield None
@@ -174,7 +176,7 @@ class Array(Reader):
             several = found.detail.startswith("Extra data")
             raise Unreadable(replace(found, advice="name it .jsonl if it has one object a line") if several else found)
         if not isinstance(found, list):
-            raise Unreadable(Problem("no list of objects with a field text", no_text=True))
+            raise Unreadable(Problem('no list of objects with a field "text"', advice='write [{"text": "…"}, …]', no_text=True))
         if not found:
             raise Unreadable(Problem("no text in it"))
         return found
@@ -221,11 +223,11 @@ def _open_table(stream: IO[bytes]) -> "ParquetFile":
         raise Unreadable(Problem("broken parquet", first_line(error), "fetch or make it again")) from None
     if "text" not in schema.names:
         columns = f"columns: {listed(schema.names)}"
-        raise Unreadable(Problem("no column text", columns, "rename the one that holds text", no_text=True))
+        raise Unreadable(Problem('no column "text"', columns, "rename the one that holds text", no_text=True))
     kind = schema.field("text").type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        raise Unreadable(Problem("its column text holds no strings", f"but {kind}", no_text=True))
+        raise Unreadable(Problem('its column "text" holds no strings', f"but {kind}", "write them as strings", no_text=True))
     if not table.metadata.num_rows:
         raise Unreadable(Problem("no text in it"))
     return table

@@ -1,20 +1,22 @@
 """Documents from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
 
 A source is any list of names: files and folders of `.txt .md .jsonl .json` (also `.gz`, `.zst`) and `.parquet`, `-` for
-standard input, `hub:owner/dataset`. A `.txt` or `.md` is one document; a line, object or row with `text` is one each.
+standard input, `hub:owner/dataset`, or a folder or file of a dataset, `hub:owner/dataset/path`.
+A `.txt` or `.md` is one document; a line, object or row with `text` is one each.
 Every byte of a text stays as it is, line ends too; only a byte order mark at the beginning of a file is dropped, and counted.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from liuli.data.files import File, Problem, Unreadable, find_files
+from liuli.data.files import File, Problem, Unreadable, advised, find_files
 from liuli.data.records import Reader, read
 from liuli.data.texts import Text
 from liuli.errors import LiuliError
 
-NAMED, NAMED_IN_FILE = 10, 3  # places of each sort of problem that are named, and those in one file; all are counted
+NAMED = 10  # files that are named for each sort of problem; all are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,72 @@ class Document:
 
 
 @dataclass(slots=True)
+class Place:
+    """Where in a file one sort of problem was met first, in words for people, and how often in that file."""
+
+    file: str
+    first: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        return self.first + f" and {self.count - 1:,} more" * (self.count > 1)
+
+
+@dataclass(slots=True)
 class Skipped:
-    """One reason for which input was not used and what to do about it (or ""), how often, and the first places."""
+    """One reason for which input was not used and what to do about it (or ""), how often, and the first files."""
 
     reason: str
     advice: str = ""
     count: int = 0
-    places: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """All on one line."""
+        more = f" and {self.count - 1:,} more" * (self.count > 1)
+        return advised(f"{self.count:,} × {self.reason}: {self.places[0].first}{more}", self.advice)
+
+    @property
+    def heading(self) -> str:
+        return advised(f"{self.count:,} × {self.reason}", self.advice)
+
+    @property
+    def elsewhere(self) -> int:
+        """How many lie in files that are not named."""
+        return self.count - sum(place.count for place in self.places)
+
+    def add(self, file: str, place: str) -> None:
+        self.count += 1
+        if self.places and self.places[-1].file == file:
+            self.places[-1].count += 1
+        elif len(self.places) < NAMED:
+            self.places.append(Place(file, place))
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one pass over the sources has met so far. Nothing but its own generator writes to it."""
+
+    strict: bool
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+    duplicates: int = 0
+    marks: int = 0
+
+    def skip(self, file: File, place: str, problem: Problem) -> None:
+        if self.strict:
+            raise LiuliError(problem.at(place))
+        skipped = self.skipped.setdefault(problem.reason, Skipped(problem.reason, problem.advice))
+        skipped.add(file.name, problem.where(place))
 
 
 class Sources:
     """All documents behind some names.
 
     `skipped`, `duplicates` (documents whose whole text came before; a digest of 128 bits decides) and `marks` (byte order
-    marks dropped) tell of the pass that began last, as far as it has come.
+    marks dropped) tell of the pass that began last, as far as it has come: any number of passes may go on side by side.
 
     Args:
+        names: files, folders, `-`, `hub:…`; one alone may be given as it is.
         strict: stop at the first problem instead of skipping and counting it.
         dedup: leave out documents whose whole text came before.
 
@@ -57,15 +109,24 @@ class Sources:
         LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `documents`).
     """
 
-    def __init__(self, names: Sequence[str], strict: bool = False, dedup: bool = False):
-        self.names, self.strict, self.dedup = list(names), strict, dedup
+    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False, dedup: bool = False):
+        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
+        self.strict, self.dedup = strict, dedup
         self.files = find_files(self.names)
         self._readers: list[Reader | Problem] = [_reader(file) for file in self.files]
-        self._begin()
+        self._latest = Pass(strict)
 
     @property
     def skipped(self) -> list[Skipped]:
-        return list(self._skipped.values())
+        return list(self._latest.skipped.values())
+
+    @property
+    def duplicates(self) -> int:
+        return self._latest.duplicates
+
+    @property
+    def marks(self) -> int:
+        return self._latest.marks
 
     def documents(self, start: int = 0) -> Iterator[Document]:
         """The documents from number `start` on. Every call streams the same again.
@@ -76,54 +137,44 @@ class Sources:
             LiuliError: there is no text at all; a file changes while it is read; a file that the user named holds no text;
                 anything that would be skipped, where `strict`.
         """
-        self._begin()
+        for number, source, text in self.texts(start):
+            yield from _parts(text, source, number)
+
+    def texts(self, start: int = 0) -> Iterator[tuple[int, str, Text]]:
+        """The number, source and `Text` of each document, whole, in the same order. Raises as `documents`."""
+        this = self._latest = Pass(self.strict)
         seen, base, some = Seen(), 0, False
         for file, reader in zip(self.files, self._readers, strict=True):
             if isinstance(reader, Problem):
-                self._skip(file, file.name, reader)
+                this.skip(file, file.name, reader)
                 continue
             if self.dedup or start <= base or start < base + reader.count():
-                for document in self._of_file(file, reader, base, 0 if self.dedup else max(0, start - base), seen):
-                    some = True
-                    if document.number >= start:
-                        yield document
+                for index, text in _of_file(file, reader, 0 if self.dedup else max(0, start - base), this):
+                    again = seen.add(text.digest)
+                    this.duplicates += again
+                    if not (again and self.dedup):
+                        some = True
+                        if base + index >= start:
+                            yield base + index, reader.place(index), text
             base += reader.count()
         if not some and start == 0:
-            raise LiuliError(self._nothing())
+            why = ", and ".join(map(str, this.skipped.values())) or "it holds no files"
+            raise LiuliError(f"no text found in {', '.join(self.names)}: {why}")
 
-    def _begin(self) -> None:
-        self._skipped: dict[str, Skipped] = {}
-        self.duplicates = 0
-        self.marks = 0
 
-    def _of_file(self, file: File, reader: Reader, base: int, start: int, seen: "Seen") -> Iterator[Document]:
-        try:
-            for index, found in reader.records(start):
-                if isinstance(found, Problem):
-                    self._skip(file, reader.place(index), found)
-                    continue
-                again = seen.add(found.digest)
-                self.duplicates += again
-                self.marks += found.marked
-                if not (again and self.dedup):
-                    yield from _parts(found, reader.place(index), base + index)
-        except Unreadable as error:
-            if error.problem.no_text and file.named:
-                raise LiuliError(error.problem.at(file.name)) from None
-            self._skip(file, file.name, error.problem)
-
-    def _skip(self, file: File, place: str, problem: Problem) -> None:
-        if self.strict:
-            raise LiuliError(problem.at(place))
-        skipped = self._skipped.setdefault(problem.reason, Skipped(problem.reason, problem.advice))
-        skipped.count += 1
-        if len(skipped.places) < NAMED and sum(each.startswith(file.name) for each in skipped.places) < NAMED_IN_FILE:
-            skipped.places.append(place + f" ({problem.detail})" * bool(problem.detail))
-
-    def _nothing(self) -> str:
-        why = [f"{each.count:,} × {each.reason}: {each.places[0]}" for each in self.skipped]
-        lines = [line + f"; {each.advice}" * bool(each.advice) for line, each in zip(why, self.skipped, strict=True)]
-        return f"no text found in {', '.join(self.names)}: {', and '.join(lines) or 'it holds no files'}"
+def _of_file(file: File, reader: Reader, start: int, this: Pass) -> Iterator[tuple[int, Text]]:
+    """The good records of one file from `start` on, each with its index; of the others `this` is told."""
+    try:
+        for index, found in reader.records(start):
+            if isinstance(found, Problem):
+                this.skip(file, reader.place(index), found)
+            else:
+                this.marks += found.marked
+                yield index, found
+    except Unreadable as error:
+        if error.problem.no_text and file.named:
+            raise LiuliError(error.problem.at(file.name)) from None
+        this.skip(file, file.name, error.problem)
 
 
 def _reader(file: File) -> Reader | Problem:
@@ -159,10 +210,14 @@ class Seen:
 
     def add(self, digest: bytes) -> bool:
         """Puts it in; whether it was there."""
+        there = digest in self
+        if not there:
+            self._tails[digest[:2]] += digest[2:]
+        return there
+
+    def __contains__(self, digest: bytes) -> bool:
         tails, tail = self._tails[digest[:2]], digest[2:]
         at = tails.find(tail)
         while at >= 0 and at % len(tail):
             at = tails.find(tail, at + 1)
-        if at < 0:
-            tails += tail
         return at >= 0

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from liuli.data.sources import Document, Sources
+from liuli.data.sources import Document, Seen, Sources
 from liuli.errors import LiuliError
 
 ONE_IN = 20
@@ -54,13 +54,15 @@ class Validation:
 
     def split(self, sources: Sources) -> "Split":
         """Looks at as much of the sources as it takes to know both sides: for `content` rarely more than the first
-        blocks, for `tail` all of them, twice.
+        blocks, for `tail` all of them, twice; for `file` all of both, once.
 
         Raises:
-            LiuliError: a file of the validation is among the sources; the text is too short to be divided.
+            LiuliError: a file of the validation is among the sources; the text is too short to be divided; where `strict`,
+                a document of the validation stands in the training text too.
         """
         if self.kind == "file":
-            return Split(sources, f"all of {self.file}", other=_apart(self.file, sources))
+            other = _apart(self.file, sources)
+            return Split(sources, f"all of {self.file}", other, shared=_shared(other, sources))
         share = f"the last {float(100 * self.share):.3g}% of the characters"
         if self.kind == "tail":
             return Split(sources, share, edge=_edge(sources, self.share))
@@ -75,7 +77,8 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Sources and which of their text is held out; `how` says it for people.
+    """Sources and which of their text is held out; `how` says it for people. `shared`: how many documents of `other`, by
+    their whole text, are trained on all the same.
 
     Where a block of a document is held out, the parts around it are not adjacent: `part` jumps from the one to the next.
     Where a part is divided (`tail`), both sides have its number; `last` stays with the document's true end.
@@ -85,6 +88,7 @@ class Split:
     how: str
     other: Sources | None = None
     edge: tuple[int, int, int] | None = None  # number and part of the document that is divided, and the character
+    shared: int = 0
 
     def training(self, start: int = 0) -> Iterator[Document]:
         """What may be trained on, from document number `start` on."""
@@ -128,6 +132,17 @@ def _apart(file: str, sources: Sources) -> Sources:
                 f"{each.name} would be trained on and validated on; take it out of the source, or hold out another"
             )
     return other
+
+
+def _shared(other: Sources, sources: Sources) -> int:
+    """How many documents of the validation stand in the training text, whole; an error where `strict`."""
+    trained = Seen()
+    for _, _, text in sources.texts():
+        trained.add(text.digest)
+    places = [place for _, place, text in other.texts() if text.digest in trained]
+    if places and sources.strict:
+        raise LiuliError(f"{places[0]}: the same text is trained on ({len(places):,} such documents); take them out of either")
+    return len(places)
 
 
 def _edge(sources: Sources, share: Fraction) -> tuple[int, int, int]:

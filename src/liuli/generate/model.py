@@ -4,7 +4,9 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import index
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
-@dataclass
+@dataclass(repr=False)
 class Completion:
     """What a prompt led to. `seed` makes it again; `ids` include a stop token, `text` does not."""
 
@@ -40,6 +42,9 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"Completion({shortened(self.text)}, {len(self.ids)} tokens, {self.finish_reason}, seed {self.seed})"
 
     def add(self, record: StepRecord) -> None:
         self.steps.append(record)
@@ -109,7 +114,8 @@ class Model:
         """
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
-            raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(Sampling.__dataclass_fields__)}")
+            known = ("max_tokens", "seed", "stop", "candidates", *Sampling.__dataclass_fields__)
+            raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
         ids = self._ids(prompt)
         text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
         seed = secrets.randbits(32) if seed is None else seed
@@ -120,7 +126,10 @@ class Model:
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:
         if not isinstance(prompt, str):
-            return list(prompt)
+            try:
+                return [index(id) for id in prompt]
+            except TypeError:
+                raise LiuliError(f"a prompt is a text or a list of ids, not {shortened(prompt)}") from None
         if self.tokenizer is None:
             raise LiuliError(f"{self.path} holds no tokenizer: give the prompt as ids")
         return self.tokenizer.encode(prompt, prompt=True)
@@ -159,13 +168,14 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
 
 
 def _device(name: str) -> torch.device:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = f"devices here: {', '.join(kind for kind, there in available.items() if there)}"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise LiuliError(f"there is no device {name!r}; devices: cpu, cuda, mps") from None
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        raise LiuliError(f"there is no device {name!r}; {here}") from None
     if not available.get(device.type, False):
-        raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices: cpu, cuda, mps")
+        raise LiuliError(f"this machine has no {name} device that PyTorch can use; {here}")
     return device
 
 
