@@ -18,7 +18,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
 from liuli.tokens import Tokenizer
-from liuli.tokens.layouts import find_tokenizer, read_json
+from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
 
 DEFAULT_TEMPERATURE = 0.8
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -68,7 +68,7 @@ class Model:
 
     def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None):
         self.path, self.folder, self.decoder, self.tokenizer = path, folder, decoder, tokenizer
-        self.stop_ids = _stop_ids(folder)
+        self.stop_ids = read_end_ids(folder)
         self.sampling, self.sampling_source = _default_sampling(folder)
 
     @property
@@ -167,17 +167,6 @@ def _device(name: str) -> torch.device:
     if not available.get(device.type, False):
         raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices: cpu, cuda, mps")
     return device
-
-
-def _stop_ids(folder: Path) -> list[int]:
-    for name in ("generation_config.json", "config.json"):
-        found = read_json(folder / name).get("eos_token_id")
-        if found is not None:
-            ids: list[Any] = found if isinstance(found, list) else [found]
-            if not all(type(id) is int for id in ids):
-                raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
-            return ids
-    return []
 
 
 def _default_sampling(folder: Path) -> tuple[Sampling, str]:
