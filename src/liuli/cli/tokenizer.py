@@ -44,7 +44,7 @@ def train(
     trained = train_tokenizer((document.text for document in texts.documents()), kind, vocab_size)
     note_skipped(texts.skipped)
     trained.write(out)
-    found = report(open_tokenizer(out), trained.sample.texts)
+    found = report(open_tokenizer(out), trained.sample.texts())
     if json:
         print_json({"path": str(out), "sample": _sample(trained.sample), "report": found.to_json()})
     else:
@@ -52,7 +52,7 @@ def train(
 
 
 def _sample(sample: "Sample") -> dict[str, Any]:
-    return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.texts)}
+    return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.blocks)}
 
 
 def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:

@@ -129,7 +129,7 @@ def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
         max_token_length=MAX_PIECE + 1,  # the library makes shorter ones only
         show_progress=False,
     )
-    backend.train_from_iterator(sample.texts, trainer)
+    backend.train_from_iterator(sample.texts(), trainer)
     return backend
 
 
