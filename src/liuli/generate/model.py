@@ -17,7 +17,7 @@ from liuli.hub import find_folder
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
-from liuli.tokens import Tokenizer
+from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
 
 DEFAULT_TEMPERATURE = 0.8
@@ -111,7 +111,7 @@ class Model:
         if unknown:
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(Sampling.__dataclass_fields__)}")
         ids = self._ids(prompt)
-        text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
+        text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
         engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
@@ -147,6 +147,12 @@ def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32
             f"{decoder.config.vocab_size}: they do not belong together"
         )
     return Model(str(path), folder, decoder, tokenizer)
+
+
+def _text(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """As `decode`, but the ids may be those that only the model has, whose embedding may be larger than the vocabulary."""
+    stream = TextStream(tokenizer)
+    return "".join(map(stream.push, ids)) + stream.finish()
 
 
 def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
