@@ -1,11 +1,21 @@
 """`liuli tokenizer train` as a person types it."""
 
 import json
+import os
+import pty
+import random
+import signal
+import string
+import subprocess
+import sys
+import time
 
 import pytest
 
 from liuli.cli.shared import visible
+from liuli.cli.tokenizer import _table
 from liuli.tokens import open_tokenizer
+from liuli.tokens.report import ScriptRow, TokenizerReport
 from liuli.tokens.train import LEAST
 
 TEXT = "今天天气真好，我们去公园。今天我们看书。The weather is good today, and they don't read in the park.\n" * 40
@@ -29,7 +39,8 @@ def test_a_tokenizer_is_trained_and_told_of(liuli, corpus, tmp_path):
     tokenizer = open_tokenizer(out)
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
     written = (out / "tokenizer.json").read_bytes()
-    assert liuli("tokenizer", "train", corpus, "--out", out, "--vocab-size", 330).code == 0
+    again = liuli("tokenizer", "train", corpus, "--out", out, "--vocab-size", 330)
+    assert (again.code, again.out, again.err) == (0, result.out, f"liuli: replaced the tokenizer that was in {out}\n")
     assert (out / "tokenizer.json").read_bytes() == written
 
 
@@ -67,3 +78,96 @@ def test_a_folder_that_holds_something_else_is_left_alone(liuli, corpus, tmp_pat
     assert result.code == 2
     assert result.err == f"liuli: {tmp_path} holds other files (corpus.txt): name a new or an empty folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.txt"]
+
+
+MAIN = "from liuli.cli.app import main; main()"
+# Says when the trainer has all of its text and is at work on it, out of Python's reach.
+MAIN_THAT_SAYS_WHEN_IT_HAS_READ = f"""
+import sys
+from liuli.tokens.sample import Sample
+texts = Sample.texts
+def told(sample):
+    yield from texts(sample)
+    print("all is read", file=sys.stderr, flush=True)
+Sample.texts = told
+{MAIN}
+"""
+
+
+class Terminal:
+    """A command whose standard error is a terminal."""
+
+    def __init__(self, code: str, *words: object):
+        self._seen, terminal = pty.openpty()
+        command = [sys.executable, "-c", code, *map(str, words)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+
+    def read(self, until: str = "") -> str:
+        """What it says there, to the end or until it has said `until`."""
+        data = b""
+        while not until or until.encode() not in data:
+            try:
+                data += os.read(self._seen, 1024)
+            except OSError:  # the process has ended
+                break
+        return data.decode()
+
+
+@pytest.fixture
+def slow_corpus(tmp_path):
+    """Long words of which none comes twice: the trainer is at work on them for many seconds."""
+    draw, path = random.Random(1), tmp_path / "slow.txt"
+    lines = ("".join(draw.choices(string.ascii_letters, k=4096)) for _ in range(500))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_ctrl_c_ends_training_at_once_and_writes_nothing(slow_corpus, tmp_path):
+    terminal = Terminal(MAIN_THAT_SAYS_WHEN_IT_HAS_READ, "tokenizer", "train", slow_corpus, "--out", tmp_path / "out")
+    assert terminal.read(until="all is read\r\n") == "reading …\r\ntraining on 2.0 MB …\r\nall is read\r\n"
+    start = time.monotonic()
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.read() == "liuli: interrupted: nothing was written\r\n"
+    assert terminal.process.wait() == 130
+    assert time.monotonic() - start < 3  # training takes longer
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_terminal_is_told_what_is_done(corpus, tmp_path):
+    terminal = Terminal(MAIN, "tokenizer", "train", corpus, "--out", tmp_path / "out", "--json")
+    said = terminal.read()
+    out, _ = terminal.process.communicate()
+    assert json.loads(out)["report"]["kind"] == "byte-level BPE"
+    assert said.splitlines() == ["reading …", "training on 0.0 MB …", "reporting …"]
+
+
+def test_an_interrupted_report_says_that_the_tokenizer_is_there(corpus, tmp_path):
+    code = "import liuli.tokens.report as r\ndef stop(*_): raise KeyboardInterrupt\nr.report = stop\n" + MAIN
+    words = ["tokenizer", "train", str(corpus), "--out", str(tmp_path / "out")]
+    ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == f"liuli: interrupted: {tmp_path / 'out'} is complete, but there is no report on it\n"
+    assert open_tokenizer(tmp_path / "out").decode([7]) == "!"
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_the_table_can_be_read_in_a_narrow_window(columns):
+    from rich.console import Console
+
+    rows = [ScriptRow(script, 7_999_999, 8_000_000, 8_000_000, 20_992, 1.0, 1.0, []) for script in ("Han", "digits")]
+    found = TokenizerReport("characters", 6_400, 7_999_999, 8_000_000, 8_000_000, 0, [], [], rows)
+    console = Console(width=columns, highlight=False)
+    with console.capture() as shown:
+        console.print(_table(found, columns))
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= columns
+    words = ["digits", "7,999,999", "1.000", "1.000", "20,992", "100.0%", "100.00%"]
+    assert words in [line.split() for line in lines]
+    assert len({line.index(words[1]) for line in lines if words[1] in line}) == 1
+    headings = sorted(word for line in lines[:3] for word in line.split())
+    assert " ".join(headings) == "bytes chars chars of one per per script seen share text token token token tokens"
+
+
+def test_a_report_on_characters_has_no_words_on_pieces(liuli, corpus, tmp_path):
+    assert "pieces" not in liuli("tokenizer", "train", corpus, "--out", tmp_path / "out", "--kind", "char").out

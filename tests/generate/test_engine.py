@@ -98,7 +98,10 @@ def test_records_count_tokens_and_carry_the_text(tiny, engine):
     assert [record.index for record in records] == list(range(20))
     assert [record.position for record in records] == list(range(3, 23))
     assert [record.finish_reason for record in records] == [None] * 19 + ["length"]
-    assert text_of(records) == tiny.tokenizer.decode(ids_of(records))
+    known = [
+        id for id in ids_of(records) if id < tiny.tokenizer.vocab_size
+    ]  # the embedding is larger, and the rest shows nothing
+    assert text_of(records) == tiny.tokenizer.decode(known)
     assert all(record.scores is None and record.prompt_logprobs is None and record.ms > 0 for record in records)
 
 

@@ -63,6 +63,14 @@ def test_generation_config_gives_the_defaults(tiny_folder, tmp_path, config, sam
     assert model.complete("a", max_tokens=1, temperature=0.1).sampling.temperature == 0.1
 
 
+def test_ids_that_only_the_embedding_has_can_be_a_prompt(tiny):
+    """As they may be chosen: a completion's ids can always be gone on from."""
+    assert tiny.tokenizer.vocab_size < tiny.config.vocab_size
+    known = tiny.tokenizer.encode("the")
+    completion = tiny.complete([*known, tiny.config.vocab_size - 1], max_tokens=1, seed=1)
+    assert (completion.prompt, len(completion.ids)) == ("the", 1)
+
+
 def test_a_stop_id_ends_a_completion(tiny):
     completion = tiny.complete("the", max_tokens=9, temperature=0, logit_bias={0: 1000.0})
     assert (completion.ids, completion.text, completion.finish_reason) == ([0], "", "stop")

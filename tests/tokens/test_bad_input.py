@@ -1,10 +1,12 @@
 """What a user can get wrong: one line that says what, where, and what to do."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import token_samples as samples
 import tokenizers
@@ -332,3 +334,30 @@ def test_two_rank_files(tmp_path):
         samples.write_ranks(tmp_path / name, samples.small_ranks())
     with pytest.raises(LiuliError, match=r"2 rank files \(a.tiktoken, b.tiktoken\): leave one"):
         open_tokenizer(tmp_path, pattern="qwen")
+
+
+@pytest.mark.parametrize("text", [None, 3, b"bytes", ["a"]])
+def test_a_text_that_is_no_string(layout, text):
+    tokenizer = layout.tokenizer
+    for use in (tokenizer.encode, tokenizer.encode_on, tokenizer.tokens, lambda text: trace(tokenizer, text)):
+        with pytest.raises(LiuliError, match=f"^a text must be a string, not {type(text).__name__}$"):
+            use(text)
+
+
+def test_an_id_that_does_not_exist(layout):
+    tokenizer = layout.tokenizer
+    size = tokenizer.vocab_size
+    for id in (-1, size, 10**9, None, "7", 1.5, [0]):
+        with pytest.raises(LiuliError, match=rf"^there is no token {re.escape(repr(id))}: the ids .* are 0 to {size - 1}$"):
+            tokenizer.decode([0, id])
+    for id in map(np.int64, (0, size - 1)):
+        assert tokenizer.decode([id]) == tokenizer.decode([int(id)])
+
+
+def test_an_id_that_is_not_used_is_named(tmp_path):
+    vocab = {"a": 0, "b": 5}
+    backend = tokenizers.Tokenizer(models.BPE(vocab, []))
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = open_tokenizer(saved(tmp_path, backend))
+    assert tokenizer.decode([0, 3, 5]) == "ab"
+    assert tokenizer.decode([0, 3, 5], special=True) == "a<|id 3|>b"

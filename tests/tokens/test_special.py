@@ -39,6 +39,53 @@ def test_there_are_special_tokens(layout):
     assert layout.tokenizer.begin == ([layout.tokenizer.specials[layout.begin]] if layout.begin else [])
 
 
+NO_CONFIGURED_END = dict.fromkeys(("qwen", "qwen-merges", "trained-bpe", "trained-char"), "<|endoftext|>")
+
+
+def test_the_token_that_ends_a_document(layout):
+    """Which is not always the one that ends a turn of a dialogue."""
+    end = NO_CONFIGURED_END.get(layout.name, layout.end)
+    assert layout.tokenizer.end == [layout.tokenizer.specials[end]]
+
+
+@pytest.mark.parametrize(
+    ("files", "end"),
+    [
+        ({}, "</s>"),
+        ({"config.json": {"eos_token_id": 1}}, 1),
+        ({"config.json": {"eos_token_id": 1}, "generation_config.json": {"eos_token_id": [4, 3]}}, 4),
+        ({"config.json": {"eos_token_id": 1}, "generation_config.json": {"temperature": 1.0}}, 1),
+        ({"config.json": {"eos_token_id": 1}, "tokenizer_config.json": {"eos_token": {"content": "<s>"}}}, "<s>"),
+        ({"config.json": {"eos_token_id": 1}, "tokenizer_config.json": {"eos_token": "<gone>"}}, 1),
+        ({"config.json": {"eos_token_id": [100_000, 5]}}, 5),  # an embedding is often larger than the vocabulary
+        ({"config.json": {"eos_token_id": [-1, 100_000]}}, "</s>"),
+        ({"config.json": {"eos_token_id": None}}, "</s>"),
+    ],
+)
+def test_where_the_end_token_is_named(tmp_path, files, end):
+    for name, content in files.items():
+        samples.write_json(tmp_path / name, content)
+    samples.byte_level().save(str(tmp_path / "tokenizer.json"))
+    tokenizer = open_tokenizer(tmp_path)
+    assert tokenizer.end == [end if isinstance(end, int) else tokenizer.specials[end]]
+
+
+def test_a_folder_may_name_its_end_by_id_alone(tmp_path):
+    backend = tokenizers.Tokenizer(models.BPE({"a": 0, "b": 1}, []))
+    backend.decoder = decoders.ByteLevel()
+    assert opened(tmp_path, backend).end == []
+    samples.write_json(tmp_path / "config.json", {"eos_token_id": 1})
+    assert open_tokenizer(tmp_path).end == [1]
+
+
+@pytest.mark.parametrize("eos", ["</s>", [True], 2.0, {"id": 2}])
+def test_an_end_that_is_no_id(tmp_path, eos):
+    samples.byte_level().save(str(tmp_path / "tokenizer.json"))
+    samples.write_json(tmp_path / "config.json", {"eos_token_id": eos})
+    with pytest.raises(LiuliError, match=r"config\.json: eos_token_id must be an id or a list of ids, not"):
+        open_tokenizer(tmp_path)
+
+
 def test_content_never_holds_a_special_token(layout):
     ids = set(unmistakable(layout.tokenizer).values())
     for special in unmistakable(layout.tokenizer):

@@ -1,13 +1,15 @@
 """What is told of a token: its text, its bytes, the characters that it covers."""
 
 import dataclasses
+import re
 
 import pytest
 import token_samples as samples
 from token_samples import ODD, layouts, only
 from tokenizers import processors
 
-from liuli.tokens import Token, open_tokenizer
+from liuli.errors import LiuliError
+from liuli.tokens import TextStream, Token, open_tokenizer
 from liuli.tokens.trace import replay, trace
 
 
@@ -15,6 +17,31 @@ def test_tokens_have_the_ids_of_encode(layout, texts):
     for text in texts[::10] + ODD:
         for prompt in (False, True):
             assert [token.id for token in layout.tokenizer.tokens(text, prompt)] == layout.tokenizer.encode(text, prompt), text
+
+
+DOCUMENTS = [
+    "hello the world\nhello again\nthe end",
+    "今天天气真好。\n  今天 the\nworld\n\thello\n",
+    "the\r\nworld\n\n hello\n\n\n今天",
+]
+
+
+def test_a_document_that_was_cut_at_a_line_end_comes_back_whole(layout):
+    tokenizer = layout.tokenizer
+    for text in DOCUMENTS:
+        whole = tokenizer.decode(tokenizer.encode(text))
+        assert layout.style == "words" or whole == text
+        for cut in re.finditer(r"\n(?=[^\n])", text):
+            ids = tokenizer.encode(text[: cut.end()]) + tokenizer.encode_on(text[cut.end() :])
+            assert tokenizer.decode(ids) == whole, cut
+
+
+@only("small-spaced")
+def test_a_line_break_that_joins_what_follows_is_refused(layout):
+    """The made tokenizer has a piece of two line breaks: no text that begins with the second can be encoded alone."""
+    assert len(layout.tokenizer.encode("\n\n")) == len(layout.tokenizer.encode("\n"))
+    with pytest.raises(LiuliError, match="joins a line break with what follows, so that a long document cannot be encoded"):
+        layout.tokenizer.encode_on("\nhello")
 
 
 @layouts("bytes", "spaced", "plain")
@@ -69,10 +96,11 @@ def test_spans_of_special_tokens_in_a_prompt(layout):
 
 
 def test_an_id_that_nobody_uses_is_named(layout):
+    """A model whose embedding is larger than the vocabulary may choose it, and the engine shows what it chose."""
     for id in (layout.tokenizer.vocab_size, layout.tokenizer.vocab_size + 1000):
         assert layout.tokenizer.token(id) == Token(id, f"<|id {id}|>", b"", special=True)
-        assert layout.tokenizer.decode([id]) == ""
-        assert layout.tokenizer.decode([id], special=True) == f"<|id {id}|>"
+        assert TextStream(layout.tokenizer).push(id) == ""
+        assert TextStream(layout.tokenizer, special=True).push(id) == f"<|id {id}|>"
 
 
 def test_a_token_as_json(layout):

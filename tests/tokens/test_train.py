@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from token_samples import ODD, bilingual, write_json
 from tokenizers import Regex, pre_tokenizers
@@ -209,26 +210,57 @@ def test_characters_are_counted_in_all_of_the_text(monkeypatch):
     assert trained.backend.token_to_id("龘") == LEAST + 2
 
 
-def test_a_text_that_fits_is_the_sample():
-    sample = take_sample(TEXTS)
-    assert "".join(sample.texts) == "".join(TEXTS)
-    assert sample.bytes == sample.total_bytes == len("".join(TEXTS).encode())
+@given(st.lists(st.text(alphabet="a好\n", max_size=9) | st.sampled_from(["a" * BLOCK, "line\n" * 5000]), min_size=1))
+@settings(deadline=None)
+def test_a_text_that_fits_is_the_sample(texts):
+    assume(any(texts))
+    sample = take_sample(texts)
+    assert "".join(sample.texts()) == "".join(texts)
+    assert sample.bytes == sample.total_bytes == len("".join(texts).encode())
+    short = [text for text in texts if 0 < len(text) <= BLOCK]
+    assert not Counter(short) - Counter(sample.texts())  # each is a text of its own
+    assert len(sample.blocks) <= 2 * len("".join(texts)) / BLOCK + 1
 
 
 def test_a_sample_is_bounded_and_spread_evenly():
     texts = ["".join(f"{line}\n" for line in range(start, start + 10_000)) for start in range(0, 200_000, 10_000)]
     sample = take_sample(iter(texts), limit=200_000)
-    assert sample.texts == take_sample(iter(texts), limit=200_000).texts
+    taken = list(sample.texts())
+    assert taken == list(take_sample(iter(texts), limit=200_000).texts())
     assert 200_000 - 2 * BLOCK < sample.bytes <= 200_000 < sample.total_bytes == len("".join(texts))
-    tenths = Counter(int(text.split("\n")[0]) // 20_000 for text in sample.texts)
+    tenths = Counter(int(text.split("\n")[0]) // 20_000 for text in taken)
     assert all(1 <= tenths[tenth] <= 12 for tenth in range(10))
-    assert all(text.endswith("\n") for text in sample.texts)  # cut at line ends
+    assert all(text.endswith("\n") for text in taken)  # cut at line ends
+
+
+def test_short_documents_are_sampled_together():
+    texts = [f"{line}\n" for line in range(200_000)]
+    sample = take_sample(iter(texts), limit=200_000)
+    assert sample == take_sample(iter(texts), limit=200_000)
+    assert 200_000 - BLOCK < sample.bytes <= 200_000 < sample.total_bytes
+    assert max(len(block.joined) for block in sample.blocks) <= BLOCK
+    taken = [int(text) for text in sample.texts()]  # none was joined to another
+    assert taken == sorted(taken)
+    tenths = Counter(line // 20_000 for line in taken)
+    assert all(0 < tenths[tenth] < 8_000 for tenth in range(10))
+
+
+def test_the_memory_of_a_sample_is_bounded_for_short_documents_too():
+    tracemalloc.start()
+    try:
+        sample = take_sample("ab"[number % 2] for number in range(100_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(1 for _ in sample.texts()) == sample.bytes == 100_000
+    assert peak < 10 * sample.bytes
 
 
 def test_a_line_without_end_is_cut_into_blocks():
     sample = take_sample(["长" * 1_000_000])
-    assert max(map(len, sample.texts)) <= 2 * BLOCK
-    assert sum(map(len, sample.texts)) == 1_000_000
+    lengths = list(map(len, sample.texts()))
+    assert max(lengths) <= 2 * BLOCK
+    assert sum(lengths) == 1_000_000
 
 
 @pytest.mark.parametrize(

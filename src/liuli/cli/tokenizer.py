@@ -1,7 +1,12 @@
 """`liuli tokenizer train`: from text to a tokenizer's folder, and what that tokenizer does to the text."""
 
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
 tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
+ROOMY = 60  # columns from which on the table has two spaces between its columns
+Result = TypeVar("Result")
 
 
 @tokenizer.command()
@@ -40,19 +47,55 @@ def train(
     from liuli.tokens.train import train as train_tokenizer
 
     check_out(out)
+    replaced = (out / "tokenizer.json").exists()
     texts = Sources(sources, strict)
-    trained = train_tokenizer((document.text for document in texts.documents()), kind, vocab_size)
+    outcome = "nothing was written"
+    try:
+        _show("reading")
+        documents = (document.text for document in texts.documents())
+        trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _show))
+        outcome = f"{out} may be incomplete"
+        trained.write(out)
+        outcome = f"{out} is complete, but there is no report on it"
+        _show("reporting")
+        found = report(open_tokenizer(out), trained.sample.texts())
+    except KeyboardInterrupt:
+        print(f"liuli: interrupted: {outcome}", file=sys.stderr, flush=True)
+        os._exit(130)  # at once: an ordinary exit would tear threads down in the midst of what they do
     note_skipped(texts.skipped)
-    trained.write(out)
-    found = report(open_tokenizer(out), trained.sample.texts)
+    if replaced:
+        print(f"liuli: replaced the tokenizer that was in {out}", file=sys.stderr)
     if json:
         print_json({"path": str(out), "sample": _sample(trained.sample), "report": found.to_json()})
     else:
         _print(found, trained.sample, out)
 
 
+def _in_background(work: Callable[[], Result]) -> Result:
+    """What `work` returns or raises. It runs beside the main thread, since the library that trains does not look at Ctrl-C
+    for seconds, and the main thread waits, in which Ctrl-C is a KeyboardInterrupt at once; `work` then still runs."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not done.done():
+        wait([done], timeout=0.1)
+    return done.result()
+
+
+def _show(doing: str) -> None:
+    """Tells a person who waits, and no log."""
+    if sys.stderr.isatty():
+        print(f"{doing} …", file=sys.stderr, flush=True)
+
+
 def _sample(sample: "Sample") -> dict[str, Any]:
-    return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.texts)}
+    return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.blocks)}
 
 
 def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
@@ -66,28 +109,23 @@ def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
         console.print(Text(text), soft_wrap=True)
 
     line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
-    console.print(_table(found))
+    console.print(_table(found, console.width))
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
             line(f"longest {row.script}: {'  '.join(map(name, row.longest))}")
-    readable = [piece for piece in found.unused if piece not in found.broken]
-    line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
-    line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
+    if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
+        readable = [piece for piece in found.unused if piece not in found.broken]
+        line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
+        line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
 
 
-def _table(found: "TokenizerReport") -> "Table":
+def _table(found: "TokenizerReport", columns: int) -> "Table":
+    """Fits 50 columns of a terminal, whatever the sample."""
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("script")
-    for heading in (
-        "tokens",
-        "bytes\na token",
-        "characters\na token",
-        "different\ncharacters",
-        "of them\none token",
-        "share\nof text",
-    ):
+    table = Table(box=None, padding=(0, 1 + (columns >= ROOMY), 0, 0), pad_edge=False)
+    table.add_column("script", no_wrap=True, min_width=6)
+    for heading in ("tokens", "bytes\nper\ntoken", "chars\nper\ntoken", "chars\nseen", "one\ntoken", "share\nof text"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found.scripts:
         per_token = (f"{row.bytes_per_token:.3f}", f"{row.characters_per_token:.3f}")

@@ -19,8 +19,8 @@ from liuli.hub import find_folder
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
-from liuli.tokens import Tokenizer
-from liuli.tokens.layouts import find_tokenizer, read_json
+from liuli.tokens import TextStream, Tokenizer
+from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
 
 DEFAULT_TEMPERATURE = 0.8
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -73,7 +73,7 @@ class Model:
 
     def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None):
         self.path, self.folder, self.decoder, self.tokenizer = path, folder, decoder, tokenizer
-        self.stop_ids = _stop_ids(folder)
+        self.stop_ids = read_end_ids(folder)
         self.sampling, self.sampling_source = _default_sampling(folder)
 
     @property
@@ -117,7 +117,7 @@ class Model:
             known = ("max_tokens", "seed", "stop", "candidates", *Sampling.__dataclass_fields__)
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
         ids = self._ids(prompt)
-        text = prompt if isinstance(prompt, str) else self.tokenizer and self.tokenizer.decode(ids)
+        text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
         engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
@@ -158,6 +158,12 @@ def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32
     return Model(str(path), folder, decoder, tokenizer)
 
 
+def _text(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """As `decode`, but the ids may be those that only the model has, whose embedding may be larger than the vocabulary."""
+    stream = TextStream(tokenizer)
+    return "".join(map(stream.push, ids)) + stream.finish()
+
+
 def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
     while engine.busy:
         for record in engine.step():
@@ -177,17 +183,6 @@ def _device(name: str) -> torch.device:
     if not available.get(device.type, False):
         raise LiuliError(f"this machine has no {name} device that PyTorch can use; {here}")
     return device
-
-
-def _stop_ids(folder: Path) -> list[int]:
-    for name in ("generation_config.json", "config.json"):
-        found = read_json(folder / name).get("eos_token_id")
-        if found is not None:
-            ids: list[Any] = found if isinstance(found, list) else [found]
-            if not all(type(id) is int for id in ids):
-                raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
-            return ids
-    return []
 
 
 def _default_sampling(folder: Path) -> tuple[Sampling, str]:

@@ -1,8 +1,8 @@
 """`open_tokenizer`: from the files in a folder to a `Tokenizer`, for every layout that models come in.
 
-In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's
-`tokenizer.model`, or a tiktoken rank file; `tokenizer_config.json` and `config.json` are read beside them. Where a
-layout does not hold its own cutting pattern, the pattern is named by those two or by the caller, never guessed.
+In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's `tokenizer.model`, or a
+tiktoken rank file, and the configuration files beside it. Where a layout does not hold its own cutting pattern,
+`tokenizer_config.json`, `config.json` or the caller names it; it is never guessed.
 """
 
 import base64
@@ -55,10 +55,35 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
     """As `open_tokenizer`, for a folder that is known to exist; None where it holds no tokenizer."""
     found = _find(folder, pattern)
     if found is not None:
-        # What tokenizer_config.json names, else what the layout always has: BERT's and SentencePiece's own.
-        named = _text(read_json(folder / "tokenizer_config.json").get("eos_token"))
-        found.end = [found.specials[text] for text in (named, "[SEP]", "</s>", "<|endoftext|>") if text in found.specials][:1]
+        found.end = _end(folder, found)
     return found
+
+
+def read_end_ids(folder: Path) -> list[int]:
+    """The end-of-text ids that `generation_config.json` names, else `config.json`; [] where neither does.
+
+    Raises:
+        LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
+    """
+    for name in ("generation_config.json", "config.json"):
+        found = read_json(folder / name).get("eos_token_id")
+        if found is not None:
+            ids: list[Any] = found if isinstance(found, list) else [found]
+            if not all(type(id) is int for id in ids):
+                raise LiuliError(f"{folder / name}: eos_token_id must be an id or a list of ids, not {found!r}")
+            return ids
+    return []
+
+
+def _end(folder: Path, tokenizer: Tokenizer) -> list[int]:
+    """The id that ends a document: of the token that `tokenizer_config.json` names, else the first that the model's own
+    files name and the tokenizer has, else of the token that the layout always has, BERT's and SentencePiece's own."""
+    specials = tokenizer.specials
+    named = _text(read_json(folder / "tokenizer_config.json").get("eos_token"))
+    if named in specials:
+        return [specials[named]]
+    known = [id for id in read_end_ids(folder) if 0 <= id < tokenizer.vocab_size]
+    return (known + [specials[text] for text in ("[SEP]", "</s>", "<|endoftext|>") if text in specials])[:1]
 
 
 def _find(folder: Path, pattern: str | None) -> Tokenizer | None:

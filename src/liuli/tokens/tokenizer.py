@@ -8,6 +8,7 @@ import codecs
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Protocol
 
 from liuli.errors import LiuliError
@@ -87,7 +88,7 @@ class Tokenizer:
         are read, and the begin token goes in front unless it was typed.
 
         Raises:
-            LiuliError: the text holds a lone surrogate, which no encoding has bytes for.
+            LiuliError: the text is no string, or holds a lone surrogate, which no encoding has bytes for.
         """
         check_encodable(text)
         ids = self.encoder.encode(text, special=prompt)
@@ -100,6 +101,7 @@ class Tokenizer:
         Raises:
             LiuliError: as `encode`; or the tokenizer has no way to begin a text in its middle.
         """
+        check_encodable(text)
         if self.encoder.style != "spaced":
             return self.encode(text)
         around = self.encode("\n")  # a line break, and the space before it
@@ -118,9 +120,18 @@ class Tokenizer:
         return [replace(self.token(id), span=(start, end)) for id, start, end in [*((id, 0, 0) for id in begin), *found]]
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
-        """The text of `ids`; special tokens are left out unless `special`. Bytes that are no UTF-8 become U+FFFD."""
-        stream = TextStream(self, special=special)
-        return "".join([stream.push(id) for id in ids]) + stream.finish()
+        """The text of `ids`; special tokens are left out unless `special`. Bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            LiuliError: there is no such id. (`TextStream` passes over what a model with a larger embedding may choose.)
+        """
+        stream, shown, size = TextStream(self, special=special), [], self.vocab_size
+        for id in ids:
+            # The type first: `isinstance` of an abstract class takes longer than all the rest.
+            if not (type(id) is int or isinstance(id, Integral)) or not 0 <= id < size:
+                raise LiuliError(f"there is no token {id!r}: the ids of this tokenizer are 0 to {size - 1}")
+            shown.append(stream.push(id))
+        return "".join(shown) + stream.finish()
 
     def token(self, id: int) -> Token:
         """What is known of one id. An id that the vocabulary leaves unused is special and named `<|id 123|>`."""
@@ -185,7 +196,9 @@ def _is_wide(character: str) -> bool:
 
 
 def check_encodable(text: str) -> None:
-    """Raises LiuliError where `text` holds a lone surrogate (bytes that were no UTF-8 come in as these)."""
+    """Raises LiuliError where `text` is no string, or holds a lone surrogate (bytes that were no UTF-8 come in as these)."""
+    if not isinstance(text, str):
+        raise LiuliError(f"a text must be a string, not {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

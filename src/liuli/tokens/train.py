@@ -7,7 +7,7 @@ token, what is not in the vocabulary as its UTF-8 bytes. Both can write any text
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,9 @@ def check_out(folder: Path) -> None:
         raise LiuliError(f"{folder} holds a tokenizer that was not trained here: name a new or an empty folder")
 
 
-def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None) -> TrainedTokenizer:
+def train(
+    texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None, note: Callable[[str], None] = lambda _: None
+) -> TrainedTokenizer:
     """Trains on a sample of `texts` (see `take_sample`; characters are counted in all of it). The same texts give the
     same tokenizer, to the byte.
 
@@ -91,6 +93,7 @@ def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None
         kind: "bpe" or "char".
         vocab_size: tokens, special ones and the 256 bytes included. By default 6,400, or as many as the text gives. More
             frequent characters come first, equally frequent ones by code point.
+        note: is told in words when the text has been read and training begins.
 
     Raises:
         LiuliError: `vocab_size` is below the special tokens and bytes, or more than the text gives; no text; a lone
@@ -104,15 +107,21 @@ def train(texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None
         )
     if kind == "char":
         counts: Counter[str] = Counter()
-        sample = take_sample(_counted(texts, counts))
+        sample = _sampled(_counted(texts, counts), note)
         backend = _train_characters(counts, vocab_size or min(VOCAB_SIZE, LEAST + len(counts)))
     else:
-        sample = take_sample(texts)
+        sample = _sampled(texts, note)
         backend = _train_bpe(sample, vocab_size or VOCAB_SIZE)
         _check_reached(backend.get_vocab_size(), vocab_size or 0)
     backend.add_special_tokens(list(SPECIALS))
     backend.post_processor = processors.TemplateProcessing(f"{BEGIN} $A", f"{BEGIN} $A $B", [(BEGIN, SPECIALS.index(BEGIN))])
     return TrainedTokenizer(backend, kind, sample)
+
+
+def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> Sample:
+    sample = take_sample(texts)
+    note(f"training on {sample.bytes / 1e6:.1f} MB")
+    return sample
 
 
 def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
@@ -129,7 +138,7 @@ def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
         max_token_length=MAX_PIECE + 1,  # the library makes shorter ones only
         show_progress=False,
     )
-    backend.train_from_iterator(sample.texts, trainer)
+    backend.train_from_iterator(sample.texts(), trainer)
     return backend
 
 
