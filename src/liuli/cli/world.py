@@ -49,7 +49,7 @@ def write(
         _write(settings, out, 50_000 if documents is None else documents)
     except KeyboardInterrupt:
         print(f"liuli: stopped; {out} is as it was", file=sys.stderr)
-        raise typer.Exit(130) from None
+        sys.exit(130)
 
 
 @world.command()
