@@ -10,6 +10,7 @@ attribute search. Together they save a fifth of a step of stories260k (docs/lab-
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,33 @@ def _reads_fp32_memory(x: Tensor, weight: Tensor) -> bool:
 # MKL multiplies a matrix by one row at less than half of what the memory gives on processors that are not Intel's, and on
 # one thread only. From a megabyte up, an element-wise product and its sums, in pieces that stay in the cache, are faster.
 ONE_ROW_BY_SUMS = torch.backends.mkl.is_available() and "AuthenticAMD" in _cpu_vendor()
-LARGE, PIECE = 2**18, 2**21  # numbers in a matrix
+LARGE, PIECE = 2**18, 2**20  # numbers in a matrix
+
+
+class _Scratch(threading.local):
+    """Memory for the products of one piece, a thread's own. Taken anew for each piece it would be given back to the system
+    and faulted in again, as the heap happens to lie: up to five times slower (docs/lab-log.md)."""
+
+    def __init__(self) -> None:
+        with torch.inference_mode(False):
+            self.memory = torch.empty(PIECE)
+
+
+_scratch = _Scratch()
 
 
 def one_row_product(x_1D: Tensor, weight_FD: Tensor) -> Tensor:
-    """x Wᵀ for a single row, (1, D) or (1, 1, D) -> (F), in fp32."""
-    rows = max(1, PIECE // weight_FD.shape[1])
-    return torch.cat([torch.linalg.vecdot(piece_FD, x_1D.flatten()) for piece_FD in weight_FD.split(rows)])
+    """x Wᵀ for a single row, (1, D) or (1, 1, D) -> (F), in fp32; D at most PIECE."""
+    outputs, width = weight_FD.shape
+    rows = PIECE // width
+    y_F, x_D = x_1D.new_empty(outputs), x_1D.flatten()
+    products = _scratch.memory[: rows * width].view(rows, width)
+    for start in range(0, outputs, rows):
+        piece = weight_FD[start : start + rows]
+        held = products[: len(piece)]
+        torch.mul(piece, x_D, out=held)
+        torch.sum(held, -1, out=y_F[start : start + rows])
+    return y_F
 
 
 class Layer(nn.Module):
@@ -56,7 +77,7 @@ class Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False):
         super().__init__()
-        self.inputs, self.large = inputs, inputs * outputs >= LARGE
+        self.inputs, self.large = inputs, inputs * outputs >= LARGE and inputs <= PIECE
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.register_parameter("bias", nn.Parameter(torch.empty(outputs)) if bias else None)
 
