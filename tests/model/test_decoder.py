@@ -1,5 +1,6 @@
 """The decoder against `transformers`, in every way that it can be run, for every family."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import families
@@ -287,3 +288,21 @@ def test_rms_norm_and_its_gradients_are_pytorchs(width):
             found.append((out, *torch.autograd.grad((out * weights).sum(), (given, norm.weight))))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_the_scratch_memory_of_a_row_by_sums_serves_any_mode_and_thread(monkeypatch):
+    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    linear = Linear(1024, 1024)
+    linear.weight.normal_(generator=torch.Generator().manual_seed(0))
+    rows = torch.randn(40, 1, 1024, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():  # the first in a thread takes the memory
+        assert linear(rows[0]).is_inference()
+    alone = [linear(row) for row in rows]
+
+    def run(row):
+        with torch.inference_mode():
+            return linear(row)
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, rows))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
