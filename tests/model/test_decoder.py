@@ -306,3 +306,8 @@ def test_the_scratch_memory_of_a_row_by_sums_serves_any_mode_and_thread(monkeypa
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(run, rows))
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_row_on_the_meta_device_has_a_shape_and_needs_no_scratch_memory(monkeypatch):
+    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    assert Linear(1024, 1024).to("meta")(torch.empty(1, 1, 1024, device="meta")).shape == (1, 1, 1024)
