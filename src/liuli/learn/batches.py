@@ -51,6 +51,18 @@ class Batch:
     pieces: list[list[Piece]]
     epochs: list[int]
 
+    @property
+    def supervised(self) -> int:
+        """Places that have a target."""
+        return int((self.targets_BT != IGNORED).sum())
+
+    def parts(self, rows: int, device: torch.device) -> Iterator["Batch"]:
+        """The same rows, at most `rows` at a time, on a device."""
+        for at in range(0, len(self.pieces), rows):
+            here = slice(at, at + rows)
+            tensors = (self.ids_BT, self.targets_BT, self.positions_BT, self.segments_BT)
+            yield Batch(*(tensor[here].to(device) for tensor in tensors), self.pieces[here], self.epochs[here])
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:

@@ -92,7 +92,7 @@ class Decoder(Layer):
         if self.positions is not None:
             x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
-            angles = self.rotary.angles(positions, x_ND.dtype)
+            angles = self.rotary.angles(positions, self.head.dtype)
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length

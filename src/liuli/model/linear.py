@@ -77,7 +77,8 @@ class Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False):
         super().__init__()
-        self.inputs, self.large = inputs, inputs * outputs >= LARGE and inputs <= PIECE
+        self.inputs, self.outputs = inputs, outputs
+        self.large = inputs * outputs >= LARGE and inputs <= PIECE
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.register_parameter("bias", nn.Parameter(torch.empty(outputs)) if bias else None)
 
@@ -97,6 +98,31 @@ class Linear(nn.Module):
     def dense(self) -> Tensor:
         """The effective matrix, fp32 (outputs, inputs), whatever the layer stores."""
         return self.weight.detach().float()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its outputs are in."""
+        return self.weight.dtype
+
+
+class MixedLinear(Linear):
+    """A projection that multiplies in 16 bits and keeps its parameters, and their gradients, in fp32."""
+
+    def __init__(self, linear: Linear, dtype: torch.dtype):
+        nn.Module.__init__(self)
+        self.inputs, self.outputs, self.large = linear.inputs, linear.outputs, linear.large
+        self.products, self.weight = dtype, linear.weight
+        self.register_parameter("bias", linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(self.products)
+        return F.linear(x.to(self.products), self.weight.to(self.products), bias)
+
+    __call__ = forward
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.products
 
 
 class Embedding(nn.Module):

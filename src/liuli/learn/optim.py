@@ -1,0 +1,132 @@
+"""The optimiser: Muon for the blocks' matrices, AdamW for all else.
+
+Muon makes a matrix's update orthogonal, so that it changes every direction equally. Matrices of one shape (or its transpose)
+are stacked and iterated as one batch. Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Liang et al.
+2024, https://arxiv.org/abs/2411.16085 (cautious: only weights that the update makes smaller anyway decay); Loshchilov and
+Hutter 2019, https://arxiv.org/abs/1711.05101 (AdamW).
+
+Legend: M matrices of one shape, R their rows, C their columns, R ≤ C.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from liuli.fields import Record, check, is_number, is_positive
+from liuli.model.decoder import Decoder
+from liuli.model.linear import Embedding, Linear
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: every singular value to between 0.7 and 1.2
+ITERATIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rates(Record):
+    """Learning rates at full strength; each step multiplies them by its schedule.
+
+    Attributes:
+        matrices: Muon's, for the blocks' matrices. embedding: AdamW's, for tables of vectors. rest: AdamW's, for norms,
+            biases and an untied head.
+        decay: of the matrices: the share that they lose a step is this times their learning rate.
+        momentum: Muon's.
+    """
+
+    matrices: float = 0.01
+    embedding: float = 0.02
+    rest: float = 0.005
+    decay: float = 0.0
+    momentum: float = 0.95
+
+    def __post_init__(self) -> None:
+        check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "between 0 and 1", "weight ")
+        check(self, "momentum", lambda value: is_number(value) and 0 <= value < 1, "between 0 and 1")
+
+
+class MuonAdamW:
+    """Updates the decoder's parameters that want a gradient.
+
+    Args:
+        products: the dtype of Muon's matrix products.
+    """
+
+    def __init__(self, decoder: Decoder, rates: Rates, products: torch.dtype = torch.float32):
+        self.rates, self._products = rates, products
+        linears = [module for module in decoder.blocks.modules() if isinstance(module, Linear)]
+        tables = [module for module in decoder.modules() if isinstance(module, Embedding)]
+        matrices = _wanted(linear.weight for linear in linears)
+        embeddings = _wanted(table.weight for table in tables)
+        taken = {id(parameter) for parameter in (*matrices, *embeddings)}
+        rest = [parameter for parameter in _wanted(decoder.parameters()) if id(parameter) not in taken]
+        self.parameters = [*matrices, *embeddings, *rest]
+        self._shapes = _by_shape(matrices)
+        self._momenta = {shape: torch.zeros(len(of), *shape, device=of[0].device) for shape, of in self._shapes.items()}
+        groups = [{"params": embeddings, "lr": rates.embedding}, {"params": rest, "lr": rates.rest}]
+        self._adamw = torch.optim.AdamW(
+            [group for group in groups if group["params"]], betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
+        )
+        self._full = [group["lr"] for group in self._adamw.param_groups]
+
+    def step(self, strength: float) -> None:
+        """One update from the gradients, which it leaves. `strength`: of the learning rates, 0 to 1."""
+        for shape, matrices in self._shapes.items():
+            self._muon(matrices, self._momenta[shape], strength * self.rates.matrices)
+        for group, rate in zip(self._adamw.param_groups, self._full, strict=True):
+            group["lr"] = strength * rate
+        self._adamw.step()
+
+    def _muon(self, matrices: list[nn.Parameter], momenta_MRC: Tensor, rate: float) -> None:
+        gradients_MRC = torch.stack([_wide(matrix.grad) for matrix in matrices if matrix.grad is not None])
+        momenta_MRC.lerp_(gradients_MRC, 1 - self.rates.momentum)
+        updates_MRC = orthogonal(gradients_MRC.lerp_(momenta_MRC, self.rates.momentum), self._products)  # Nesterov's
+        for matrix, wide_RC in zip(matrices, updates_MRC.unbind(), strict=True):
+            update = wide_RC if matrix.shape == wide_RC.shape else wide_RC.t()
+            rows, columns = matrix.shape
+            if self.rates.decay:
+                update = update + self.rates.decay * matrix.detach() * (update * matrix.detach() > 0)
+            matrix.detach().sub_(update, alpha=rate * max(1.0, rows / columns) ** 0.5)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that later updates depend on."""
+        found = {f"momentum.{rows}x{columns}": held for (rows, columns), held in self._momenta.items()}
+        for i, held in self._adamw.state_dict()["state"].items():
+            found |= {f"adamw.{i}.{name}": value for name, value in held.items()}
+        return found
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Goes on from what `state` gave for the same decoder."""
+        for (rows, columns), held in self._momenta.items():
+            held.copy_(state[f"momentum.{rows}x{columns}"])
+        inner = self._adamw.state_dict()
+        for name, value in state.items():
+            if name.startswith("adamw."):
+                _, i, field = name.split(".")
+                inner["state"].setdefault(int(i), {})[field] = value.clone()
+        self._adamw.load_state_dict(inner)
+
+
+def orthogonal(x_MRC: Tensor, products: torch.dtype = torch.float32) -> Tensor:
+    """Nearly U Vᵀ of each matrix's singular value decomposition U S Vᵀ, by Newton and Schulz's iteration; R ≤ C."""
+    a, b, c = NEWTON_SCHULZ
+    x_MRC = (x_MRC / (x_MRC.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(products)
+    for _ in range(ITERATIONS):
+        square_MRR = x_MRC @ x_MRC.mT
+        x_MRC = torch.baddbmm(x_MRC, torch.baddbmm(square_MRR, square_MRR, square_MRR, beta=b, alpha=c), x_MRC, beta=a)
+    return x_MRC.float()
+
+
+def _by_shape(matrices: list[nn.Parameter]) -> dict[tuple[int, int], list[nn.Parameter]]:
+    shapes: dict[tuple[int, int], list[nn.Parameter]] = {}
+    for matrix in matrices:
+        rows, columns = sorted(matrix.shape)
+        shapes.setdefault((rows, columns), []).append(matrix)
+    return shapes
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
+
+
+def _wanted(parameters: "object") -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]  # type: ignore[attr-defined]
