@@ -70,7 +70,7 @@ def rebuilt(batches):
 
 def expected(split, tokenizer):
     found = defaultdict(list)
-    for part in encoded(split, tokenizer):
+    for part in encoded(split.training(), tokenizer):
         found[part.number] += part.ids.tolist()
     return found
 
@@ -210,7 +210,7 @@ def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
     def begin(cursor=None):
         return Batches(split, tokenizer, 1000, 3, epochs=2, buffer=3000, cursor=cursor)
 
-    assert len({part.part for part in encoded(split, tokenizer)}) > 2
+    assert len({part.part for part in encoded(split.training(), tokenizer)}) > 2
     whole, walking = all_of(begin(), rows=1), begin()
     assert len(whole) > 40
     for row in whole:

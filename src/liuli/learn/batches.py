@@ -14,7 +14,7 @@ Legend: B rows, T places.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from liuli.data.sources import Document
 from liuli.data.validation import Split
 from liuli.errors import LiuliError
 from liuli.learn.ahead import Ahead
@@ -120,7 +121,7 @@ class Batches:
         while len(packed) < rows and self._fill():
             packed.append(self._pack())
             epochs.append(self._epoch)
-        return _batch(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
+        return batch_of(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
 
     def cursor(self) -> Cursor:
         """The place behind the rows taken so far."""
@@ -198,7 +199,7 @@ class Batches:
         if self._read_all:
             return Ahead(iter(()))
         number, part = self._cutter.number, self._cutter.part
-        return Ahead(encoded(self._split, self._tokenizer, number, part))
+        return Ahead(encoded(self._split.training(max(number, 0)), self._tokenizer, number, part))
 
     def _pack(self) -> list[Piece]:
         """One row: random pieces while they fit, then the longest that fits, until none does."""
@@ -255,10 +256,10 @@ class Buffer:
         return piece
 
 
-def encoded(split: Split, tokenizer: Tokenizer, number: int = -1, part: int = -1) -> Iterator[Part]:
-    """The training text as ids, after the given part of the given document."""
+def encoded(documents: Iterable[Document], tokenizer: Tokenizer, number: int = -1, part: int = -1) -> Iterator[Part]:
+    """Documents as ids, after the given part of the given one."""
     begin, end = np.array(tokenizer.begin, np.int32), np.array(tokenizer.end, np.int32)
-    for document in split.training(max(number, 0)):
+    for document in documents:
         if (document.number, document.part) <= (number, part):
             continue
         encode: Callable[[str], list[int]] = tokenizer.encode if document.part == 0 else tokenizer.encode_on
@@ -267,7 +268,8 @@ def encoded(split: Split, tokenizer: Tokenizer, number: int = -1, part: int = -1
         yield Part(np.concatenate(around), document.number, document.part, document.last)
 
 
-def _batch(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) -> Batch:
+def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) -> Batch:
+    """Rows of pieces as tensors; `empty`: the id that stands where nothing does."""
     shape = len(rows), length
     ids, targets, positions, segments = (np.full(shape, value, np.int64) for value in (empty, IGNORED, 0, -1))
     for b, row in enumerate(rows):

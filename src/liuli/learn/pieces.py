@@ -44,13 +44,14 @@ class Piece:
 class Cutter:
     """Joins the adjacent parts of a document and cuts them into pieces of at most `length` places.
 
-    The fields are all that it remembers between two parts: `number` and `part` of the part that came last, the ids that
+    The fields are all that it remembers between two parts: `seed` of where it begins to cut (None: full pieces from the
+    beginning on), `number` and `part` of the part that came last, the ids that
     are in no piece yet (the first of them maybe the last of a piece), where they begin in the document, whether it was
     cut already.
     """
 
     length: int
-    seed: str
+    seed: str | None
     number: int = -1
     part: int = -1
     waiting: Ids = field(default_factory=NOTHING.copy)
@@ -84,5 +85,7 @@ class Cutter:
         return piece
 
     def _offset(self) -> int:
-        """Where a long document is first cut: 1 to `length`, by seed and document."""
+        """Where a long document is first cut: 1 to `length`, by seed and document; without a seed at `length`."""
+        if self.seed is None:
+            return self.length
         return 1 + int(random.Random(f"{self.seed} {self.number} {self.at}").random() * self.length)

@@ -91,6 +91,12 @@ class Linear(nn.Module):
 
     __call__ = forward
 
+    def start(self, deviation: float, random: torch.Generator) -> None:
+        """A matrix of normal numbers, from which learning begins; no bias."""
+        self.weight.data.normal_(0, deviation, generator=random)
+        if self.bias is not None:
+            self.bias.data.zero_()
+
     def tie(self, embedding: "Embedding") -> None:
         """Shares the embedding's table as this projection's matrix."""
         self.weight = embedding.weight
@@ -106,7 +112,8 @@ class Linear(nn.Module):
 
 
 class MixedLinear(Linear):
-    """A projection that multiplies in 16 bits and keeps its parameters, and their gradients, in fp32."""
+    """A projection that learns with products in 16 bits; its parameters and their gradients stay fp32, and so do the products
+    where no gradient is wanted: what one looks at is what any other program computes from the same weights."""
 
     def __init__(self, linear: Linear, dtype: torch.dtype):
         nn.Module.__init__(self)
@@ -115,14 +122,15 @@ class MixedLinear(Linear):
         self.register_parameter("bias", linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(self.products)
-        return F.linear(x.to(self.products), self.weight.to(self.products), bias)
+        dtype = self.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return F.linear(x.to(dtype), self.weight.to(dtype), bias)
 
     __call__ = forward
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.products
+        return self.products if torch.is_grad_enabled() else self.weight.dtype
 
 
 class Embedding(nn.Module):
@@ -131,6 +139,10 @@ class Embedding(nn.Module):
     def __init__(self, count: int, width: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, width))
+
+    def start(self, deviation: float, random: torch.Generator) -> None:
+        """A table of normal numbers."""
+        self.weight.data.normal_(0, deviation, generator=random)
 
     def forward(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self.weight)
@@ -154,6 +166,10 @@ class RMSNorm(nn.Module):
         # Kept as tensors: PyTorch takes twice as long to multiply by a Python number.
         self.scale, self.root_epsilon = torch.tensor([width**-0.5, math.sqrt(epsilon)], device="cpu").unbind()
 
+    def start(self) -> None:
+        """The plain norm."""
+        self.weight.data.fill_(1.0)
+
     def forward(self, x: Tensor) -> Tensor:
         weight: Any = self._parameters["weight"]
         wide = x if x.itemsize >= 4 else x.float()
@@ -172,6 +188,11 @@ class LayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(width))
         self.bias = nn.Parameter(torch.empty(width))
         self.epsilon = epsilon
+
+    def start(self) -> None:
+        """The plain norm."""
+        self.weight.data.fill_(1.0)
+        self.bias.data.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         held: dict[str, Any] = self._parameters

@@ -1,0 +1,98 @@
+"""One dial: from a size and a budget to every number of a training run, by the rules written here.
+
+1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds.
+2. A step reads about 1,024 tokens for a model of 1 M parameters, and grows with the root of their number.
+3. The learning rate (Muon's) falls with the width; the embedding's and the rest's are fixed multiples of it (`RATES`).
+4. It warms up over 2 % of the steps, stays, and goes down in a line to nothing over the last part.
+
+Each can be set by hand. Where the constants come from: docs/lab-log.md.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from liuli.errors import LiuliError
+from liuli.fields import Record, check, is_number, is_positive, is_size
+from liuli.learn.optim import Rates
+from liuli.model.config import Config
+from liuli.model.plan import parameter_parts
+
+LEAST_STEPS = 10
+TOKENS_AT_ONCE = 8192  # of a forward pass; a larger batch is gathered over several
+LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Record):
+    """How a run trains.
+
+    Attributes:
+        length: places of a row. rows: of a step. rows_at_once: of a forward pass.
+        rate: Muon's learning rate. decay: of the matrices.
+        warm_up, warm_down: shares of the steps.
+    """
+
+    length: int
+    rows: int
+    rows_at_once: int
+    rate: float
+    decay: float
+    warm_up: float
+    warm_down: float
+
+    def __post_init__(self) -> None:
+        check(self, "length rows rows_at_once", is_size, "a whole number above 0", "a run's ")
+        check(self, "rate", is_positive, "a number above 0", "the learning ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
+        check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
+        if self.warm_up + self.warm_down > 1:
+            raise LiuliError(f"warming up ({self.warm_up}) and down ({self.warm_down}) cannot take more than all steps")
+
+    @property
+    def tokens(self) -> int:
+        """Places of a step."""
+        return self.rows * self.length
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay)
+
+    def strength(self, step: int, steps: int) -> float:
+        """Of the learning rates, at step 0 to `steps` − 1."""
+        up = (step + 1) / (self.warm_up * steps + 1)
+        down = (steps - step) / (self.warm_down * steps) if self.warm_down else 1.0
+        return min(1.0, up, down)
+
+
+RATE, EMBEDDING, REST = 0.014, 3.0, 0.7
+
+
+def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recipe:
+    """The recipe for a model.
+
+    Args:
+        documents: lengths, in tokens, of the first documents. given: fields set by hand; None where they are not.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    parameters = sum(parameter_parts(config).values())
+    length = given.get("length") or _length(parameters, documents)
+    tokens = 1024 * 2 ** round(math.log2(max(1.0, math.sqrt(parameters / 1e6))))
+    rows = given.get("rows") or max(1, tokens // length)
+    found = {
+        "length": length,
+        "rows": rows,
+        "rows_at_once": min(rows, max(1, TOKENS_AT_ONCE // length)),
+        "rate": RATE,
+        "decay": 0.0,
+        "warm_up": 0.02,
+        "warm_down": 0.6,
+    }
+    return Recipe(**found | given)
+
+
+def _length(parameters: int, documents: list[int]) -> int:
+    """Of 1,000 documents all but one fit a row, if a model of this size may have such rows; a multiple of 64."""
+    most = next(length for size, length in LONGEST if parameters <= size)
+    longest = sorted(documents)[-1 - len(documents) // 1000]
+    return min(most, 64 * math.ceil((longest - 1) / 64) or 64)

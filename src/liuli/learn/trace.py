@@ -1,0 +1,129 @@
+"""Learning, played back: what a model would have said to chosen prompts, from step 0 to the last.
+
+`trace.json` is one object, which docs/training-trace.schema.json describes: at steps 0, 1, 2, 4, … and then every so many, the
+likeliest next tokens of each prompt, the loss since the time before, and at every validation a sample.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from liuli.learn.durable import write_text
+from liuli.learn.evaluate import Evaluation
+from liuli.model.decoder import Decoder
+from liuli.tokens import Tokenizer
+
+SCHEMA = "train@1"
+CANDIDATES = 10
+POINTS = 100  # about as many as a trace holds, after the powers of two
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A prompt whose next token is watched. `tracked`: ids whose probability is recorded whether they are likely or not."""
+
+    text: str
+    tracked: tuple[int, ...] = ()
+
+
+class Trace:
+    """The playback object of a run of `steps` steps.
+
+    Args:
+        about: the envelope's `model` and `tokenizer`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, probes: Sequence[Probe], about: dict[str, Any], seed: int, steps: int):
+        self._tokenizer = tokenizer
+        self._every = max(1, -(-steps // POINTS))
+        self._steps = steps
+        self._losses: list[float] = []
+        self.body: dict[str, Any] = {
+            "schema": SCHEMA,
+            **about,
+            "seed": seed,
+            "caveats": ["ckpt.seed"],
+            "body": {
+                "every": self._every,
+                **{name: [] for name in ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second")},
+                "validation": [],
+                "probes": [self._blank(probe) for probe in probes],
+                "checkpoints": [],
+                "samples": [],
+            },
+        }
+
+    def _blank(self, probe: Probe) -> dict[str, Any]:
+        ids = self._tokenizer.encode(probe.text, prompt=True)
+        tokens = [self._tokenizer.token(id).to_json() for id in ids]
+        tracked = [self._tokenizer.token(id).to_json() for id in probe.tracked]
+        source = {"text": probe.text, "ids": ids, "tokens": tokens}
+        return {"input": source, "position": len(ids) - 1, "tracked": tracked, "logprob": [], "entropy": [], "top": []}
+
+    def due(self, step: int) -> bool:
+        """0, powers of two, every so many, and the last."""
+        return step & (step - 1) == 0 or step % self._every == 0 or step == self._steps
+
+    def heard(self, loss: float) -> None:
+        """A step's loss, for the mean until the next look."""
+        self._losses.append(loss)
+
+    def look(self, decoder: Decoder, step: int, tokens: int, strength: float, norm: float | None, speed: float | None) -> None:
+        """Asks every probe. At step 0 there is no loss yet, nor norm, nor speed: null."""
+        body = self.body["body"]
+        mean = sum(self._losses) / len(self._losses) if self._losses else None
+        self._losses.clear()
+        row = dict(steps=step, tokens_seen=tokens, loss=mean, strength=strength, gradient_norm=norm, tokens_per_second=speed)
+        for name, value in row.items():
+            body[name].append(value)
+        for probe in body["probes"]:
+            self._ask(decoder, probe)
+
+    def _ask(self, decoder: Decoder, probe: dict[str, Any]) -> None:
+        device = next(decoder.parameters()).device
+        with torch.no_grad():
+            x_1TD = decoder.hidden(torch.tensor([probe["input"]["ids"]], device=device))
+            logits_V = decoder.logits(x_1TD[0, -1:])[0].float().cpu()
+        logprobs_V = logits_V.log_softmax(-1)
+        best = logprobs_V.topk(min(CANDIDATES, self._tokenizer.vocab_size, len(logprobs_V)))
+        probe["top"].append(
+            [
+                {"token": self._tokenizer.token(id).to_json(), "logprob": logprob}
+                for id, logprob in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            ]
+        )
+        probe["logprob"].append([float(logprobs_V[token["id"]]) for token in probe["tracked"]])
+        probe["entropy"].append(float(-(logprobs_V.exp() * logprobs_V).nan_to_num().sum()))
+
+    def validated(self, step: int, found: Evaluation) -> None:
+        self.body["body"]["validation"].append({"step": step} | found.to_json())
+
+    def sampled(self, step: int, seed: int, prompt: str, text: str) -> None:
+        self.body["body"]["samples"].append({"step": step, "seed": seed, "prompt": prompt, "text": text})
+
+    def saved(self, step: int, hash: str) -> None:
+        self.body["body"]["checkpoints"].append({"step": step, "hash": hash})
+
+    def write(self, path: Path) -> None:
+        write_text(path, json.dumps(self.body, ensure_ascii=False) + "\n")
+
+    def state(self) -> list[float]:
+        """The losses since the last look."""
+        return self._losses
+
+    def resume(self, path: Path, step: int, losses: list[float]) -> None:
+        """Takes over what a run recorded up to `step`."""
+        old = json.loads(path.read_text(encoding="utf-8"))["body"]
+        body, count = self.body["body"], sum(at <= step for at in old["steps"])
+        for name in ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second"):
+            body[name] = old[name][:count]
+        for name in ("validation", "checkpoints", "samples"):
+            body[name] = [row for row in old[name] if row["step"] <= step]
+        for probe, before in zip(body["probes"], old["probes"], strict=True):
+            for name in ("logprob", "entropy", "top"):
+                probe[name] = before[name][:count]
+        self._losses = list(losses)
