@@ -15,6 +15,7 @@ from liuli.cli.data import data
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
+from liuli.cli.train import train
 from liuli.cli.world import world
 from liuli.data.files import why
 from liuli.errors import LiuliError
@@ -45,6 +46,7 @@ def _options(
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
+app.command()(train)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")

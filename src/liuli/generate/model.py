@@ -148,7 +148,7 @@ def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32
     if isinstance(dtype, str) and dtype not in DTYPES:
         raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
     folder = find_folder(path, weights=True)
-    decoder = read_decoder(folder, _device(device), DTYPES[dtype] if isinstance(dtype, str) else dtype)
+    decoder = read_decoder(folder, find_device(device), DTYPES[dtype] if isinstance(dtype, str) else dtype)
     tokenizer = find_tokenizer(folder, pattern)
     if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
         raise LiuliError(
@@ -173,15 +173,22 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
             yield record
 
 
-def _device(name: str) -> torch.device:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    here = f"devices here: {', '.join(kind for kind, there in available.items() if there)}"
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; None: a GPU where this machine has one.
+
+    Raises:
+        LiuliError: there is no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [kind for kind, there in available.items() if there]
+    if name is None:
+        return torch.device(here[0])
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise LiuliError(f"there is no device {name!r}; {here}") from None
-    if not available.get(device.type, False):
-        raise LiuliError(f"this machine has no {name} device that PyTorch can use; {here}")
+        raise LiuliError(f"there is no device {name!r}; devices here: {', '.join(here)}") from None
+    if device.type not in here:
+        raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices here: {', '.join(here)}")
     return device
 
 

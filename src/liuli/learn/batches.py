@@ -17,6 +17,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class Batch:
         for at in range(0, len(self.pieces), rows):
             here = slice(at, at + rows)
             tensors = (self.ids_BT, self.targets_BT, self.positions_BT, self.segments_BT)
-            yield Batch(*(tensor[here].to(device) for tensor in tensors), self.pieces[here], self.epochs[here])
+            ids, targets, positions, segments = (tensor[here].to(device) for tensor in tensors)
+            yield Batch(ids, targets, positions, segments, self.pieces[here], self.epochs[here])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class Batches:
             "seed": self._seed,
             "buffer": self._limit,
             "tokenizer": pieces.hexdigest(),
-            "files": [f"{file.path.name}, {file.path.stat().st_size} bytes" for file in self._split.sources.files],
+            "files": [f"{Path(file.name).name}, {file.stamp[0]} bytes" for file in self._split.sources.files],
             "validation": self._split.how,
         }
 

@@ -24,6 +24,7 @@ from liuli.model.decoder import Decoder
 from liuli.tokens import Tokenizer
 
 TOKENS_AT_ONCE = 4096
+SPREAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +115,20 @@ def _packed(pieces: Iterable[Piece], length: int) -> Iterator[list[Piece]]:
 
 
 class Exam:
-    """Held-out windows, packed once: all of them, or as many, evenly spread, as hold about `limit` tokens.
-
-    Attributes:
-        share: how much of the held-out text it holds, by windows.
-    """
+    """Held-out windows, packed once: all of them, or as many as hold about `limit` tokens, evenly spread over the first
+    `SPREAD` times as many."""
 
     def __init__(self, documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int):
-        pieces = list(pieces_of(documents, tokenizer, length))
+        pieces, held = [], 0
+        for piece in pieces_of(documents, tokenizer, length):
+            pieces.append(piece)
+            held += piece.places
+            if held > SPREAD * limit:
+                break
         if not pieces:
             raise LiuliError("nothing is held out to validate on: give more text, or --valid FILE")
-        held = sum(piece.places for piece in pieces)
         every = max(1.0, held / limit)
         chosen = [pieces[int(i * every)] for i in range(int(len(pieces) / every))]
-        self.share = len(chosen) / len(pieces)
         self._tokenizer, self._batches = tokenizer, list(rows_of(chosen, tokenizer, length))
 
     def __call__(self, decoder: Decoder) -> Evaluation:

@@ -1,22 +1,22 @@
 """The one training loop: forward, loss, backward, step.
 
 Every stage of a model's life comes through here and brings two things: rows (`batches.py`) and an objective (`objectives.py`).
-In: a `Training`, which holds all that a step reads and writes. Out: events, as they happen.
+In: a `Training`, which holds all that a step reads and writes, and a `Journal`, which watches and keeps. Out: events.
 """
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from liuli.errors import LiuliError
-from liuli.fields import Record
 from liuli.learn.batches import Batch, Cursor
-from liuli.learn.evaluate import Evaluation
+from liuli.learn.events import Event, Stopped, Update
+from liuli.learn.finite import first_bad
+from liuli.learn.journal import Journal
 from liuli.learn.objectives import Objective
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import Recipe
@@ -25,26 +25,36 @@ from liuli.model.decoder import Decoder
 
 
 class Rows(Protocol):
-    """What `Batches` is: rows without end, and a cursor to go on from."""
+    """What `Batches` is: rows, and the place among them."""
 
     def take(self, rows: int) -> Batch | None: ...
     def cursor(self) -> Cursor: ...
+    def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Update(Record):
-    """One step. `step` counts from 1; `loss` in nats per supervised token of the whole batch, before the update; `tokens`
-    supervised so far; `strength` of the learning rates; `seconds` that the step took."""
+def train(training: "Training", journal: Journal, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Trains to the last step, or until `stop`, which is asked between two steps; then saves, and can go on later.
 
-    step: int
-    loss: float
-    gradient_norm: float
-    strength: float
-    tokens: int
-    seconds: float
+    Raises:
+        LiuliError: a loss or gradient is not finite; the disk is full; the rows come to an end.
+    """
+    if training.step == 0:
+        yield from journal.record(training, None)
+    while training.step < training.steps:
+        if stop():
+            yield from journal.save(training)
+            yield Stopped(training.step, training.steps)
+            return
+        try:
+            update = training.update()
+        except NotFinite as error:
+            raise LiuliError(f"{error}. {journal.last_good()}") from None
+        yield update
+        yield from journal.record(training, update)
+    yield journal.finished(training)
 
 
-class NotFinite(LiuliError):
+class NotFinite(Exception):
     """A loss or a gradient that is NaN or infinite; nothing was updated."""
 
 
@@ -66,7 +76,6 @@ class Training:
     step: int = 0
     tokens: int = 0
     skipped: int = 0
-    seconds: float = field(default=0.0)
 
     def update(self) -> Update:
         """One step.
@@ -77,41 +86,19 @@ class Training:
         """
         start = time.perf_counter()
         batch = self._take()
-        supervised = batch.supervised
-        nats = torch.zeros((), device=self.device)
+        supervised, nats = batch.supervised, torch.zeros((), device=self.device)
         for part in batch.parts(self.recipe.rows_at_once, self.device):
             part_nats = self.objective(self.decoder, part)
             (part_nats / supervised).backward()
             nats += part_nats.detach()
-        loss, norm = float(nats / supervised), self._gradient_norm()
+        loss, norm = float(nats / supervised), self.optimizer.gradient_norm()
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            self._stop(batch, loss)
+            self._check_finite(batch, loss)
         strength = self.recipe.strength(self.step, self.steps)
         self.optimizer.step(strength)
-        self.forget_gradients()
+        self.optimizer.forget_gradients()
         self.step, self.tokens = self.step + 1, self.tokens + supervised
-        seconds = time.perf_counter() - start
-        self.seconds += seconds
-        return Update(self.step, loss, norm, strength, self.tokens, seconds)
-
-    def state(self) -> State:
-        """All that the next step depends on, but the weights."""
-        cursor = self.batches.cursor()
-        tensors = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        tensors |= {f"batches.{name}": tensor for name, tensor in cursor.tensors.items()} | random_states()
-        facts: dict[str, Any] = {"step": self.step, "tokens": self.tokens, "skipped": self.skipped, "seconds": self.seconds}
-        return State(facts | {"batches": cursor.settings}, tensors)
-
-    def restore(self, state: State) -> None:
-        """Goes on from there; decoder and batches were already made from the same checkpoint."""
-        self.optimizer.restore(under("optimizer", state.tensors))
-        restore_random_states(state.tensors)
-        self.step, self.tokens = state.facts["step"], state.facts["tokens"]
-        self.skipped, self.seconds = state.facts["skipped"], state.facts["seconds"]
-
-    def forget_gradients(self) -> None:
-        for parameter in self.optimizer.parameters:
-            parameter.grad = None
+        return Update(self.step, loss, norm, strength, self.tokens, time.perf_counter() - start)
 
     def _take(self) -> Batch:
         """The next rows that have something to predict."""
@@ -121,42 +108,25 @@ class Training:
             self.skipped += 1
         raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
 
-    def _gradient_norm(self) -> float:
-        gradients = [parameter.grad for parameter in self.optimizer.parameters if parameter.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
+    def _check_finite(self, batch: Batch, loss: float) -> None:
+        """Raises NotFinite, unless it was only the gradient's norm that overflowed."""
+        name = first_bad(self.decoder, batch.parts(self.recipe.rows_at_once, self.device))
+        if name is not None:
+            raise NotFinite(
+                f"step {self.step + 1}: the loss is {loss:.4g}, and the first tensor that is not finite is {name}; nothing was "
+                f"updated. The learning rate ({self.recipe.rate:g}) may be too high"
+            )
 
-    def _stop(self, batch: Batch, loss: float) -> None:
-        """Raises NotFinite, unless only the gradient's norm overflowed."""
-        name = self._first_bad(batch)
-        if name is None:
-            return
-        self.forget_gradients()
-        raise NotFinite(
-            f"step {self.step + 1}: the loss is {loss}; the first tensor that is not finite is {name}. Nothing was updated. "
-            f"The learning rate may be too high"
-        )
+    def state(self) -> State:
+        """All that the next step depends on, but the weights."""
+        cursor = self.batches.cursor()
+        tensors = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"batches.{name}": tensor for name, tensor in cursor.tensors.items()} | random_states()
+        facts = {"step": self.step, "tokens": self.tokens, "skipped": self.skipped, "batches": cursor.settings}
+        return State(facts, tensors)
 
-    def _first_bad(self, batch: Batch) -> str | None:
-        """In the order in which a step makes them: weights, activations, logits, gradients."""
-        for name, parameter in self.decoder.named_parameters():
-            if not _finite(parameter):
-                return f"the weight {name}"
-        found: list[str] = []
-
-        def look(name: str, x: Tensor) -> Tensor:
-            if not found and not _finite(x):
-                found.append(f"the activation {name}")
-            return x
-
-        with torch.no_grad():
-            for part in batch.parts(self.recipe.rows_at_once, self.device):
-                x_BTD = self.decoder.hidden(part.ids_BT, part.positions_BT, part.segments_BT, tap=look)
-                if not found and not all(_finite(self.decoder.logits(row)) for row in x_BTD):
-                    found.append("the logits")
-        named = ((name, parameter.grad) for name, parameter in self.decoder.named_parameters())
-        found += [f"the gradient of {name}" for name, grad in named if grad is not None and not _finite(grad)]
-        return found[0] if found else None
-
-
-def _finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+    def restore(self, state: State) -> None:
+        """Goes on from there; decoder and batches were already made from the same checkpoint."""
+        self.optimizer.restore(under("optimizer", state.tensors))
+        restore_random_states(state.tensors)
+        self.step, self.tokens, self.skipped = (state.facts[name] for name in ("step", "tokens", "skipped"))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -130,7 +131,7 @@ def _cache_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liuli" / "self-test.json"
 
 
-def _read_cache() -> dict[str, dict[str, object]]:
+def _read_cache() -> dict[str, dict[str, Any]]:
     try:
         known = json.loads(_cache_file().read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}
@@ -138,7 +139,7 @@ def _read_cache() -> dict[str, dict[str, object]]:
         return {}
 
 
-def _write_cache(known: dict[str, dict[str, object]]) -> None:
+def _write_cache(known: dict[str, dict[str, Any]]) -> None:
     try:
         _cache_file().parent.mkdir(parents=True, exist_ok=True)
         beside = _cache_file().with_suffix(f".{os.getpid()}.part")

@@ -19,9 +19,13 @@ Objective = Callable[[Decoder, Batch], Tensor]
 LOGITS_AT_ONCE = 1 << 25  # numbers: 134 MB in fp32, and a few times that for the loss and its gradient
 
 
-def next_token(decoder: Decoder, batch: Batch) -> Tensor:
-    """−Σ log p(next token | those before it), in nats, over the places that have a target; fp32, no dimension."""
-    x_BTD = decoder.hidden(batch.ids_BT, batch.positions_BT, batch.segments_BT)
+def next_token(decoder: Decoder, batch: Batch, hidden: Callable[..., Tensor] | None = None) -> Tensor:
+    """−Σ log p(next token | those before it), in nats, over the places that have a target; fp32, no dimension.
+
+    Args:
+        hidden: stands for `decoder.hidden`, compiled.
+    """
+    x_BTD = (hidden or decoder.hidden)(batch.ids_BT, batch.positions_BT, batch.segments_BT)
     return cross_entropy(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten())
 
 
@@ -48,14 +52,15 @@ class _Chunked(torch.autograd.Function):
                 nats = _nats(head, x, targets)
             x_gradient, *others = torch.autograd.grad(nats, (x, *parameters))
             x_gradients.append(x_gradient)
-            torch._foreach_add_(gradients, others)
+            for gradient, other in zip(gradients, others, strict=True):
+                gradient += other
             total += nats.detach()
         ctx.gradients = [torch.cat(x_gradients), *gradients]
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        x_ND, *parameters = (gradient * scale for gradient in ctx.gradients)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x_ND, *parameters = (gradient * grad_outputs[0] for gradient in ctx.gradients)
         return None, x_ND, None, *parameters
 
 

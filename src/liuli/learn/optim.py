@@ -76,6 +76,14 @@ class MuonAdamW:
             group["lr"] = strength * rate
         self._adamw.step()
 
+    def gradient_norm(self) -> float:
+        """Of all gradients as one vector; inf where it overflows."""
+        return float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
+
+    def forget_gradients(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
     def _muon(self, matrices: list[nn.Parameter], momenta_MRC: Tensor, rate: float) -> None:
         gradients_MRC = torch.stack([_wide(matrix.grad) for matrix in matrices if matrix.grad is not None])
         momenta_MRC.lerp_(gradients_MRC, 1 - self.rates.momentum)

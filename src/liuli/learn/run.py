@@ -62,7 +62,7 @@ class Run:
         return self.folder / CHECKPOINTS / str(step)
 
     def log(self, row: dict[str, Any]) -> None:
-        """Adds a line to the metrics. A process that is killed loses nothing of it; a machine, what came after the checkpoint."""
+        """Adds a line to the metrics."""
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("ab", buffering=0)
         self._metrics.write(json.dumps(row).encode() + b"\n")
@@ -86,13 +86,13 @@ class Run:
                 sync_tree(part)
                 os.rename(part, place)
                 sync(place.parent)
-        except OSError:
+        except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
         self.settle(best, keep)
 
     def settle(self, best: int | None, keep: int) -> None:
-        """Links to the newest checkpoint and to the best one; removes what is not to be kept, and what a stopped process left."""
+        """Links to the newest checkpoint and the best; removes what is not to be kept, and what a stopped process left."""
         steps = self.checkpoints()
         link(self.folder / "latest", f"{CHECKPOINTS}/{steps[-1]}")
         for name in ("model", "state"):

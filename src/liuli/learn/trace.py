@@ -5,13 +5,15 @@ likeliest next tokens of each prompt, the loss since the time before, and at eve
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
+from liuli.errors import LiuliError
 from liuli.learn.durable import write_text
 from liuli.learn.evaluate import Evaluation
 from liuli.model.decoder import Decoder
@@ -19,6 +21,7 @@ from liuli.tokens import Tokenizer
 
 SCHEMA = "train@1"
 CANDIDATES = 10
+PER_LOOK = ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second")
 POINTS = 100  # about as many as a trace holds, after the powers of two
 
 
@@ -41,7 +44,7 @@ class Trace:
         self._tokenizer = tokenizer
         self._every = max(1, -(-steps // POINTS))
         self._steps = steps
-        self._losses: list[float] = []
+        self._heard: list[tuple[float, float]] = []
         self.body: dict[str, Any] = {
             "schema": SCHEMA,
             **about,
@@ -49,7 +52,7 @@ class Trace:
             "caveats": ["ckpt.seed"],
             "body": {
                 "every": self._every,
-                **{name: [] for name in ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second")},
+                **{name: [] for name in PER_LOOK},
                 "validation": [],
                 "probes": [self._blank(probe) for probe in probes],
                 "checkpoints": [],
@@ -68,17 +71,19 @@ class Trace:
         """0, powers of two, every so many, and the last."""
         return step & (step - 1) == 0 or step % self._every == 0 or step == self._steps
 
-    def heard(self, loss: float) -> None:
-        """A step's loss, for the mean until the next look."""
-        self._losses.append(loss)
+    def heard(self, loss: float, seconds: float) -> None:
+        """A step's loss and time, for the means until the next look."""
+        self._heard.append((loss, seconds))
 
-    def look(self, decoder: Decoder, step: int, tokens: int, strength: float, norm: float | None, speed: float | None) -> None:
+    def look(self, decoder: Decoder, step: int, tokens: int, strength: float, norm: float | None) -> None:
         """Asks every probe. At step 0 there is no loss yet, nor norm, nor speed: null."""
         body = self.body["body"]
-        mean = sum(self._losses) / len(self._losses) if self._losses else None
-        self._losses.clear()
-        row = dict(steps=step, tokens_seen=tokens, loss=mean, strength=strength, gradient_norm=norm, tokens_per_second=speed)
-        for name, value in row.items():
+        loss = speed = None
+        if self._heard:
+            losses, times = zip(*self._heard, strict=True)
+            loss, speed = fmean(losses), (tokens - body["tokens_seen"][-1]) / sum(times)
+        self._heard.clear()
+        for name, value in zip(PER_LOOK, (step, tokens, loss, strength, norm, speed), strict=True):
             body[name].append(value)
         for probe in body["probes"]:
             self._ask(decoder, probe)
@@ -108,22 +113,31 @@ class Trace:
     def saved(self, step: int, hash: str) -> None:
         self.body["body"]["checkpoints"].append({"step": step, "hash": hash})
 
+    @property
+    def saved_steps(self) -> list[int]:
+        return [row["step"] for row in self.body["body"]["checkpoints"]]
+
     def write(self, path: Path) -> None:
         write_text(path, json.dumps(self.body, ensure_ascii=False) + "\n")
 
-    def state(self) -> list[float]:
-        """The losses since the last look."""
-        return self._losses
+    def resume(self, path: Path, step: int, updates: Iterable[Mapping[str, Any]]) -> None:
+        """Takes over what a run recorded up to `step`. `updates`: its metrics, a row a step.
 
-    def resume(self, path: Path, step: int, losses: list[float]) -> None:
-        """Takes over what a run recorded up to `step`."""
-        old = json.loads(path.read_text(encoding="utf-8"))["body"]
-        body, count = self.body["body"], sum(at <= step for at in old["steps"])
-        for name in ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second"):
-            body[name] = old[name][:count]
-        for name in ("validation", "checkpoints", "samples"):
-            body[name] = [row for row in old[name] if row["step"] <= step]
-        for probe, before in zip(body["probes"], old["probes"], strict=True):
-            for name in ("logprob", "entropy", "top"):
-                probe[name] = before[name][:count]
-        self._losses = list(losses)
+        Raises:
+            LiuliError: the file is missing or broken, or watches other prompts.
+        """
+        body = self.body["body"]
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))["body"]
+            count = sum(at <= step for at in old["steps"])
+            for name in PER_LOOK:
+                body[name] = old[name][:count]
+            for name in ("validation", "checkpoints", "samples"):
+                body[name] = [row for row in old[name] if row["step"] <= step]
+            for probe, before in zip(body["probes"], old["probes"], strict=True):
+                for name in ("logprob", "entropy", "top"):
+                    probe[name] = before[name][:count]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LiuliError(f"{path} cannot be read ({error!r}): delete it only together with the run") from None
+        last = max(body["steps"], default=0)
+        self._heard = [(row["loss"], row["seconds"]) for row in updates if last < row["step"] <= step]

@@ -80,6 +80,7 @@ class Linear(nn.Module):
         self.inputs, self.outputs = inputs, outputs
         self.large = inputs * outputs >= LARGE and inputs <= PIECE
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias: nn.Parameter | None
         self.register_parameter("bias", nn.Parameter(torch.empty(outputs)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,9 +94,9 @@ class Linear(nn.Module):
 
     def start(self, deviation: float, random: torch.Generator) -> None:
         """A matrix of normal numbers, from which learning begins; no bias."""
-        self.weight.data.normal_(0, deviation, generator=random)
+        nn.init.normal_(self.weight, 0, deviation, random)
         if self.bias is not None:
-            self.bias.data.zero_()
+            nn.init.zeros_(self.bias)
 
     def tie(self, embedding: "Embedding") -> None:
         """Shares the embedding's table as this projection's matrix."""
@@ -142,7 +143,7 @@ class Embedding(nn.Module):
 
     def start(self, deviation: float, random: torch.Generator) -> None:
         """A table of normal numbers."""
-        self.weight.data.normal_(0, deviation, generator=random)
+        nn.init.normal_(self.weight, 0, deviation, random)
 
     def forward(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self.weight)
@@ -168,7 +169,7 @@ class RMSNorm(nn.Module):
 
     def start(self) -> None:
         """The plain norm."""
-        self.weight.data.fill_(1.0)
+        nn.init.ones_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         weight: Any = self._parameters["weight"]
@@ -191,8 +192,8 @@ class LayerNorm(nn.Module):
 
     def start(self) -> None:
         """The plain norm."""
-        self.weight.data.fill_(1.0)
-        self.bias.data.zero_()
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         held: dict[str, Any] = self._parameters

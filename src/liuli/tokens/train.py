@@ -84,14 +84,18 @@ def check_out(folder: Path) -> None:
 
 
 def train(
-    texts: Iterable[str], kind: str = "bpe", vocab_size: int | None = None, note: Callable[[str], None] = lambda _: None
+    texts: Iterable[str],
+    kind: str = "bpe",
+    vocab_size: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
+    most: int = VOCAB_SIZE,
 ) -> TrainedTokenizer:
     """Trains on a sample of `texts` (see `take_sample`; characters are counted in all of it). The same texts give the
     same tokenizer, to the byte.
 
     Args:
         kind: "bpe" or "char".
-        vocab_size: tokens, special ones and the 256 bytes included. By default 6,400, or as many as the text gives. More
+        vocab_size: tokens, special ones and the 256 bytes included. By default `most`, or as many as the text gives. More
             frequent characters come first, equally frequent ones by code point.
         note: is told in words when the text has been read and training begins.
 
@@ -108,10 +112,10 @@ def train(
     if kind == "char":
         counts: Counter[str] = Counter()
         sample = _sampled(_counted(texts, counts), note)
-        backend = _train_characters(counts, vocab_size or min(VOCAB_SIZE, LEAST + len(counts)))
+        backend = _train_characters(counts, vocab_size or min(most, LEAST + len(counts)))
     else:
         sample = _sampled(texts, note)
-        backend = _train_bpe(sample, vocab_size or VOCAB_SIZE)
+        backend = _train_bpe(sample, vocab_size or most)
         _check_reached(backend.get_vocab_size(), vocab_size or 0)
     backend.add_special_tokens(list(SPECIALS))
     backend.post_processor = processors.TemplateProcessing(f"{BEGIN} $A", f"{BEGIN} $A $B", [(BEGIN, SPECIALS.index(BEGIN))])

@@ -1,0 +1,162 @@
+"""What a person sees of a run: a live panel on a terminal, a line at each validation elsewhere."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from liuli.cli.shared import visible
+
+if TYPE_CHECKING:
+    from liuli.learn.events import Event, Finished, Ready, Sampled, Update, Validated
+
+RECENT = 50  # steps that speed and loss are averaged over
+LATE = 1.1  # times the time asked for
+
+
+class Progress:
+    """Follows the events of a run.
+
+    Args:
+        out: the run's folder. began: `time.perf_counter()` when the command began.
+    """
+
+    def __init__(self, out: Path, began: float, console: Console | None = None):
+        self._out, self._began = out, began
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._ready: Ready | None = None
+        self._recent: deque[Update] = deque(maxlen=RECENT)
+        self._validated: Validated | None = None
+        self._sampled: Sampled | None = None
+        self._warned = False
+        self._pause = 0.0  # seconds a step that go to validations and checkpoints
+
+    def follow(self, events: "Iterable[Event]") -> int:
+        """Shows all events; the exit code: 0, or 130 where the run was stopped."""
+        if not self._console.is_terminal:
+            return self._follow(events, None)
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            return self._follow(events, live)
+
+    def _follow(self, events: "Iterable[Event]", live: Live | None) -> int:
+        code = 0
+        for event in events:
+            code = self._take(event) or code
+            if live:
+                live.update(self._panel())
+        return code
+
+    def _take(self, event: "Event") -> int:
+        from liuli.learn import events
+
+        if isinstance(event, events.Update):
+            self._recent.append(event)
+            self._warn_if_late(event)
+        elif isinstance(event, events.Note):
+            self._line(f"{event.text} …" if self._ready is None else event.text)
+        elif isinstance(event, events.Ready):
+            self._ready = event
+            self._line(_fixed(event))
+        elif isinstance(event, events.Validated):
+            self._validated = event
+            self._line(self._status())
+        elif isinstance(event, events.Sampled):
+            self._sampled = event
+        elif isinstance(event, events.Finished):
+            self._finish(event)
+        elif isinstance(event, events.Stopped):
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Go on with:\n  {resuming(self._out)}")
+            return 130
+        return 0
+
+    def _line(self, text: str) -> None:
+        self._console.print(Text(text))
+
+    @property
+    def _speed(self) -> float | None:
+        """Tokens/s of the last steps."""
+        if len(self._recent) < 2:
+            return None
+        first, last = self._recent[0], self._recent[-1]
+        return (last.tokens - first.tokens) / (sum(update.seconds for update in self._recent) - first.seconds)
+
+    def _left(self) -> float | None:
+        """Seconds to the last step, by the speed of the last ones and what validations took so far."""
+        if not self._recent or self._ready is None:
+            return None
+        step = sum(update.seconds for update in self._recent) / len(self._recent)
+        return (self._ready.steps - self._recent[-1].step) * step
+
+    def _warn_if_late(self, update: "Update") -> None:
+        ready, left = self._ready, self._left()
+        if self._warned or ready is None or ready.seconds is None or left is None or update.step < ready.steps // 10:
+            return
+        ends = time.perf_counter() - self._began + left
+        if ends > LATE * ready.seconds:
+            self._warned = True
+            self._line(f"this run will be late: the machine is slower than it was measured; it will take about {_time(ends)}")
+
+    def _status(self) -> str:
+        assert self._ready is not None and self._validated is not None
+        step, found = self._validated.step, self._validated.found
+        words = [f"step {step:,} of {self._ready.steps:,}"]
+        if self._recent:
+            words.append(f"loss {sum(update.loss for update in self._recent) / len(self._recent):.3f}")
+        words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
+        if speed := self._speed:
+            words.append(f"{speed:,.0f} tokens/s, {speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak")
+        left = self._left()
+        return ", ".join(words) + (f", {_time(left)} left" if left else "")
+
+    def _panel(self) -> Group:
+        rows: list[Text | ProgressBar | Table] = []
+        if self._ready and self._recent:
+            update = self._recent[-1]
+            rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
+            speed, left = self._speed or 0.0, self._left() or 0.0
+            loss = sum(each.loss for each in self._recent) / len(self._recent)
+            share = speed * self._ready.flops / self._ready.peak
+            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {loss:.3f}   {speed:,.0f} tokens/s   "))
+            rows.append(Text(f"{share:.0%} of the machine's peak   {_time(left)} left"))
+        if self._sampled:
+            rows.append(Text(f"a sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
+        return Group(*rows)
+
+    def _finish(self, event: "Finished") -> None:
+        seconds = time.perf_counter() - self._began
+        lines = [
+            f"done: {event.step:,} steps, {event.tokens:,} tokens, {_time(seconds)}, {event.memory / 1e9:.2f} GB of memory at most"
+        ]
+        if event.validation:
+            found = event.validation
+            loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
+            lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
+        lines += ["next:", f'  liuli complete {self._out / "model"} "…" --steps', f"  liuli runs {self._out}"]
+        for line in lines:
+            self._line(line)
+
+
+def resuming(out: Path) -> str:
+    return f"liuli train --out {out} --resume"
+
+
+def _fixed(ready: "Ready") -> str:
+    recipe, fixed = ready.recipe, ready.fixed
+    rows = f"{recipe['rows']} rows of {recipe['length']} tokens a step"
+    compiled = ", compiled" if fixed["compile"] else ""
+    machine = f"{fixed['device']}, {fixed['dtype']} products, {fixed['threads']} threads{compiled}"
+    start = f"from step {ready.step:,}: " if ready.step else ""
+    return f"{start}{ready.steps:,} steps, {ready.parameters:,} parameters, {rows}, learning rate {recipe['rate']:g}; {machine}"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
