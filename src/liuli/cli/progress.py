@@ -131,9 +131,8 @@ class Progress:
 
     def _finish(self, event: "Finished") -> None:
         seconds = time.perf_counter() - self._began
-        lines = [
-            f"done: {event.step:,} steps, {event.tokens:,} tokens, {_time(seconds)}, {event.memory / 1e9:.2f} GB of memory at most"
-        ]
+        memory = f"{event.memory / 1e9:.2f} GB of memory at most"
+        lines = [f"done: {event.step:,} steps, {event.tokens:,} tokens, {_time(seconds)}, {memory}"]
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"

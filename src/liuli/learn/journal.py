@@ -107,7 +107,10 @@ class Journal:
     def go_on(self, step: int, best: dict[str, Any] | None) -> None:
         """Takes over what the run kept up to `step`, and drops what it kept after."""
         self.best = (best["nats_per_token"], best["step"]) if best else None
-        rows = list(read_metrics(self.run.folder))
+        rows = [row for row in read_metrics(self.run.folder) if row["step"] <= step]
+        validations = [row["validation"] for row in rows if "validation" in row]
+        if validations:
+            self.last = Evaluation(**{name: validations[-1][name] for name in Evaluation.__dataclass_fields__})
         self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
