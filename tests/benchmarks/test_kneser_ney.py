@@ -2,15 +2,10 @@
 
 import math
 import random
-import sys
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from kneser_ney import UNICODE, KneserNey, bits_per_byte, joined
 
 from liuli.data.sources import Document
