@@ -4,8 +4,12 @@
 
 The recipe is the README's of https://github.com/karpathy/nanoGPT ("I only have a macbook"): config/train_shakespeare_char.py
 with --device=cpu --compile=False --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000
---lr_decay_iters=2000 --dropout=0.0; it says "gets us a loss of only 1.88", from 20 random batches. Written anew from these
-facts; unlike there, validation runs over all of the held-out text, and its time is not counted.
+--lr_decay_iters=2000 --dropout=0.0; written anew from these facts. Here validation runs over all of the held-out text, and its
+time is not counted.
+
+The README's loss of 1.88 is a mean over 20 random batches. With nanoGPT's own order of random numbers this model and step gave
+its published last line to every digit (seed 1337: "train loss 1.7648, val loss 1.8857"), and over all of the validation text
+that same model has 1.8983 nats. Seeds here differ by about 0.01 from it: 1.907 for 1337, 1.904 for 1.
 
 B rows, T characters in a row, C characters of the vocabulary, D width, H heads.
 """
