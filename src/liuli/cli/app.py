@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from liuli import __version__
+from liuli.cli.begin import begin
 from liuli.cli.complete import complete
 from liuli.cli.data import data
+from liuli.cli.evaluate import evaluate
 from liuli.cli.plan import plan
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
@@ -43,10 +45,12 @@ def _options(
     """Options of `liuli` alone."""
 
 
+app.command()(begin)
 app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
 app.command()(train)
+app.command()(evaluate)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")

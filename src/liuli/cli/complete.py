@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, counted, name, print_json, read_text
+from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, check_threads, counted, name, print_json, read_text
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def complete(
     """Go on from a prompt, token by token."""
     if candidates is not None and not (steps or json):
         raise LiuliError("--candidates shows nothing without --steps or --json")
-    if threads is not None and not 1 <= threads <= (os.cpu_count() or 1):
-        raise LiuliError(f"--threads must be between 1 and this machine's {os.cpu_count() or 1}, not {threads}")
+    check_threads(threads)
     text = read_text(prompt)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     sampling = {name: value for name, value in given.items() if value is not None}

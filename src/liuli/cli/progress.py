@@ -25,11 +25,13 @@ class Progress:
     """Follows the events of a run.
 
     Args:
-        out: the run's folder. began: `time.perf_counter()` when the command began.
+        out: the run's folder. began: `time.perf_counter()` when the command began. going_on: the command that goes on
+            with the run; by default `liuli train`.
     """
 
-    def __init__(self, out: Path, began: float, console: Console | None = None):
+    def __init__(self, out: Path, began: float, console: Console | None = None, going_on: str = ""):
         self._out, self._began = out, began
+        self._going_on = going_on or f"liuli train --out {out} --resume"
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
@@ -72,7 +74,7 @@ class Progress:
         elif isinstance(event, events.Finished):
             self._finish(event)
         elif isinstance(event, events.Stopped):
-            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Go on with:\n  {resuming(self._out)}")
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Go on with:\n  {self._going_on}")
             return 130
         return 0
 
@@ -137,13 +139,9 @@ class Progress:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
             lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
-        lines += ["next:", f'  liuli complete {self._out / "model"} "…" --steps', f"  liuli runs {self._out}"]
+        lines.append(f"the model is {self._out / 'model'}; liuli runs {self._out} shows how it learned")
         for line in lines:
             self._line(line)
-
-
-def resuming(out: Path) -> str:
-    return f"liuli train --out {out} --resume"
 
 
 def _fixed(ready: "Ready") -> str:

@@ -1,6 +1,7 @@
 """What commands share: reading text, writing JSON, showing a token."""
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,12 @@ Dtype = Annotated[str, typer.Option(help="What to compute in: fp32, bf16 or fp16
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads; by default 1 for a model under 10 M parameters, else PyTorch's choice.")
 ]
+
+
+def check_threads(threads: int | None) -> None:
+    """Raises LiuliError where this machine has no so many."""
+    if threads is not None and not 1 <= threads <= (os.cpu_count() or 1):
+        raise LiuliError(f"--threads must be between 1 and this machine's {os.cpu_count() or 1}, not {threads}")
 
 
 def read_text(text: str) -> str:

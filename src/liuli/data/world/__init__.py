@@ -1,7 +1,7 @@
 """A small world in Chinese and English: text whose exact probability is known."""
 
 from liuli.data.world.by_tokens import TokenBranch, TokenFloor, floor_per_token, token_branch
-from liuli.data.world.comparison import Comparison, compare, token_scorer
+from liuli.data.world.comparison import Comparison, compare, shares_at, token_scorer
 from liuli.data.world.world import END, Branch, World
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "World",
     "compare",
     "floor_per_token",
+    "shares_at",
     "token_branch",
     "token_scorer",
 ]

@@ -126,6 +126,23 @@ def compare(
     )
 
 
+def shares_at(world: World, score: Scorer, prefix: str) -> list[tuple[str, float, float]]:
+    """What may follow a prefix: pieces with their true and the model's share, the likeliest in truth first. For a fact or a
+    habit these are all values of that attribute, false ones too.
+
+    Raises:
+        LiuliError: no document begins so, or none goes on.
+    """
+    branch = world.branch(prefix)
+    *_, (state, choice, place) = read(world.start, prefix)
+    if choice is None or place != len(prefix):
+        raise LiuliError(f"{prefix!r} does not end where something is chosen; there may follow {', '.join(branch.pieces)}")
+    point = _point(state, choice, prefix, "")
+    (shares,) = _shares(score, [point])
+    pieces = [state.lead + value for value in choice.values]
+    return sorted(zip(pieces, point.truth, shares, strict=True), key=lambda each: (-each[1], -each[2]))
+
+
 def token_scorer(tokenizer: Tokenizer, log_probabilities: Callable[[list[list[int]]], Sequence[float]], end: int) -> Scorer:
     """A scorer of strings from one of ids: `log_probabilities` takes rows of ids and gives, for each, the summed
     log-probability in nats of all ids after the first; it gets all rows at once and makes batches by itself. `end`: the id

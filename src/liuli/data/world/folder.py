@@ -69,6 +69,15 @@ def write_folder(
     return Written(size, replaced)
 
 
+def open_folder(folder: Path) -> World | None:
+    """The world whose folder it is; None where it is none."""
+    try:
+        about = json.loads((folder / "facts.json").read_text(encoding="utf-8"))["world"]
+        return World(about["size"], about["seed"], about["lang"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _write_files(place: Path, writers: Iterable[Callable[[TextIO], None]]) -> None:
     """All to their end, and only then under their own names."""
     try:

@@ -1,0 +1,120 @@
+"""`liuli begin`: the first thing to type: a small world, a tokenizer and a base model, and what it learned beside the truth."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAYED = 5  # moments of the playback that are shown
+BAR = 24  # columns of a share of 1
+
+
+def begin(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("liuli-begin"),
+    minutes: Annotated[float | None, typer.Option(help="Of training, all included.", show_default="2.35")] = None,
+    seed: Annotated[int, typer.Option(help="Of the model's first weights and of the order of the text.")] = 0,
+) -> None:
+    """Make a small world, a tokenizer and a base model in about three minutes, and look at what it learned."""
+    began = time.perf_counter()
+    from rich.console import Console
+
+    from liuli.cli.progress import Progress
+    from liuli.cli.train import Interrupt
+    from liuli.learn import begin as beginning
+
+    console = Console(highlight=False, soft_wrap=True)
+    going_on = f"liuli begin --out {out}"
+    with Interrupt() as interrupt:
+        events = beginning.begin(out, minutes or beginning.MINUTES, seed, interrupt.asked)
+        code = Progress(out / beginning.RUN, began, console, going_on).follow(events)
+    if code:
+        sys.exit(code)
+    console.print("comparing what it learned with the truth …")
+    found = beginning.report(out)
+    for part in (_prompts, _playback, _losses, _world):
+        part(found, console)
+    _next(out, console, time.perf_counter() - began)
+
+
+def _prompts(found: dict[str, Any], console: "Console") -> None:
+    """What may follow, in truth and by the model."""
+    console.print("\nWhat may follow, in truth and by the model (shares of all values of the kind):")
+    for prompt in found["prompts"]:
+        console.print(f"\n  {prompt['prompt']} …")
+        likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
+        for piece in likely:
+            bars = "█" * round(BAR * piece["learned"])
+            console.print(
+                f"    {_padded(piece['text'].strip(), 18)}true {piece['truth']:>6.1%}  learned {piece['learned']:>6.1%}  {bars}"
+            )
+
+
+def _playback(found: dict[str, Any], console: "Console") -> None:
+    console.print("\nLearning, played back (the likeliest next tokens):")
+    for prompt in found["playback"][:3]:
+        console.print(f"\n  {prompt['prompt']} …")
+        for i in _moments(len(prompt["steps"])):
+            top = "  ".join(f"{_token(each)} {_percent(each['logprob'])}" for each in prompt["top"][i])
+            console.print(f"    step {prompt['steps'][i]:>6,}  {top}")
+
+
+def _losses(found: dict[str, Any], console: "Console") -> None:
+    floor, loss = found["floor"]["nats"], found["validation"]["nats_per_token"]
+    first = found["losses"][1]["loss"]
+    console.print(
+        f"\nLoss, nats a token: {first:.3f} at the first step, {loss:.3f} at the end on held-out text; the floor, which no "
+        f"model can be below, is {floor:.3f}."
+    )
+
+
+def _world(found: dict[str, Any], console: "Console") -> None:
+    world = found["world"]
+    console.print("\nHow far from the truth, nats a choice (0: it knows all that can be known):")
+    for kind, gap in world["gaps"].items():
+        console.print(f"  {kind:<9}{gap['nats']:.3f}   {gap['allowed']:.1%} of what it writes there is possible")
+    facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in world["facts"].items())
+    console.print(f"  facts right: {facts}; whole documents: {world['whole']:.3f}")
+
+
+def _next(out: Path, console: "Console", seconds: float) -> None:
+    from liuli.learn import begin as beginning
+
+    model, world = out / beginning.RUN / "model", out / beginning.WORLD
+    prompt = "小明今天去游乐园玩"
+    console.print(f"\nAll of this took {seconds:.0f} s; every number is in {out / beginning.REPORT}. Next:")
+    for command, what in (
+        (f"liuli complete {model} {prompt} --steps", "see it choose, token by token"),
+        (f"liuli world ask {prompt}", "ask the world what is true"),
+        (f"liuli runs {out / beginning.RUN}", "see how it learned"),
+        (f"liuli evaluate {model} {world}", "measure it on the whole text"),
+        ("liuli train my-text.txt --out my-run --minutes 10", "train one on a text of your own"),
+    ):
+        console.print(f"  {command}\n      {what}")
+
+
+def _moments(count: int) -> list[int]:
+    """A few of so many, the first and the last among them, evenly spread by their order."""
+    return sorted({round(i * (count - 1) / (PLAYED - 1)) for i in range(PLAYED)})
+
+
+def _token(candidate: dict[str, Any]) -> str:
+    from liuli.cli.shared import visible
+
+    return visible(candidate["token"]["text"], bytes(candidate["token"]["bytes"]))
+
+
+def _percent(logprob: float) -> str:
+    from math import exp
+
+    return f"{exp(logprob):.0%}"
+
+
+def _padded(text: str, columns: int) -> str:
+    from rich.cells import cell_len
+
+    return text + " " * max(1, columns - cell_len(text))

@@ -1,0 +1,118 @@
+"""The first thing to do here: a small world, a tokenizer and a base model, and how far what it learned is from the truth.
+
+    FOLDER/world/        the text and its facts
+    FOLDER/run/          the base model's run, with its tokenizer
+    FOLDER/report.json   every number that is shown
+
+What is finished is not made again, and a run that was stopped goes on.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liuli.data.world import World, floor_per_token, shares_at
+from liuli.data.world.folder import open_folder, write_folder
+from liuli.data.world.grammar import read
+from liuli.data.world.steps import Value
+from liuli.generate.model import Model, load
+from liuli.learn.against_world import compare_with_world, world_scorer
+from liuli.learn.durable import write_text
+from liuli.learn.events import Event, Note
+from liuli.learn.job import Job
+from liuli.learn.pretrain import pretrain
+from liuli.learn.run import TRACE
+from liuli.tokens import Tokenizer
+from liuli.tokens.layouts import read_json
+
+WORLD, RUN, REPORT = "world", "run", "report.json"
+DOCUMENTS = 100_000  # more than two cores read once in the time
+MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
+POINTS, SAMPLES = 100, 250  # of each kind of choice
+SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
+LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How a document begins, up to a value. `attribute`: what it is of, such as "person home"."""
+
+    text: str
+    lang: str
+    attribute: str
+
+
+def begin(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Makes what is not finished in `folder`.
+
+    Raises:
+        LiuliError: the folder holds something else; what making a world and training raise.
+    """
+    world = World()
+    place = folder / WORLD
+    if open_folder(place) is None:
+        yield Note("making a small world, in Chinese and English")
+        write_folder(world, str(place), DOCUMENTS)
+    prompts = tuple(prompt.text for prompt in prompts_of(world))
+    job = Job(sources=(str(place / "documents.jsonl"),), size="nano", minutes=minutes, seed=seed, probes=prompts)
+    going_on = (folder / RUN / "run.json").exists()
+    yield from pretrain(Job(sources=job.sources) if going_on else job, folder / RUN, resume=going_on, stop=stop)
+
+
+def report(folder: Path) -> dict[str, Any]:
+    """All numbers of a finished begin, kept in `report.json`; those of the same model are not worked out again."""
+    world = World()
+    model = load(folder / RUN / "model")
+    assert model.tokenizer is not None
+    known = read_json(folder / REPORT)
+    if known.get("model", {}).get("hash") == model.hash:
+        return known
+    found = _report(folder, world, model, model.tokenizer)
+    write_text(folder / REPORT, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    return found
+
+
+def _report(folder: Path, world: World, model: Model, tokenizer: Tokenizer) -> dict[str, Any]:
+    card, trace = read_json(model.folder / "liuli.json"), read_json(folder / RUN / TRACE)["body"]
+    compared = compare_with_world(model.decoder, tokenizer, world, POINTS, SAMPLES)
+    scorer = world_scorer(model.decoder, tokenizer)
+    floor = floor_per_token(world, tokenizer)
+    parameters = sum(parameter.numel() for parameter in model.decoder.parameters())
+    answers = [
+        {
+            "prompt": prompt.text,
+            "lang": prompt.lang,
+            "attribute": prompt.attribute,
+            "pieces": [
+                {"text": piece, "truth": truth, "learned": learned}
+                for piece, truth, learned in shares_at(world, scorer, prompt.text)
+            ],
+        }
+        for prompt in prompts_of(world)
+    ]
+    return {
+        "model": {"hash": model.hash, "parameters": parameters, "layers": model.config.layers},
+        "training": {name: card[name] for name in ("step", "tokens_seen", "recipe", "fixed", "seed")},
+        "validation": card["metrics"]["validation"],
+        "floor": floor.to_json(),
+        "losses": [{"step": step, "loss": loss} for step, loss in zip(trace["steps"], trace["loss"], strict=True)],
+        "prompts": answers,
+        "playback": [
+            {"prompt": probe["input"]["text"], "steps": trace["steps"], "top": [top[:3] for top in probe["top"]]}
+            for probe in trace["probes"]
+        ],
+        "world": compared.to_json(),
+    }
+
+
+def prompts_of(world: World) -> list[Prompt]:
+    """For each sort in `SHOWN`, the shortest beginning of a document that stops before such a value."""
+    found: dict[tuple[str, str], str] = {}
+    for document in world.documents(LOOKED_THROUGH, seed=1):
+        for state, choice, place in read(world.start, document):
+            if choice is not None and isinstance(state.step, Value) and len(choice.pieces) + (choice.kind == "fact") > 1:
+                sort = state.step.code, state.step.attribute(state)
+                found[sort] = min(found.get(sort, document[:place]), document[:place], key=len)
+    return [Prompt(found[sort], *sort) for sort in SHOWN]
