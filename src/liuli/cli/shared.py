@@ -62,8 +62,8 @@ def percent(share: float) -> str:
 
 
 def scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
-    """A number to so many digits, in the largest of `units` (of 1e12, 1e9, 1e6, 1e3 and 1) of which it is shown as one at least:
-    999,999 to three digits is 1 M."""
+    """A number to so many digits, in the largest of `units` (of 1e12, 1e9, 1e6, 1e3 and 1) of which it is shown as one at
+    least: 999,999 to three digits is 1 M."""
     pairs = [(f"{number / size:.{digits}g}", unit) for unit, size in zip(units, (1e12, 1e9, 1e6, 1e3, 1), strict=True)]
     shown, unit = next((pair for pair in pairs if float(pair[0]) >= 1), pairs[-1])
     return f"{shown} {unit}".strip()
