@@ -13,6 +13,7 @@ from liuli import __version__
 from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.plan import plan
+from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.train import train
@@ -47,6 +48,7 @@ app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
 app.command()(train)
+app.command()(runs)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")
