@@ -15,6 +15,7 @@ from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.plan import plan
+from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.train import train
@@ -51,6 +52,7 @@ app.command()(complete)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
+app.command()(runs)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")

@@ -12,7 +12,20 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Threads, check_threads, counted, name, print_json, read_text
+from liuli.cli.shared import (
+    Device,
+    Dtype,
+    Folder,
+    Json,
+    Pattern,
+    Threads,
+    check_threads,
+    counted,
+    name,
+    percent,
+    print_json,
+    read_text,
+)
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -153,10 +166,10 @@ def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
     for candidate in record.scores.candidates:
         console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
-        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {_percent(mass)} of what stood before it"
+        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {percent(mass)} of what stood before it"
         console.print(line, style="dim")
     how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{name(record.token)} (id {record.token.id}), {_percent(math.exp(record.scores.logprob))} by the model"
+    choice = f"{name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
     console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
 
 
@@ -164,15 +177,11 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
     """A bar for the model's own probability, and what the sampler made of it."""
     shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {_percent(math.exp(candidate.logprob)):>8}")
+    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
     if candidate.cut:
         line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
     elif candidate.sampled_logprob > -math.inf:
-        line.append(f"   {_percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
+        line.append(f"   {percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
     if chosen:
         line.append("  ←", style="bold")
     return line
-
-
-def _percent(share: float) -> str:
-    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"

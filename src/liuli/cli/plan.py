@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from liuli.cli.shared import Json, print_json
+from liuli.cli.shared import Json, print_json, scaled
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
 from liuli.model.config import PRESETS, TRAINED_ON
@@ -82,11 +82,11 @@ def _tokens(given: str) -> float:
 
 
 def _count(number: float) -> str:
-    return _scaled(number, 4, ("T", "B", "M", "k", ""))
+    return scaled(number, 4, ("T", "B", "M", "k", ""))
 
 
 def _flops(number: float) -> str:
-    return f"{number:.3g}" if number >= 1e15 else _scaled(number, 3, ("T", "G", "M", "k", ""))
+    return f"{number:.3g}" if number >= 1e15 else scaled(number, 3, ("T", "G", "M", "k", ""))
 
 
 def _duration(hours: float) -> str:
@@ -97,9 +97,4 @@ def _duration(hours: float) -> str:
 
 
 def _bytes(number: float) -> str:
-    return _scaled(number, 3, ("TB", "GB", "MB", "kB", "B"))
-
-
-def _scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
-    unit, size = next((pair for pair in zip(units, (1e12, 1e9, 1e6, 1e3), strict=False) if number >= pair[1]), (units[-1], 1))
-    return f"{number / size:.{digits}g} {unit}".strip()
+    return scaled(number, 3, ("TB", "GB", "MB", "kB", "B"))

@@ -64,6 +64,18 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
 
+def percent(share: float) -> str:
+    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"
+
+
+def scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
+    """A number to so many digits, in the largest of `units` (of 1e12, 1e9, 1e6, 1e3 and 1) of which it is shown as one at
+    least: 999,999 to three digits is 1 M."""
+    pairs = [(f"{number / size:.{digits}g}", unit) for unit, size in zip(units, (1e12, 1e9, 1e6, 1e3, 1), strict=True)]
+    shown, unit = next((pair for pair in pairs if float(pair[0]) >= 1), pairs[-1])
+    return f"{shown} {unit}".strip()
+
+
 def name(token: "Token") -> str:
     """A token on one line; a special one by its name."""
     return token.text if token.special else visible(token.text, token.bytes)

@@ -122,6 +122,15 @@ class Run:
         os.close(self._lock)
 
 
+def is_run(folder: Path) -> bool:
+    return (folder / ASKED).is_file()
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Those that stand in `folder` or in a folder of it, by name."""
+    return sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{ASKED}") if path.is_file())
+
+
 def checkpoints(folder: Path) -> list[int]:
     place = folder / CHECKPOINTS
     return sorted(int(path.name) for path in place.iterdir() if path.name.isdigit()) if place.is_dir() else []
@@ -168,3 +177,18 @@ def _lock(folder: Path) -> int:
         os.close(number)
         raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder") from None
     return number
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process trains there. The lock is shared for an instant, never taken away nor made."""
+    try:
+        number = os.open(folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False

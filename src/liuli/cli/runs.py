@@ -1,0 +1,217 @@
+"""`liuli runs`: the runs in a folder; or one run, with its curves and how its guesses changed."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from liuli.cli.shared import Json, counted, name, percent, print_json, scaled, visible
+from liuli.data.files import printable, why
+from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.learn.summary import Curves, Loss, Summary, Watched
+
+HEIGHT = 16  # lines of a picture
+POINTS = 60  # of the smoothed curve, about
+LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
+CANDIDATES = 3
+COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # beside a run's name
+ROOMY = 72  # columns of a terminal; on a narrower one the last two are not shown
+FILES = 3  # of the data, by name
+
+
+def runs(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.", show_default="the current folder")
+    ] = Path("."),
+    json: Json = False,
+) -> None:
+    """List runs; or show one: what it is, its losses as curves, and how its guesses changed."""
+    from liuli.learn.run import find_runs, is_run
+
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise LiuliError(f"{path} {what}: name a run's folder, or a folder of runs")
+    if is_run(path):
+        _show_one(path, json)
+        return
+    found = find_runs(path)
+    if not found:
+        raise LiuliError(f"there is no run in {path}, nor in a folder of it: begin one with liuli train SOURCE --out RUN")
+    _show_all(path, found, json)
+
+
+def _show_all(folder: Path, found: list[Path], json: bool) -> None:
+    """A row a run. A broken one is a row too, and what is wrong stands beside the output."""
+    from liuli.learn.summary import Summary, summarise
+
+    rows: list[Summary | dict[str, Any]] = []
+    for path in found:
+        try:
+            rows.append(summarise(path)[0])
+        except (LiuliError, OSError) as error:
+            said = str(error) if isinstance(error, LiuliError) else f"{path} cannot be read: {why(error)}"
+            rows.append({"path": str(path), "state": "broken", "problem": said})
+            print(f"liuli: {said}", file=sys.stderr)
+    if json:
+        print_json({"runs": [row.to_json() if isinstance(row, Summary) else row for row in rows]})
+        return
+    console = Console(highlight=False)
+    console.print(_table(folder, found, rows, COLUMNS if console.width >= ROOMY else COLUMNS[:-2]))
+
+
+def _table(folder: Path, found: list[Path], rows: "list[Summary | dict[str, Any]]", columns: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("run", overflow="fold", min_width=6)
+    for heading in columns:
+        table.add_column(heading, justify="left" if heading in ("size", "state") else "right", no_wrap=True)
+    for row, path in zip(rows, found, strict=True):
+        shown = printable(os.path.relpath(path, folder))
+        cells = ("", row["state"]) if isinstance(row, dict) else _cells(row)[: len(columns)]
+        table.add_row(Text(shown), *map(Text, cells))
+    return table
+
+
+def _cells(run: "Summary") -> tuple[str, ...]:
+    parameters = scaled(run.parameters, 3, ("T", "B", "M", "k", "")) if run.parameters else ""
+    size = " ".join(word for word in (run.size, parameters) if word)
+    steps = f"{run.step:,}/{run.steps:,}" if run.steps is not None else f"{run.step:,}"
+    tokens = scaled(run.tokens, 3, ("T", "B", "M", "k", ""))
+    losses = (f"{loss.bits_per_byte:.3f}" if loss else "" for loss in (run.last, run.best))
+    return size, run.state, steps, *losses, tokens, _ago(run.written, time.time())
+
+
+def _ago(then: float, now: float) -> str:
+    """Both in seconds since 1970. The day, where it is more than two days ago."""
+    seconds = now - then
+    if seconds < 60:
+        return "now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    return f"{seconds // 3600:.0f} h ago" if seconds < 48 * 3600 else f"{datetime.fromtimestamp(then):%Y-%m-%d}"
+
+
+def _show_one(path: Path, json: bool) -> None:
+    from liuli.learn.summary import read_trace, summarise
+
+    run, curves = summarise(path)
+    if json:
+        print_json(run.to_json() | {"training": curves.to_json()["training"], "validation": curves.to_json()["validation"]})
+        return
+    probes = read_trace(path)  # before anything is printed, as it may be broken
+    console = Console(highlight=False)
+    _print_facts(console, run)
+    console.print()
+    for line in _chart(curves, console.width):
+        console.print(Text(line), soft_wrap=True)
+    for probe in probes:
+        _print_probe(console, probe)
+
+
+def _print_facts(console: Console, run: "Summary") -> None:
+    from liuli.cli.progress import resuming
+
+    of = f" of {run.steps:,}" if run.steps is not None else ""
+    seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of steps"
+    first = f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}"
+    console.print(Text(first), soft_wrap=True)
+    console.print(Text(f"  {printable(shlex.join(run.command))}", style="dim"), soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for heading, said in _facts(run).items():
+        if said:
+            table.add_row(f"  {heading}", Text(printable(said)))
+    console.print(table)
+    if run.state in ("stopped", "unsaved"):
+        console.print(Text(f"  go on with: {resuming(Path(run.path))}"), soft_wrap=True)
+
+
+def _facts(run: "Summary") -> dict[str, str]:
+    """Heading -> what there is to say; nothing where it is not known yet."""
+    parameters = f"{run.parameters:,} parameters" if run.parameters else ""
+    parent = f"from {run.parent[:12]}" if run.parent else ""
+    tokenizer = f"{run.tokenizer['kind']}, {run.tokenizer['vocab_size']:,} tokens" if run.tokenizer else ""
+    return {
+        "data": _data(run.data),
+        "held out": run.held_out or "",
+        "tokenizer": tokenizer,
+        "model": ", ".join(word for word in (run.stage, run.size, parameters, parent) if word),
+        "recipe": _settings(run.recipe),
+        "machine": _settings(run.machine),
+        "inexact": ", ".join(f"from step {step:,}" for step in run.inexact),
+        "saved": _saved(run),
+        "validation": _validation(run.last, run.best),
+    }
+
+
+def _data(files: Sequence[dict[str, Any]]) -> str:
+    if not files:
+        return ""
+    size = scaled(sum(file["bytes"] for file in files), 3, ("TB", "GB", "MB", "kB", "B"))
+    more = f", and {len(files) - FILES:,} more" if len(files) > FILES else ""
+    return ", ".join(file["name"] for file in files[:FILES]) + f"{more}: {size}"
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """By the names of their options."""
+    from liuli.learn.job import option
+
+    return ", ".join(f"{option(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
+
+
+def _saved(run: "Summary") -> str:
+    if not run.checkpoints:
+        return "nothing yet"
+    steps = f"{'steps' if len(run.checkpoints) > 1 else 'step'} {', '.join(f'{step:,}' for step in run.checkpoints)}"
+    after = run.step - run.checkpoints[-1]
+    return f"{steps}; not yet {counted(after, 'step')} after" if after > 0 else steps
+
+
+def _validation(last: "Loss | None", best: "Loss | None") -> str:
+    if last is None or best is None:
+        return ""
+    shown = [f"{loss.nats_per_token:.4f} nats/token, {loss.bits_per_byte:.4f} bits/byte" for loss in (last, best)]
+    if last is best:
+        return f"{shown[0]}: the last (step {last.step:,}) is the best"
+    return f"last {shown[0]} (step {last.step:,}); best {shown[1]} (step {best.step:,})"
+
+
+def _chart(curves: "Curves", width: int) -> list[str]:
+    from liuli.cli.chart import Curve, draw, smooth
+
+    means, count = smooth(curves.training, POINTS)
+    training = f"training, smoothed: means of {count:,} steps" if count > 1 else "training, not smoothed"
+    validation = [(loss.step, loss.nats_per_token) for loss in curves.validation]
+    drawn = draw([Curve(training, means), Curve("validation", validation, "●")], width, HEIGHT)
+    return ["loss in nats a token, by step", *drawn] if drawn else ["no loss is logged yet"]
+
+
+def _print_probe(console: Console, probe: "Watched") -> None:
+    """What was likeliest to come next, at a few steps."""
+    if not probe.looks:
+        return
+    last = probe.looks[-1].step
+    looks = {min(probe.looks, key=lambda look: abs(look.step - share * last)).step for share in LOOKS}
+    console.print()
+    console.print(Text(f"after {visible(probe.text, b'')}"), soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(justify="right", no_wrap=True, style="dim")
+    for _ in range(CANDIDATES):
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=16)
+        table.add_column(justify="right", no_wrap=True, min_width=8)
+    for look in probe.looks:
+        if look.step in looks:
+            cells = [cell for token, share in look.top[:CANDIDATES] for cell in (name(token), percent(share))]
+            table.add_row(f"  step {look.step:,}", *map(Text, cells))
+    console.print(table)
