@@ -109,7 +109,7 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
             exchange(block, lambda _, linear: MixedLinear(linear, dtype))
         x_ND = torch.randn(shape.numel(), config.width, requires_grad=True)
         index_BT = torch.arange(length)[None]
-        angles = Rotary(config).angles(index_BT, dtype) if config.rotary else None
+        angles = Rotary(config).angles(index_BT, torch.float32 if device.type == "cpu" else dtype) if config.rotary else None
         seen = visible(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
     return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()
 

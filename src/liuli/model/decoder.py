@@ -93,7 +93,8 @@ class Decoder(Layer):
         if self.positions is not None:
             x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
-            angles = self.rotary.angles(positions, self.head.dtype)
+            # Attention in 16 bits pays on a GPU; on the CPU its backward pass is several times slower (docs/lab-log.md).
+            angles = self.rotary.angles(positions, x_ND.dtype if x_ND.is_cpu else self.head.dtype)
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length
@@ -212,6 +213,8 @@ class Attention(Layer):
         if angles is not None:
             turned = rotate(torch.cat((q_BTHD, k_BTKD), 2), *angles)
             q_BTHD, k_BTKD = torch.split_with_sizes(turned, self.sizes, 2)
+            if v_BTKD.dtype != q_BTHD.dtype:
+                v_BTKD = v_BTKD.to(q_BTHD.dtype)
         q_BTHD, k_BTKD, v_BTKD = see("q", q_BTHD), see("k", k_BTKD), see("v", v_BTKD)
 
         if cache is None:
