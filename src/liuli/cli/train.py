@@ -67,7 +67,7 @@ def train(
         length=length, rows=rows, rate=lr, decay=decay, warm_up=warm_up, warm_down=warm_down,
     )  # fmt: skip
     with Interrupt() as interrupt:
-        sys.exit(Progress(out, began).follow(pretrain(job, out, resume, inexact, interrupt.asked)))
+        sys.exit(Progress(out, began).follow(pretrain(job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])))
 
 
 class Interrupt:

@@ -23,7 +23,7 @@ from liuli.learn.durable import write_text
 from liuli.learn.events import Event, Note
 from liuli.learn.job import Job
 from liuli.learn.pretrain import pretrain
-from liuli.learn.run import TRACE
+from liuli.learn.run import TRACE, checkpoints
 from liuli.tokens import Tokenizer
 from liuli.tokens.layouts import read_json
 
@@ -57,8 +57,9 @@ def begin(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> 
         write_folder(world, str(place), DOCUMENTS)
     prompts = tuple(prompt.text for prompt in prompts_of(world))
     job = Job(sources=(str(place / "documents.jsonl"),), size="nano", minutes=minutes, seed=seed, probes=prompts)
-    going_on = (folder / RUN / "run.json").exists()
-    yield from pretrain(Job(sources=job.sources) if going_on else job, folder / RUN, resume=going_on, stop=stop)
+    going_on = bool(checkpoints(folder / RUN))
+    typed = ["liuli", "begin", "--out", str(folder)]
+    yield from pretrain(Job(sources=job.sources) if going_on else job, folder / RUN, going_on, stop=stop, command=typed)
 
 
 def report(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ checkpoint: what was fixed then is taken from there, and whatever is not the sam
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from liuli.learn.machine import DTYPES, Machine
 from liuli.learn.objectives import next_token
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import Recipe, derive
-from liuli.learn.run import Run, read_asked
+from liuli.learn.run import Run, checkpoints, read_asked
 from liuli.learn.state import State, file_hash, read_state, under
 from liuli.learn.trace import Probe, Trace
 from liuli.model.config import Config
@@ -54,11 +53,17 @@ Prepared = Generator[Event, None, tuple[Training, Journal]]
 
 
 def pretrain(
-    job: Job, out: Path, resume: bool = False, inexact: bool = False, stop: Callable[[], bool] = lambda: False
+    job: Job,
+    out: Path,
+    resume: bool = False,
+    inexact: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    command: Sequence[str] = (),
 ) -> Iterator[Event]:
     """Trains a base model in the folder `out`.
 
     Args:
+        command: what was typed, if anything was; it is kept for people.
         resume: go on with the run there; what the job says must be what was said before.
         inexact: go on even where this machine, or what is said now, makes the next losses differ.
         stop: asked between two steps.
@@ -68,14 +73,14 @@ def pretrain(
     """
     began = time.perf_counter()
     before = read_asked(out)
-    if before is not None and not resume:
+    if checkpoints(out) and not resume:
         raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
     if before is None and resume:
         raise LiuliError(f"there is no run in {out} to go on with: leave out --resume")
     job, run = job.located(), Run(out)
     try:
-        if before is None:
-            before = {"job": job.to_json(), "command": ["liuli", *sys.argv[1:]]}
+        if before is None or not resume:  # one that has saved nothing is begun anew
+            before = {"job": job.to_json(), "command": list(command)}
             run.ask(before)
         asked = _as_asked(Job.from_json(before["job"]), job)
         prepare = _again(run, asked, job, inexact) if run.checkpoints() else _fresh(run, asked, began)
@@ -134,7 +139,7 @@ class Material:
             keep=1 if self.job.keep is None else self.job.keep,
             seed=seed,
             facts=self.facts,
-            card={"stage": "base", "parent": parent, "size": size, "seed": seed},
+            card={"stage": "base", "parent": parent, **model, "seed": seed},
             beside=partial(material.write_beside, self.run.folder / TOKENIZER, self.tokenizer),
         )
 

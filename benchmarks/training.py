@@ -1,0 +1,92 @@
+"""Liuli's training step beside `transformers`' in its fastest setting here, alternating; and the memory of a large one.
+
+    python benchmarks/training.py [--times 5]
+    python benchmarks/training.py --memory
+
+`small` at a vocabulary of 6,400, 8 rows of 512 random tokens, eager. Ours is a whole update: rows, forward, loss, backward,
+the check that all is finite, Muon and AdamW; theirs leaves the rows and the check out, and has AdamW alone. `--memory` trains
+`base` (125 M parameters, vocabulary 32,000) on 8 rows of 1,024 tokens for two steps and prints the peak of the process.
+"""
+
+import argparse
+from functools import partial
+
+import torch
+import transformers
+from rivals import fastest
+from shared import alternate, machine, seconds
+
+from liuli.learn import material
+from liuli.learn.batches import Batch, Cursor
+from liuli.learn.journal import peak_memory
+from liuli.learn.loop import Training
+from liuli.learn.machine import DTYPES, self_test
+from liuli.learn.objectives import next_token
+from liuli.learn.optim import MuonAdamW
+from liuli.learn.recipe import derive
+from liuli.model.config import PRESETS
+from liuli.model.decoder import Decoder
+from liuli.model.families import config_to
+from liuli.model.plan import plan
+
+
+class RandomRows:
+    """Rows of random tokens, one document each."""
+
+    def __init__(self, vocab_size: int, length: int):
+        self._vocab_size, self._length = vocab_size, length
+
+    def take(self, rows: int) -> Batch:
+        ids_BT = torch.randint(self._vocab_size, (rows, self._length + 1))
+        positions_BT = torch.arange(self._length).expand(rows, -1)
+        segments_BT = torch.zeros_like(positions_BT)
+        return Batch(ids_BT[:, :-1], ids_BT[:, 1:], positions_BT, segments_BT, [[] for _ in range(rows)], [0] * rows)
+
+    def cursor(self) -> Cursor:
+        raise NotImplementedError("random rows cannot go on")
+
+    def close(self) -> None:
+        pass
+
+
+def training(size: str, rows: int, length: int) -> Training:
+    """In the dtype and with the threads that the self-test finds fastest."""
+    config, device = PRESETS[size], torch.device("cpu")
+    found = self_test(config, length, device, None, None)
+    torch.set_num_threads(found.threads)
+    print(f"self-test: {found.dtype}, {found.threads} threads, peak {found.peak / 1e9:.0f} GFLOP/s; {found.tokens_per_second}")
+    decoder = Decoder(config)
+    decoder.start(0)
+    material.multiply_in(decoder, DTYPES[found.dtype])
+    recipe = derive(config, [length], {"length": length, "rows": rows})
+    optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])
+    return Training(decoder, partial(next_token), optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
+    arguments = parser.parse_args()
+    print(f"{machine()}, transformers {transformers.__version__}")
+    if arguments.memory:
+        before, ours = peak_memory(), training("base", 8, 1024)
+        took = [ours.update().seconds for _ in range(2)]
+        parameters = sum(parameter.numel() for parameter in ours.decoder.parameters())
+        print(f"base, {parameters / 1e6:.1f} M parameters, 8 × 1,024: peak {peak_memory() / 1e9:.2f} GB")
+        print(
+            f"before: {before / 1e9:.2f} GB; weights, gradients and optimiser {plan(PRESETS['base']).optimizer_bytes / 1e9:.2f} GB"
+        )
+        print(f"{took[-1]:.1f} s a step, {8 * 1024 / took[-1]:,.0f} tokens/s")
+        return
+    rows, length = 8, 512
+    theirs, ours = fastest(config_to(PRESETS["small"]), rows, length), training("small", rows, length)
+    runs = {f"transformers ({theirs.setting})": lambda: seconds(theirs.step), "liuli": lambda: seconds(ours.update)}
+    found = alternate(runs, arguments.times)
+    (_, first), *_ = found.items()
+    for name, time in found.items():
+        print(f"{name:32} {time:7.3f} s a step  {rows * length / time:8,.0f} tokens/s  {first / time:5.2f}")
+
+
+if __name__ == "__main__":
+    main()
