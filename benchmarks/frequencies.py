@@ -63,10 +63,8 @@ def main() -> None:
     for ratio in RATIOS:
         with tempfile.TemporaryDirectory() as folder:
             counted, learned, worst = experiment(ratio, Path(folder))
-        print(
-            f"{RIDES[0]} {ratio[0]} : {ratio[1]} {RIDES[1]}: counted {counted:.1%}, learned {learned:.1%}, farthest {worst:.1%}",
-            flush=True,
-        )
+        case = f"{RIDES[0]} {ratio[0]} : {ratio[1]} {RIDES[1]}"
+        print(f"{case}: counted {counted:.1%}, learned {learned:.1%}, farthest {worst:.1%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Progress:
 
     def __init__(self, out: Path, began: float, console: Console | None = None, going_on: str = ""):
         self._out, self._began = out, began
-        self._going_on = going_on or f"liuli train --out {out} --resume"
+        self._going_on = going_on or resuming(out)
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
@@ -142,6 +142,11 @@ class Progress:
         lines.append(f"the model is {self._out / 'model'}; liuli runs {self._out} shows how it learned")
         for line in lines:
             self._line(line)
+
+
+def resuming(out: Path) -> str:
+    """What to type to go on with a run."""
+    return f"liuli train --out {out} --resume"
 
 
 def _fixed(ready: "Ready") -> str:
