@@ -113,7 +113,8 @@ class Material:
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
         material.multiply_in(decoder, dtype)
         objective = partial(next_token, hidden=torch.compile(decoder.hidden) if self.settings.compile else None)
-        batches = Batches(self.split, self.tokenizer, self.recipe.length, self.job.seed or 0, cursor=cursor)
+        seed, recipe = self.job.seed or 0, self.recipe
+        batches = Batches(self.split, self.tokenizer, recipe.length, seed, buffer=recipe.buffer, cursor=cursor)
         optimizer = MuonAdamW(decoder, self.recipe.rates, dtype)
         made = Training(decoder, objective, optimizer, batches, self.recipe, steps, device)
         if state is not None:

@@ -1,6 +1,7 @@
 """One dial: from a size and a budget to every number of a training run, by the rules written here.
 
-1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds.
+1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds. 2,048 pieces of that length
+   wait to be shuffled: fewer shuffle less, more would let short documents be used up first where a row holds several.
 2. A step reads about 1,024 tokens for a model of 1 M parameters, and grows with the root of their number.
 3. The learning rate (Muon's) falls with the width; the embedding's and the rest's are fixed multiples of it (`RATES`).
 4. It warms up over 2 % of the steps, stays, and goes down in a line to nothing over the last part.
@@ -19,6 +20,7 @@ from liuli.model.config import Config
 from liuli.model.plan import parameter_parts
 
 LEAST_STEPS = 10
+BUFFERED = 2048  # pieces
 TOKENS_AT_ONCE = 8192  # of a forward pass; a larger batch is gathered over several
 LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
 
@@ -28,7 +30,7 @@ class Recipe(Record):
     """How a run trains.
 
     Attributes:
-        length: places of a row. rows: of a step. rows_at_once: of a forward pass.
+        length: places of a row. rows: of a step. rows_at_once: of a forward pass. buffer: ids that wait to be shuffled.
         rate: Muon's learning rate. decay: of the matrices.
         warm_up, warm_down: shares of the steps.
     """
@@ -36,13 +38,14 @@ class Recipe(Record):
     length: int
     rows: int
     rows_at_once: int
+    buffer: int
     rate: float
     decay: float
     warm_up: float
     warm_down: float
 
     def __post_init__(self) -> None:
-        check(self, "length rows rows_at_once", is_size, "a whole number above 0", "a run's ")
+        check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
         check(self, "rate", is_positive, "a number above 0", "the learning ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
         check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
@@ -83,6 +86,7 @@ def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recip
         "length": length,
         "rows": rows,
         "rows_at_once": min(rows, max(1, TOKENS_AT_ONCE // length)),
+        "buffer": max(BUFFERED * min(length, sum(documents) // len(documents)), tokens),
         "rate": RATE,
         "decay": 0.0,
         "warm_up": 0.02,
