@@ -63,7 +63,7 @@ def first_choices(world: World, kind: str) -> Iterator[tuple[State, Choice]]:
 
 def expected_gap(state: State, choice: Choice) -> float:
     """KL by hand: q is p(piece) · p(its likeliest next piece), normalised; the smoothed model the same with its own. More
-    pieces follow where a letter, character or digit would meet another."""
+    pieces follow until a letter, character or digit meets something else, or the other way round."""
     truth, model = [], []
     for value in choice.values:
         i = choice.pieces.index(value) if value in choice.pieces else 0
@@ -73,7 +73,7 @@ def expected_gap(state: State, choice: Choice) -> float:
             behind = after.step.choice(after)
             best = max(range(len(behind.pieces)), key=lambda k: behind.weights[k])
             text = after.lead + behind.pieces[best]
-            if last and not (last.isalnum() and text[0].isalnum()):
+            if last and last.isalnum() != text[0].isalnum():
                 break
             tail, smooth_tail = tail * behind.probability(best), smooth_tail * smoothed(behind, behind.pieces[best])
             after, last = after.step.after(after, best), text[-1]

@@ -191,8 +191,8 @@ def _point(state: State, choice: Choice, prefix: str, wording: str) -> Point:
 
 
 def _tail(state: State, i: int) -> tuple[str, float]:
-    """What most likely follows piece i (the first of equals), and its probability: one piece, and more while a letter, a
-    Chinese character or a digit would meet another. Cut there, a text could end in tokens that no document has."""
+    """What most likely follows piece i (the first of equals), and its probability: one piece, and more until a word meets
+    what is none. Cut inside a word, or between two marks, a text could end in tokens that no document has."""
     assert state.step is not None
     text, probability = "", 1.0
     state = state.step.after(state, i)
@@ -200,7 +200,7 @@ def _tail(state: State, i: int) -> tuple[str, float]:
         choice = state.step.choice(state)
         best = choice.weights.index(max(choice.weights))
         more = state.lead + choice.pieces[best]
-        if text and not (text[-1].isalnum() and more[0].isalnum()):
+        if text and text[-1].isalnum() != more[0].isalnum():
             return text, probability
         text, probability = text + more, probability * choice.probability(best)
         state = state.step.after(state, best)
