@@ -62,17 +62,21 @@ def first_choices(world: World, kind: str) -> Iterator[tuple[State, Choice]]:
 
 
 def expected_gap(state: State, choice: Choice) -> float:
-    """KL by hand: q is p(piece) · p(its likeliest next piece), normalised; the smoothed model the same with its own."""
+    """KL by hand: q is p(piece) · p(its likeliest next piece), normalised; the smoothed model the same with its own. More
+    pieces follow until a letter, character or digit meets something else, or the other way round."""
     truth, model = [], []
     for value in choice.values:
         i = choice.pieces.index(value) if value in choice.pieces else 0
         after = state.step.after(state, i)
-        if after.step is None:
-            tail, smooth_tail = 1.0, 1.0
-        else:
+        tail, smooth_tail, last = 1.0, 1.0, ""
+        while after.step is not None:
             behind = after.step.choice(after)
             best = max(range(len(behind.pieces)), key=lambda k: behind.weights[k])
-            tail, smooth_tail = behind.probability(best), smoothed(behind, behind.pieces[best])
+            text = after.lead + behind.pieces[best]
+            if last and last.isalnum() != text[0].isalnum():
+                break
+            tail, smooth_tail = tail * behind.probability(best), smooth_tail * smoothed(behind, behind.pieces[best])
+            after, last = after.step.after(after, best), text[-1]
         truth.append((choice.probability(i) if value in choice.pieces else 0.0) * tail)
         model.append(smoothed(choice, value) * smooth_tail)
     truth, model = ([number / sum(numbers) for number in numbers] for numbers in (truth, model))

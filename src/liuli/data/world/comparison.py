@@ -208,14 +208,20 @@ def _point(state: State, choice: Choice, prefix: str, wording: str) -> Point:
 
 
 def _tail(state: State, i: int) -> tuple[str, float]:
-    """The likeliest piece after piece i (the first of equals), and its probability there."""
+    """What most likely follows piece i (the first of equals), and its probability: one piece, and more until a word meets
+    what is none. Cut inside a word, or between two marks, a text could end in tokens that no document has."""
     assert state.step is not None
-    after = state.step.after(state, i)
-    if after.step is None:
-        return END, 1.0
-    choice = after.step.choice(after)
-    best = choice.weights.index(max(choice.weights))
-    return after.lead + choice.pieces[best], choice.probability(best)
+    text, probability = "", 1.0
+    state = state.step.after(state, i)
+    while state.step is not None:
+        choice = state.step.choice(state)
+        best = choice.weights.index(max(choice.weights))
+        more = state.lead + choice.pieces[best]
+        if text and text[-1].isalnum() != more[0].isalnum():
+            return text, probability
+        text, probability = text + more, probability * choice.probability(best)
+        state = state.step.after(state, best)
+    return text + END, probability
 
 
 def _shares(score: Scorer, points: Sequence[Point]) -> list[list[float]]:

@@ -284,7 +284,6 @@ SAYINGS = {
         "at the next table sits {}",
         "I drew a picture of {}",
     ),
-    "letter.festival": (". Do not forget: {}", ". By the way, {}", ". They tell me that {}", ". Did you know? {}"),
     "letter.end": (
         ". See you there!",
         ". Write back soon.",

@@ -113,19 +113,19 @@ def _forms(t: Teller) -> list[tuple[int, Step]]:
     """Each form's share and first step."""
     return [
         *((share, _chain(*_note(t, kind))) for kind, share in NOTES.items()),
-        (48, _chain(*_diary(t))),
-        (48, _chain(*_letter(t))),
-        (40, _chain(*_guide(t))),
-        (28, _chain(*_shop(t))),
-        (32, _chain(*_chat(t, "person", "chat.open", "chat.yes"))),
-        (12, _chain(*_chat(t, "town", "ask.town", "ask.town.yes"))),
-        (4, _chain(*_chat(t, "animal", "ask.animal", "ask.animal.yes"))),
-        (20, _chain(*_riddle(t))),
-        (4, _chain(*_riddle_of_animals(t))),
+        (56, _chain(*_diary(t))),
+        (76, _chain(*_letter(t))),
+        (18, _chain(*_guide(t))),
+        (16, _chain(*_shop(t))),
+        (18, _chain(*_chat(t, "person", "chat.open", "chat.yes"))),
+        (5, _chain(*_chat(t, "town", "ask.town", "ask.town.yes"))),
+        (5, _chain(*_chat(t, "animal", "ask.animal", "ask.animal.yes"))),
+        (8, _chain(*_riddle(t))),
+        (2, _chain(*_riddle_of_animals(t))),
     ]
 
 
-NOTES: Mapping[EntityKind, int] = {"person": 26, "town": 5, "animal": 2, "shop": 3, "festival": 2}
+NOTES: Mapping[EntityKind, int] = {"person": 44, "town": 5, "animal": 13, "shop": 4, "festival": 12}
 
 
 def _note(t: Teller, kind: EntityKind) -> list[steps.Placed]:
@@ -133,13 +133,13 @@ def _note(t: Teller, kind: EntityKind) -> list[steps.Placed]:
 
 
 def _diary(t: Teller) -> list[steps.Placed]:
-    stop = t.language.stop
+    stop, join = t.language.stop, t.language.join
     return [
         *(t.say("diary.open"), t.meet("town"), *t.tell("town", "shared", t.language.which, only=HABITS["town"])),
         *(t.say("diary.meet"), t.meet("person")),
         *t.tell("person", "open", stop, only=("ride",)),
         *t.tell("person", "shared", t.language.then, only=("order",)),
-        *t.tell("person", "pronoun", stop, only=FACTS["person"]),
+        *(*t.tell("person", "open", stop, only=FACTS["person"]), *t.tell("person", "shared", join, only=FACTS["person"])),
         t.say("diary.end"),
     ]
 
@@ -150,7 +150,7 @@ def _letter(t: Teller) -> list[steps.Placed]:
         *(t.say("letter.open"), t.say("letter.meet"), t.meet("person")),
         *(*t.tell("person", "open", stop, only=FACTS["person"]), *t.tell("person", "shared", join, only=FACTS["person"])),
         *t.tell("person", "pronoun", stop, only=HABITS["person"]),
-        *(t.say("letter.festival"), t.meet("festival"), *t.tell("festival", "name")),
+        *(*t.tell("person", "open", stop, only=FACTS["person"]), *t.tell("person", "shared", join, only=FACTS["person"])),
         t.say("letter.end"),
     ]
 
