@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ from liuli.model.rotary import Rotary
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOKENS = 1024  # of the block's test, at most
-SECONDS = 0.06  # at least, for each setting
+ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
+KEPT = 3600  # seconds: a machine that was busy is not so for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,10 @@ def self_test(config: Config, length: int, device: torch.device, dtype: str | No
     shape = f"{config.width}x{config.feed_forward_width}x{config.heads}x{config.kv_heads}x{length}"
     key = f"{processor(device)}, {os.cpu_count()} cores, torch {torch.__version__}, {shape}, {settings}"
     known = _read_cache()
-    if key not in known:
-        known[key] = asdict(_measure(config, length, device, settings))
+    if key not in known or not 0 <= time.time() - known[key]["at"] < KEPT:
+        known[key] = {"at": time.time(), "found": asdict(_measure(config, length, device, settings))}
         _write_cache(known)
-    return Machine(**known[key])
+    return Machine(**known[key]["found"])
 
 
 def processor(device: torch.device | None = None) -> str:
@@ -82,11 +84,13 @@ def _thread_counts(device: torch.device, threads: int | None) -> list[int]:
 def _measure(config: Config, length: int, device: torch.device, settings: list[tuple[str, int]]) -> Machine:
     before = torch.get_num_threads()
     try:
-        speeds = {}
-        for name, count in settings:
-            torch.set_num_threads(count)
-            tokens, step = _block_step(config, length, device, DTYPES[name])
-            speeds[name, count] = tokens / _seconds(step, device)
+        times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
+        steps = {name: _block_step(config, length, device, DTYPES[name]) for name, _ in settings}
+        for _ in range(ROUNDS):
+            for name, count in settings:
+                torch.set_num_threads(count)
+                times[name, count].append(_seconds(steps[name][1], device))
+        speeds = {(name, count): steps[name][0] / median(taken) for (name, count), taken in times.items()}
         dtype, count = max(speeds, key=lambda setting: speeds[setting])
         torch.set_num_threads(count)
         size = 1024 if device.type == "cpu" else 8192
@@ -115,8 +119,7 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Of the fastest of several runs, after one to warm up."""
-    run()
+    """Of the fastest of several runs."""
     found: list[float] = []
     while sum(found) < SECONDS or len(found) < 2:
         synchronise(device)
@@ -134,8 +137,8 @@ def _cache_file() -> Path:
 def _read_cache() -> dict[str, dict[str, Any]]:
     try:
         known = json.loads(_cache_file().read_text(encoding="utf-8"))
-        return known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
+        return known if all({"at", "found"} == set(entry) for entry in known.values()) else {}
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
 

@@ -32,11 +32,11 @@ class Rates(Record):
         momentum: Muon's.
     """
 
-    matrices: float = 0.01
-    embedding: float = 0.02
-    rest: float = 0.005
-    decay: float = 0.0
-    momentum: float = 0.95
+    matrices: float
+    embedding: float
+    rest: float
+    decay: float
+    momentum: float
 
     def __post_init__(self) -> None:
         check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")

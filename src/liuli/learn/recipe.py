@@ -59,7 +59,7 @@ class Recipe(Record):
 
     @property
     def rates(self) -> Rates:
-        return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay)
+        return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay, MOMENTUM)
 
     def strength(self, step: int, steps: int) -> float:
         """Of the learning rates, at step 0 to `steps` − 1."""
@@ -68,7 +68,7 @@ class Recipe(Record):
         return min(1.0, up, down)
 
 
-RATE, EMBEDDING, REST = 0.014, 3.0, 0.7
+RATE, EMBEDDING, REST, MOMENTUM = 0.02, 2.5, 0.25, 0.8
 
 
 def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recipe:
@@ -90,7 +90,7 @@ def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recip
         "rate": RATE,
         "decay": 0.0,
         "warm_up": 0.02,
-        "warm_down": 0.6,
+        "warm_down": 0.9,
     }
     return Recipe(**found | given)
 
