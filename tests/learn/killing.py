@@ -1,0 +1,170 @@
+"""Trainings in processes of their own that die at a chosen moment: by SIGKILL, between two calls of the file system.
+
+One process imports PyTorch, once, and forks the others: `Killer` in a test talks to it, as JSON lines. What a training does to
+the file system is counted by Python's audit hook, and by wrappers where there is no audit event (fsync) or where a call writes
+a whole file: that is cut in half, so that a death leaves half a file.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CALLS = ("open", "os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended: whether it was killed; the error it raised; what it was about to do, of all it did to its run."""
+
+    killed: bool
+    error: str
+    calls: int
+    events: int
+    last: str
+
+
+class Killer:
+    """The process that forks trainings. Used as a context."""
+
+    def __enter__(self) -> "Killer":
+        words = [sys.executable, __file__]
+        self._server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate()
+
+    def run(
+        self,
+        job: Any,
+        out: Path,
+        resume: bool = False,
+        call: int | None = None,
+        event: int | None = None,
+        in_save: int | None = None,
+        stop: int | None = None,
+    ) -> End:
+        """Trains, until it is killed.
+
+        Args:
+            call: dies before that call of the file system, from 1. event: dies when that event comes, from 1.
+            in_save: calls count only within the save of that step. stop: the step after which it is stopped, and saves.
+        """
+        assert self._server.stdin is not None and self._server.stdout is not None
+        order = {"job": job.to_json(), "out": str(out), "resume": resume, "call": call, "event": event}
+        self._server.stdin.write(json.dumps(order | {"in_save": in_save, "stop": stop}) + "\n")
+        self._server.stdin.flush()
+        return End(**json.loads(self._server.stdout.readline()))
+
+
+class Moment:
+    """Counts calls and events of the training in `out`; kills this process at the chosen one."""
+
+    def __init__(self, order: dict[str, Any], report: int):
+        self._out, self._order, self._report = order["out"], order, report
+        self._armed, self._calls, self._events = order["in_save"] is None, 0, 0
+
+    def watch(self) -> None:
+        import liuli.learn.state
+        import liuli.model.folder
+
+        sys.addaudithook(self._audit)
+        os.fsync = self._sync
+        Path.write_text = lambda path, text, **_: self._write(path, text.encode())
+        for module in (liuli.learn.state, liuli.model.folder):
+            module.save_file = self._saving(module.save_file)
+
+    def event(self, event: Any) -> None:
+        name, step = type(event).__name__, getattr(event, "step", None)
+        self._events += 1
+        if self._order["in_save"] is not None and step == self._order["in_save"]:
+            self._armed = name == "Sampled"
+        if self._events == self._order["event"]:
+            self._die(name)
+
+    def tell(self, killed: bool, last: str, error: str = "") -> None:
+        os.write(self._report, json.dumps([killed, error, self._calls, self._events, last]).encode())
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in CALLS and self._armed:
+            paths = [os.fspath(each) for each in args[:2] if isinstance(each, str | Path)]
+            inside = [path for path in paths if path.startswith(self._out) and "/tensorboard" not in path]
+            if inside or event == "os.rmdir":
+                self._count(f"{event} {' '.join(path.removeprefix(self._out) for path in inside)}")
+
+    def _sync(self, number: int) -> None:  # a process that dies leaves to the system what it wrote: no need to wait for disks
+        if self._armed:
+            self._count(f"fsync {os.readlink(f'/proc/self/fd/{number}').removeprefix(self._out)}")
+
+    def _write(self, path: Path, content: bytes) -> int:
+        with path.open("wb", buffering=0) as file:
+            file.write(content[: len(content) // 2])
+            if self._armed:
+                self._count(f"write {str(path).removeprefix(self._out)}")
+            file.write(content[len(content) // 2 :])
+        return len(content)
+
+    def _saving(self, save: Any) -> Any:
+        def save_in_halves(tensors: Any, path: Path, **rest: Any) -> None:
+            save(tensors, path, **rest)
+            self._write(path, path.read_bytes())
+
+        return save_in_halves
+
+    def _count(self, what: str) -> None:
+        self._calls += 1
+        if self._calls == self._order["call"]:
+            self._die(what)
+
+    def _die(self, what: str) -> None:
+        self.tell(True, what)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(order: dict[str, Any], report: int) -> None:
+    from liuli.learn.job import Job
+    from liuli.learn.pretrain import pretrain
+
+    moment, done = Moment(order, report), 0
+    moment.watch()
+    try:
+        for event in pretrain(
+            Job.from_json(order["job"]), Path(order["out"]), order["resume"], stop=lambda: done == order["stop"]
+        ):
+            done = getattr(event, "step", done)
+            moment.event(event)
+        moment.tell(False, "the end")
+    except BaseException as error:
+        moment.tell(False, "an error", repr(error))
+
+
+def serve() -> None:
+    import torch
+    import torch._dynamo  # the optimiser's first step imports it: here, so that no child has to
+    import torch.utils.tensorboard
+
+    import liuli.learn.pretrain  # noqa: F401
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            train(json.loads(line), write)
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            told = pipe.read()
+        _, status = os.waitpid(child, 0)
+        killed, error, calls, events, last = json.loads(told)
+        assert killed == (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL)
+        print(json.dumps({"killed": killed, "error": error, "calls": calls, "events": events, "last": last}), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
