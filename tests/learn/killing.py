@@ -67,7 +67,7 @@ class Moment:
 
     def __init__(self, order: dict[str, Any], report: int):
         self._out, self._order, self._report = order["out"], order, report
-        self._armed, self._calls, self._events = order["in_save"] is None, 0, 0
+        self._armed, self._calls, self._events, self.step = order["in_save"] is None, 0, 0, 0
 
     def watch(self) -> None:
         import liuli.learn.state
@@ -80,9 +80,9 @@ class Moment:
             module.save_file = self._saving(module.save_file)
 
     def event(self, event: Any) -> None:
-        name, step = type(event).__name__, getattr(event, "step", None)
+        name, self.step = type(event).__name__, getattr(event, "step", 0)
         self._events += 1
-        if self._order["in_save"] is not None and step == self._order["in_save"]:
+        if self.step and self.step == self._order["in_save"]:
             self._armed = name == "Sampled"
         if self._events == self._order["event"]:
             self._die(name)
@@ -130,13 +130,10 @@ def train(order: dict[str, Any], report: int) -> None:
     from liuli.learn.job import Job
     from liuli.learn.pretrain import pretrain
 
-    moment, done = Moment(order, report), 0
+    moment, job, out = Moment(order, report), Job.from_json(order["job"]), Path(order["out"])
     moment.watch()
     try:
-        for event in pretrain(
-            Job.from_json(order["job"]), Path(order["out"]), order["resume"], stop=lambda: done == order["stop"]
-        ):
-            done = getattr(event, "step", done)
+        for event in pretrain(job, out, order["resume"], stop=lambda: moment.step == order["stop"]):
             moment.event(event)
         moment.tell(False, "the end")
     except BaseException as error:

@@ -10,6 +10,7 @@ from killing import Killer
 from trainings import LENGTH, ROWS, assert_same, job_in, kept, run, write_corpus
 
 from liuli.learn.events import Finished, Ready, Saved, Stopped, Update
+from liuli.learn.job import Job
 from liuli.learn.run import checkpoints
 from liuli.learn.state import read_state
 from liuli.model.folder import hash_folder, read_decoder
@@ -120,7 +121,7 @@ def test_gathered_over_several_passes_and_with_decay(folder, tmp_path, monkeypat
 def test_over_the_end_of_the_text(tmp_path):
     """A text of a few rows: the run goes through it many times, and stops in the middle of one."""
     write_corpus(tmp_path, [f"{i} cats and {i * i} 只狗。" for i in range(30)])
-    job = job_in(tmp_path, 30, config=None, size="nano", valid="tail:0.2")
+    job = job_in(tmp_path, 30, valid="tail:0.2")
     run(job, tmp_path / "whole")
     run(job, tmp_path / "stopped", at=[11])
     run(job, tmp_path / "stopped", resume=True)
@@ -140,7 +141,7 @@ def test_moved_in_between(folder, tmp_path, whole):
     run(again, moved, resume=True, at=[30])
     shutil.copytree(moved, tmp_path / "copied", symlinks=True)
     shutil.rmtree(moved)
-    run(again, tmp_path / "copied", resume=True)
+    run(Job(), tmp_path / "copied", resume=True)  # where the text is was kept
     found = kept(tmp_path / "copied")
     assert [row["name"] for row in found["facts"].pop("data")] == [str(data / "texts.jsonl")]
     assert found["card"].pop("data")
@@ -153,11 +154,11 @@ def test_moved_with_the_text_that_is_held_out(tmp_path):
     """`--valid FILE`, too, may be said again."""
     for name in ("data", "held"):
         write_corpus(tmp_path / name, [f"{name} {i} 只猫。" for i in range(200)])
-    job = job_in(tmp_path / "data", 20, config=None, size="nano", valid=str(tmp_path / "held"))
+    job = job_in(tmp_path / "data", 20, valid=str(tmp_path / "held"))
     run(job, tmp_path / "whole")
     run(job, tmp_path / "run", at=[10])
     shutil.move(tmp_path / "held", tmp_path / "other")
-    run(job_in(tmp_path / "data", 20, config=None, size="nano", valid=str(tmp_path / "other")), tmp_path / "run", resume=True)
+    run(job_in(tmp_path / "data", 20, valid=str(tmp_path / "other")), tmp_path / "run", resume=True)
     assert_same(kept(tmp_path / "run"), kept(tmp_path / "whole"))
 
 

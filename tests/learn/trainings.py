@@ -45,6 +45,7 @@ def job_in(folder: Path, steps: int = 60, **change: Any) -> Job:
     corpus, config = folder / "texts.jsonl", folder / "shape.json"
     if not corpus.exists():
         write_corpus(folder)
+    if not config.exists():
         write_config(folder)
     fields: dict[str, Any] = {"tokens": steps * LENGTH * ROWS, "length": LENGTH, "rows": ROWS, "tokenizer": "char"}
     fields |= {"sources": (str(corpus),), "config": str(config), "device": "cpu", "dtype": "fp32", "threads": 1}

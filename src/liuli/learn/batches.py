@@ -154,7 +154,7 @@ class Batches:
             "buffer": self._limit,
             "tokenizer": pieces.hexdigest(),
             "files": [f"{Path(file.name).name}, {file.stamp[0]} bytes" for file in self._split.sources.files],
-            "validation": self._split.how,
+            "validation": "of its own" if self._split.other else self._split.how,
         }
 
     def _restore(self, cursor: Cursor) -> None:

@@ -7,7 +7,7 @@ checkpoint: what was fixed then is taken from there, and whatever is not the sam
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -67,19 +67,19 @@ def pretrain(
         LiuliError: there is a run already, or none; what differs when it goes on; too little text or time; what `train` raises.
     """
     began = time.perf_counter()
-    before = read_asked(out)
-    if before is not None and not resume:
-        raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
-    if before is None and resume:
+    if resume and read_asked(out) is None:
         raise LiuliError(f"there is no run in {out} to go on with: leave out --resume")
     job, run = job.located(), Run(out)
     try:
-        if before is None:
+        before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
+        if begun and not resume:
+            raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
+        if before is None or not resume:
             before = {"job": job.to_json(), "command": ["liuli", *sys.argv[1:]]}
             run.ask(before)
         asked = _as_asked(Job.from_json(before["job"]), job)
-        prepare = _again(run, asked, job, inexact) if run.checkpoints() else _fresh(run, asked, began)
-        training, journal = yield from prepare
+        training, journal = yield from _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
+        run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
     finally:
         run.close()
@@ -102,6 +102,7 @@ class Material:
         """At its first step, or where `state` left off (with rows from the beginning where it has no cursor)."""
         device, dtype = torch.device(self.settings.device), DTYPES[self.settings.dtype]
         if state is None:
+            torch.manual_seed(self.job.seed or 0)
             decoder, cursor = material.make_decoder(self.config, self.job, device), None
         else:
             decoder = material.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
@@ -146,8 +147,9 @@ class Material:
 
 def _fresh(run: Run, job: Job, began: float) -> Prepared:
     """Everything from the job alone."""
+    run.clear()
     yield Note("reading the text")
-    split, files = _open(job, job.sources)
+    split, files = _open(job)
     if not job.parent:
         yield Note(f"tokenizer: {job.tokenizer or 'bpe'}")
     tokenizer = material.make_tokenizer(job, split, run.folder / TOKENIZER)
@@ -183,7 +185,7 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
     steps = run.checkpoints()
     state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
     step, facts = state.facts["step"], {name: state.facts[name] for name in FACTS}
-    split, files = _open(asked, said.sources or asked.sources)
+    split, files = _open(asked)
     differing = _differing_files(facts["data"], files)
     if differing and not inexact:
         raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; bring back the text, or go on with --inexact")
@@ -206,21 +208,28 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
 
 def _as_asked(before: Job, said: Job) -> Job:
     """The job as it was asked; only what is free to differ is taken from what is said now."""
-    for name, (now, then) in said.differences(before).items():
-        if name not in (*FREE, *INEXACT, "sources"):
+    differing = said.differences(before)
+    free = (*FREE, "sources", *["valid"] * (_is_place(said.valid) and _is_place(before.valid)))
+    for name, (now, then) in differing.items():
+        if name not in (*free, *INEXACT):
             was = f"with --{option(name)} {then}" if then not in (None, ()) else f"without --{option(name)}"
             raise LiuliError(
                 f"the run was begun {was}, and --{option(name)} {now} is given now: leave it out to go on, or begin a new run "
                 f"in another folder"
             )
-    return before if said.keep is None else replace(before, keep=said.keep)
+    return replace(before, **{name: now for name, (now, _) in differing.items() if name in free})
 
 
-def _open(job: Job, sources: Sequence[str]) -> tuple[Split, list[dict[str, Any]]]:
+def _is_place(valid: str | None) -> bool:
+    """Whether held-out text lies in a file, which may be elsewhere now; its content is compared later."""
+    return valid is not None and valid != "content" and not valid.startswith("tail:")
+
+
+def _open(job: Job) -> tuple[Split, list[dict[str, Any]]]:
     """The text, and what its files are."""
-    if not sources:
+    if not job.sources:
         raise LiuliError("there is nothing to train on: name files or folders of text")
-    split = Validation.parse(job.valid or "content").split(Sources(list(sources), bool(job.strict)))
+    split = Validation.parse(job.valid or "content").split(Sources(list(job.sources), bool(job.strict)))
     files = [*split.sources.files, *(split.other.files if split.other else ())]
     return split, [{"name": file.name, "bytes": file.stamp[0], "sha256": file_hash(file.path)} for file in files]
 
