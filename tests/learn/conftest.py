@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from command import liuli  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="session", autouse=True)

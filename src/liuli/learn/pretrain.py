@@ -75,9 +75,10 @@ def pretrain(
         if begun and not resume:
             raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
         if before is None or not resume:
-            before = {"job": job.to_json(), "command": ["liuli", *sys.argv[1:]]}
+            asked, before = job, {"job": job.to_json(), "command": ["liuli", *sys.argv[1:]]}
             run.ask(before)
-        asked = _as_asked(Job.from_json(before["job"]), job)
+        else:
+            asked = _as_asked(Job.from_json(before["job"]), job)
         training, journal = yield from _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
         run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
@@ -191,14 +192,16 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
         raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; bring back the text, or go on with --inexact")
     if differing:
         facts["data"], state.facts["batches"] = files, None
-    config, recipe = read_config(run.checkpoint(step) / "model"), Recipe(**facts["recipe"])
+    model = run.checkpoint(step) / "model"
+    material.check_beside(run.folder / TOKENIZER, model)
+    config, recipe = read_config(model), Recipe(**facts["recipe"])
     settings, machine, others = fixed.again(facts["fixed"], said, asked, inexact, config, recipe.length)
     settings.apply()
     if differing + others:
         yield Note(f"going on inexactly: {'; '.join(differing + others)}")
         facts["inexact"] = [*facts["inexact"], {"step": step, "what": differing + others}]
     facts["fixed"] = settings.to_json()
-    made = Material(run, asked, split, open_tokenizer(run.folder / TOKENIZER), config, recipe, settings, facts)
+    made = Material(run, asked, split, open_tokenizer(model), config, recipe, settings, facts)
     training = made.training(facts["steps"], state)
     journal = made.journal(training, made.exam(facts["validated_tokens"]))
     journal.go_on(step, state.facts["best"])

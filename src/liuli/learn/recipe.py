@@ -43,7 +43,13 @@ class Recipe(Record):
 
     def __post_init__(self) -> None:
         check(self, "length rows rows_at_once", is_size, "a whole number above 0", "a run's ")
-        check(self, "rate", is_positive, "a number above 0", "the learning ")
+        check(
+            self,
+            "rate",
+            lambda value: is_positive(value) and value < HIGHEST,
+            f"above 0 and below {HIGHEST:g}",
+            "the learning ",
+        )
         check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
         check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
         if self.warm_up + self.warm_down > 1:
@@ -66,6 +72,7 @@ class Recipe(Record):
 
 
 RATE, EMBEDDING, REST = 0.014, 3.0, 0.7
+HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
 def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recipe:
