@@ -162,32 +162,34 @@ def test_moved_with_the_text_that_is_held_out(tmp_path):
     assert_same(kept(tmp_path / "run"), kept(tmp_path / "whole"))
 
 
-def _killed_in_save(killer, folder, tmp_path, short, numbers):
-    """Killed before each of these calls of the save after step 7, of a run that was stopped after step 6."""
+def _killed_in_save(killer, folder, tmp_path, short, step, numbers):
+    """Killed before each of these calls of the save after `step`, of a run that was stopped before it."""
     job, wanted = job_in(folder, STEPS), short[0]
     base, out = tmp_path / "base", tmp_path / "run"
-    assert not killer.run(job, base, stop=6).error
+    assert not killer.run(job, base, stop=step - 1).error
     shutil.copytree(base, out, symlinks=True)
-    calls = killer.run(job, out, resume=True, in_save=7).calls
+    calls = killer.run(job, out, resume=True, in_save=step).calls
     assert_same(kept(out), wanted)
     assert calls > 70
     for number in numbers(calls):
         shutil.rmtree(out)
         shutil.copytree(base, out, symlinks=True)
-        end = killer.run(job, out, resume=True, in_save=7, call=number)
+        end = killer.run(job, out, resume=True, in_save=step, call=number)
         assert end.killed
-        assert checkpoints(out) in ([5, 6], [5, 6, 7], [6, 7])
+        assert {step - 1, step} & set(checkpoints(out))
         finish(killer, job, out)
         assert_same(kept(out), wanted)
 
 
-def test_killed_within_a_save(killer, folder, tmp_path, short):
-    _killed_in_save(killer, folder, tmp_path, short, lambda calls: [1, *range(4, calls, 8), calls])
+@pytest.mark.parametrize("step", [7, STEPS])
+def test_killed_within_a_save(killer, folder, tmp_path, short, step):
+    _killed_in_save(killer, folder, tmp_path, short, step, lambda calls: range(step % 3 + 1, calls + 1, 14))
 
 
 @pytest.mark.slow
-def test_killed_between_any_two_calls_of_a_save(killer, folder, tmp_path, short):
-    _killed_in_save(killer, folder, tmp_path, short, lambda calls: range(1, calls + 1))
+@pytest.mark.parametrize("step", [1, 7, STEPS])
+def test_killed_between_any_two_calls_of_a_save(killer, folder, tmp_path, short, step):
+    _killed_in_save(killer, folder, tmp_path, short, step, lambda calls: range(1, calls + 1))
 
 
 def _killed_before_a_checkpoint(killer, folder, tmp_path, short, every):

@@ -131,6 +131,7 @@ class Journal:
         with self._writing():
             self.run.rewind(step)
             self.run.settle(self.best and self.best[1], self.keep)
+            self.trace.write(self.run.folder / TRACE)
 
     def finished(self, training: "Training") -> Finished:
         if self._board:

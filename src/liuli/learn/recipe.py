@@ -43,13 +43,8 @@ class Recipe(Record):
 
     def __post_init__(self) -> None:
         check(self, "length rows rows_at_once", is_size, "a whole number above 0", "a run's ")
-        check(
-            self,
-            "rate",
-            lambda value: is_positive(value) and value < HIGHEST,
-            f"above 0 and below {HIGHEST:g}",
-            "the learning ",
-        )
+        rate = lambda value: is_positive(value) and value < HIGHEST
+        check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
         check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
         if self.warm_up + self.warm_down > 1:
