@@ -1,12 +1,15 @@
-"""Trainings in processes of their own that die at a chosen moment: by SIGKILL, between two calls of the file system.
+"""Trainings in processes of their own that die at a chosen moment: by SIGKILL, between two calls of the file system; or that
+find the disk full from then on.
 
 One process imports PyTorch, once, and forks the others: `Killer` in a test talks to it, as JSON lines. What a training does to
 the file system is counted by Python's audit hook, and by wrappers where there is no audit event (fsync) or where a call writes
 a whole file: that is cut in half, so that a death leaves half a file.
 """
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 CALLS = ("open", "os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile")
+WRITES = ("os.rename", "os.mkdir", "os.symlink")
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,21 @@ class Killer:
         event: int | None = None,
         in_save: int | None = None,
         stop: int | None = None,
+        full: bool = False,
+        largest: int | None = None,
     ) -> End:
         """Trains, until it is killed.
 
         Args:
             call: dies before that call of the file system, from 1. event: dies when that event comes, from 1.
             in_save: calls count only within the save of that step. stop: the step after which it is stopped, and saves.
+            full: from `call` on, nothing can be written, instead of dying. largest: bytes of a file, by the system's own limit.
         """
         assert self._server.stdin is not None and self._server.stdout is not None
         order = {"job": job.to_json(), "out": str(out), "resume": resume, "call": call, "event": event}
-        self._server.stdin.write(json.dumps(order | {"in_save": in_save, "stop": stop}) + "\n")
+        self._server.stdin.write(
+            json.dumps(order | {"in_save": in_save, "stop": stop, "full": full, "largest": largest}) + "\n"
+        )
         self._server.stdin.flush()
         return End(**json.loads(self._server.stdout.readline()))
 
@@ -95,7 +104,8 @@ class Moment:
             paths = [os.fspath(each) for each in args[:2] if isinstance(each, str | Path)]
             inside = [path for path in paths if path.startswith(self._out) and "/tensorboard" not in path]
             if inside or event == "os.rmdir":
-                self._count(f"{event} {' '.join(path.removeprefix(self._out) for path in inside)}")
+                writes = bool(args[2] & (os.O_WRONLY | os.O_RDWR)) if event == "open" else event in WRITES
+                self._count(f"{event} {' '.join(path.removeprefix(self._out) for path in inside)}", writes)
 
     def _sync(self, number: int) -> None:  # a process that dies leaves to the system what it wrote: no need to wait for disks
         if self._armed:
@@ -110,15 +120,24 @@ class Moment:
         return len(content)
 
     def _saving(self, save: Any) -> Any:
+        from safetensors import SafetensorError
+
         def save_in_halves(tensors: Any, path: Path, **rest: Any) -> None:
             save(tensors, path, **rest)
-            self._write(path, path.read_bytes())
+            try:
+                self._write(path, path.read_bytes())
+            except OSError as error:  # as the library tells of it
+                raise SafetensorError(
+                    f"Error while serializing: I/O error: {error.strerror} (os error {error.errno})"
+                ) from None
 
         return save_in_halves
 
-    def _count(self, what: str) -> None:
+    def _count(self, what: str, writes: bool = True) -> None:
         self._calls += 1
-        if self._calls == self._order["call"]:
+        if self._order["full"] and writes and self._calls >= self._order["call"]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._calls == self._order["call"] and not self._order["full"]:
             self._die(what)
 
     def _die(self, what: str) -> None:
@@ -132,6 +151,8 @@ def train(order: dict[str, Any], report: int) -> None:
 
     moment, job, out = Moment(order, report), Job.from_json(order["job"]), Path(order["out"])
     moment.watch()
+    if order["largest"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
     try:
         for event in pretrain(job, out, order["resume"], stop=lambda: moment.step == order["stop"]):
             moment.event(event)
