@@ -21,6 +21,7 @@ def _own_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
     monkeypatch.setattr(os, "fsync", lambda number: None)
     yield
     torch.set_num_threads(threads)

@@ -159,7 +159,7 @@ class Journal:
     def _validate(self, training: "Training") -> Validated:
         step, found = training.step, self.exam(training.decoder)
         if not math.isfinite(found.nats):
-            raise NotFinite(f"the loss on the text that is held out is {found.nats:.4g}; the model is not saved")
+            raise NotFinite(f"the loss on held-out text is {found.nats:.4g} after step {step}; the model is not saved")
         better = self.best is None or found.nats_per_token < self.best[0]
         if better:
             self.best = found.nats_per_token, step

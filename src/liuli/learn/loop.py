@@ -50,8 +50,9 @@ def train(training: "Training", journal: Journal, stop: Callable[[], bool] = lam
             yield update
             yield from journal.record(training, update)
     except NotFinite as error:
-        rate = f"The learning rate ({training.recipe.rate:g}) may be too high"
-        raise LiuliError(f"step {training.step}: {error}. {rate}. {journal.last_good()}") from None
+        raise LiuliError(
+            f"{error}. The learning rate ({training.recipe.rate:g}) may be too high. {journal.last_good()}"
+        ) from None
     yield journal.finished(training)
 
 
@@ -110,13 +111,13 @@ class Training:
         name = first_bad(self.decoder, batch.parts(self.recipe.rows_at_once, self.device))
         if name is not None or not math.isfinite(loss):
             tensor = f", and the first tensor that is not finite is {name}" if name else ""
-            raise NotFinite(f"the loss of the next step is {loss:.4g}{tensor}; nothing was updated")
+            raise NotFinite(f"the loss of step {self.step + 1} is {loss:.4g}{tensor}; nothing was updated")
 
     def check_weights(self) -> None:
         """Raises NotFinite where a weight is not finite: such a model is neither looked at nor saved."""
         name = first_bad(self.decoder, ())
         if name is not None:
-            raise NotFinite(f"{name} is not finite after the update; it is not saved")
+            raise NotFinite(f"{name} is not finite after step {self.step}; the model is not saved")
 
     def state(self) -> State:
         """All that the next step depends on, but the weights."""
