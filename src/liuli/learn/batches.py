@@ -264,9 +264,10 @@ def encoded(documents: Iterable[Document], tokenizer: Tokenizer, number: int = -
     for document in documents:
         if (document.number, document.part) <= (number, part):
             continue
-        encode: Callable[[str], list[int]] = tokenizer.encode if document.part == 0 else tokenizer.encode_on
+        first = document.part == 0 and not document.cut
+        encode: Callable[[str], list[int]] = tokenizer.encode if first else tokenizer.encode_on
         ids: Ids = np.array(encode(document.text), np.int32)
-        around = (begin if document.part == 0 else begin[:0], ids, end if document.last else end[:0])
+        around = (begin if first else begin[:0], ids, end if document.last else end[:0])
         yield Part(np.concatenate(around), document.number, document.part, document.last)
 
 
