@@ -97,7 +97,7 @@ def main() -> None:
                         break
                     killed.append(str(max((row["step"] for row in trainings.read_metrics(out)), default="none")))
                     held.append(str(checkpoints(out)) if whole(out) else "")
-                    if moved:
+                    if moved and out.exists():
                         out = Path(shutil.move(out, folder / f"{out.name}-moved"))
                 assert begin(folder, out, dtype).wait() == 0
                 whole(out)

@@ -281,6 +281,19 @@ def test_what_tensorboard_reads_has_each_step_once(folder, tmp_path):
     assert [event.value for event in board.Scalars("training/loss")] == pytest.approx(losses)
 
 
+def test_from_a_parent_that_is_gone_later(folder, tmp_path, whole):
+    """Its weights and tokenizer were taken over at the beginning."""
+    parent = shutil.copytree((folder / "whole" / "model").resolve(), tmp_path / "parent")
+    job = job_in(folder, 20, config=None, tokenizer=None, parent=str(parent), seed=1)
+    run(job, tmp_path / "whole")
+    run(job, tmp_path / "stopped", at=[7])
+    assert kept(tmp_path / "whole")["card"]["parent"] == whole["hashes"][60]
+    assert kept(tmp_path / "whole")["metrics"][1]["loss"] < 3  # it knows what its parent knew
+    shutil.rmtree(parent)
+    run(Job(), tmp_path / "stopped", resume=True)
+    assert_same(kept(tmp_path / "stopped"), kept(tmp_path / "whole"))
+
+
 def test_the_budget_in_tokens_is_steps(folder, whole):
     assert whole["metrics"][-2]["step"] == 60
     assert whole["facts"]["steps"] == job_in(folder).tokens / (LENGTH * ROWS)

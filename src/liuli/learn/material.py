@@ -79,7 +79,7 @@ def _shape(job: Job) -> Config:
 def make_decoder(config: Config, job: Job, device: torch.device) -> Decoder:
     """New weights by seed, or the parent's."""
     if job.parent is not None:
-        return open_decoder(find_folder(job.parent), config, device)
+        return open_decoder(find_folder(job.parent, weights=True), config, device)
     decoder = Decoder(config)
     decoder.start(job.seed or 0)
     return decoder.to(device)

@@ -45,7 +45,7 @@ MINUTES = 5.0  # where no budget is given
 VALIDATED = 0.05 * 3 / budget.VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
 LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
 RECIPE = ("length", "rows", "rate", "decay", "warm_up", "warm_down")
-FACTS = ("fixed", "recipe", "steps", "data", "validation", "validated_tokens", "probes", "inexact")  # of a state
+FACTS = ("fixed", "recipe", "steps", "data", "validation", "validated_tokens", "probes", "parent", "inexact")  # of a state
 TOKENIZER = "tokenizer"  # the folder within a run
 UNKNOWN = 1 << 30  # steps
 PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
@@ -123,7 +123,6 @@ class Material:
 
     def journal(self, training: Training, exam: Exam) -> Journal:
         seed, size = self.job.seed or 0, None if self.job.config or self.job.parent else self.job.size or material.SIZES[0]
-        parent = self.job.parent and hash_folder(find_folder(self.job.parent))
         model = {"size": size, "parameters": sum(parameter_parts(self.config).values())}
         tokenizer = {"kind": self.tokenizer.kind, "vocab_size": self.tokenizer.vocab_size}
         probes = [Probe(text) for text in self.facts["probes"]]
@@ -136,7 +135,7 @@ class Material:
             keep=1 if self.job.keep is None else self.job.keep,
             seed=seed,
             facts=self.facts,
-            card={"stage": "base", "parent": parent, "size": size, "seed": seed},
+            card={"stage": "base", "size": size, "seed": seed},
             beside=partial(material.write_beside, self.run.folder / TOKENIZER, self.tokenizer),
         )
 
@@ -167,7 +166,8 @@ def _fresh(run: Run, job: Job, began: float) -> Prepared:
     settings.apply()
     made = Material(run, job, split, tokenizer, config, recipe, settings)
     made.facts = {"fixed": settings.to_json(), "recipe": recipe.to_json(), "data": files, "validation": split.how}
-    made.facts |= {"probes": list(job.probes or _prompts(split, tokenizer)), "inexact": []}
+    parent = job.parent and hash_folder(find_folder(job.parent, weights=True))
+    made.facts |= {"probes": list(job.probes or _prompts(split, tokenizer)), "parent": parent, "inexact": []}
     minutes = job.minutes or (MINUTES if job.tokens is None and job.epochs is None else None)
     if minutes:
         yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
