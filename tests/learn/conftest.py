@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from command import liuli  # noqa: F401 (a fixture)
+from killing import Killer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +17,12 @@ def _own_cache(tmp_path_factory):
     os.environ.pop("XDG_CACHE_HOME")
     if before is not None:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def killer():
+    with Killer() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

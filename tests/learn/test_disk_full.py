@@ -4,7 +4,6 @@ import re
 import shutil
 
 import pytest
-from killing import Killer
 from trainings import assert_same, job_in, kept
 
 from liuli.learn.run import checkpoints
@@ -12,12 +11,6 @@ from liuli.learn.state import read_state
 from liuli.model.folder import read_decoder
 
 STEPS = 10
-
-
-@pytest.fixture(scope="module")
-def killer():
-    with Killer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,9 @@ import random
 import shutil
 
 import pytest
-from killing import Killer
 from trainings import LENGTH, ROWS, assert_same, job_in, kept, run, write_corpus
 
-from liuli.learn.events import Finished, Ready, Saved, Stopped, Update
+from liuli.learn.events import Finished, Note, Ready, Saved, Stopped, Update
 from liuli.learn.job import Job
 from liuli.learn.run import checkpoints
 from liuli.learn.state import read_state
@@ -28,12 +27,6 @@ def whole(folder):
     """60 steps, never stopped: a validation and a checkpoint every third."""
     run(job_in(folder), folder / "whole")
     return kept(folder / "whole")
-
-
-@pytest.fixture(scope="module")
-def killer():
-    with Killer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +272,15 @@ def test_what_tensorboard_reads_has_each_step_once(folder, tmp_path):
     assert [event.step for event in board.Scalars("validation/bits_per_byte")] == list(range(21))
     losses = [event.loss for event in events if isinstance(event, Update)]
     assert [event.value for event in board.Scalars("training/loss")] == pytest.approx(losses)
+
+
+def test_a_run_without_a_checkpoint_says_that_it_begins_anew(folder, tmp_path):
+    run(job_in(folder, 10), tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    events = run(Job(), tmp_path / "run", resume=True)
+    assert events[0] == Note("the run has no checkpoint yet: it begins anew")
+    run(job_in(folder, 10), tmp_path / "whole")
+    assert_same(kept(tmp_path / "run"), kept(tmp_path / "whole"))
 
 
 def test_from_a_parent_that_is_gone_later(folder, tmp_path, whole):

@@ -79,6 +79,8 @@ def pretrain(
             run.ask(before)
         else:
             asked = _as_asked(Job.from_json(before["job"]), job)
+        if resume and not begun:
+            yield Note("the run has no checkpoint yet: it begins anew")
         training, journal = yield from _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
         run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
