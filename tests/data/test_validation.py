@@ -94,7 +94,7 @@ def test_both_sides_of_a_divided_part_have_its_number(tmp_path):
     path = write(tmp_path / "a.txt", "0123456789")
     found = split("tail:0.3", path)
     assert list(found.training()) == [Document("0123456", str(path), 0, 0, last=False)]
-    assert list(found.validation()) == [Document("789", str(path), 0, 0, last=True)]
+    assert list(found.validation()) == [Document("789", str(path), 0, 0, last=True, cut=True)]
     assert found.how == "the last 30% of the characters"
 
 

@@ -25,7 +25,8 @@ class Document:
 
     `source` says for people where it is from: `novels/红楼梦.txt`, `corpus.jsonl:17`, `hub:owner/name/file.parquet:3`.
     `number` is the document's place in the whole source, from 0. What is skipped keeps its number, so that numbers may jump;
-    they never come twice or go back. `part` counts from 0, and `last` is True for the last.
+    they never come twice or go back. `part` counts from 0, and `last` is True for the last. `cut`: the text begins in the
+    middle of its part, the beginning of which is trained on.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Document:
     number: int
     part: int = 0
     last: bool = True
+    cut: bool = False
 
 
 @dataclass(slots=True)

@@ -119,7 +119,7 @@ class Split:
                 character = self.edge[2]
                 if character:
                     yield False, replace(document, text=document.text[:character], last=False)
-                yield True, replace(document, text=document.text[character:])
+                yield True, replace(document, text=document.text[character:], cut=character > 0)
 
 
 def _apart(file: str, sources: Sources) -> Sources:

@@ -154,7 +154,7 @@ class Batches:
             "buffer": self._limit,
             "tokenizer": pieces.hexdigest(),
             "files": [f"{Path(file.name).name}, {file.stamp[0]} bytes" for file in self._split.sources.files],
-            "validation": self._split.how,
+            "validation": "of its own" if self._split.other else self._split.how,
         }
 
     def _restore(self, cursor: Cursor) -> None:
@@ -264,9 +264,10 @@ def encoded(documents: Iterable[Document], tokenizer: Tokenizer, number: int = -
     for document in documents:
         if (document.number, document.part) <= (number, part):
             continue
-        encode: Callable[[str], list[int]] = tokenizer.encode if document.part == 0 else tokenizer.encode_on
+        first = document.part == 0 and not document.cut
+        encode: Callable[[str], list[int]] = tokenizer.encode if first else tokenizer.encode_on
         ids: Ids = np.array(encode(document.text), np.int32)
-        around = (begin if document.part == 0 else begin[:0], ids, end if document.last else end[:0])
+        around = (begin if first else begin[:0], ids, end if document.last else end[:0])
         yield Part(np.concatenate(around), document.number, document.part, document.last)
 
 

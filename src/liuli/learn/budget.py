@@ -24,6 +24,7 @@ class Speed:
 
     def steps_within(self, seconds: float) -> int:
         """How many steps fit, with everything that goes with them."""
+        seconds = max(0.0, seconds)
         looks = POINTS + math.log2(1 + seconds / self.step)
         left = seconds - (1 + VALIDATIONS) * self.validation - looks * self.look
         return max(0, int(left / self.step))

@@ -52,7 +52,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         return {
             "nats_per_token": self.nats_per_token,
-            "bits_per_byte": self.bits_per_byte,
+            "bits_per_byte": self.bits_per_byte if self.bytes else None,
             "perplexity": self.perplexity,
             "nats": self.nats,
             "tokens": self.tokens,
@@ -128,7 +128,7 @@ class Exam:
         if not pieces:
             raise LiuliError("nothing is held out to validate on: give more text, or --valid FILE")
         every = max(1.0, held / limit)
-        chosen = [pieces[int(i * every)] for i in range(int(len(pieces) / every))]
+        chosen = [pieces[int(i * every)] for i in range(max(1, int(len(pieces) / every)))]
         self._tokenizer, self._batches = tokenizer, list(rows_of(chosen, tokenizer, length))
 
     def __call__(self, decoder: Decoder) -> Evaluation:

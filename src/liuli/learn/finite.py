@@ -9,6 +9,10 @@ from liuli.learn.batches import Batch
 from liuli.model.decoder import Decoder
 
 
+class NotFinite(Exception):
+    """A loss, a gradient or a weight that is NaN or infinite; nothing was updated since it was noticed, and nothing saved."""
+
+
 def first_bad(decoder: Decoder, parts: Iterable[Batch]) -> str | None:
     """In the order in which a step makes them: weights, activations (by the tap's names), logits, gradients; None where all are
     finite. `parts`: the rows of the step."""

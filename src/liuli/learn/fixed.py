@@ -62,7 +62,7 @@ def again(
     """
     before = Fixed(**stored)
     same = {name: value for name, value in stored.items() if name in ("device", "dtype", "threads", "compile")}
-    said = {name: now for name, (now, _) in job.differences(asked).items() if name in same and now != same[name]}
+    said = {name: getattr(job, name) for name in same if getattr(job, name) not in (None, same[name])}
     try:
         now, machine = choose(replace(asked, **same | said), config, length)
         differing = [f"{name} was {same[name]} and is {value} now" for name, value in said.items()]

@@ -7,7 +7,7 @@ from typing import Any
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_positive, is_size
 
-# What may differ when a run goes on: `keep` freely, how it computes only where exactness is given up.
+# What may differ when a run goes on: `keep` freely, as may where the text is; how it computes only where exactness is given up.
 FREE, INEXACT = ("keep",), ("device", "dtype", "threads", "compile")
 
 
@@ -68,7 +68,7 @@ class Job(Record):
         found: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         found["sources"] = tuple(_located(name) for name in self.sources)
         for name in ("config", "parent", "tokenizer", "valid"):
-            if found[name] is not None:
+            if found[name] not in (None, "bpe", "char", "content"):  # a file of such a name is ./bpe
                 found[name] = _located(found[name])
         return Job(**found)
 

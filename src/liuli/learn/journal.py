@@ -1,6 +1,7 @@
 """What a run tells and keeps while it trains: metrics, validation, playback, samples, checkpoints, the model's card."""
 
 import json
+import math
 import resource
 import shutil
 import sys
@@ -20,6 +21,7 @@ from liuli.generate.sampling import Sampling
 from liuli.learn.durable import sync_tree
 from liuli.learn.evaluate import Evaluation, Exam
 from liuli.learn.events import Event, Finished, Sampled, Saved, Update, Validated
+from liuli.learn.finite import NotFinite
 from liuli.learn.run import TRACE, Run, read_metrics
 from liuli.learn.state import State, write_state
 from liuli.learn.trace import Trace
@@ -61,6 +63,11 @@ class Journal:
     last: Evaluation | None = None
     _board: "SummaryWriter | None" = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self.run.checkpoints())
+
     def record(self, training: "Training", update: Update | None) -> Iterator[Event]:
         """After each step, and at step 0 before the first."""
         step = training.step
@@ -69,6 +76,7 @@ class Journal:
                 self._tell(update)
             due = step % self.every == 0 or step == training.steps
             if self.trace.due(step) or due:
+                training.check_weights()
                 self._look(training, update)
             if due:
                 yield self._validate(training)
@@ -76,7 +84,12 @@ class Journal:
                 yield from self.save(training)
 
     def save(self, training: "Training") -> Iterator[Event]:
-        """A checkpoint of this moment."""
+        """A checkpoint of this moment.
+
+        Raises:
+            NotFinite: a weight is not finite.
+        """
+        training.check_weights()
         step = training.step
         with self._writing():
             best = self.best and self.best[1]
@@ -118,10 +131,12 @@ class Journal:
         with self._writing():
             self.run.rewind(step)
             self.run.settle(self.best and self.best[1], self.keep)
+            self.trace.write(self.run.folder / TRACE)
 
     def finished(self, training: "Training") -> Finished:
         if self._board:
-            self._board.close()
+            with self._writing():
+                self._board.close()
         assert self.best is not None
         return Finished(training.step, training.tokens, self.best[1], self.last, peak_memory())
 
@@ -143,6 +158,8 @@ class Journal:
 
     def _validate(self, training: "Training") -> Validated:
         step, found = training.step, self.exam(training.decoder)
+        if not math.isfinite(found.nats):
+            raise NotFinite(f"the loss on held-out text is {found.nats:.4g} after step {step}; the model is not saved")
         better = self.best is None or found.nats_per_token < self.best[0]
         if better:
             self.best = found.nats_per_token, step

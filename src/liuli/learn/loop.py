@@ -15,7 +15,7 @@ import torch
 from liuli.errors import LiuliError
 from liuli.learn.batches import Batch, Cursor
 from liuli.learn.events import Event, Stopped, Update
-from liuli.learn.finite import first_bad
+from liuli.learn.finite import NotFinite, first_bad
 from liuli.learn.journal import Journal
 from liuli.learn.objectives import Objective
 from liuli.learn.optim import MuonAdamW
@@ -36,26 +36,24 @@ def train(training: "Training", journal: Journal, stop: Callable[[], bool] = lam
     """Trains to the last step, or until `stop`, which is asked between two steps; then saves, and can go on later.
 
     Raises:
-        LiuliError: a loss or gradient is not finite; the disk is full; the rows come to an end.
+        LiuliError: a loss, gradient or weight is not finite; the disk is full; the rows come to an end.
     """
-    if training.step == 0:
-        yield from journal.record(training, None)
-    while training.step < training.steps:
-        if stop():
-            yield from journal.save(training)
-            yield Stopped(training.step, training.steps)
-            return
-        try:
+    try:
+        if not journal.begun:
+            yield from journal.record(training, None)
+        while training.step < training.steps:
+            if stop():
+                yield from journal.save(training)
+                yield Stopped(training.step, training.steps)
+                return
             update = training.update()
-        except NotFinite as error:
-            raise LiuliError(f"{error}. {journal.last_good()}") from None
-        yield update
-        yield from journal.record(training, update)
+            yield update
+            yield from journal.record(training, update)
+    except NotFinite as error:
+        raise LiuliError(
+            f"{error}. The learning rate ({training.recipe.rate:g}) may be too high. {journal.last_good()}"
+        ) from None
     yield journal.finished(training)
-
-
-class NotFinite(Exception):
-    """A loss or a gradient that is NaN or infinite; nothing was updated."""
 
 
 @dataclass
@@ -111,11 +109,15 @@ class Training:
     def _check_finite(self, batch: Batch, loss: float) -> None:
         """Raises NotFinite, unless it was only the gradient's norm that overflowed."""
         name = first_bad(self.decoder, batch.parts(self.recipe.rows_at_once, self.device))
+        if name is not None or not math.isfinite(loss):
+            tensor = f", and the first tensor that is not finite is {name}" if name else ""
+            raise NotFinite(f"the loss of step {self.step + 1} is {loss:.4g}{tensor}; nothing was updated")
+
+    def check_weights(self) -> None:
+        """Raises NotFinite where a weight is not finite: such a model is neither looked at nor saved."""
+        name = first_bad(self.decoder, ())
         if name is not None:
-            raise NotFinite(
-                f"step {self.step + 1}: the loss is {loss:.4g}, and the first tensor that is not finite is {name}; nothing was "
-                f"updated. The learning rate ({self.recipe.rate:g}) may be too high"
-            )
+            raise NotFinite(f"{name} is not finite after step {self.step}; the model is not saved")
 
     def state(self) -> State:
         """All that the next step depends on, but the weights."""

@@ -82,7 +82,7 @@ def _thread_counts(device: torch.device, threads: int | None) -> list[int]:
 
 
 def _measure(config: Config, length: int, device: torch.device, settings: list[tuple[str, int]]) -> Machine:
-    before = torch.get_num_threads()
+    before, random = torch.get_num_threads(), torch.get_rng_state()
     try:
         times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
         steps = {name: _block_step(config, length, device, DTYPES[name]) for name, _ in settings}
@@ -98,12 +98,13 @@ def _measure(config: Config, length: int, device: torch.device, settings: list[t
         peak = 2 * size**3 / _seconds(lambda: matrix @ matrix, device)
     finally:
         torch.set_num_threads(before)
+        torch.set_rng_state(random)
     return Machine(dtype, count, peak, {f"{name}, {count} threads": round(speed) for (name, count), speed in speeds.items()})
 
 
 def _block_step(config: Config, length: int, device: torch.device, dtype: torch.dtype) -> tuple[int, Callable[[], object]]:
     """Forward and backward of one block, as a call; and how many tokens it takes."""
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    with torch.device(device):
         length = min(length, TOKENS)
         shape = torch.Size((max(1, TOKENS // length), length))
         block = Block(config, 0)

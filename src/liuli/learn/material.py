@@ -79,7 +79,7 @@ def _shape(job: Job) -> Config:
 def make_decoder(config: Config, job: Job, device: torch.device) -> Decoder:
     """New weights by seed, or the parent's."""
     if job.parent is not None:
-        return open_decoder(find_folder(job.parent), config, device)
+        return open_decoder(find_folder(job.parent, weights=True), config, device)
     decoder = Decoder(config)
     decoder.start(job.seed or 0)
     return decoder.to(device)
@@ -101,14 +101,27 @@ def multiply_in(decoder: Decoder, dtype: torch.dtype) -> None:
 
 def write_beside(tokenizer_folder: Path, tokenizer: Tokenizer, folder: Path) -> None:
     """The tokenizer's files, and `generation_config.json`."""
-    for pattern in BESIDE:
-        for path in sorted(tokenizer_folder.glob(pattern)):
-            if not any(path.match(other) for other in NOT_BESIDE):
-                shutil.copyfile(path, folder / path.name)
+    for path in _beside(tokenizer_folder):
+        shutil.copyfile(path, folder / path.name)
     if not (folder / "generation_config.json").exists():
         ids = {"bos_token_id": tokenizer.begin[:1], "eos_token_id": tokenizer.end[:1]}
         text = json.dumps({name: value[0] for name, value in ids.items() if value}, indent=2)
         (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def check_beside(tokenizer_folder: Path, model: Path) -> None:
+    """Raises LiuliError where a file of the tokenizer is not the one that lies beside the model."""
+    for path in _beside(model):
+        own = tokenizer_folder / path.name
+        if own.name == "generation_config.json" and not own.exists():
+            continue
+        if not own.is_file() or own.read_bytes() != path.read_bytes():
+            raise LiuliError(f"{own} is not what was trained with: copy it from {model}")
+
+
+def _beside(folder: Path) -> list[Path]:
+    paths = [path for pattern in BESIDE for path in sorted(folder.glob(pattern))]
+    return [path for path in paths if not any(path.match(other) for other in NOT_BESIDE)]
 
 
 def document_lengths(split: Split, tokenizer: Tokenizer) -> tuple[list[int], bool]:

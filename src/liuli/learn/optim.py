@@ -92,7 +92,7 @@ class MuonAdamW:
             update = wide_RC if matrix.shape == wide_RC.shape else wide_RC.t()
             rows, columns = matrix.shape
             if self.rates.decay:
-                update = update + self.rates.decay * matrix.detach() * (update * matrix.detach() > 0)
+                matrix.detach().mul_(1 - rate * self.rates.decay * (update * matrix.detach() > 0))
             matrix.detach().sub_(update, alpha=rate * max(1.0, rows / columns) ** 0.5)
 
     def state(self) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from liuli.learn.machine import DTYPES, Machine
 from liuli.learn.objectives import next_token
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import Recipe, derive
-from liuli.learn.run import Run, checkpoints, read_asked
+from liuli.learn.run import Run, read_asked
 from liuli.learn.state import State, file_hash, read_state, under
 from liuli.learn.trace import Probe, Trace
 from liuli.model.config import Config
@@ -44,7 +44,7 @@ MINUTES = 5.0  # where no budget is given
 VALIDATED = 0.05 * 3 / budget.VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
 LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
 RECIPE = ("length", "rows", "rate", "decay", "warm_up", "warm_down")
-FACTS = ("fixed", "recipe", "steps", "data", "validation", "validated_tokens", "probes", "inexact")  # of a state
+FACTS = ("fixed", "recipe", "steps", "data", "validation", "validated_tokens", "probes", "parent", "inexact")  # of a state
 TOKENIZER = "tokenizer"  # the folder within a run
 UNKNOWN = 1 << 30  # steps
 PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
@@ -72,19 +72,22 @@ def pretrain(
         LiuliError: there is a run already, or none; what differs when it goes on; too little text or time; what `train` raises.
     """
     began = time.perf_counter()
-    before = read_asked(out)
-    if checkpoints(out) and not resume:
-        raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
-    if before is None and resume:
+    if resume and read_asked(out) is None:
         raise LiuliError(f"there is no run in {out} to go on with: leave out --resume")
     job, run = job.located(), Run(out)
     try:
-        if before is None or not resume:  # one that has saved nothing is begun anew
-            before = {"job": job.to_json(), "command": list(command)}
+        before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
+        if begun and not resume:
+            raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
+        if before is None or not resume:
+            asked, before = job, {"job": job.to_json(), "command": list(command)}
             run.ask(before)
-        asked = _as_asked(Job.from_json(before["job"]), job)
-        prepare = _again(run, asked, job, inexact) if run.checkpoints() else _fresh(run, asked, began)
-        training, journal = yield from prepare
+        else:
+            asked = _as_asked(Job.from_json(before["job"]), job)
+        if resume and not begun:
+            yield Note("the run has no checkpoint yet: it begins anew")
+        training, journal = yield from _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
+        run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
     finally:
         run.close()
@@ -107,6 +110,7 @@ class Material:
         """At its first step, or where `state` left off (with rows from the beginning where it has no cursor)."""
         device, dtype = torch.device(self.settings.device), DTYPES[self.settings.dtype]
         if state is None:
+            torch.manual_seed(self.job.seed or 0)
             decoder, cursor = material.make_decoder(self.config, self.job, device), None
         else:
             decoder = material.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
@@ -127,7 +131,6 @@ class Material:
 
     def journal(self, training: Training, exam: Exam) -> Journal:
         seed, size = self.job.seed or 0, None if self.job.config or self.job.parent else self.job.size or material.SIZES[0]
-        parent = self.job.parent and hash_folder(find_folder(self.job.parent))
         model = {"size": size, "parameters": sum(parameter_parts(self.config).values())}
         tokenizer = {"kind": self.tokenizer.kind, "vocab_size": self.tokenizer.vocab_size}
         probes = [Probe(text) for text in self.facts["probes"]]
@@ -140,7 +143,7 @@ class Material:
             keep=1 if self.job.keep is None else self.job.keep,
             seed=seed,
             facts=self.facts,
-            card={"stage": "base", "parent": parent, **model, "seed": seed},
+            card={"stage": "base", **model, "seed": seed},
             beside=partial(material.write_beside, self.run.folder / TOKENIZER, self.tokenizer),
         )
 
@@ -152,8 +155,9 @@ class Material:
 
 def _fresh(run: Run, job: Job, began: float) -> Prepared:
     """Everything from the job alone."""
+    run.clear()
     yield Note("reading the text")
-    split, files = _open(job, job.sources)
+    split, files = _open(job)
     if not job.parent:
         yield Note(f"tokenizer: {job.tokenizer or 'bpe'}")
     tokenizer = material.make_tokenizer(job, split, run.folder / TOKENIZER)
@@ -170,7 +174,8 @@ def _fresh(run: Run, job: Job, began: float) -> Prepared:
     settings.apply()
     made = Material(run, job, split, tokenizer, config, recipe, settings)
     made.facts = {"fixed": settings.to_json(), "recipe": recipe.to_json(), "data": files, "validation": split.how}
-    made.facts |= {"probes": list(job.probes or _prompts(split, tokenizer)), "inexact": []}
+    parent = job.parent and hash_folder(find_folder(job.parent, weights=True))
+    made.facts |= {"probes": list(job.probes or _prompts(split, tokenizer)), "parent": parent, "inexact": []}
     minutes = job.minutes or (MINUTES if job.tokens is None and job.epochs is None else None)
     if minutes:
         yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
@@ -189,20 +194,22 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
     steps = run.checkpoints()
     state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
     step, facts = state.facts["step"], {name: state.facts[name] for name in FACTS}
-    split, files = _open(asked, said.sources or asked.sources)
+    split, files = _open(asked)
     differing = _differing_files(facts["data"], files)
     if differing and not inexact:
         raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; bring back the text, or go on with --inexact")
     if differing:
         facts["data"], state.facts["batches"] = files, None
-    config, recipe = read_config(run.checkpoint(step) / "model"), Recipe(**facts["recipe"])
+    model = run.checkpoint(step) / "model"
+    material.check_beside(run.folder / TOKENIZER, model)
+    config, recipe = read_config(model), Recipe(**facts["recipe"])
     settings, machine, others = fixed.again(facts["fixed"], said, asked, inexact, config, recipe.length)
     settings.apply()
     if differing + others:
         yield Note(f"going on inexactly: {'; '.join(differing + others)}")
         facts["inexact"] = [*facts["inexact"], {"step": step, "what": differing + others}]
     facts["fixed"] = settings.to_json()
-    made = Material(run, asked, split, open_tokenizer(run.folder / TOKENIZER), config, recipe, settings, facts)
+    made = Material(run, asked, split, open_tokenizer(model), config, recipe, settings, facts)
     training = made.training(facts["steps"], state)
     journal = made.journal(training, made.exam(facts["validated_tokens"]))
     journal.go_on(step, state.facts["best"])
@@ -212,21 +219,28 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
 
 def _as_asked(before: Job, said: Job) -> Job:
     """The job as it was asked; only what is free to differ is taken from what is said now."""
-    for name, (now, then) in said.differences(before).items():
-        if name not in (*FREE, *INEXACT, "sources"):
+    differing = said.differences(before)
+    free = (*FREE, "sources", *["valid"] * (_is_place(said.valid) and _is_place(before.valid)))
+    for name, (now, then) in differing.items():
+        if name not in (*free, *INEXACT):
             was = f"with --{option(name)} {then}" if then not in (None, ()) else f"without --{option(name)}"
             raise LiuliError(
                 f"the run was begun {was}, and --{option(name)} {now} is given now: leave it out to go on, or begin a new run "
                 f"in another folder"
             )
-    return before if said.keep is None else replace(before, keep=said.keep)
+    return replace(before, **{name: now for name, (now, _) in differing.items() if name in free})
 
 
-def _open(job: Job, sources: Sequence[str]) -> tuple[Split, list[dict[str, Any]]]:
+def _is_place(valid: str | None) -> bool:
+    """Whether held-out text lies in a file, which may be elsewhere now; its content is compared later."""
+    return valid is not None and valid != "content" and not valid.startswith("tail:")
+
+
+def _open(job: Job) -> tuple[Split, list[dict[str, Any]]]:
     """The text, and what its files are."""
-    if not sources:
+    if not job.sources:
         raise LiuliError("there is nothing to train on: name files or folders of text")
-    split = Validation.parse(job.valid or "content").split(Sources(list(sources), bool(job.strict)))
+    split = Validation.parse(job.valid or "content").split(Sources(list(job.sources), bool(job.strict)))
     files = [*split.sources.files, *(split.other.files if split.other else ())]
     return split, [{"name": file.name, "bytes": file.stamp[0], "sha256": file_hash(file.path)} for file in files]
 

@@ -46,7 +46,8 @@ class Recipe(Record):
 
     def __post_init__(self) -> None:
         check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
-        check(self, "rate", is_positive, "a number above 0", "the learning ")
+        rate = lambda value: is_positive(value) and value < HIGHEST
+        check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
         check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
         if self.warm_up + self.warm_down > 1:
@@ -69,6 +70,7 @@ class Recipe(Record):
 
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.02, 2.5, 0.25, 0.8
+HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
 def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recipe:

@@ -51,6 +51,14 @@ class Run:
         """What `ask` wrote; None where the run has not begun."""
         return read_asked(self.folder)
 
+    def clear(self) -> None:
+        """Removes what an attempt left that came to no checkpoint."""
+        self.close_metrics()
+        for name in (METRICS, TRACE):
+            (self.folder / name).unlink(missing_ok=True)
+        for name in ("tensorboard", "tokenizer", "rehearsal", CHECKPOINTS):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def ask(self, what: dict[str, Any]) -> None:
         write_text(self.folder / ASKED, json.dumps(what, ensure_ascii=False, indent=1) + "\n")
 
@@ -65,7 +73,9 @@ class Run:
         """Adds a line to the metrics."""
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("ab", buffering=0)
-        self._metrics.write(json.dumps(row).encode() + b"\n")
+        line = json.dumps(row).encode() + b"\n"
+        while line:  # on a disk that is nearly full a part of it is written
+            line = line[self._metrics.write(line) :]
 
     def save(self, step: int, write: Callable[[Path], None], best: int | None, keep: int) -> None:
         """Makes checkpoint `step`, which `write` fills, the latest; then removes all but it, checkpoint `best` and the `keep`
@@ -99,6 +109,8 @@ class Run:
             link(self.folder / name, f"latest/{name}")
         if best in steps:
             link(self.folder / "best", f"{CHECKPOINTS}/{best}")
+        elif not (self.folder / "best").exists():
+            (self.folder / "best").unlink(missing_ok=True)
         for step in steps[: -1 - keep]:
             if step != best:  # renamed first, so that a number always stands for a whole checkpoint
                 os.rename(self.checkpoint(step), self.checkpoint(step).with_name(f".{step}.part"))
@@ -139,7 +151,7 @@ def checkpoints(folder: Path) -> list[int]:
 def read_asked(folder: Path) -> dict[str, Any] | None:
     try:
         asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise LiuliError(f"{folder / ASKED} cannot be read ({error}): the run cannot go on") from None

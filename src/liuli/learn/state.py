@@ -61,7 +61,7 @@ def read_state(place: Path, before: int | None) -> State:
         facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
         if facts.pop("sha256", None) != _digest(facts):
             raise damaged(FACTS, "is not what was written (edited?)")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         raise damaged(FACTS, "is missing or was cut short") from None
     for name, expected in facts["files"].items():
         if not (place / name).is_file():

@@ -5,6 +5,7 @@ likeliest next tokens of each prompt, the loss since the time before, and at eve
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class Trace:
             loss, speed = fmean(losses), (tokens - body["tokens_seen"][-1]) / sum(times)
         self._heard.clear()
         for name, value in zip(PER_LOOK, (step, tokens, loss, strength, norm, speed), strict=True):
-            body[name].append(value)
+            body[name].append(_number(value))
         for probe in body["probes"]:
             self._ask(decoder, probe)
 
@@ -97,12 +98,12 @@ class Trace:
         best = logprobs_V.topk(min(CANDIDATES, self._tokenizer.vocab_size, len(logprobs_V)))
         probe["top"].append(
             [
-                {"token": self._tokenizer.token(id).to_json(), "logprob": logprob}
+                {"token": self._tokenizer.token(id).to_json(), "logprob": _number(logprob)}
                 for id, logprob in zip(best.indices.tolist(), best.values.tolist(), strict=True)
             ]
         )
-        probe["logprob"].append([float(logprobs_V[token["id"]]) for token in probe["tracked"]])
-        probe["entropy"].append(float(-(logprobs_V.exp() * logprobs_V).nan_to_num().sum()))
+        probe["logprob"].append([_number(float(logprobs_V[token["id"]])) for token in probe["tracked"]])
+        probe["entropy"].append(_number(float(torch.special.entr(logprobs_V.exp()).sum())))
 
     def validated(self, step: int, found: Evaluation) -> None:
         self.body["body"]["validation"].append({"step": step} | found.to_json())
@@ -141,3 +142,8 @@ class Trace:
             raise LiuliError(f"{path} cannot be read ({error!r}): delete it only together with the run") from None
         last = max(body["steps"], default=0)
         self._heard = [(row["loss"], row["seconds"]) for row in updates if last < row["step"] <= step]
+
+
+def _number(value: float | None) -> float | None:
+    """For JSON, which has no infinity: probability 0 has the logarithm null."""
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,104 @@
+"""The numbers of a run, from a size and a text."""
+
+import math
+
+import pytest
+
+from liuli.errors import LiuliError
+from liuli.learn.budget import VALIDATIONS, Speed, check_steps, every
+from liuli.learn.material import SIZES
+from liuli.learn.recipe import HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
+from liuli.model.config import PRESETS
+from liuli.model.plan import parameter_parts
+
+GOOD = {"length": 64, "rows": 4, "rows_at_once": 2, "buffer": 4096, "rate": 0.01, "decay": 0.0, "warm_up": 0.1, "warm_down": 0.5}
+
+
+@pytest.mark.parametrize("steps", [10, 11, 37, 100, 5000])
+@pytest.mark.parametrize(("up", "down"), [(0.02, 0.6), (0.0, 0.0), (0.3, 0.7), (1.0, 0.0), (0.0, 1.0), (0.001, 0.01)])
+def test_strength(steps, up, down):
+    recipe = Recipe(**GOOD | {"warm_up": up, "warm_down": down})
+    strengths = [recipe.strength(step, steps) for step in range(steps)]
+    assert all(0 < strength <= 1 for strength in strengths)  # no step is wasted, not the first and not the last
+    top = strengths.index(max(strengths))
+    assert max(strengths) == pytest.approx(1, abs=2 / steps)
+    assert strengths[: top + 1] == sorted(strengths[: top + 1])
+    assert strengths[top:] == sorted(strengths[top:], reverse=True)
+    rising, falling = int(up * steps), int(down * steps)
+    assert all(strength == 1 for strength in strengths[rising + 1 : steps - falling])
+    for i in range(1, rising - 1):  # straight lines
+        assert strengths[i] - strengths[i - 1] == pytest.approx(1 / (up * steps + 1))
+    for i in range(steps - falling + 1, steps):
+        assert strengths[i - 1] - strengths[i] == pytest.approx(1 / (down * steps)) or i <= rising + 1
+    if down * steps >= 1:
+        assert strengths[-1] == pytest.approx(1 / (down * steps))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("longest", [3, 65, 66, 200, 100_000])
+def test_derived(size, longest):
+    config = PRESETS[size]
+    parameters = sum(parameter_parts(config).values())
+    documents = [min(30, longest)] * 3000 + [longest] * 4
+    recipe = derive(config, documents, {})
+    most = next(length for up_to, length in LONGEST if parameters <= up_to)
+    assert recipe.length == min(most, max(64, 64 * math.ceil((longest - 1) / 64)))
+    wanted = 1024 * max(1.0, math.sqrt(parameters / 1e6))
+    assert wanted / 1.5 < recipe.tokens < wanted * 1.5
+    assert recipe.rows_at_once == recipe.rows or recipe.rows_at_once * recipe.length <= TOKENS_AT_ONCE
+    assert recipe.rows_at_once <= recipe.rows
+    assert 0 < recipe.rates.rest < recipe.rates.matrices < recipe.rates.embedding
+    assert recipe.rates.matrices == recipe.rate
+
+
+def test_one_document_in_a_thousand_may_be_longer_than_a_row():
+    documents = [64] * 999 + [5000]
+    assert derive(PRESETS["nano"], documents, {}).length == 64
+    assert derive(PRESETS["nano"], documents[1:], {}).length == 256
+
+
+def test_what_is_set_by_hand_stays():
+    given = {"length": 100, "rows": 7, "rate": 0.5, "decay": 0.25, "warm_up": 0.5, "warm_down": 0.25}
+    recipe = derive(PRESETS["nano"], [10], given)
+    assert {name: getattr(recipe, name) for name in given} == given
+    assert Recipe(**recipe.to_json()) == recipe
+    assert (
+        derive(PRESETS["nano"], [10], {"length": 20_000}).rows
+        == derive(PRESETS["nano"], [10], {"length": 20_000}).rows_at_once
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"length": 0}, "a run's length"),
+        ({"rows": 2.0}, "a run's rows"),
+        ({"rate": 0}, "the learning rate"),
+        ({"rate": HIGHEST}, "the learning rate"),
+        ({"rate": math.inf}, "the learning rate"),
+        ({"decay": -0.1}, "the weight decay"),
+        ({"warm_up": 1.5}, "warm_up"),
+        ({"warm_up": 0.6, "warm_down": 0.6}, "cannot take more than all steps"),
+    ],
+)
+def test_out_of_range(change, message):
+    with pytest.raises(LiuliError, match=message):
+        Recipe(**GOOD | change)
+
+
+@pytest.mark.parametrize("steps", [10, 20, 21, 60, 999, 1000])
+def test_validations_come_about_twenty_times(steps):
+    due = [step for step in range(1, steps + 1) if step % every(steps) == 0 or step == steps]
+    assert VALIDATIONS / 2 <= len(due) <= VALIDATIONS
+
+
+def test_steps_within_a_time():
+    speed = Speed(step=0.1, validation=1.0, look=0.01)
+    assert speed.steps_within(100) * 0.1 + 21 + 1 < 100
+    assert 750 < speed.steps_within(100) < 790
+    for seconds in (20.0, 0.0, -5.0):
+        assert speed.steps_within(seconds) == 0
+    assert check_steps(10, "it") == 10
+    with pytest.raises(LiuliError, match="it is too little: it gives 9 steps; 10 are the least"):
+        check_steps(9, "it")
