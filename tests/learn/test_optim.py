@@ -13,6 +13,9 @@ from liuli.model.linear import Linear
 GPT2 = {"model_type": "gpt2", "vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20}
 
 
+USUAL = {"matrices": 0.01, "embedding": 0.02, "rest": 0.005, "decay": 0.0, "momentum": 0.95}
+
+
 def gpt2():
     decoder = Decoder(config_from(GPT2, "here"))
     decoder.start(0)
@@ -58,7 +61,7 @@ def test_orthogonal_of_nothing_is_nothing():
 def test_the_matrices_go_as_with_pytorchs_muon(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)  # theirs iterates in bfloat16 always
     ours, theirs = decoder_of(), decoder_of()
-    optimizer = MuonAdamW(ours, Rates(matrices=0.02, momentum=0.9))
+    optimizer = MuonAdamW(ours, Rates(**USUAL | {"matrices": 0.02, "momentum": 0.9}))
     reference = torch.optim.Muon(list(matrices_of(theirs).values()), lr=0.02, momentum=0.9, weight_decay=0.0)
     for step in range(5):
         for decoder in (ours, theirs):
@@ -73,7 +76,7 @@ def test_the_matrices_go_as_with_pytorchs_muon(monkeypatch):
 def test_all_else_goes_as_with_pytorchs_adamw():
     for make in (decoder_of, gpt2, lambda: decoder_of(tie_word_embeddings=False)):
         ours, theirs = make(), make()
-        optimizer = MuonAdamW(ours, Rates(embedding=0.03, rest=0.004))
+        optimizer = MuonAdamW(ours, Rates(**USUAL | {"embedding": 0.03, "rest": 0.004}))
         rest = others_of(theirs)
         tables = [rest.pop(name) for name in ("embedding.weight", "positions.weight") if name in rest]
         groups = [{"params": tables, "lr": 0.03}, {"params": list(rest.values()), "lr": 0.004}]
@@ -92,7 +95,7 @@ def test_all_else_goes_as_with_pytorchs_adamw():
 
 def test_every_parameter_has_one_optimiser():
     for decoder in (decoder_of(), decoder_of(tie_word_embeddings=False), gpt2()):
-        optimizer = MuonAdamW(decoder, Rates())
+        optimizer = MuonAdamW(decoder, Rates(**USUAL))
         assert sorted(map(id, optimizer.parameters)) == sorted(map(id, decoder.parameters()))
         before = {name: parameter.detach().clone() for name, parameter in decoder.named_parameters()}
         give_gradients(decoder, 0)
@@ -106,7 +109,7 @@ def test_strength_scales_every_update():
     whole, half, none = decoder_of(), decoder_of(), decoder_of()
     for decoder, strength in ((whole, 1.0), (half, 0.5), (none, 0.0)):
         give_gradients(decoder, 0)
-        MuonAdamW(decoder, Rates()).step(strength)
+        MuonAdamW(decoder, Rates(**USUAL)).step(strength)
     start = dict(decoder_of().named_parameters())
     for name, parameter in whole.named_parameters():
         torch.testing.assert_close(half.get_parameter(name) - start[name], (parameter - start[name]) / 2, rtol=1e-3, atol=1e-5)
@@ -115,14 +118,14 @@ def test_strength_scales_every_update():
 
 def test_the_state_goes_on_to_the_bit():
     whole = decoder_of()
-    optimizer = MuonAdamW(whole, Rates(decay=0.1))
+    optimizer = MuonAdamW(whole, Rates(**USUAL | {"decay": 0.1}))
     for step in range(3):
         give_gradients(whole, step)
         optimizer.step(0.7)
     state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
     again = decoder_of(seed=5)
     again.load_state_dict(whole.state_dict())
-    resumed = MuonAdamW(again, Rates(decay=0.1))
+    resumed = MuonAdamW(again, Rates(**USUAL | {"decay": 0.1}))
     resumed.restore(state)
     assert resumed.state().keys() == state.keys()
     assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state().items())
@@ -142,7 +145,7 @@ def test_decay_only_shrinks_what_the_update_makes_smaller_anyway():
     rate, decay = 0.01, 0.5
     for decoder, share in ((plain, 0.0), (decayed, decay)):
         give_gradients(decoder, 0)
-        MuonAdamW(decoder, Rates(matrices=rate, decay=share)).step(1.0)
+        MuonAdamW(decoder, Rates(**USUAL | {"matrices": rate, "decay": share})).step(1.0)
     shrunk = 0
     for name, weight in matrices_of(plain).items():
         smaller = (weight - start[name]) * start[name] < 0
@@ -156,7 +159,7 @@ def test_decay_only_shrinks_what_the_update_makes_smaller_anyway():
 
 def test_the_norm_is_that_of_all_gradients_and_may_overflow():
     decoder = decoder_of()
-    optimizer = MuonAdamW(decoder, Rates())
+    optimizer = MuonAdamW(decoder, Rates(**USUAL))
     give_gradients(decoder, 0)
     together = torch.cat([parameter.grad.flatten() for parameter in decoder.parameters()])
     assert optimizer.gradient_norm() == pytest.approx(float(together.norm()), rel=1e-5)
@@ -169,4 +172,4 @@ def test_the_norm_is_that_of_all_gradients_and_may_overflow():
 )
 def test_rates_out_of_range(change):
     with pytest.raises(LiuliError, match=f"{next(iter(change))} must be "):
-        Rates(**change)
+        Rates(**USUAL | change)

@@ -11,7 +11,9 @@ from liuli.learn.recipe import HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
 from liuli.model.config import PRESETS
 from liuli.model.plan import parameter_parts
 
-GOOD = {"length": 64, "rows": 4, "rows_at_once": 2, "buffer": 4096, "rate": 0.01, "decay": 0.0, "warm_up": 0.1, "warm_down": 0.5}
+GOOD = {
+    "length": 64, "rows": 4, "rows_at_once": 2, "buffer": 4096, "rate": 0.01, "decay": 0.0, "warm_up": 0.1, "warm_down": 0.5,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("steps", [10, 11, 37, 100, 5000])

@@ -120,7 +120,7 @@ def _forms(t: Teller) -> list[tuple[int, Step]]:
         (18, _chain(*_chat(t, "person", "chat.open", "chat.yes"))),
         (5, _chain(*_chat(t, "town", "ask.town", "ask.town.yes"))),
         (5, _chain(*_chat(t, "animal", "ask.animal", "ask.animal.yes"))),
-        (8, _chain(*_riddle(t))),
+        (4, _chain(*_riddle(t))),
         (2, _chain(*_riddle_of_animals(t))),
     ]
 
@@ -189,10 +189,9 @@ def _chat(t: Teller, kind: EntityKind, opening: str, reply: str) -> list[steps.P
 
 
 def _riddle(t: Teller) -> list[steps.Placed]:
-    comma, join = t.language.comma, t.language.join
     return [
         t.riddle_of("person", "riddle.open"),
-        *(*t.clue("person"), *t.clue("person", comma), *t.clue("person", join)),
+        *(*t.clue("person"), *t.clue("person", t.language.join)),
         *(t.say("riddle.answer"), t.guess("person")),
         *t.tell("person", "pronoun", t.language.stop, only=FACTS["person"]),
         t.say("riddle.end"),

@@ -1,0 +1,60 @@
+"""`liuli begin`: the world, the model and the report; and what a second start does."""
+
+import json
+
+import pytest
+
+from liuli.learn import begin
+from liuli.learn.run import checkpoints
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Little of everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("DOCUMENTS", 2_000), ("POINTS", 3), ("SAMPLES", 6)):
+            patch.setattr(begin, name, value)
+        yield
+
+
+def test_begin(liuli, small, tmp_path):
+    out = tmp_path / "first"
+    result = liuli("begin", "--out", out, "--minutes", 0.25)
+    assert (result.code, result.err) == (0, "")
+    for words in ("What may follow", "Learning, played back", "the floor", "How far from the truth", "liuli world ask"):
+        assert words in result.out
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    for prompt in report["prompts"]:
+        assert sum(piece["truth"] for piece in prompt["pieces"]) == pytest.approx(1)
+        assert sum(piece["learned"] for piece in prompt["pieces"]) == pytest.approx(1)
+        assert prompt["prompt"] in result.out
+    assert {prompt["lang"] for prompt in report["prompts"]} == {"zh", "en"}
+    assert report["validation"]["nats_per_token"] > report["floor"]["nats"]
+    assert report["playback"][0]["steps"][0] == 0
+
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != "metrics.jsonl"}
+    again = liuli("begin", "--out", out)
+    assert again.code == 0
+    assert again.out.split("comparing")[1].splitlines()[1:-12] == result.out.split("comparing")[1].splitlines()[1:-12]
+    changed = [path for path, before in made.items() if path.stat().st_mtime_ns != before]
+    assert not [path for path in changed if "checkpoints" in path.parts or "world" in path.parts or path.name == "report.json"]
+
+
+def test_a_begin_that_was_stopped_goes_on(liuli, small, tmp_path, monkeypatch):
+    out = tmp_path / "first"
+    asked = iter([False] * 5 + [True])
+    monkeypatch.setattr("liuli.cli.train.Interrupt.asked", lambda self: next(asked))
+    stopped = liuli("begin", "--out", out, "--minutes", 0.25)
+    assert stopped.code == 130
+    assert f"Go on with:\n  liuli begin --out {out}" in stopped.out
+    assert checkpoints(out / "run")[-1] == 5
+    monkeypatch.setattr("liuli.cli.train.Interrupt.asked", lambda self: False)
+    assert "from step 5: " in liuli("begin", "--out", out).out
+
+
+def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "novel.txt").write_text("once", encoding="utf-8")
+    result = liuli("begin", "--out", tmp_path)
+    assert result.code == 2
+    assert "holds something else than a world" in result.err

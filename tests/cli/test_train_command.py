@@ -1,0 +1,124 @@
+"""`liuli train` as a person uses it: quiet lines, Ctrl-C, going on, a panel on a terminal."""
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from trainings import job_in
+
+from liuli.cli.progress import LATE, Progress
+from liuli.learn.evaluate import Evaluation
+from liuli.learn.events import Finished, Ready, Sampled, Stopped, Update, Validated
+from liuli.learn.pretrain import pretrain
+from liuli.learn.run import checkpoints
+
+FOUND = Evaluation(nats=300.0, tokens=100, bytes=400, windows=4, length=32)
+RECIPE = {"rows": 2, "length": 32, "rate": 0.02}
+FIXED = {"device": "cpu", "dtype": "fp32", "threads": 1, "compile": False}
+
+
+@pytest.fixture
+def words(tmp_path):
+    job_in(tmp_path)
+    small = ["--config", tmp_path / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2]
+    return ["train", tmp_path / "texts.jsonl", "--out", tmp_path / "run", *small, "--dtype", "fp32", "--threads", 1]
+
+
+def test_lines_for_a_log(liuli, words, tmp_path):
+    result = liuli(*words, "--tokens", 40 * 64)
+    assert (result.code, result.err) == (0, "")
+    assert re.search(
+        r"^40 steps, [\d,]+ parameters, 2 rows of 32 tokens a step, learning rate 0.02; cpu, fp32", result.out, re.M
+    )
+    assert len(re.findall(r"^step \d+ of 40, ", result.out, re.M)) == 21
+    assert "GB of memory at most" in result.out
+    card = json.loads((tmp_path / "run" / "model" / "liuli.json").read_text())
+    assert card["step"] == 40
+    assert card["fixed"]["threads"] == 1
+    again = liuli("train", "--out", tmp_path / "run", "--resume")
+    assert again.code == 0
+    assert "done: 40 steps" in again.out
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
+    command = [sys.executable, "-c", "from liuli.cli.app import main; main()", *map(str, words), "--tokens", "64e4"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert "saving after this step" in err
+    found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Go on with:\n  (.*)\n", out)
+    assert found
+    assert found[2] == f"liuli train --out {tmp_path / 'run'} --resume"
+    assert checkpoints(tmp_path / "run")[-1] == int(found[1].replace(",", ""))
+
+
+def shown(events, began=0.0, terminal=False):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, soft_wrap=True, highlight=False)
+    code = Progress("run", began, console).follow(events)
+    return code, console.file.getvalue()
+
+
+def updates(count, seconds=1.0):
+    return [Update(i, 3.0, 1.0, 1.0, 64 * i, seconds) for i in range(1, count + 1)]
+
+
+def test_a_late_run_says_so_once(monkeypatch):
+    monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 0.0)
+    ready = Ready(0, 100, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=50.0)
+    code, text = shown([ready, *updates(40)])
+    assert code == 0
+    assert text.count("this run will be late") == 1
+    in_time = Ready(0, 100, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=100.0 / LATE + 10)
+    assert "late" not in shown([in_time, *updates(40)])[1]
+
+
+def test_a_panel_on_a_terminal():
+    ready = Ready(0, 100, 1000, RECIPE, FIXED, 1e6, 1e9, None)
+    events = [ready, *updates(40, 0.5), Validated(40, FOUND, True), Sampled(40, "", "小明\n去"), *updates(41)[-1:]]
+    code, text = shown([*events, Finished(100, 6400, 40, FOUND, 10**9)], terminal=True)
+    assert code == 0
+    assert "128 tokens/s" in text
+    assert "小明⏎去" in text
+    assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
+
+
+def test_a_run_that_was_stopped_has_the_exit_code_of_ctrl_c():
+    assert shown([Stopped(7, 100)])[0] == 130
+
+
+def test_from_another_model(liuli, words, tmp_path):
+    liuli(*words, "--tokens", 20 * 64)
+    result = liuli(
+        *(
+            "train",
+            tmp_path / "texts.jsonl",
+            "--from",
+            tmp_path / "run" / "model",
+            "--out",
+            tmp_path / "more",
+            "--tokens",
+            20 * 64,
+        ),
+        *("--length", 32, "--rows", 2, "--threads", 1, "--dtype", "fp32"),
+    )
+    assert result.code == 0
+    before, after = (json.loads((tmp_path / run / "model" / "liuli.json").read_text()) for run in ("run", "more"))
+    assert after["parent"] == before["hash"]
+    first = float(re.search(r"step 0 of 20, validation ([\d.]+)", result.out)[1])
+    last = float(re.findall(r"validation ([\d.]+) nats/token", liuli("runs", tmp_path / "run").out)[-1])
+    assert first == pytest.approx(last, abs=2e-3)
+
+
+def test_the_job_of_a_program_needs_no_command(tmp_path):
+    events = list(pretrain(job_in(tmp_path, 10), tmp_path / "run"))
+    assert isinstance(events[-1], Finished)
