@@ -30,7 +30,7 @@ def ours(tokens: float, seed: int) -> tuple[float, float, int]:
     """Seconds of training, nats a character, parameters."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        job = Job(sources=(str(TEXT),), tokenizer="char", length=64, valid="tail:0.1", tokens=tokens, seed=seed)
+        job = Job(sources=(str(TEXT),), tokenizer="char", length=64, rows=8, valid="tail:0.1", tokens=tokens, seed=seed)
         for _ in pretrain(job, out):
             pass
         seconds = sum(row.get("seconds", 0.0) for row in read_metrics(out))

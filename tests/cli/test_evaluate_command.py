@@ -1,6 +1,7 @@
 """`liuli evaluate`: numbers over all of a text, and a world's truth."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -44,6 +45,10 @@ def test_only_what_is_held_out(liuli, model, text):
 
 def test_a_world_is_compared_with_its_truth(liuli, model, tmp_path):
     liuli("world", "--documents", 30, "--out", tmp_path / "place")
+    assert "does not fit the model's context of 128" in liuli("evaluate", model, tmp_path / "place", "--points", 2).err
+    model = shutil.copytree(model, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 512}))
     body = json.loads(liuli("evaluate", model, tmp_path / "place", "--points", 2, "--json").out)
     assert body["evaluation"]["windows"] >= 30
     assert set(body["world"]["gaps"]) == {"wording", "entity", "fact", "habit"}

@@ -45,7 +45,7 @@ def test_derived(size, longest):
     recipe = derive(config, documents, {})
     most = next(length for up_to, length in LONGEST if parameters <= up_to)
     assert recipe.length == min(most, max(64, 64 * math.ceil((longest - 1) / 64)))
-    wanted = 1024 * max(1.0, math.sqrt(parameters / 1e6))
+    wanted = 2048 * max(1.0, (parameters / 1e6) ** 0.25)
     assert wanted / 1.5 < recipe.tokens < wanted * 1.5
     assert recipe.rows_at_once == recipe.rows or recipe.rows_at_once * recipe.length <= TOKENS_AT_ONCE
     assert recipe.rows_at_once <= recipe.rows

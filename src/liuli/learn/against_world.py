@@ -27,7 +27,7 @@ def compare_with_world(
     """The gap by kind of choice, over `points` choices each; `samples` continuations drawn for each.
 
     Raises:
-        LiuliError: the tokenizer has no begin or no end token.
+        LiuliError: the tokenizer has no begin or no end token; a document does not fit the model's context.
     """
     scorer = world_scorer(decoder, tokenizer)
 
@@ -72,6 +72,11 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
     for seed, prefix in enumerate(prefixes):
         ids = [*tokenizer.begin, *tokenizer.encode(prefix)]
         room = min(LONGEST, decoder.config.context - len(ids))
+        if room < 1:
+            raise LiuliError(
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: this model "
+                f"cannot be compared with the world"
+            )
         texts[engine.submit(Request(ids, Sampling(temperature=1.0), room, seed, (), tokenizer.end))] = ""
     while engine.busy:
         for record in engine.step():

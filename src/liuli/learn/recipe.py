@@ -2,9 +2,10 @@
 
 1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds. 2,048 pieces of that length
    wait to be shuffled: fewer shuffle less, more would let short documents be used up first where a row holds several.
-2. A step reads about 1,024 tokens for a model of 1 M parameters, and grows with the root of their number.
-3. The learning rate (Muon's) falls with the width; the embedding's and the rest's are fixed multiples of it (`RATES`).
-4. It warms up over 2 % of the steps, stays, and goes down in a line to nothing over the last part.
+2. A step reads about 2,048 tokens for a model of 1 M parameters, and grows with the fourth root of their number.
+3. The learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the embedding's and
+   the rest's are fixed multiples of it.
+4. It warms up over 2 % of the steps, stays for 8 %, and goes down in a line to nothing.
 
 Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
@@ -82,7 +83,7 @@ def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recip
     given = {name: value for name, value in given.items() if value is not None}
     parameters = sum(parameter_parts(config).values())
     length = given.get("length") or _length(parameters, documents)
-    tokens = 1024 * 2 ** round(math.log2(max(1.0, math.sqrt(parameters / 1e6))))
+    tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
     rows = given.get("rows") or max(1, tokens // length)
     found = {
         "length": length,

@@ -117,7 +117,7 @@ _QWEN25: dict[str, Any] = _OWN | {"vocab_size": 151_936, "context": 32_768, "qkv
 
 PRESETS: dict[str, Config] = {
     # the sizes that Liuli trains
-    "nano": _preset("qwen3", 4, 96, 2, 1, 256, **_OWN | {"vocab_size": 3_000, "context": 512}),
+    "nano": _preset("qwen3", 4, 128, 2, 1, 256, **_OWN | {"vocab_size": 3_000, "context": 512}),
     "micro": _preset("qwen3", 6, 256, 8, 2, 576, **_OWN | {"context": 1024}),
     "mini": _preset("qwen3", 8, 384, 8, 2, 960, **_OWN | {"context": 1024}),
     "small": _preset("qwen3", 8, 512, 8, 2, 1408, **_OWN),
