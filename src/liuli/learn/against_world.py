@@ -74,8 +74,8 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
         room = min(LONGEST, decoder.config.context - len(ids))
         if room < 1:
             raise LiuliError(
-                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: this model "
-                f"cannot be compared with the world"
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: it cannot "
+                f"be compared with the world"
             )
         texts[engine.submit(Request(ids, Sampling(temperature=1.0), room, seed, (), tokenizer.end))] = ""
     while engine.busy:

@@ -25,7 +25,9 @@ def next_token(decoder: Decoder, batch: Batch, hidden: Callable[..., Tensor] | N
     Args:
         hidden: stands for `decoder.hidden`, compiled.
     """
-    x_BTD = (hidden or decoder.hidden)(batch.ids_BT, batch.positions_BT, batch.segments_BT)
+    # Rows of one whole document each need no mask, and causal attention does half the work.
+    segments_BT = batch.segments_BT if bool(batch.segments_BT.any()) else None
+    x_BTD = (hidden or decoder.hidden)(batch.ids_BT, batch.positions_BT, segments_BT)
     return cross_entropy(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten())
 
 
