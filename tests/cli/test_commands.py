@@ -391,8 +391,9 @@ def test_the_folders_own_settings_are_said(liuli, tiny_folder, tmp_path):
 def test_a_full_disk(tiny_folder):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs a device that is always full")
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        result = subprocess.run(command("plan", "nano", "--json"), stdout=full, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(command("plan", "nano", "--json"), stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "cannot be written" in result.stderr

@@ -4,6 +4,7 @@ Nothing heavy is imported here: `liuli --help` must not wait for PyTorch.
 """
 
 import io
+import os
 import sys
 from typing import Annotated, Any
 
@@ -76,9 +77,16 @@ def main() -> None:
     except OSError as error:
         what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
         code = _fail(f"{what}: {why(error)}")
+        _drop_output()
     if code == 130:
         _fail("interrupted")
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """What could not be written must not be tried again when the interpreter ends, which would have an exit code of its own."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(line: str) -> int:
