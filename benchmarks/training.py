@@ -9,7 +9,6 @@ the check that all is finite, Muon and AdamW; theirs leaves the rows and the che
 """
 
 import argparse
-from functools import partial
 
 import torch
 import transformers
@@ -60,7 +59,7 @@ def training(size: str, rows: int, length: int) -> Training:
     material.multiply_in(decoder, DTYPES[found.dtype])
     recipe = derive(config, [length], {"length": length, "rows": rows})
     optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])
-    return Training(decoder, partial(next_token), optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
+    return Training(decoder, next_token, optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
 
 
 def main() -> None:

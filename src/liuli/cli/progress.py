@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from liuli.cli.shared import visible
@@ -38,7 +37,6 @@ class Progress:
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
-        self._pause = 0.0  # seconds a step that go to validations and checkpoints
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events; the exit code: 0, or 130 where the run was stopped."""
@@ -89,8 +87,18 @@ class Progress:
         first, last = self._recent[0], self._recent[-1]
         return (last.tokens - first.tokens) / (sum(update.seconds for update in self._recent) - first.seconds)
 
+    @property
+    def _loss(self) -> float:
+        """Mean of the last steps, of which there is one at least."""
+        return sum(update.loss for update in self._recent) / len(self._recent)
+
+    def _share(self, speed: float) -> str:
+        """Of the machine's peak, at so many tokens/s."""
+        assert self._ready is not None
+        return f"{speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak"
+
     def _left(self) -> float | None:
-        """Seconds to the last step, by the speed of the last ones and what validations took so far."""
+        """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
         if not self._recent or self._ready is None:
             return None
         step = sum(update.seconds for update in self._recent) / len(self._recent)
@@ -110,23 +118,23 @@ class Progress:
         step, found = self._validated.step, self._validated.found
         words = [f"step {step:,} of {self._ready.steps:,}"]
         if self._recent:
-            words.append(f"loss {sum(update.loss for update in self._recent) / len(self._recent):.3f}")
+            words.append(f"loss {self._loss:.3f}")
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
-            words.append(f"{speed:,.0f} tokens/s, {speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak")
+            words.append(f"{speed:,.0f} tokens/s, {self._share(speed)}")
         left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
     def _panel(self) -> Group:
-        rows: list[Text | ProgressBar | Table] = []
+        rows: list[Text | ProgressBar] = []
         if self._ready and self._recent:
             update = self._recent[-1]
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
             speed, left = self._speed or 0.0, self._left() or 0.0
-            loss = sum(each.loss for each in self._recent) / len(self._recent)
-            share = speed * self._ready.flops / self._ready.peak
-            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {loss:.3f}   {speed:,.0f} tokens/s   "))
-            rows.append(Text(f"{share:.0%} of the machine's peak   {_time(left)} left"))
+            rows.append(
+                Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {speed:,.0f} tokens/s   ")
+            )
+            rows.append(Text(f"{self._share(speed)}   {_time(left)} left"))
         if self._sampled:
             rows.append(Text(f"a sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
         return Group(*rows)

@@ -52,7 +52,8 @@ def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[f
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     while order:
         longest = len(rows[order[-1]])
-        order, some = order[: -max(1, TOKENS_AT_ONCE // longest)], order[-max(1, TOKENS_AT_ONCE // longest) :]
+        count = max(1, TOKENS_AT_ONCE // longest)
+        order, some = order[:-count], order[-count:]
         ids_BT = torch.zeros(len(some), longest, dtype=torch.int64)
         targets_BT = torch.full_like(ids_BT, IGNORED)
         for b, i in enumerate(some):

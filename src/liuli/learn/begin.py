@@ -9,7 +9,7 @@ What is finished is not made again, and a run that was stopped goes on.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,12 @@ def begin(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> 
     if open_folder(place) is None:
         yield Note("making a small world, in Chinese and English")
         write_folder(world, str(place), DOCUMENTS)
-    prompts = tuple(prompt.text for prompt in prompts_of(world))
-    job = Job(sources=(str(place / "documents.jsonl"),), size="nano", minutes=minutes, seed=seed, probes=prompts)
-    going_on = bool(checkpoints(folder / RUN))
+    job, going_on = Job(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
+    if not going_on:
+        probes = tuple(prompt.text for prompt in prompts_of(world))
+        job = replace(job, size="nano", minutes=minutes, seed=seed, probes=probes)
     typed = ["liuli", "begin", "--out", str(folder)]
-    yield from pretrain(Job(sources=job.sources) if going_on else job, folder / RUN, going_on, stop=stop, command=typed)
+    yield from pretrain(job, folder / RUN, going_on, stop=stop, command=typed)
 
 
 def report(folder: Path) -> dict[str, Any]:

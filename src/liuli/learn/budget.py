@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from liuli.errors import LiuliError
-from liuli.learn.recipe import LEAST_STEPS
 from liuli.learn.trace import POINTS
 
+LEAST_STEPS = 10
 VALIDATIONS = 20  # of a run, and the one before the first step
 SHARE = 0.04  # of the time, to measure speed
 WARM_UP = 3  # steps

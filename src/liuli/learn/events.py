@@ -73,7 +73,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """`seconds` since the command began or went on."""
+    """`best_step`: of the lowest validation loss; `validation`: the last; `memory`: bytes of the process at its largest."""
 
     step: int
     tokens: int

@@ -9,7 +9,7 @@ import torch
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.model import find_device
-from liuli.learn.job import Job
+from liuli.learn.job import INEXACT, Job
 from liuli.learn.machine import DTYPES, Machine, processor, self_test
 from liuli.model.config import Config
 
@@ -25,11 +25,10 @@ class Fixed(Record):
     processor: str
     pytorch: str
 
-    def apply(self) -> torch.device:
+    def apply(self) -> None:
         """Makes this process compute so."""
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(self.compile)
-        return torch.device(self.device)
 
 
 def choose(job: Job, config: Config, length: int) -> tuple[Fixed, Machine]:
@@ -61,7 +60,7 @@ def again(
         LiuliError: it differs, and not `inexact`; says what.
     """
     before = Fixed(**stored)
-    same = {name: value for name, value in stored.items() if name in ("device", "dtype", "threads", "compile")}
+    same = {name: stored[name] for name in INEXACT}
     said = {name: getattr(job, name) for name in same if getattr(job, name) not in (None, same[name])}
     try:
         now, machine = choose(replace(asked, **same | said), config, length)

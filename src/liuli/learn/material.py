@@ -95,6 +95,7 @@ def open_decoder(folder: Path, config: Config, device: torch.device) -> Decoder:
 
 
 def multiply_in(decoder: Decoder, dtype: torch.dtype) -> None:
+    """Makes every projection learn with products in `dtype`."""
     if dtype != torch.float32:
         exchange(decoder, lambda _, linear: MixedLinear(linear, dtype))
 

@@ -8,6 +8,7 @@ Hutter 2019, https://arxiv.org/abs/1711.05101 (AdamW).
 Legend: M matrices of one shape, R their rows, C their columns, R ≤ C.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -136,5 +137,5 @@ def _wide(matrix: Tensor) -> Tensor:
     return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
 
 
-def _wanted(parameters: "object") -> list[nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.requires_grad]  # type: ignore[attr-defined]
+def _wanted(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]

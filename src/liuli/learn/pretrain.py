@@ -63,10 +63,10 @@ def pretrain(
     """Trains a base model in the folder `out`.
 
     Args:
-        command: what was typed, if anything was; it is kept for people.
         resume: go on with the run there; what the job says must be what was said before.
         inexact: go on even where this machine, or what is said now, makes the next losses differ.
         stop: asked between two steps.
+        command: what was typed, if anything was; it is kept for people.
 
     Raises:
         LiuliError: there is a run already, or none; what differs when it goes on; too little text or time; what `train` raises.

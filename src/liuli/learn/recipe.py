@@ -20,7 +20,6 @@ from liuli.learn.optim import Rates
 from liuli.model.config import Config
 from liuli.model.plan import parameter_parts
 
-LEAST_STEPS = 10
 BUFFERED = 2048  # pieces
 TOKENS_AT_ONCE = 4096  # of a forward pass; a larger batch is gathered over several
 LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
