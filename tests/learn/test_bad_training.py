@@ -283,10 +283,31 @@ def test_a_damaged_checkpoint(resume, stopped, name, how):
     assert_one_line(resume(), path, "to go on from step 6 instead, delete", stopped / "checkpoints/7")
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}'])
-def test_a_damaged_playback(resume, stopped, text):
-    (stopped / "trace.json").write_text(text)
-    assert_one_line(resume(), stopped / "trace.json", "cannot be read")
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', None])
+def test_a_damaged_playback_begins_anew(resume, stopped, text):
+    path = stopped / "trace.json"
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    result = resume()
+    assert result.code == 0
+    assert f"{path} cannot be read" in result.err + result.out
+    assert "the playback begins anew at step 7" in result.err + result.out
+    body = json.loads(path.read_text())["body"]
+    assert body["steps"][0] == 7
+    assert body["steps"][-1] == 20
+    assert len(body["probes"][0]["top"]) == len(body["steps"])
+    assert (stopped / "broken-trace.json").exists() == (text is not None)
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(train, tmp_path):
+    out = tmp_path / "none"
+    assert_one_line(train(corpus=tmp_path / "no such file", out=out), "no such file")
+    assert not out.exists()
+    out.mkdir()
+    assert_one_line(train(corpus=tmp_path / "no such file", out=out), "no such file")
+    assert out.exists()
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(9e29, 20), (9e29, 60), (1e20, 20), (1e10, 20)])

@@ -20,7 +20,7 @@ from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
 from liuli.learn.durable import sync_tree
 from liuli.learn.evaluate import Evaluation, Exam
-from liuli.learn.events import Event, Finished, Sampled, Saved, Update, Validated
+from liuli.learn.events import Event, Finished, Note, Sampled, Saved, Update, Validated
 from liuli.learn.finite import NotFinite
 from liuli.learn.run import TRACE, Run, read_metrics
 from liuli.learn.state import State, write_state
@@ -77,7 +77,10 @@ class Journal:
             due = step % self.every == 0 or step == training.steps
             if self.trace.due(step) or due:
                 training.check_weights()
-                self._look(training, update)
+                norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
+                self.trace.look(training.decoder, step, training.tokens, strength, norm)
+                if not due:
+                    self.trace.write(self.run.folder / TRACE)
             if due:
                 yield self._validate(training)
                 yield self._sample(training)
@@ -117,14 +120,20 @@ class Journal:
         times.append(time.perf_counter())
         return times[1] - times[0], times[2] - times[1]
 
-    def go_on(self, step: int, best: dict[str, Any] | None) -> None:
-        """Takes over what the run kept up to `step`, and drops what it kept after."""
+    def go_on(self, training: "Training", best: dict[str, Any] | None) -> Iterator[Event]:
+        """Takes over what the run kept up to where `training` stands, and drops what it kept after."""
+        step = training.step
         self.best = (best["nats_per_token"], best["step"]) if best else None
         rows = [row for row in read_metrics(self.run.folder) if row["step"] <= step]
         validations = [row["validation"] for row in rows if "validation" in row]
         if validations:
             self.last = Evaluation(**{name: validations[-1][name] for name in Evaluation.__dataclass_fields__})
-        self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
+        try:
+            self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
+        except LiuliError as error:  # nothing is trained from it
+            kept = self.run.set_aside(TRACE)
+            self.trace.look(training.decoder, step, training.tokens, 0.0, None)
+            yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
             self.trace.saved(step, card["hash"])
@@ -149,12 +158,6 @@ class Journal:
         self.trace.heard(update.loss, update.seconds)
         for name in ("loss", "gradient_norm", "strength"):
             self._chart(f"training/{name}", getattr(update, name), update.step)
-
-    def _look(self, training: "Training", update: Update | None) -> None:
-        norm = update and update.gradient_norm
-        strength = update.strength if update else 0.0
-        self.trace.look(training.decoder, training.step, training.tokens, strength, norm)
-        self.trace.write(self.run.folder / TRACE)
 
     def _validate(self, training: "Training") -> Validated:
         step, found = training.step, self.exam(training.decoder)

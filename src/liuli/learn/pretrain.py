@@ -86,7 +86,12 @@ def pretrain(
             asked = _as_asked(Job.from_json(before["job"]), job)
         if resume and not begun:
             yield Note("the run has no checkpoint yet: it begins anew")
-        training, journal = yield from _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
+        prepared = _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
+        try:
+            training, journal = yield from prepared
+        except LiuliError:
+            run.withdraw()
+            raise
         run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
     finally:
@@ -212,7 +217,7 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
     made = Material(run, asked, split, open_tokenizer(model), config, recipe, settings, facts)
     training = made.training(facts["steps"], state)
     journal = made.journal(training, made.exam(facts["validated_tokens"]))
-    journal.go_on(step, state.facts["best"])
+    yield from journal.go_on(training, state.facts["best"])
     yield made.ready(training, machine)
     return training, journal
 

@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from liuli.errors import LiuliError
 from liuli.learn.durable import link, sync, sync_tree, write_text
 
 CHECKPOINTS, METRICS, ASKED, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
+LOCKED = 3  # times that a lock must be found taken
 
 
 class Run:
@@ -35,6 +37,7 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self._check_own()
+        self._made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder)
         self._metrics: BinaryIO | None = None
@@ -58,6 +61,20 @@ class Run:
             (self.folder / name).unlink(missing_ok=True)
         for name in ("tensorboard", "tokenizer", "rehearsal", CHECKPOINTS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def withdraw(self) -> None:
+        """Removes the folder of a run that could not begin, if it was not there before."""
+        self.close_metrics()
+        if self._made and not self.checkpoints():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def set_aside(self, name: str) -> Path | None:
+        """Renames a file that is broken; where to. None if there is none."""
+        place, aside = self.folder / name, self.folder / f"broken-{name}"
+        if not place.exists():
+            return None
+        os.replace(place, aside)
+        return aside
 
     def ask(self, what: dict[str, Any]) -> None:
         write_text(self.folder / ASKED, json.dumps(what, ensure_ascii=False, indent=1) + "\n")
@@ -183,12 +200,15 @@ def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
 def _lock(folder: Path) -> int:
     """The kernel's own lock on a file, which ends with its process however that ends."""
     number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(number)
-        raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder") from None
-    return number
+    for attempt in range(LOCKED):
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number
+        except OSError:
+            if attempt + 1 < LOCKED:
+                time.sleep(0.05)  # who only asks whether it is in use holds it for an instant
+    os.close(number)
+    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder")
 
 
 def in_use(folder: Path) -> bool:

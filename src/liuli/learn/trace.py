@@ -131,16 +131,18 @@ class Trace:
         try:
             old = json.loads(path.read_text(encoding="utf-8"))["body"]
             count = sum(at <= step for at in old["steps"])
-            for name in PER_LOOK:
-                body[name] = old[name][:count]
-            for name in ("validation", "checkpoints", "samples"):
-                body[name] = [row for row in old[name] if row["step"] <= step]
-            for probe, before in zip(body["probes"], old["probes"], strict=True):
-                for name in ("logprob", "entropy", "top"):
-                    probe[name] = before[name][:count]
+            kept = {name: old[name][:count] for name in PER_LOOK}
+            kept |= {name: [row for row in old[name] if row["step"] <= step] for name in ("validation", "checkpoints", "samples")}
+            looks = [
+                {name: before[name][:count] for name in ("logprob", "entropy", "top")}
+                for _, before in zip(body["probes"], old["probes"], strict=True)
+            ]
+            last = max(kept["steps"], default=0)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LiuliError(f"{path} cannot be read ({error!r}): delete it only together with the run") from None
-        last = max(body["steps"], default=0)
+            raise LiuliError(f"{path} cannot be read ({error!r})") from None
+        body.update(kept)
+        for probe, each in zip(body["probes"], looks, strict=True):
+            probe.update(each)
         self._heard = [(row["loss"], row["seconds"]) for row in updates if last < row["step"] <= step]
 
 
