@@ -78,7 +78,8 @@ class Journal:
             if self.trace.due(step) or due:
                 training.check_weights()
                 norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
-                self.trace.look(training.decoder, step, training.tokens, strength, norm)
+                with training.average.shown():
+                    self.trace.look(training.decoder, step, training.tokens, strength, norm)
                 if not due:
                     self.trace.write(self.run.folder / TRACE)
             if due:
@@ -132,7 +133,8 @@ class Journal:
             self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
         except LiuliError as error:  # nothing is trained from it
             kept = self.run.set_aside(TRACE)
-            self.trace.look(training.decoder, step, training.tokens, 0.0, None)
+            with training.average.shown():
+                self.trace.look(training.decoder, step, training.tokens, 0.0, None)
             yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
@@ -160,7 +162,9 @@ class Journal:
             self._chart(f"training/{name}", getattr(update, name), update.step)
 
     def _validate(self, training: "Training") -> Validated:
-        step, found = training.step, self.exam(training.decoder)
+        step = training.step
+        with training.average.shown():
+            found = self.exam(training.decoder)
         if not math.isfinite(found.nats):
             raise NotFinite(f"the loss on held-out text is {found.nats:.4g} after step {step}; the model is not saved")
         better = self.best is None or found.nats_per_token < self.best[0]
@@ -180,8 +184,9 @@ class Journal:
         room = min(SAMPLE_TOKENS, training.decoder.config.context - len(ids))
         engine.submit(Request(list(ids), SAMPLE, room, self.seed + step, (), tuple(self.tokenizer.end), None))
         text = ""
-        while engine.busy:
-            text += "".join(record.text for record in engine.step())
+        with training.average.shown():
+            while engine.busy:
+                text += "".join(record.text for record in engine.step())
         self.trace.sampled(step, self.seed + step, "", text)
         return Sampled(step, "", text)
 
@@ -195,7 +200,8 @@ class Journal:
             raise OSError(str(error)) from None
 
     def _write_model(self, folder: Path, training: "Training") -> None:
-        write_decoder(training.decoder, folder)
+        with training.average.shown():
+            write_decoder(training.decoder, folder)
         self.beside(folder)
         hash = hash_folder(folder)
         metrics = {"validation": self.last.to_json()} if self.last else {}

@@ -7,12 +7,13 @@ In: a `Training`, which holds all that a step reads and writes, and a `Journal`,
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 
 from liuli.errors import LiuliError
+from liuli.learn.average import Average
 from liuli.learn.batches import Batch, Cursor
 from liuli.learn.events import Event, Stopped, Update
 from liuli.learn.finite import NotFinite, first_bad
@@ -62,6 +63,7 @@ class Training:
 
     Attributes:
         steps: of the whole run. step: done so far. tokens: supervised so far. skipped: batches without a supervised token.
+        average: what is validated, shown and saved as the model.
     """
 
     decoder: Decoder
@@ -74,6 +76,10 @@ class Training:
     step: int = 0
     tokens: int = 0
     skipped: int = 0
+    average: Average = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.average = Average(self.decoder)
 
     def update(self) -> Update:
         """One step.
@@ -96,6 +102,7 @@ class Training:
         self.optimizer.step(strength)
         self.optimizer.forget_gradients()
         self.step, self.tokens = self.step + 1, self.tokens + supervised
+        self.average.update(self.step)
         return Update(self.step, loss, norm, strength, self.tokens, time.perf_counter() - start)
 
     def _take(self) -> Batch:
@@ -120,15 +127,17 @@ class Training:
             raise NotFinite(f"{name} is not finite after step {self.step}; the model is not saved")
 
     def state(self) -> State:
-        """All that the next step depends on, but the weights."""
+        """All that the next step depends on."""
         cursor = self.batches.cursor()
         tensors = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"weights.{name}": tensor for name, tensor in self.average.weights().items()}
         tensors |= {f"batches.{name}": tensor for name, tensor in cursor.tensors.items()} | random_states()
         facts = {"step": self.step, "tokens": self.tokens, "skipped": self.skipped, "batches": cursor.settings}
         return State(facts, tensors)
 
     def restore(self, state: State) -> None:
-        """Goes on from there; decoder and batches were already made from the same checkpoint."""
+        """Goes on from there; decoder and batches were already made from the same checkpoint, whose model is the average."""
+        self.average.restore(under("weights", state.tensors))
         self.optimizer.restore(under("optimizer", state.tensors))
         restore_random_states(state.tensors)
         self.step, self.tokens, self.skipped = (state.facts[name] for name in ("step", "tokens", "skipped"))

@@ -1,8 +1,9 @@
 """All that the next step depends on, in a checkpoint's two folders, so that a run goes on to the bit.
 
-`model/` is the model as any program opens it (its fp32 weights are the master weights); `state/` holds the rest: the
-optimiser's tensors, random states and the loader's cursor and buffer (safetensors), and in JSON the numbers, what was fixed at
-the start, and the SHA-256 of every file, so that a file that was cut short or edited is named instead of trained on.
+`model/` is the model as any program opens it, with the average of the weights (fp32); `state/` holds the rest: the weights
+of the last step, the optimiser's tensors, random states and the loader's cursor and buffer (safetensors), and in JSON the
+numbers, what was fixed at the start, and the SHA-256 of every file, so that a file that was cut short or edited is named
+instead of trained on.
 """
 
 import hashlib

@@ -132,7 +132,8 @@ class Trace:
             old = json.loads(path.read_text(encoding="utf-8"))["body"]
             count = sum(at <= step for at in old["steps"])
             kept = {name: old[name][:count] for name in PER_LOOK}
-            kept |= {name: [row for row in old[name] if row["step"] <= step] for name in ("validation", "checkpoints", "samples")}
+            rows = ("validation", "checkpoints", "samples")
+            kept |= {name: [row for row in old[name] if row["step"] <= step] for name in rows}
             looks = [
                 {name: before[name][:count] for name in ("logprob", "entropy", "top")}
                 for _, before in zip(body["probes"], old["probes"], strict=True)

@@ -357,6 +357,7 @@ SAYINGS = {
     "ask.animal.yes": ('" "We have one at home.', '" "I know all about it.', '" "Go on, ask.'),
     "riddle.open": ("Who do you think ", "A riddle: who ", "Guess: who ", "Who in this place ", "Think hard: who "),
     "riddle.animal": ("Which animal ", "What creature ", "Of all the beasts, which one "),
+    "riddle.more": (" and also", " and, what is more,", " and, they say,", " and, of course,"),
     "riddle.answer": ("? The answer is {}", "? Give up? It is {}", "? Why, {}, of course", "? It can only be {}"),
     "riddle.end": (". Another one!", ". Did you guess?", ". That was too easy.", ". Here is a sweet for you."),
 }
@@ -369,6 +370,7 @@ ENGLISH = Language(
     then=", then ",
     which=", which ",
     turn='" "',
+    space=" ",
     possessive="'s",
     drops_subject=False,
     pronouns={

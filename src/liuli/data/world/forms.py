@@ -120,8 +120,8 @@ def _forms(t: Teller) -> list[tuple[int, Step]]:
         (18, _chain(*_chat(t, "person", "chat.open", "chat.yes"))),
         (5, _chain(*_chat(t, "town", "ask.town", "ask.town.yes"))),
         (5, _chain(*_chat(t, "animal", "ask.animal", "ask.animal.yes"))),
-        (4, _chain(*_riddle(t))),
-        (2, _chain(*_riddle_of_animals(t))),
+        (2, _chain(*_riddle(t))),
+        (1, _chain(*_riddle_of_animals(t))),
     ]
 
 
@@ -191,7 +191,7 @@ def _chat(t: Teller, kind: EntityKind, opening: str, reply: str) -> list[steps.P
 def _riddle(t: Teller) -> list[steps.Placed]:
     return [
         t.riddle_of("person", "riddle.open"),
-        *(*t.clue("person"), *t.clue("person", t.language.join)),
+        *(*t.clue("person"), t.say("riddle.more"), *t.clue("person", t.language.space)),
         *(t.say("riddle.answer"), t.guess("person")),
         *t.tell("person", "pronoun", t.language.stop, only=FACTS["person"]),
         t.say("riddle.end"),
@@ -201,7 +201,7 @@ def _riddle(t: Teller) -> list[steps.Placed]:
 def _riddle_of_animals(t: Teller) -> list[steps.Placed]:
     return [
         t.riddle_of("animal", "riddle.animal"),
-        *(*t.clue("animal"), *t.clue("animal", t.language.join)),
+        *(*t.clue("animal"), t.say("riddle.more"), *t.clue("animal", t.language.space)),
         *(t.say("riddle.answer"), t.guess("animal"), t.say("riddle.end")),
     ]
 

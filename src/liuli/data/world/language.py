@@ -36,7 +36,8 @@ class Pronoun:
 @dataclass(frozen=True, slots=True)
 class Language:
     """`stop` ends a sentence and begins the next; `comma` and `join` go on with the same subject, `then` with what it did
-    next, `which` with what was just named; `turn` lets the other speaker speak. `possessive` follows a name.
+    next, `which` with what was just named; `turn` lets the other speaker speak. `space` parts two words,
+    `possessive` follows a name.
     `drops_subject`: a sentence may go without its subject where nobody can miss it.
 
     Clauses that `join` or `comma` may put together speak of one time, and so do those that `then` does: facts in the
@@ -53,6 +54,7 @@ class Language:
     then: str
     which: str
     turn: str
+    space: str
     possessive: str
     drops_subject: bool
     pronouns: Mapping[str, Pronoun]

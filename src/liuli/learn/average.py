@@ -1,0 +1,50 @@
+"""The mean of the weights over the last part of the steps: less noisy than the weights of any one step, and as easy to export.
+
+At step t the mean moves by 1 / max(1, t / 10) of the way to the weights, so that it is over about the last tenth of the steps
+done so far, and never remembers where they began. Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; Defazio
+et al. 2023, https://arxiv.org/abs/2310.07831, compare it with schedules.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from liuli.model.decoder import Decoder
+
+SHARE = 0.1  # of the steps so far
+
+
+class Average:
+    """Of all of a decoder's parameters; as many numbers again. Begins as they are."""
+
+    def __init__(self, decoder: Decoder):
+        self._parameters = dict(decoder.named_parameters())  # a table that is shared is here once
+        self._held = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    def update(self, step: int) -> None:
+        """After step `step`, counted from 1."""
+        for name, parameter in self._parameters.items():
+            self._held[name].lerp_(parameter.detach(), 1 / max(1.0, SHARE * step))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Meanwhile the decoder has the mean as its weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights themselves, by parameter, outside `shown`."""
+        return {name: parameter.detach() for name, parameter in self._parameters.items()}
+
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Gives a decoder whose weights are the mean its own again."""
+        for name, parameter in self._parameters.items():
+            parameter.data.copy_(weights[name])
+
+    def _swap(self) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data, self._held[name] = self._held[name], parameter.data
