@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from typing import Any
 
 from liuli.generate.model import load
 from liuli.learn.against_world import log_probabilities
@@ -35,14 +36,18 @@ def sentences(ratio: tuple[int, int], seed: int = 0) -> Iterator[str]:
         yield f"{beginning}{draw.choices(RIDES, ratio)[0]}。"
 
 
-def experiment(ratio: tuple[int, int], folder: Path, tokens: float = 1.2e6) -> tuple[float, float, float]:
-    """The share of the first ride: counted in the text, learned (mean over all beginnings), and the largest difference between
-    what was learned after one beginning and the count over all."""
+def experiment(ratio: tuple[int, int], folder: Path, **change: Any) -> tuple[float, float, float]:
+    """`change`: of the job.
+
+    Returns:
+        The share of the first ride: counted in the text, learned (mean over all beginnings), and the largest difference
+        between what was learned after one beginning and the count over all.
+    """
     written = list(sentences(ratio))
     text = folder / "park.jsonl"
     text.write_text("".join(json.dumps({"text": each}, ensure_ascii=False) + "\n" for each in written), encoding="utf-8")
-    job = Job(sources=(str(text),), tokenizer="char", tokens=tokens, length=64, rows=ROWS, valid="tail:0.05")
-    for _ in pretrain(job, folder / "run"):
+    fields: dict[str, Any] = {"tokenizer": "char", "tokens": 1.2e6, "length": 64, "rows": ROWS, "valid": "tail:0.05"}
+    for _ in pretrain(Job(sources=(str(text),), **fields | change), folder / "run"):
         pass
     endings = Counter(next(ride for ride in RIDES if ride in each) for each in written)
     counted = endings[RIDES[0]] / len(written)

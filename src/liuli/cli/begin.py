@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liuli.cli.evaluate import comparison_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -73,12 +75,9 @@ def _losses(found: dict[str, Any], console: "Console") -> None:
 
 
 def _world(found: dict[str, Any], console: "Console") -> None:
-    world = found["world"]
-    console.print("\nHow far from the truth, nats a choice (0: it knows all that can be known):")
-    for kind, gap in world["gaps"].items():
-        console.print(f"  {kind:<9}{gap['nats']:.3f}   {gap['allowed']:.1%} of what it writes there is possible")
-    facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in world["facts"].items())
-    console.print(f"  facts right: {facts}; whole documents: {world['whole']:.3f}")
+    console.print()
+    for line in comparison_lines(found["world"]):
+        console.print(line)
 
 
 def _next(out: Path, console: "Console", seconds: float) -> None:

@@ -96,18 +96,21 @@ def _print(found: "Evaluation", compared: "Comparison | None") -> None:
         f"over {found.tokens:,} tokens, {found.bytes:,} bytes, in {found.windows:,} windows of at most {found.length:,} tokens"
     )
     if compared:
-        for line in comparison_lines(compared):
+        for line in comparison_lines(compared.to_json()):
             print(line)
 
 
-def comparison_lines(found: "Comparison") -> list[str]:
-    """A comparison with the world, for people."""
-    lines = ["against the truth, nats a choice (0: it knows all that can be known):"]
-    for kind, gap in found.gaps.items():
-        allowed = "" if gap.allowed is None else f"; {gap.allowed:.1%} of what it writes there is possible"
-        lines.append(f"  {KINDS[kind]:<9}{gap.nats:.3f}  over {gap.points} choices{allowed}")
-    facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found.facts.items())
-    lines.append(
-        f"  whole documents {found.whole:.3f}; facts right: {facts}; habits off by {found.habit_error:.1f} points at most"
-    )
+def comparison_lines(found: dict[str, Any]) -> list[str]:
+    """A comparison with the world (`Comparison.to_json`), for people."""
+    lines = ["How far from the truth, nats a choice (0: it knows all that can be known):"]
+    for kind, gap in found["gaps"].items():
+        allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of what it writes there is possible"
+        lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {gap['points']} choices{allowed}")
+    facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
+    error = f"{found['habit_error']:.1f}"
+    lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}; habits off by {error} points at most")
     return lines
+
+
+def _nats(number: float | None) -> str:
+    return "infinite" if number is None else f"{number:.3f}"

@@ -14,7 +14,7 @@ from liuli.data.world.grammar import State, Step
 from liuli.data.world.language import Language, Subject, Wording, cut, fill
 
 # How often a topic is taken up, beside 1 for any other: a frequency needs more examples than an answer.
-WEIGHTS = {"ride": 2, "order": 2, "weather": 2}
+WEIGHTS = {"ride": 3, "order": 3, "weather": 3}
 
 
 def start(facts: Facts, languages: Sequence[Language]) -> State:
