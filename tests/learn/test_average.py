@@ -4,7 +4,7 @@ import pytest
 import torch
 from trainings import CONFIG
 
-from liuli.learn.average import Average
+from liuli.learn.average import SHARE, Average
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 
@@ -20,15 +20,15 @@ def numbers(decoder):
     return torch.cat([parameter.detach().flatten() for parameter in decoder.parameters()]).clone()
 
 
-def test_the_mean_of_the_last_tenth(decoder):
+def test_the_mean_of_the_last_steps(decoder):
     average, expected = Average(decoder), numbers(decoder).double()
     torch.manual_seed(0)
     for step in range(1, 61):
         for parameter in decoder.parameters():
             parameter.data += torch.randn_like(parameter)
-        expected += (numbers(decoder) - expected) / max(1, step / 10)
+        expected += (numbers(decoder) - expected) / max(1, SHARE * step)
         average.update(step)
-        if step == 10:
+        if step * SHARE < 1:
             with average.shown():  # until here it is the weights themselves
                 shown = numbers(decoder)
             torch.testing.assert_close(shown, numbers(decoder))

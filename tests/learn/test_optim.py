@@ -5,7 +5,7 @@ import torch
 from test_loop import decoder_of
 
 from liuli.errors import LiuliError
-from liuli.learn.optim import MuonAdamW, Rates, orthogonal
+from liuli.learn.optim import BETAS, MuonAdamW, Rates, orthogonal
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 from liuli.model.linear import Linear
@@ -80,7 +80,7 @@ def test_all_else_goes_as_with_pytorchs_adamw():
         rest = others_of(theirs)
         tables = [rest.pop(name) for name in ("embedding.weight", "positions.weight") if name in rest]
         groups = [{"params": tables, "lr": 0.03}, {"params": list(rest.values()), "lr": 0.004}]
-        reference = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=False, foreach=False)
+        reference = torch.optim.AdamW(groups, betas=BETAS, eps=1e-10, weight_decay=0.0, fused=False, foreach=False)
         for step in range(4):
             for decoder in (ours, theirs):
                 give_gradients(decoder, step)

@@ -1,7 +1,7 @@
 """The mean of the weights over the last part of the steps: less noisy than the weights of any one step, and as easy to export.
 
-At step t the mean moves by 1 / max(1, t / 10) of the way to the weights, so that it is over about the last tenth of the steps
-done so far, and never remembers where they began. Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; Defazio
+At step t the mean moves by 1 / max(1, SHARE · t) of the way to the weights, so that it is over about the last SHARE of the
+steps done so far, and never remembers where they began. Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; Defazio
 et al. 2023, https://arxiv.org/abs/2310.07831, compare it with schedules.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from liuli.model.decoder import Decoder
 
-SHARE = 0.1  # of the steps so far
+SHARE = 0.15
 
 
 class Average:

@@ -20,6 +20,7 @@ from liuli.model.linear import Embedding, Linear
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: every singular value to between 0.7 and 1.2
 ITERATIONS = 5
+BETAS = (0.9, 0.98)  # AdamW's: with .95 what is seen seldom is moved too far (docs/lab-log.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class MuonAdamW:
         self._momenta = {shape: torch.zeros(len(of), *shape, device=of[0].device) for shape, of in self._shapes.items()}
         groups = [{"params": embeddings, "lr": rates.embedding}, {"params": rest, "lr": rates.rest}]
         self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]], betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
+            [group for group in groups if group["params"]], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
         )
         self._full = [group["lr"] for group in self._adamw.param_groups]
 
