@@ -16,7 +16,8 @@ from liuli.learn.batches import IGNORED, Batch
 from liuli.model.decoder import Decoder
 
 Objective = Callable[[Decoder, Batch], Tensor]
-LOGITS_AT_ONCE = 1 << 25  # numbers: 134 MB in fp32, and a few times that for the loss and its gradient
+LOGITS_AT_ONCE = 1 << 22  # numbers, 17 MB in fp32: larger pieces leave the CPU's cache (docs/lab-log.md)
+ON_A_GPU = 8  # times as many, and a few times that for the loss and its gradient
 
 
 def next_token(decoder: Decoder, batch: Batch, hidden: Callable[..., Tensor] | None = None) -> Tensor:
@@ -67,7 +68,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _chunks(head: Any, x_ND: Tensor, targets_N: Tensor) -> Any:
-    rows = max(1, LOGITS_AT_ONCE // head.outputs)
+    rows = max(1, LOGITS_AT_ONCE * (1 if x_ND.is_cpu else ON_A_GPU) // head.outputs)
     return zip(x_ND.split(rows), targets_N.split(rows), strict=True)
 
 
