@@ -4,9 +4,11 @@ Two processors of one name may differ by six in 16 bits (AMX), two threads on a 
 narrow model gains from neither: so one block of the very model is timed, forward and backward, in each setting.
 """
 
+import ctypes
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ from liuli.model.rotary import Rotary
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOKENS = 1024  # of the block's test, at most
 ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT = 3600  # seconds: a machine that was busy is not so for ever
 
 
@@ -64,6 +67,15 @@ def processor(device: torch.device | None = None) -> str:
     lines = cpuinfo.read_text().split("\n") if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def keep_memory() -> None:
+    """Has the C library keep memory that is freed. By default glibc gives it back to the system at the end of a step and has
+    every page of it cleared anew in the next: a fifth of a small model's step (docs/lab-log.md)."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 25)  # larger tensors are still given back
+        library.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def synchronise(device: torch.device) -> None:

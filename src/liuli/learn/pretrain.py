@@ -27,7 +27,7 @@ from liuli.learn.fixed import Fixed
 from liuli.learn.job import FREE, INEXACT, Job, option
 from liuli.learn.journal import Journal
 from liuli.learn.loop import Training, train
-from liuli.learn.machine import DTYPES, Machine
+from liuli.learn.machine import DTYPES, Machine, keep_memory
 from liuli.learn.objectives import next_token
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import Recipe, derive
@@ -72,6 +72,7 @@ def pretrain(
         LiuliError: there is a run already, or none; what differs when it goes on; too little text or time; what `train` raises.
     """
     began = time.perf_counter()
+    keep_memory()
     if resume and read_asked(out) is None:
         raise LiuliError(f"there is no run in {out} to go on with: leave out --resume")
     job, run = job.located(), Run(out)
