@@ -30,7 +30,7 @@ from liuli.tokens.layouts import read_json
 WORLD, RUN, REPORT = "world", "run", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
 MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
-POINTS, SAMPLES = 100, 250  # of each kind of choice
+POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 

@@ -14,7 +14,7 @@ from liuli.data.world.grammar import State, Step
 from liuli.data.world.language import Language, Subject, Wording, cut, fill
 
 # How often a topic is taken up, beside 1 for any other: a frequency needs more examples than an answer.
-WEIGHTS = {"ride": 3, "order": 3, "weather": 3}
+WEIGHTS = {"ride": 4, "order": 4, "weather": 4}
 
 
 def start(facts: Facts, languages: Sequence[Language]) -> State:
@@ -113,8 +113,8 @@ def _forms(t: Teller) -> list[tuple[int, Step]]:
     """Each form's share and first step."""
     return [
         *((share, _chain(*_note(t, kind))) for kind, share in NOTES.items()),
-        (56, _chain(*_diary(t))),
-        (76, _chain(*_letter(t))),
+        (66, _chain(*_diary(t))),
+        (66, _chain(*_letter(t))),
         (18, _chain(*_guide(t))),
         (16, _chain(*_shop(t))),
         (18, _chain(*_chat(t, "person", "chat.open", "chat.yes"))),
