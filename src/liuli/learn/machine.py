@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from liuli.fields import Record
+from liuli.model.attend import SHORT
 from liuli.model.config import Config
 from liuli.model.decoder import Block, visible
 from liuli.model.linear import MixedLinear, exchange
@@ -126,7 +127,8 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
             exchange(block, lambda _, linear: MixedLinear(linear, dtype))
         x_ND = torch.randn(shape.numel(), config.width, requires_grad=True)
         index_BT = torch.arange(length)[None]
-        angles = Rotary(config).angles(index_BT, torch.float32 if device.type == "cpu" else dtype) if config.rotary else None
+        turned_in = torch.float32 if device.type == "cpu" and length > SHORT else dtype  # as in `Decoder.hidden`
+        angles = Rotary(config).angles(index_BT, turned_in) if config.rotary else None
         seen = visible(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
     return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
+from liuli.model.attend import SHORT, attend
 from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
 from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm
@@ -93,8 +94,8 @@ class Decoder(Layer):
         if self.positions is not None:
             x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
-            # Attention in 16 bits pays on a GPU; on the CPU its backward pass is several times slower (docs/lab-log.md).
-            angles = self.rotary.angles(positions, x_ND.dtype if x_ND.is_cpu else self.head.dtype)
+            # On the CPU attention in 16 bits pays for short rows only (attend.py).
+            angles = self.rotary.angles(positions, x_ND.dtype if x_ND.is_cpu and shape[1] > SHORT else self.head.dtype)
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length
@@ -221,10 +222,7 @@ class Attention(Layer):
             k_BKLD, v_BKLD = k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         else:
             k_BKLD, v_BKLD = cache.extend(self.layer, k_BTKD, v_BTKD)
-        mask, causal = visible
-        heads_BHTD = F.scaled_dot_product_attention(
-            q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, attn_mask=mask, is_causal=causal, enable_gqa=self.shared
-        )
+        heads_BHTD = attend(q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, visible, self.shared)
         return self.out(see("heads", heads_BHTD.transpose(1, 2).reshape(-1, self.inner)))
 
     __call__ = forward
