@@ -157,6 +157,10 @@ def test_every_projection_goes_through_linear_and_can_be_exchanged(pair):
         def dense(self):
             return self.linear.dense()
 
+        @property
+        def dtype(self):
+            return self.linear.dtype
+
     ours = read_decoder(pair.folder)
     names = []
     exchange(ours, lambda name, linear: names.append(name) or Doubled(linear))
