@@ -206,8 +206,8 @@ class LayerNorm(nn.Module):
 def exchange(model: nn.Module, make: Callable[[str, Linear], nn.Module]) -> None:
     """Puts `make(name, linear)` in the place of every `Linear` in `model`; returning `linear` itself leaves it.
 
-    What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like any
-    other projection, the embedding never.
+    What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like
+    any other projection, the embedding never.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, Linear):
