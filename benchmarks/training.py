@@ -19,7 +19,7 @@ from liuli.learn import material
 from liuli.learn.batches import Batch, Cursor
 from liuli.learn.journal import peak_memory
 from liuli.learn.loop import Training
-from liuli.learn.machine import DTYPES, self_test
+from liuli.learn.machine import DTYPES, keep_memory, self_test
 from liuli.learn.objectives import next_token
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import derive
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     print(f"{machine()}, transformers {transformers.__version__}")
+    keep_memory()  # as a run does; theirs gains by it too
     if arguments.memory:
         before, ours = peak_memory(), training("base", 8, 1024)
         took = [ours.update().seconds for _ in range(2)]
