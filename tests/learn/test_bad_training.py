@@ -144,6 +144,15 @@ def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     assert_one_line(train("--valid", folder / "texts.jsonl"), "would be trained on and validated on")
 
 
+def test_a_learning_rate_that_leads_out_of_numbers_while_the_speed_is_measured(liuli, folder, tmp_path):
+    small = ("--config", folder / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2)
+    machine = ("--device", "cpu", "--dtype", "fp32", "--threads", 1)
+    out = tmp_path / "away"
+    result = liuli("train", folder / "texts.jsonl", "--out", out, *small, *machine, "--minutes", 0.3, "--lr", 9e29)
+    assert_one_line(result, "while the speed was measured, the loss of step ", "The learning rate may be too high")
+    assert not out.exists()
+
+
 def test_epochs_and_minutes_are_turned_into_steps(folder, tmp_path):
     run(job_in(folder, tokens=None, epochs=1), tmp_path / "epoch")
     rows = [row["tokens"] for row in read_metrics(tmp_path / "epoch") if "loss" in row]

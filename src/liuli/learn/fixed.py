@@ -48,9 +48,7 @@ def choose(job: Job, config: Config, length: int) -> tuple[Fixed, Machine]:
     return Fixed(kind, machine.dtype, machine.threads, compiled, processor(device), torch.__version__), machine
 
 
-def again(
-    stored: dict[str, Any], job: Job, asked: Job, inexact: bool, config: Config, length: int
-) -> tuple[Fixed, Machine, list[str]]:
+def again(before: Fixed, job: Job, asked: Job, inexact: bool, config: Config, length: int) -> tuple[Fixed, Machine, list[str]]:
     """What was fixed before, if this machine can have it and nobody says otherwise now.
 
     Returns:
@@ -59,8 +57,7 @@ def again(
     Raises:
         LiuliError: it differs, and not `inexact`; says what.
     """
-    before = Fixed(**stored)
-    same = {name: stored[name] for name in INEXACT}
+    same = {name: getattr(before, name) for name in INEXACT}
     said = {name: getattr(job, name) for name in same if getattr(job, name) not in (None, same[name])}
     try:
         now, machine = choose(replace(asked, **same | said), config, length)

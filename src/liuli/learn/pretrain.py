@@ -7,45 +7,35 @@ checkpoint: what was fixed then is taken from there, and whatever is not the sam
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from liuli.data.sources import Sources
 from liuli.data.validation import Split, Validation
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
 from liuli.learn import budget, fixed, material
-from liuli.learn.batches import Batches, Cursor
-from liuli.learn.evaluate import Exam
-from liuli.learn.events import Event, Note, Ready
-from liuli.learn.fixed import Fixed
+from liuli.learn.batches import Batches
+from liuli.learn.events import Event, Note
+from liuli.learn.finite import NotFinite
 from liuli.learn.job import FREE, INEXACT, Job, option
 from liuli.learn.journal import Journal
 from liuli.learn.loop import Training, train
-from liuli.learn.machine import DTYPES, Machine, keep_memory
-from liuli.learn.objectives import next_token
-from liuli.learn.optim import MuonAdamW
-from liuli.learn.recipe import Recipe, derive
+from liuli.learn.machine import keep_memory
+from liuli.learn.recipe import derive
 from liuli.learn.run import Run, read_asked
-from liuli.learn.state import State, file_hash, read_state, under
-from liuli.learn.trace import Probe, Trace
-from liuli.model.config import Config
+from liuli.learn.setup import TOKENIZER, Facts, Setup
+from liuli.learn.state import file_hash, read_state
 from liuli.model.families import read_config
 from liuli.model.folder import hash_folder
-from liuli.model.plan import forward_flops, parameter_parts
 from liuli.tokens import Tokenizer, open_tokenizer
 
 MINUTES = 5.0  # where no budget is given
 VALIDATED = 0.05 * 3 / budget.VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
 LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
 RECIPE = ("length", "rows", "rate", "decay", "warm_up", "warm_down")
-FACTS = ("fixed", "recipe", "steps", "data", "validation", "validated_tokens", "probes", "parent", "inexact")  # of a state
-TOKENIZER = "tokenizer"  # the folder within a run
 UNKNOWN = 1 << 30  # steps
 PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
 
@@ -93,70 +83,13 @@ def pretrain(
         except LiuliError:
             run.withdraw()
             raise
+        except NotFinite as error:
+            run.withdraw()
+            raise LiuliError(f"while the speed was measured, {error}. The learning rate may be too high") from None
         run.ask(before | {"job": asked.to_json()})  # where the text is now
         yield from train(training, journal, stop)
     finally:
         run.close()
-
-
-@dataclass
-class Material:
-    """What a training is made from. `facts`: what is fixed for good; the state and the model's card have them."""
-
-    run: Run
-    job: Job
-    split: Split
-    tokenizer: Tokenizer
-    config: Config
-    recipe: Recipe
-    settings: Fixed
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def training(self, steps: int, state: State | None = None) -> Training:
-        """At its first step, or where `state` left off (with rows from the beginning where it has no cursor)."""
-        device, dtype = torch.device(self.settings.device), DTYPES[self.settings.dtype]
-        if state is None:
-            torch.manual_seed(self.job.seed or 0)
-            decoder, cursor = material.make_decoder(self.config, self.job, device), None
-        else:
-            decoder = material.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
-            cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
-        material.multiply_in(decoder, dtype)
-        objective = partial(next_token, hidden=torch.compile(decoder.hidden) if self.settings.compile else None)
-        seed, recipe = self.job.seed or 0, self.recipe
-        batches = Batches(self.split, self.tokenizer, recipe.length, seed, buffer=recipe.buffer, cursor=cursor)
-        optimizer = MuonAdamW(decoder, self.recipe.rates, dtype)
-        made = Training(decoder, objective, optimizer, batches, self.recipe, steps, device)
-        if state is not None:
-            made.restore(state)
-        return made
-
-    def exam(self, tokens: int) -> Exam:
-        """Held-out windows of about so many tokens."""
-        return Exam(self.split.validation(), self.tokenizer, self.recipe.length, tokens)
-
-    def journal(self, training: Training, exam: Exam) -> Journal:
-        seed, size = self.job.seed or 0, None if self.job.config or self.job.parent else self.job.size or material.SIZES[0]
-        model = {"size": size, "parameters": sum(parameter_parts(self.config).values())}
-        tokenizer = {"kind": self.tokenizer.kind, "vocab_size": self.tokenizer.vocab_size}
-        probes = [Probe(text) for text in self.facts["probes"]]
-        return Journal(
-            run=self.run,
-            tokenizer=self.tokenizer,
-            exam=exam,
-            trace=Trace(self.tokenizer, probes, {"model": model, "tokenizer": tokenizer}, seed, training.steps),
-            every=budget.every(training.steps),
-            keep=1 if self.job.keep is None else self.job.keep,
-            seed=seed,
-            facts=self.facts,
-            card={"stage": "base", **model, "seed": seed},
-            beside=partial(material.write_beside, self.run.folder / TOKENIZER, self.tokenizer),
-        )
-
-    def ready(self, training: Training, machine: Machine, seconds: float | None = None) -> Ready:
-        flops, parameters = 3 * forward_flops(self.config, self.recipe.length / 2), sum(parameter_parts(self.config).values())
-        recipe, settings = self.recipe.to_json(), self.settings.to_json()
-        return Ready(training.step, training.steps, parameters, recipe, settings, flops, machine.peak, seconds)
 
 
 def _fresh(run: Run, job: Job, began: float) -> Prepared:
@@ -178,20 +111,25 @@ def _fresh(run: Run, job: Job, began: float) -> Prepared:
     config = material.with_context(config, recipe.length, job.parent is not None)
     settings, machine = fixed.choose(job, config, recipe.length)
     settings.apply()
-    made = Material(run, job, split, tokenizer, config, recipe, settings)
-    made.facts = {"fixed": settings.to_json(), "recipe": recipe.to_json(), "data": files, "validation": split.how}
-    parent = job.parent and hash_folder(find_folder(job.parent, weights=True))
-    made.facts |= {"probes": list(job.probes or _prompts(split, tokenizer)), "parent": parent, "inexact": []}
+    facts = Facts(
+        fixed=settings,
+        recipe=recipe,
+        steps=UNKNOWN,
+        data=files,
+        validation=split.how,
+        validated_tokens=LEAST_VALIDATED,
+        probes=list(job.probes or _prompts(split, tokenizer)),
+        parent=job.parent and hash_folder(find_folder(job.parent, weights=True)),
+        inexact=[],
+    )
+    setup = Setup(run, job, split, tokenizer, config, facts)
     minutes = job.minutes or (MINUTES if job.tokens is None and job.epochs is None else None)
     if minutes:
         yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
-        steps = _steps_in_time(made, 60 * minutes, began)
-    else:
-        steps = _steps_of_text(made)
-    made.facts |= {"steps": steps, "validated_tokens": _validated(steps * recipe.tokens)}
-    training = made.training(steps)
-    journal = made.journal(training, made.exam(made.facts["validated_tokens"]))
-    yield made.ready(training, machine, minutes and 60 * minutes)
+    steps = _steps_in_time(setup, 60 * minutes, began) if minutes else _steps_of_text(setup)
+    setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
+    training, journal = setup.training(), setup.journal()
+    yield setup.ready(training, machine, minutes and 60 * minutes)
     return training, journal
 
 
@@ -199,27 +137,26 @@ def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
     """From the newest checkpoint."""
     steps = run.checkpoints()
     state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
-    step, facts = state.facts["step"], {name: state.facts[name] for name in FACTS}
+    step, facts = state.facts["step"], Facts.from_json(state.facts)
     split, files = _open(asked)
-    differing = _differing_files(facts["data"], files)
+    differing = _differing_files(facts.data, files)
     if differing and not inexact:
         raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; bring back the text, or go on with --inexact")
     if differing:
-        facts["data"], state.facts["batches"] = files, None
+        state.facts["batches"] = None
     model = run.checkpoint(step) / "model"
     material.check_beside(run.folder / TOKENIZER, model)
-    config, recipe = read_config(model), Recipe(**facts["recipe"])
-    settings, machine, others = fixed.again(facts["fixed"], said, asked, inexact, config, recipe.length)
+    config = read_config(model)
+    settings, machine, others = fixed.again(facts.fixed, said, asked, inexact, config, facts.recipe.length)
     settings.apply()
+    facts = replace(facts, fixed=settings, data=files if differing else facts.data)
     if differing + others:
         yield Note(f"going on inexactly: {'; '.join(differing + others)}")
-        facts["inexact"] = [*facts["inexact"], {"step": step, "what": differing + others}]
-    facts["fixed"] = settings.to_json()
-    made = Material(run, asked, split, open_tokenizer(model), config, recipe, settings, facts)
-    training = made.training(facts["steps"], state)
-    journal = made.journal(training, made.exam(facts["validated_tokens"]))
+        facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
+    setup = Setup(run, asked, split, open_tokenizer(model), config, facts)
+    training, journal = setup.training(state), setup.journal()
     yield from journal.go_on(training, state.facts["best"])
-    yield made.ready(training, machine)
+    yield setup.ready(training, machine)
     return training, journal
 
 
@@ -271,26 +208,27 @@ def _prompts(split: Split, tokenizer: Tokenizer) -> Iterator[str]:
         yield tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}")
 
 
-def _steps_in_time(made: Material, seconds: float, began: float) -> int:
+def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
     """Trains and keeps for a moment, on a copy that is thrown away."""
     start = time.perf_counter()
-    trial = made.training(UNKNOWN)
+    trial = setup.training()
     trial.update()
     again = time.perf_counter() - start  # what it will take to be here once more
     step = budget.step_seconds(trial.update, seconds)
-    tokens = int(seconds / step * made.recipe.tokens)
-    validation, look = made.journal(trial, made.exam(_validated(tokens))).rehearse(trial)
+    tokens = int(seconds / step * setup.facts.recipe.tokens)
+    rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=_validated(tokens)))
+    validation, look = rehearsal.journal().rehearse(trial)
     trial.batches.close()
     left = seconds - (time.perf_counter() - began) - again
     return budget.check_steps(budget.Speed(step, validation, look).steps_within(left), f"a budget of {seconds:.3g} seconds")
 
 
-def _steps_of_text(made: Material) -> int:
-    job, recipe = made.job, made.recipe
+def _steps_of_text(setup: Setup) -> int:
+    job, recipe = setup.job, setup.facts.recipe
     if job.tokens is not None:
         return budget.check_steps(math.ceil(job.tokens / recipe.tokens), f"a budget of {job.tokens:g} tokens")
     assert job.epochs is not None
-    rows, once = 0, Batches(made.split, made.tokenizer, recipe.length, job.seed or 0, epochs=1)
+    rows, once = 0, Batches(setup.split, setup.tokenizer, recipe.length, setup.seed, epochs=1)
     while (batch := once.take(64)) is not None:
         rows += len(batch.pieces)
     return budget.check_steps(math.ceil(job.epochs * rows / recipe.rows), f"a budget of {job.epochs:g} epochs")
