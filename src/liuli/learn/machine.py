@@ -75,7 +75,7 @@ def keep_memory() -> None:
     every page of it cleared anew in the next: a fifth of a small model's step (docs/lab-log.md)."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, 1 << 25)  # larger tensors are still given back
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 30)  # bytes; larger tensors are still given back
         library.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

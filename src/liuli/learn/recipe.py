@@ -21,7 +21,7 @@ from liuli.model.config import Config
 from liuli.model.plan import parameter_parts
 
 BUFFERED = 2048  # pieces
-TOKENS_AT_ONCE = 4096  # of a forward pass; a larger batch is gathered over several
+TOKENS_AT_ONCE = 2048  # of a forward pass; a larger batch is gathered over several
 LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
 
 

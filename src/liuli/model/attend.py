@@ -9,7 +9,7 @@ from torch import Tensor
 
 from liuli.model.cache import Visible
 
-SHORT = 256  # tokens: up to here the T × L scores are small enough to be kept for the backward pass
+SHORT = 512  # tokens: up to here the T × L scores are small enough to be kept for the backward pass
 
 
 def attend(q_BHTD: Tensor, k_BKLD: Tensor, v_BKLD: Tensor, visible: Visible, shared: bool) -> Tensor:
@@ -30,8 +30,8 @@ def _by_products(q_BHTD: Tensor, k_BKLD: Tensor, v_BKLD: Tensor, visible: Visibl
     mask, causal = visible
     if causal:
         mask = torch.ones(length, length, dtype=torch.bool).tril()[-shape[2] :]
-    scores_BHTL = (q_BHTD.reshape(*below, width) @ k_BKLD.mT).view(*shape[:3], length).float() * width**-0.5
+    scores_BHTL = ((q_BHTD * width**-0.5).reshape(*below, width) @ k_BKLD.mT).view(*shape[:3], length).float()
     if mask is not None:
-        scores_BHTL = scores_BHTL + torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        scores_BHTL.add_(torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf))
     weights_BHTL = scores_BHTL.softmax(-1).to(v_BKLD.dtype)
     return (weights_BHTL.view(*below, length) @ v_BKLD).view(shape)
