@@ -12,6 +12,7 @@ trains `base` (125 M parameters, vocabulary 32,000) on 8 rows of 1,024 tokens fo
 import argparse
 import multiprocessing
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import torch
@@ -124,9 +125,10 @@ def _process(make: Callable[[str], Callable[[], object]], name: str) -> Callable
 def _serve(make: Callable[[str], Callable[[], object]], name: str, pipe: Connection) -> None:
     step = make(name)
     pipe.send("ready")
-    while True:
-        pipe.recv()
-        pipe.send(seconds(step))
+    with suppress(EOFError):  # when who asks is gone
+        while True:
+            pipe.recv()
+            pipe.send(seconds(step))
 
 
 if __name__ == "__main__":
