@@ -8,22 +8,18 @@ from pathlib import Path
 
 import torch
 
+from liuli.learn.machine import processor
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def machine() -> str:
     """The processor's name, threads, whether it has AMX, and the versions that matter."""
-    name, flags = platform.processor() or platform.machine(), ""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = dict(line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line)
-        fields = {key.strip(): value.strip() for key, value in lines.items()}
-        name, flags = fields.get("model name", name), fields.get("flags", "")
-    amx = "AMX" if "amx_tile" in flags else "no AMX"
+    amx = "AMX" if cpuinfo.exists() and "amx_tile" in cpuinfo.read_text() else "no AMX"
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return (
-        f"{name}, {torch.get_num_threads()} threads, {amx}{gpu}; torch {torch.__version__}, Python {platform.python_version()}"
-    )
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{processor()}, {torch.get_num_threads()} threads, {amx}{gpu}; {versions}"
 
 
 def alternate(runs: dict[str, Callable[[], float]], times: int) -> dict[str, float]:

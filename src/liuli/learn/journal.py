@@ -77,9 +77,7 @@ class Journal:
             due = step % self.every == 0 or step == training.steps
             if self.trace.due(step) or due:
                 training.check_weights()
-                norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
-                with training.average.shown():
-                    self.trace.look(training.decoder, step, training.tokens, strength, norm)
+                self._look(training, update)
                 if not due:
                     self.trace.write(self.run.folder / TRACE)
             if due:
@@ -133,8 +131,7 @@ class Journal:
             self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
         except LiuliError as error:  # nothing is trained from it
             kept = self.run.set_aside(TRACE)
-            with training.average.shown():
-                self.trace.look(training.decoder, step, training.tokens, 0.0, None)
+            self._look(training, None)
             yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
@@ -160,6 +157,11 @@ class Journal:
         self.trace.heard(update.loss, update.seconds)
         for name in ("loss", "gradient_norm", "strength"):
             self._chart(f"training/{name}", getattr(update, name), update.step)
+
+    def _look(self, training: "Training", update: Update | None) -> None:
+        norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
+        with training.average.shown():
+            self.trace.look(training.decoder, training.step, training.tokens, strength, norm)
 
     def _validate(self, training: "Training") -> Validated:
         step = training.step

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from liuli.fields import Record
-from liuli.model.attend import SHORT
+from liuli.model.attend import attention_dtype
 from liuli.model.config import Config
 from liuli.model.decoder import Block, visible
 from liuli.model.linear import MixedLinear, exchange
@@ -127,7 +127,7 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
             exchange(block, lambda _, linear: MixedLinear(linear, dtype))
         x_ND = torch.randn(shape.numel(), config.width, requires_grad=True)
         index_BT = torch.arange(length)[None]
-        turned_in = torch.float32 if device.type == "cpu" and length > SHORT else dtype  # as in `Decoder.hidden`
+        turned_in = attention_dtype(device.type == "cpu", length, dtype, torch.float32)
         angles = Rotary(config).angles(index_BT, turned_in) if config.rotary else None
         seen = visible(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
     return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()

@@ -24,6 +24,12 @@ def attend(q_BHTD: Tensor, k_BKLD: Tensor, v_BKLD: Tensor, visible: Visible, sha
     return F.scaled_dot_product_attention(q_BHTD, k_BKLD, v_BKLD, attn_mask=mask, is_causal=causal, enable_gqa=shared)
 
 
+def attention_dtype(on_cpu: bool, length: int, products: torch.dtype, weights: torch.dtype) -> torch.dtype:
+    """What q, k and v are in, where products are in one dtype and weights in another: on the CPU the products' 16 bits pay
+    for short rows only."""
+    return weights if on_cpu and length > SHORT else products
+
+
 def _by_products(q_BHTD: Tensor, k_BKLD: Tensor, v_BKLD: Tensor, visible: Visible) -> Tensor:
     shape, (rows, kv_heads, length, width) = q_BHTD.shape, k_BKLD.shape
     below = rows, kv_heads, -1  # the query heads that share a key/value head, one below the other

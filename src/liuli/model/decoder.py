@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
-from liuli.model.attend import SHORT, attend
+from liuli.model.attend import attend, attention_dtype
 from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
 from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm
@@ -94,8 +94,8 @@ class Decoder(Layer):
         if self.positions is not None:
             x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
-            # On the CPU attention in 16 bits pays for short rows only (attend.py).
-            angles = self.rotary.angles(positions, x_ND.dtype if x_ND.is_cpu and shape[1] > SHORT else self.head.dtype)
+            turned_in = attention_dtype(x_ND.is_cpu, shape[1], self.head.dtype, x_ND.dtype)
+            angles = self.rotary.angles(positions, turned_in)
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length
