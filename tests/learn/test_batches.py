@@ -294,3 +294,28 @@ def test_nothing_left_to_train_on(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr("liuli.data.validation.held_out", lambda text: True)
     with pytest.raises(LiuliError, match="all of the text is held out"):
         Batches(split, tokenizer, 64, 0).take(1)
+
+
+def test_a_cursor_at_every_row_of_several_files(tmp_path, tokenizer):
+    """Side by side: each has its own place, and its own rest between two rows."""
+    for name, count in (("a", 500), ("b", 150), ("c", 1)):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} {WORDS} {i}.\n\n" for i in range(count)), encoding="utf-8")
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts_of(40)), encoding="utf-8")
+    split = Split(Sources([str(tmp_path)]), "all of it", edge=(30, 0, 5))
+
+    def begin(cursor=None):
+        return Batches(split, tokenizer, 500, 3, epochs=2, buffer=3000, cursor=cursor)
+
+    whole, walking = all_of(begin(), rows=1), begin()
+    files = [{min(piece.number, 3) for piece in batch.pieces[0]} for batch in whole]
+    assert {0, 1, 3} <= set().union(*files[: len(files) // 4])  # each early
+    for row in whole:
+        cursor = walking.cursor()
+        resumed = begin(Cursor(json.loads(json.dumps(cursor.settings)), cursor.tensors))
+        for taken in (resumed.take(1), walking.take(1)):
+            assert torch.equal(taken.ids_BT, row.ids_BT)
+            assert torch.equal(taken.targets_BT, row.targets_BT)
+        resumed.close()
+    assert walking.take(1) is None
+    rows = [one_row(batch, b) for batch in whole for b in range(len(batch.ids_BT)) if batch.epochs[b] == 0]
+    assert rebuilt(rows) == {number: ids for number, ids in expected(split, tokenizer).items() if len(ids) > 1}

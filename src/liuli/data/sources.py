@@ -130,28 +130,40 @@ class Sources:
     def marks(self) -> int:
         return self._latest.marks
 
-    def documents(self, start: int = 0) -> Iterator[Document]:
-        """The documents from number `start` on. Every call streams the same again.
+    def extents(self) -> list[tuple[int, int]]:
+        """Of each file, in order: how many documents it holds, good and bad, and its bytes."""
+        counts = (0 if isinstance(reader, Problem) else reader.count() for reader in self._readers)
+        return [(count, file.stamp[0]) for count, file in zip(counts, self.files, strict=True)]
 
-        Where the format allows, what comes before `start` is not decoded (`dedup` has to know it all the same).
+    def documents(self, start: int = 0, end: int | None = None) -> Iterator[Document]:
+        """The documents from number `start` on, up to number `end`. Every call streams the same again.
+
+        Where the format allows, what comes before `start` is not decoded (`dedup` has to know it all the same). A reading
+        with an `end` is not counted in what is `skipped`.
 
         Raises:
             LiuliError: there is no text at all; a file changes while it is read; a file that the user named holds no text;
                 anything that would be skipped, where `strict`.
         """
-        for number, source, text in self.texts(start):
+        for number, source, text in self.texts(start, end):
             yield from _parts(text, source, number)
 
-    def texts(self, start: int = 0) -> Iterator[tuple[int, str, Text]]:
+    def texts(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, str, Text]]:
         """The number, source and `Text` of each document, whole, in the same order. Raises as `documents`."""
-        this = self._latest = Pass(self.strict)
+        this = Pass(self.strict)
+        if end is None:
+            self._latest = this
         seen, base, some = Seen(), 0, False
         for file, reader in zip(self.files, self._readers, strict=True):
+            if end is not None and base >= end:
+                return
             if isinstance(reader, Problem):
                 this.skip(file, file.name, reader)
                 continue
             if self.dedup or start <= base or start < base + reader.count():
                 for index, text in _of_file(file, reader, 0 if self.dedup else max(0, start - base), this):
+                    if end is not None and base + index >= end:
+                        return
                     again = seen.add(text.digest)
                     this.duplicates += again
                     if not (again and self.dedup):
@@ -159,7 +171,7 @@ class Sources:
                         if base + index >= start:
                             yield base + index, reader.place(index), text
             base += reader.count()
-        if not some and start == 0:
+        if not some and start == 0 and end is None:
             why = ", and ".join(map(str, this.skipped.values())) or "it holds no files"
             raise LiuliError(f"no text found in {', '.join(self.names)}: {why}")
 

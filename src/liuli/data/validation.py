@@ -90,9 +90,11 @@ class Split:
     edge: tuple[int, int, int] | None = None  # number and part of the document that is divided, and the character
     shared: int = 0
 
-    def training(self, start: int = 0) -> Iterator[Document]:
-        """What may be trained on, from document number `start` on."""
-        return (document for held, document in self._sides(start) if not held)
+    def training(self, start: int = 0, end: int | None = None) -> Iterator[Document]:
+        """What may be trained on, from document number `start` on, up to number `end`."""
+        if self.edge and end is not None:
+            end = min(end, self.edge[0] + 1)  # all that comes after is held out
+        return (document for held, document in self._sides(start, end) if not held)
 
     def validation(self) -> Iterator[Document]:
         """What is held out."""
@@ -106,8 +108,8 @@ class Split:
         if self.other:
             yield from ((True, document) for document in self.other.documents())
 
-    def _sides(self, start: int) -> Iterator[tuple[bool, Document]]:
-        for document in self.sources.documents(start):
+    def _sides(self, start: int, end: int | None = None) -> Iterator[tuple[bool, Document]]:
+        for document in self.sources.documents(start, end):
             place = (document.number, document.part)
             if self.other:
                 yield False, document

@@ -1,9 +1,10 @@
 """The rows that a training step reads: documents encoded in the background, packed, shuffled, and resumable at any row.
 
 In: a `Split`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
-that follows another is a target once. Rows are drawn from a bounded buffer of pieces (`pieces.py`), which is emptied before the
-next epoch begins. A row takes pieces at random while they fit and then the longest that fits the gap, so that hardly a place
-stays empty where rows are several documents long (best-fit packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
+that follows another is a target once. Files are read side by side (`liuli.data.lanes`), and rows are drawn from a bounded
+buffer of pieces (`pieces.py`), which is emptied before the next epoch begins. A row takes pieces at random while they fit
+and then the longest that fits the gap, so that hardly a place stays empty where rows are several documents long (best-fit
+packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
 
     split = Validation.parse("content").split(Sources(["corpus.txt"]))
     batches = Batches(split, tokenizer, length=512, seed=0)
@@ -14,6 +15,7 @@ Legend: B rows, T places.
 
 import hashlib
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -24,11 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from liuli.data.lanes import interleaved, lanes_of
 from liuli.data.sources import Document
 from liuli.data.validation import Split
 from liuli.errors import LiuliError
 from liuli.learn.ahead import Ahead
-from liuli.learn.pieces import Cutter, Ids, Part, Piece
+from liuli.learn.pieces import NOTHING, Cutter, Ids, Part, Piece
 from liuli.tokens import Tokenizer
 
 IGNORED = -100  # the target of a place that is not supervised, as PyTorch's cross entropy knows it
@@ -106,7 +109,8 @@ class Batches:
         self._split, self._tokenizer = split, tokenizer
         self._length, self._seed, self._epochs, self._limit = length, seed, epochs, buffer
         self._epoch, self._row, self._read_all = 0, 0, False  # rows of this epoch; whether all its text is in the buffer
-        self._cutter = self._new_cutter()
+        self._lanes = lanes_of(split.sources)
+        self._cutters = self._new_cutters()
         self._buffer = Buffer(length)
         if cursor is not None:
             self._restore(cursor)
@@ -127,14 +131,15 @@ class Batches:
 
     def cursor(self) -> Cursor:
         """The place behind the rows taken so far."""
-        pieces, cutter = list(self._buffer), self._cutter
-        place = [self._epoch, self._row, self._read_all, cutter.number, cutter.part, cutter.at, cutter.cut]
+        pieces, cutters = list(self._buffer), self._cutters
+        lanes = [(each.number, each.part, each.at, int(each.cut), len(each.waiting)) for each in cutters]
         return Cursor(
             self._settings(),
             {
-                "place": torch.tensor([int(number) for number in place]),
-                "waiting": torch.from_numpy(cutter.waiting.copy()),
-                "buffer_ids": torch.from_numpy(np.concatenate([piece.ids for piece in pieces] or [cutter.waiting[:0]])),
+                "place": torch.tensor([self._epoch, self._row, int(self._read_all)]),
+                "lanes": torch.tensor(lanes).view(-1, 5),
+                "waiting": torch.from_numpy(np.concatenate([NOTHING, *(each.waiting for each in cutters)])),
+                "buffer_ids": torch.from_numpy(np.concatenate([NOTHING, *(piece.ids for piece in pieces)])),
                 "buffer_pieces": torch.tensor([(len(piece.ids), piece.number, piece.at) for piece in pieces]).view(-1, 3),
             },
         )
@@ -154,6 +159,7 @@ class Batches:
             "buffer": self._limit,
             "tokenizer": pieces.hexdigest(),
             "files": [f"{Path(file.name).name}, {file.stamp[0]} bytes" for file in self._split.sources.files],
+            "lanes": len(self._lanes),
             "validation": "of its own" if self._split.other else self._split.how,
         }
 
@@ -161,10 +167,13 @@ class Batches:
         for name, value in self._settings().items():
             if cursor.settings.get(name) != value:
                 raise LiuliError(f"the cursor is of other rows: {name} was {cursor.settings.get(name)!r} and is {value!r} now")
-        self._epoch, self._row, read_all, number, part, at, cut = cursor.tensors["place"].tolist()
-        self._read_all = bool(read_all)
-        waiting = cursor.tensors["waiting"].numpy().copy()
-        self._cutter = Cutter(self._length, self._epoch_seed(), number, part, waiting, at, bool(cut))
+        self._epoch, self._row, read_all = cursor.tensors["place"].tolist()
+        self._read_all, self._cutters = bool(read_all), []
+        ids, first = cursor.tensors["waiting"].numpy(), 0
+        for number, part, at, cut, size in cursor.tensors["lanes"].tolist():
+            waiting = ids[first : first + size].copy()
+            self._cutters.append(Cutter(self._length, self._epoch_seed(), number, part, waiting, at, bool(cut)))
+            first += size
         ids, first = cursor.tensors["buffer_ids"].numpy(), 0
         for size, number, at in cursor.tensors["buffer_pieces"].tolist():
             self._buffer.add(Piece(ids[first : first + size].copy(), number, at))
@@ -173,8 +182,8 @@ class Batches:
     def _epoch_seed(self) -> str:
         return f"{self._seed} {self._epoch}"
 
-    def _new_cutter(self) -> Cutter:
-        return Cutter(self._length, self._epoch_seed())
+    def _new_cutters(self) -> list[Cutter]:
+        return [Cutter(self._length, self._epoch_seed()) for _ in self._lanes]
 
     def _fill(self) -> bool:
         """Reads until the buffer is full or the epoch's text is in it; begins the next epoch when all rows are given.
@@ -183,7 +192,7 @@ class Batches:
             while self._buffer.ids < self._limit and not self._read_all:
                 part = next(self._parts, None)
                 self._read_all = part is None
-                for piece in self._cutter.finish() if part is None else self._cutter.add(part):
+                for piece in self._rests() if part is None else self._cutter_of(part).add(part):
                     self._buffer.add(piece)
             if len(self._buffer):
                 return True
@@ -191,17 +200,24 @@ class Batches:
                 names = ", ".join(self._split.sources.names)
                 raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
             self._epoch, self._row, self._read_all = self._epoch + 1, 0, False
-            self._cutter = self._new_cutter()
+            self._cutters = self._new_cutters()
             if self._epoch != self._epochs:
                 self._parts = self._read_ahead()
         return False
 
+    def _cutter_of(self, part: Part) -> Cutter:
+        return self._cutters[bisect_right(self._lanes, part.number, key=lambda lane: lane.first) - 1]
+
+    def _rests(self) -> Iterator[Piece]:
+        """What is left in each lane when all is read."""
+        return chain.from_iterable(cutter.finish() for cutter in self._cutters)
+
     def _read_ahead(self) -> Ahead[Part]:
-        """What is left of this epoch's text after the part that the cutter saw last, encoded in the background."""
+        """What is left of this epoch's text after the parts that the cutters saw last, encoded in the background."""
         if self._read_all:
             return Ahead(iter(()))
-        number, part = self._cutter.number, self._cutter.part
-        return Ahead(encoded(self._split.training(max(number, 0)), self._tokenizer, number, part))
+        places = [(cutter.number, cutter.part) for cutter in self._cutters]
+        return Ahead(encoded(interleaved(self._split, self._lanes, places), self._tokenizer))
 
     def _pack(self) -> list[Piece]:
         """One row: random pieces while they fit, then the longest that fits, until none does."""
@@ -258,12 +274,10 @@ class Buffer:
         return piece
 
 
-def encoded(documents: Iterable[Document], tokenizer: Tokenizer, number: int = -1, part: int = -1) -> Iterator[Part]:
-    """Documents as ids, after the given part of the given one."""
+def encoded(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[Part]:
+    """Documents as ids."""
     begin, end = np.array(tokenizer.begin, np.int32), np.array(tokenizer.end, np.int32)
     for document in documents:
-        if (document.number, document.part) <= (number, part):
-            continue
         first = document.part == 0 and not document.cut
         encode: Callable[[str], list[int]] = tokenizer.encode if first else tokenizer.encode_on
         ids: Ids = np.array(encode(document.text), np.int32)

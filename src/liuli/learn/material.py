@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from liuli.data.lanes import BEFORE, interleaved, lanes_of
 from liuli.data.validation import Split
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
@@ -126,10 +127,10 @@ def _beside(folder: Path) -> list[Path]:
 
 
 def document_lengths(split: Split, tokenizer: Tokenizer) -> tuple[list[int], bool]:
-    """Tokens of the first documents to train on, and whether these are all."""
+    """Tokens of the first documents to train on, as far as they were read, and whether these are all."""
     lengths: dict[int, int] = {}
-    total = 0
-    for part in encoded(split.training(), tokenizer):
+    total, lanes = 0, lanes_of(split.sources)
+    for part in encoded(interleaved(split, lanes, [BEFORE] * len(lanes)), tokenizer):
         if (len(lengths) >= MEASURED[0] and part.number not in lengths) or total >= MEASURED[1]:
             return list(lengths.values()), False
         lengths[part.number] = lengths.get(part.number, 0) + len(part.ids)

@@ -129,6 +129,8 @@ def _fresh(run: Run, job: Job, began: float) -> Prepared:
     steps = _steps_in_time(setup, 60 * minutes, began) if minutes else _steps_of_text(setup)
     setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
     training, journal = setup.training(), setup.journal()
+    for skipped in split.sources.skipped:
+        yield Note(f"skipped {skipped}")
     yield setup.ready(training, machine, minutes and 60 * minutes)
     return training, journal
 
