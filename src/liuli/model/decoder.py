@@ -207,6 +207,8 @@ class Attention(Layer):
         cache: Rows | None,
         see: Tap,
     ) -> Tensor:
+        if torch.is_grad_enabled():
+            x_ND = x_ND.to(self.q.dtype)  # once for the three
         by_heads = (*shape, -1, self.head_width)
         q_BTHD, k_BTKD, v_BTKD = self.q(x_ND).view(by_heads), self.k(x_ND).view(by_heads), self.v(x_ND).view(by_heads)
         if self.q_norm is not None and self.k_norm is not None:
@@ -242,6 +244,8 @@ class FeedForward(Layer):
     def forward(self, x_ND: Tensor, see: Tap) -> Tensor:
         if self.gate is None:
             return self.down(self.activation(see("feed_forward_pre", self.up(x_ND))))
+        if torch.is_grad_enabled():
+            x_ND = x_ND.to(self.up.dtype)  # once for both
         return self.down(self.activation(see("feed_forward_pre", self.gate(x_ND))) * self.up(x_ND))
 
     __call__ = forward
