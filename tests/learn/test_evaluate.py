@@ -14,7 +14,7 @@ from liuli.data.sources import Document, Sources
 from liuli.data.validation import Validation
 from liuli.errors import LiuliError
 from liuli.learn import evaluate as room
-from liuli.learn.evaluate import Evaluation, Exam, evaluate
+from liuli.learn.evaluate import Evaluation, Exam, evaluate, pieces_of
 from liuli.model.folder import write_decoder
 from liuli.tokens.train import train
 
@@ -118,17 +118,18 @@ def test_packing_changes_nothing(tokenizer, decoder):
 def test_an_exam_takes_all_or_an_even_part(tokenizer, decoder):
     documents = documents_of(sentences(300))
     whole = evaluate(decoder, tokenizer, documents, 32)
-    assert Exam(documents, tokenizer, 32, 1_000_000)(decoder) == whole
+    assert Exam(pieces_of(documents, tokenizer, 32), tokenizer, 32, 1_000_000)(decoder) == whole
     for limit in (100, 500, 2000):
-        exam = Exam(documents, tokenizer, 32, limit)
+        exam = Exam(pieces_of(documents, tokenizer, 32), tokenizer, 32, limit)
         found = exam(decoder)
         assert found == exam(decoder)
         assert 0.7 * limit < found.tokens < 1.2 * limit
         assert found.nats_per_token == pytest.approx(whole.nats_per_token, rel=0.2)
     texts = iter(documents)
-    Exam(texts, tokenizer, 32, 10)
+    Exam(pieces_of(texts, tokenizer, 32), tokenizer, 32, 10)
     assert next(texts).number > 20  # it does not read on for ever
-    one = Exam(documents_of(["Ada keeps an otter. " * 30]), tokenizer, 1000, 20)(decoder_of(max_position_embeddings=1000))
+    pieces = pieces_of(documents_of(["Ada keeps an otter. " * 30]), tokenizer, 1000)
+    one = Exam(pieces, tokenizer, 1000, 20)(decoder_of(max_position_embeddings=1000))
     assert one.tokens > 20  # a single window that is longer than the limit
 
 
@@ -139,7 +140,7 @@ def test_nothing_to_predict(tokenizer, decoder, monkeypatch):
         Exam([], tokenizer, 32, 100)
     monkeypatch.setattr(tokenizer, "begin", [])
     with pytest.raises(LiuliError, match="nothing is held out"):
-        Exam(documents_of([""]), tokenizer, 32, 100)
+        Exam(pieces_of(documents_of([""]), tokenizer, 32), tokenizer, 32, 100)
 
 
 def test_as_json():

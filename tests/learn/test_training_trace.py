@@ -12,7 +12,7 @@ import transformers
 from trainings import job_in, run
 
 import liuli
-from liuli.learn.evaluate import Exam
+from liuli.learn.evaluate import Exam, pieces_of
 from liuli.learn.events import Finished, Ready, Sampled, Saved, Update, Validated
 from liuli.learn.run import read_metrics
 from liuli.learn.trace import CANDIDATES, POINTS, Probe, Trace
@@ -115,7 +115,7 @@ def test_validation_and_samples_are_those_of_the_saved_models(finished):
     facts = json.loads((out / "state/state.json").read_text())
     split = Validation.parse("content").split(Sources([facts["data"][0]["name"]]))
     tokenizer = liuli.open_tokenizer(out / "tokenizer")
-    exam = Exam(split.validation(), tokenizer, 32, facts["validated_tokens"])
+    exam = Exam(pieces_of(split.validation(), tokenizer, 32), tokenizer, 32, facts["validated_tokens"])
     last = read_decoder(out / "model")
     assert body["validation"][-1] == {"step": 30} | exam(last).to_json()
     model = liuli.load(out / "model")
@@ -141,7 +141,7 @@ def test_events_tell_the_same(finished):
 def trace_of(finished, steps, tracked=()):
     tokenizer = liuli.open_tokenizer(finished[0] / "tokenizer")
     about = {"model": {"size": None, "parameters": 1}, "tokenizer": {"kind": "x", "vocab_size": tokenizer.vocab_size}}
-    return Trace(tokenizer, [Probe("小明", tracked)], about, 0, steps)
+    return Trace(tokenizer, [Probe("小明", tokenizer.tokens("小明", prompt=True), tracked)], about, 0, steps)
 
 
 @pytest.mark.parametrize("steps", [10, 99, 1000, 12345])

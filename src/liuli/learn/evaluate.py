@@ -17,7 +17,7 @@ import torch
 
 from liuli.data.sources import Document
 from liuli.errors import LiuliError
-from liuli.learn.batches import Batch, batch_of, encoded
+from liuli.learn.batches import IGNORED, Batch, batch_of, encoded
 from liuli.learn.objectives import next_token
 from liuli.learn.pieces import Cutter, Piece
 from liuli.model.decoder import Decoder
@@ -79,9 +79,9 @@ def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) ->
         for batch in batches:
             for part in batch.parts(len(batch.pieces), device):
                 nats += float(next_token(decoder, part))
-            pieces = [piece for row in batch.pieces for piece in row]
-            tokens, windows = tokens + batch.supervised, windows + len(pieces)
-            size += sum(len(tokenizer.token(id).bytes) for piece in pieces for id in piece.ids[1:].tolist())
+            tokens, windows = tokens + batch.supervised, windows + sum(map(len, batch.pieces))
+            predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
+            size += sum(len(tokenizer.token(id).bytes) for id in predicted)
             length = batch.ids_BT.shape[1]
     if not tokens:
         raise LiuliError("there is nothing to predict: the text has fewer than two tokens")
@@ -118,9 +118,9 @@ class Exam:
     """Held-out windows, packed once: all of them, or as many as hold about `limit` tokens, evenly spread over the first
     `SPREAD` times as many."""
 
-    def __init__(self, documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int):
+    def __init__(self, windows: Iterable[Piece], tokenizer: Tokenizer, length: int, limit: int):
         pieces, held = [], 0
-        for piece in pieces_of(documents, tokenizer, length):
+        for piece in windows:
             pieces.append(piece)
             held += piece.places
             if held > SPREAD * limit:

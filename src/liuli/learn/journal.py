@@ -25,14 +25,13 @@ from liuli.learn.finite import NotFinite
 from liuli.learn.run import TRACE, Run, read_metrics
 from liuli.learn.state import State, write_state
 from liuli.learn.trace import Trace
-from liuli.model.folder import hash_folder, write_decoder
-from liuli.tokens import Tokenizer
 from liuli.tokens.layouts import read_json
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from liuli.learn.loop import Training
+    from liuli.learn.stage import Stage
 
 SAMPLE = Sampling(temperature=0.8)
 SAMPLE_TOKENS = 40
@@ -50,12 +49,11 @@ class Journal:
     """
 
     run: Run
-    tokenizer: Tokenizer
+    stage: "Stage"
     exam: Exam
     trace: Trace
     every: int
     keep: int
-    seed: int
     facts: dict[str, Any]
     card: dict[str, Any]
     beside: Callable[[Path], None]
@@ -180,17 +178,17 @@ class Journal:
         return Validated(step, found, better)
 
     def _sample(self, training: "Training") -> Sampled:
-        """A text from nothing, the same for a step whenever it is asked."""
-        step, ids = training.step, self.tokenizer.begin or self.tokenizer.end
-        engine = Engine(training.decoder, self.tokenizer, slots=1, capacity=len(ids) + SAMPLE_TOKENS)
-        room = min(SAMPLE_TOKENS, training.decoder.config.context - len(ids))
-        engine.submit(Request(list(ids), SAMPLE, room, self.seed + step, (), tuple(self.tokenizer.end), None))
+        """A text that is the same for a step whenever it is asked."""
+        step, begun, seed = training.step, self.stage.sample(), self.stage.seed + training.step
+        engine = Engine(training.decoder, self.stage.tokenizer, slots=1, capacity=len(begun.ids) + SAMPLE_TOKENS)
+        room = min(SAMPLE_TOKENS, training.decoder.config.context - len(begun.ids))
+        engine.submit(Request(list(begun.ids), SAMPLE, room, seed, (), begun.stops, None))
         text = ""
         with training.average.shown():
             while engine.busy:
                 text += "".join(record.text for record in engine.step())
-        self.trace.sampled(step, self.seed + step, "", text)
-        return Sampled(step, "", text)
+        self.trace.sampled(step, seed, begun.text, text)
+        return Sampled(step, begun.text, text)
 
     def _write(self, part: Path, training: "Training") -> None:
         state = training.state()
@@ -203,9 +201,8 @@ class Journal:
 
     def _write_model(self, folder: Path, training: "Training") -> None:
         with training.average.shown():
-            write_decoder(training.decoder, folder)
+            hash = self.stage.write_model(training.decoder, folder)
         self.beside(folder)
-        hash = hash_folder(folder)
         metrics = {"validation": self.last.to_json()} if self.last else {}
         card = {
             **self.card,

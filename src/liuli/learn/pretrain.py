@@ -1,45 +1,25 @@
-"""A base model from text: which data, which objective, and all that is fixed before the first step.
+"""A base model from text."""
 
-In: a `Job`, and the folder of a run. Out: events, until the model is trained. A run that was stopped goes on from its last
-checkpoint: what was fixed then is taken from there, and whatever is not the same now is named.
-"""
-
-import math
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from liuli.data.files import File
 from liuli.data.sources import Sources
-from liuli.data.validation import Split, Validation
+from liuli.data.validation import Validation
 from liuli.errors import LiuliError
-from liuli.hub import find_folder
-from liuli.learn import budget, fixed, material
-from liuli.learn.batches import Batches
-from liuli.learn.events import Event, Note
-from liuli.learn.finite import NotFinite
-from liuli.learn.job import FREE, INEXACT, Job, option
-from liuli.learn.journal import Journal
-from liuli.learn.loop import Training, train
-from liuli.learn.machine import keep_memory
-from liuli.learn.recipe import derive
-from liuli.learn.run import Run, read_asked
-from liuli.learn.setup import TOKENIZER, Facts, Setup
-from liuli.learn.state import file_hash, read_state
-from liuli.model.families import read_config
-from liuli.model.folder import hash_folder
-from liuli.tokens import Tokenizer, open_tokenizer
+from liuli.learn import material
+from liuli.learn.batches import Batches, Cursor
+from liuli.learn.course import follow
+from liuli.learn.evaluate import pieces_of
+from liuli.learn.events import Event
+from liuli.learn.job import Job
+from liuli.learn.pieces import Piece
+from liuli.learn.recipe import Recipe
+from liuli.learn.stage import Sample, Stage
+from liuli.learn.trace import Probe
 
-MINUTES = 5.0  # where no budget is given
-VALIDATED = 0.05 * 3 / budget.VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
-LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
-RECIPE = ("length", "rows", "rate", "decay", "warm_up", "warm_down")
-UNKNOWN = 1 << 30  # steps
 PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
-
-Prepared = Generator[Event, None, tuple[Training, Journal]]
 
 
 def pretrain(
@@ -50,192 +30,50 @@ def pretrain(
     stop: Callable[[], bool] = lambda: False,
     command: Sequence[str] = (),
 ) -> Iterator[Event]:
-    """Trains a base model in the folder `out`.
-
-    Args:
-        resume: go on with the run there; what the job says must be what was said before.
-        inexact: go on even where this machine, or what is said now, makes the next losses differ.
-        stop: asked between two steps.
-        command: what was typed, if anything was; it is kept for people.
-
-    Raises:
-        LiuliError: there is a run already, or none; what differs when it goes on; too little text or time; what `train` raises.
-    """
-    began = time.perf_counter()
-    keep_memory()
-    if resume and read_asked(out) is None:
-        raise LiuliError(f"there is no run in {out} to go on with: leave out --resume")
-    job, run = job.located(), Run(out)
-    try:
-        before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
-        if begun and not resume:
-            raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
-        if before is None or not resume:
-            asked, before = job, {"job": job.to_json(), "command": list(command)}
-            run.ask(before)
-        else:
-            asked = _as_asked(Job.from_json(before["job"]), job)
-        if resume and not begun:
-            yield Note("the run has no checkpoint yet: it begins anew")
-        prepared = _again(run, asked, job, inexact) if begun else _fresh(run, asked, began)
-        try:
-            training, journal = yield from prepared
-        except LiuliError:
-            run.withdraw()
-            raise
-        except NotFinite as error:
-            run.withdraw()
-            raise LiuliError(f"while the speed was measured, {error}. The learning rate may be too high") from None
-        run.ask(before | {"job": asked.to_json()})  # where the text is now
-        yield from train(training, journal, stop)
-    finally:
-        run.close()
+    """Trains a base model in the folder `out`; see `course.follow`."""
+    return follow(Text, job, out, resume, inexact, stop, command)
 
 
-def _fresh(run: Run, job: Job, began: float) -> Prepared:
-    """Everything from the job alone."""
-    run.clear()
-    yield Note("reading the text")
-    split, files = _open(job)
-    if not job.parent:
-        yield Note(f"tokenizer: {job.tokenizer or 'bpe'}")
-    tokenizer = material.make_tokenizer(job, split, run.folder / TOKENIZER)
-    lengths, all_read = material.document_lengths(split, tokenizer)
-    config = material.config_of(job, tokenizer)
-    recipe = derive(config, lengths, {name: getattr(job, name) for name in RECIPE})
-    if all_read and sum(lengths) - len(lengths) < recipe.length:
-        raise LiuliError(
-            f"the text is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more text "
-            f"or a smaller --length"
-        )
-    config = material.with_context(config, recipe.length, job.parent is not None)
-    settings, machine = fixed.choose(job, config, recipe.length)
-    settings.apply()
-    facts = Facts(
-        fixed=settings,
-        recipe=recipe,
-        steps=UNKNOWN,
-        data=files,
-        validation=split.how,
-        validated_tokens=LEAST_VALIDATED,
-        probes=list(job.probes or _prompts(split, tokenizer)),
-        parent=job.parent and hash_folder(find_folder(job.parent, weights=True)),
-        inexact=[],
-    )
-    setup = Setup(run, job, split, tokenizer, config, facts)
-    minutes = job.minutes or (MINUTES if job.tokens is None and job.epochs is None else None)
-    if minutes:
-        yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
-    steps = _steps_in_time(setup, 60 * minutes, began) if minutes else _steps_of_text(setup)
-    setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
-    training, journal = setup.training(), setup.journal()
-    for skipped in split.sources.skipped:
-        yield Note(f"skipped {skipped}")
-    yield setup.ready(training, machine, minutes and 60 * minutes)
-    return training, journal
+class Text(Stage):
+    """Every token of a text is to be predicted."""
 
+    name, command = "base", "liuli train"
 
-def _again(run: Run, asked: Job, said: Job, inexact: bool) -> Prepared:
-    """From the newest checkpoint."""
-    steps = run.checkpoints()
-    state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
-    step, facts = state.facts["step"], Facts.from_json(state.facts)
-    split, files = _open(asked)
-    differing = _differing_files(facts.data, files)
-    if differing and not inexact:
-        raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; bring back the text, or go on with --inexact")
-    if differing:
-        state.facts["batches"] = None
-    model = run.checkpoint(step) / "model"
-    material.check_beside(run.folder / TOKENIZER, model)
-    config = read_config(model)
-    settings, machine, others = fixed.again(facts.fixed, said, asked, inexact, config, facts.recipe.length)
-    settings.apply()
-    facts = replace(facts, fixed=settings, data=files if differing else facts.data)
-    if differing + others:
-        yield Note(f"going on inexactly: {'; '.join(differing + others)}")
-        facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
-    setup = Setup(run, asked, split, open_tokenizer(model), config, facts)
-    training, journal = setup.training(state), setup.journal()
-    yield from journal.go_on(training, state.facts["best"])
-    yield setup.ready(training, machine)
-    return training, journal
+    def open(self) -> None:
+        if not self.job.sources:
+            raise LiuliError("there is nothing to train on: name files or folders of text")
+        sources = Sources(list(self.job.sources), bool(self.job.strict))
+        self.split = Validation.parse(self.job.valid or "content").split(sources)
+        self.held_out_how = self.split.how
 
+    def files(self) -> Iterable[File]:
+        other = self.split.other
+        return [*self.split.sources.files, *(other.files if other else ())]
 
-def _as_asked(before: Job, said: Job) -> Job:
-    """The job as it was asked; only what is free to differ is taken from what is said now."""
-    differing = said.differences(before)
-    free = (*FREE, "sources", *["valid"] * (_is_place(said.valid) and _is_place(before.valid)))
-    for name, (now, then) in differing.items():
-        if name not in (*free, *INEXACT):
-            was = f"with --{option(name)} {then}" if then not in (None, ()) else f"without --{option(name)}"
-            raise LiuliError(
-                f"the run was begun {was}, and --{option(name)} {now} is given now: leave it out to go on, or begin a new run "
-                f"in another folder"
-            )
-    return replace(before, **{name: now for name, (now, _) in differing.items() if name in free})
+    def skipped(self) -> Iterator[str]:
+        return (f"skipped {each}" for each in self.split.sources.skipped)
 
+    def make_tokenizer(self, folder: Path) -> None:
+        self.tokenizer = material.make_tokenizer(self.job, self.split, folder)
 
-def _is_place(valid: str | None) -> bool:
-    """Whether held-out text lies in a file, which may be elsewhere now; its content is compared later."""
-    return valid is not None and valid != "content" and not valid.startswith("tail:")
+    def lengths(self) -> tuple[list[int], bool]:
+        return material.document_lengths(self.split, self.tokenizer)
 
+    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Batches:
+        return Batches(self.split, self.tokenizer, recipe.length, self.seed, epochs, recipe.buffer, cursor)
 
-def _open(job: Job) -> tuple[Split, list[dict[str, Any]]]:
-    """The text, and what its files are."""
-    if not job.sources:
-        raise LiuliError("there is nothing to train on: name files or folders of text")
-    split = Validation.parse(job.valid or "content").split(Sources(list(job.sources), bool(job.strict)))
-    files = [*split.sources.files, *(split.other.files if split.other else ())]
-    return split, [{"name": file.name, "bytes": file.stamp[0], "sha256": file_hash(file.path)} for file in files]
+    def held_out(self, length: int) -> Iterator[Piece]:
+        return pieces_of(self.split.validation(), self.tokenizer, length)
 
+    def prompts(self) -> Iterator[str]:
+        """How a few held-out documents begin."""
+        for document in islice(self.split.validation(), PROBES):
+            ids = self.tokenizer.encode(document.text[: 20 * PROBE_TOKENS])[:PROBE_TOKENS]
+            yield self.tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}")
 
-def _differing_files(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
-    """What is not as it was, in words; where the files are does not matter."""
-    if [file["sha256"] for file in before] == [file["sha256"] for file in now]:
-        return []
-    if len(before) != len(now):
-        return [f"the text was in {len(before)} files and is in {len(now)} now"]
-    return [
-        f"{new['name']} holds {new['bytes']:,} bytes that are not the {old['bytes']:,} of {old['name']} trained on before"
-        for old, new in zip(before, now, strict=True)
-        if old["sha256"] != new["sha256"]
-    ]
+    def probe(self, prompt: str) -> Probe:
+        return Probe(prompt, self.tokenizer.tokens(prompt, prompt=True))
 
-
-def _prompts(split: Split, tokenizer: Tokenizer) -> Iterator[str]:
-    """How a few held-out documents begin."""
-    for document in islice(split.validation(), PROBES):
-        ids = tokenizer.encode(document.text[: 20 * PROBE_TOKENS])[:PROBE_TOKENS]
-        yield tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}")
-
-
-def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
-    """Trains and keeps for a moment, on a copy that is thrown away."""
-    start = time.perf_counter()
-    trial = setup.training()
-    trial.update()
-    again = time.perf_counter() - start  # what it will take to be here once more
-    step = budget.step_seconds(trial.update, seconds)
-    tokens = int(seconds / step * setup.facts.recipe.tokens)
-    rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=_validated(tokens)))
-    validation, look = rehearsal.journal().rehearse(trial)
-    trial.batches.close()
-    left = seconds - (time.perf_counter() - began) - again
-    return budget.check_steps(budget.Speed(step, validation, look).steps_within(left), f"a budget of {seconds:.3g} seconds")
-
-
-def _steps_of_text(setup: Setup) -> int:
-    job, recipe = setup.job, setup.facts.recipe
-    if job.tokens is not None:
-        return budget.check_steps(math.ceil(job.tokens / recipe.tokens), f"a budget of {job.tokens:g} tokens")
-    assert job.epochs is not None
-    rows, once = 0, Batches(setup.split, setup.tokenizer, recipe.length, setup.seed, epochs=1)
-    while (batch := once.take(64)) is not None:
-        rows += len(batch.pieces)
-    return budget.check_steps(math.ceil(job.epochs * rows / recipe.rows), f"a budget of {job.epochs:g} epochs")
-
-
-def _validated(tokens: int) -> int:
-    """Of a run over so many tokens: how many are held-out ones that each validation reads."""
-    return min(MOST_VALIDATED, max(LEAST_VALIDATED, int(VALIDATED * tokens)))
+    def sample(self) -> Sample:
+        """From nothing."""
+        return Sample("", self.tokenizer.begin or self.tokenizer.end, tuple(self.tokenizer.end))

@@ -6,14 +6,12 @@ from typing import Any
 
 import torch
 
-from liuli.data.validation import Split
 from liuli.fields import Record
 from liuli.learn import budget, material
-from liuli.learn.batches import Batches, Cursor
+from liuli.learn.batches import Cursor
 from liuli.learn.evaluate import Exam
 from liuli.learn.events import Ready
 from liuli.learn.fixed import Fixed
-from liuli.learn.job import Job
 from liuli.learn.journal import Journal
 from liuli.learn.loop import Training
 from liuli.learn.machine import DTYPES, Machine
@@ -21,11 +19,11 @@ from liuli.learn.objectives import next_token
 from liuli.learn.optim import MuonAdamW
 from liuli.learn.recipe import Recipe
 from liuli.learn.run import Run
+from liuli.learn.stage import Stage
 from liuli.learn.state import State, under
-from liuli.learn.trace import Probe, Trace
+from liuli.learn.trace import Trace
 from liuli.model.config import Config
 from liuli.model.plan import forward_flops, parameter_parts
-from liuli.tokens import Tokenizer
 
 TOKENIZER = "tokenizer"  # the folder within a run
 
@@ -62,15 +60,9 @@ class Setup:
     """What a training is made from."""
 
     run: Run
-    job: Job
-    split: Split
-    tokenizer: Tokenizer
+    stage: Stage
     config: Config
     facts: Facts
-
-    @property
-    def seed(self) -> int:
-        return self.job.seed or 0
 
     @property
     def parameters(self) -> int:
@@ -81,39 +73,40 @@ class Setup:
         fixed, recipe = self.facts.fixed, self.facts.recipe
         device, dtype = torch.device(fixed.device), DTYPES[fixed.dtype]
         if state is None:
-            torch.manual_seed(self.seed)
-            decoder, cursor = material.make_decoder(self.config, self.job, device), None
+            torch.manual_seed(self.stage.seed)
+            decoder, cursor = self.stage.make_decoder(self.config, device), None
         else:
-            decoder = material.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
+            decoder = self.stage.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
         material.multiply_in(decoder, dtype)
         objective = partial(next_token, hidden=torch.compile(decoder.hidden) if fixed.compile else None)
-        batches = Batches(self.split, self.tokenizer, recipe.length, self.seed, buffer=recipe.buffer, cursor=cursor)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
-        made = Training(decoder, objective, optimizer, batches, recipe, self.facts.steps, device)
+        rows = self.stage.rows(recipe, cursor)
+        made = Training(decoder, objective, optimizer, rows, recipe, self.facts.steps, device)
         if state is not None:
             made.restore(state)
         return made
 
     def exam(self) -> Exam:
-        return Exam(self.split.validation(), self.tokenizer, self.facts.recipe.length, self.facts.validated_tokens)
+        length, limit = self.facts.recipe.length, self.facts.validated_tokens
+        return Exam(self.stage.held_out(length), self.stage.tokenizer, length, limit)
 
     def journal(self) -> Journal:
-        size = None if self.job.config or self.job.parent else self.job.size or material.SIZES[0]
+        job, used, steps = self.stage.job, self.stage.tokenizer, self.facts.steps
+        size = None if job.config or job.parent else job.size or material.SIZES[0]
         model = {"size": size, "parameters": self.parameters}
-        tokenizer = {"kind": self.tokenizer.kind, "vocab_size": self.tokenizer.vocab_size}
-        probes, steps = [Probe(text) for text in self.facts.probes], self.facts.steps
+        tokenizer = {"kind": used.kind, "vocab_size": used.vocab_size}
+        probes = [self.stage.probe(text) for text in self.facts.probes]
         return Journal(
             run=self.run,
-            tokenizer=self.tokenizer,
+            stage=self.stage,
             exam=self.exam(),
-            trace=Trace(self.tokenizer, probes, {"model": model, "tokenizer": tokenizer}, self.seed, steps),
+            trace=Trace(used, probes, {"model": model, "tokenizer": tokenizer}, self.stage.seed, steps),
             every=budget.every(steps),
-            keep=1 if self.job.keep is None else self.job.keep,
-            seed=self.seed,
+            keep=1 if job.keep is None else job.keep,
             facts=self.facts.to_json(),
-            card={"stage": "base", **model, "seed": self.seed},
-            beside=partial(material.write_beside, self.run.folder / TOKENIZER, self.tokenizer),
+            card={"stage": self.stage.name, **model, "seed": self.stage.seed},
+            beside=partial(material.write_beside, self.run.folder / TOKENIZER, used),
         )
 
     def ready(self, training: Training, machine: Machine, seconds: float | None = None) -> Ready:

@@ -18,7 +18,7 @@ from liuli.errors import LiuliError
 from liuli.learn.durable import write_text
 from liuli.learn.evaluate import Evaluation
 from liuli.model.decoder import Decoder
-from liuli.tokens import Tokenizer
+from liuli.tokens import Token, Tokenizer
 
 SCHEMA = "train@1"
 CANDIDATES = 10
@@ -28,9 +28,11 @@ POINTS = 100  # about as many as a trace holds, after the powers of two
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A prompt whose next token is watched. `tracked`: ids whose probability is recorded whether they are likely or not."""
+    """A prompt whose next token is watched: its text and its tokens. `tracked`: ids whose probability is recorded whether they
+    are likely or not."""
 
     text: str
+    tokens: list[Token]
     tracked: tuple[int, ...] = ()
 
 
@@ -62,7 +64,7 @@ class Trace:
         }
 
     def _blank(self, probe: Probe) -> dict[str, Any]:
-        ids = self._tokenizer.encode(probe.text, prompt=True)
+        ids = [token.id for token in probe.tokens]
         tokens = [self._tokenizer.token(id).to_json() for id in ids]
         tracked = [self._tokenizer.token(id).to_json() for id in probe.tracked]
         source = {"text": probe.text, "ids": ids, "tokens": tokens}
