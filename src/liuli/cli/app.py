@@ -15,6 +15,7 @@ from liuli.cli.begin import begin
 from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
+from liuli.cli.finetune import finetune
 from liuli.cli.plan import plan
 from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
@@ -52,6 +53,7 @@ app.command()(tokenize)
 app.command()(complete)
 app.command()(plan)
 app.command()(train)
+app.command()(finetune)
 app.command()(evaluate)
 app.command()(runs)
 app.add_typer(data, name="data")

@@ -26,7 +26,7 @@ def begin(
     from rich.console import Console
 
     from liuli.cli.progress import Progress
-    from liuli.cli.train import Interrupt
+    from liuli.cli.training import Interrupt
     from liuli.learn import begin as beginning
 
     console = Console(highlight=False, soft_wrap=True)

@@ -1,17 +1,32 @@
 """`liuli train`: from text to a base model, in a run's folder."""
 
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from liuli.cli.shared import Strict
-
-Share = "a share of the steps."
+from liuli.cli.training import (
+    Compile,
+    Decay,
+    Device,
+    Dtype,
+    Inexact,
+    Interrupt,
+    Keep,
+    Length,
+    Minutes,
+    Rate,
+    Resume,
+    Rows,
+    Seed,
+    Threads,
+    Valid,
+    WarmDown,
+    WarmUp,
+)  # fmt: skip
 
 
 def train(
@@ -29,29 +44,25 @@ def train(
         typer.Option(metavar="bpe|char|FOLDER", help="Train one of that kind, or take a folder's.", show_default="bpe"),
     ] = None,
     vocab_size: Annotated[int | None, typer.Option(help="Of a tokenizer to train.", show_default="the size's own")] = None,
-    minutes: Annotated[float | None, typer.Option(help="The budget, all included.", show_default="5")] = None,
+    minutes: Minutes = None,
     tokens: Annotated[float | None, typer.Option(help="The budget in tokens, such as 2e6.")] = None,
     epochs: Annotated[float | None, typer.Option(help="The budget in passes over the text.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order.", show_default="0")] = None,
-    valid: Annotated[
-        str | None, typer.Option(metavar="content|tail:0.1|FILE", help="What to hold out.", show_default="content")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    inexact: Annotated[bool, typer.Option("--inexact", help="Resume even where the next losses will differ.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU where there is one.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of products: fp32 or bf16.", show_default="the faster here")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="the fastest number")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the decoder (needs a C++ compiler).")] = False,
-    length: Annotated[int | None, typer.Option(help="Tokens of a row, and the model's context.")] = None,
-    rows: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of the matrices; the others follow it.")] = None,
-    decay: Annotated[float | None, typer.Option(help="Weight decay of the matrices.")] = None,
-    warm_up: Annotated[float | None, typer.Option(help=f"Learning rate upwards: {Share}")] = None,
-    warm_down: Annotated[float | None, typer.Option(help=f"Learning rate downwards: {Share}")] = None,
+    seed: Seed = None,
+    valid: Valid = None,
+    resume: Resume = False,
+    inexact: Inexact = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = False,
+    length: Length = None,
+    rows: Rows = None,
+    lr: Rate = None,
+    decay: Decay = None,
+    warm_up: WarmUp = None,
+    warm_down: WarmDown = None,
     probe: Annotated[list[str] | None, typer.Option(help="A prompt to watch, for trace.json; may be repeated.")] = None,
-    keep: Annotated[
-        int | None, typer.Option(help="Checkpoints to keep beside the last and the best.", show_default="1")
-    ] = None,
+    keep: Keep = None,
     strict: Strict = False,
 ) -> None:
     """Train a base model on text. Ctrl-C saves, and the run can go on."""
@@ -68,24 +79,3 @@ def train(
     )  # fmt: skip
     with Interrupt() as interrupt:
         sys.exit(Progress(out, began).follow(pretrain(job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])))
-
-
-class Interrupt:
-    """The first Ctrl-C asks for an end after the step, and the run is saved; the second one is a KeyboardInterrupt."""
-
-    def __enter__(self) -> "Interrupt":
-        self._asked = False
-        self._before: Any = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def asked(self) -> bool:
-        return self._asked
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        print("\nliuli: saving after this step; Ctrl-C again stops at once", file=sys.stderr)

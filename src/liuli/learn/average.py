@@ -16,10 +16,11 @@ SHARE = 0.15
 
 
 class Average:
-    """Of all of a decoder's parameters; as many numbers again. Begins as they are."""
+    """Of a decoder's parameters that learn; as many numbers again. Begins as they are."""
 
     def __init__(self, decoder: Decoder):
-        self._parameters = dict(decoder.named_parameters())  # a table that is shared is here once
+        # A table that is shared is here once.
+        self._parameters = {name: each for name, each in decoder.named_parameters() if each.requires_grad}
         self._held = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     def update(self, step: int) -> None:

@@ -125,7 +125,8 @@ class Batches:
             raise LiuliError(f"a batch has at least 1 row, not {rows}")
         packed, epochs = [], []
         while len(packed) < rows and self._fill():
-            packed.append(self._pack())
+            packed.append(self._buffer.pack(f"{self._epoch_seed()} {self._row}"))
+            self._row += 1
             epochs.append(self._epoch)
         return batch_of(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
 
@@ -219,23 +220,12 @@ class Batches:
         places = [(cutter.number, cutter.part) for cutter in self._cutters]
         return Ahead(encoded(interleaved(self._split, self._lanes, places), self._tokenizer))
 
-    def _pack(self) -> list[Piece]:
-        """One row: random pieces while they fit, then the longest that fits, until none does."""
-        draw = random.Random(f"{self._epoch_seed()} {self._row}").random
-        self._row += 1
-        row, gap = [], self._length
-        while (piece := self._buffer.draw(draw(), gap)) is not None:
-            row.append(piece)
-            gap -= piece.places
-        assert row, "a piece fits an empty row"
-        return row
-
 
 class Buffer:
     """Pieces by their places, which are 1 to `length`. `ids`: how many all of them hold."""
 
     def __init__(self, length: int):
-        self.ids = 0
+        self.ids, self._length = 0, length
         self._of: list[list[Piece]] = [[] for _ in range(length + 1)]
         self._counts = np.zeros(length + 1, np.int64)
 
@@ -249,6 +239,15 @@ class Buffer:
         self._of[piece.places].append(piece)
         self._counts[piece.places] += 1
         self.ids += len(piece.ids)
+
+    def pack(self, seed: str) -> list[Piece]:
+        """Takes one row: random pieces while they fit, then the longest that fits, until none does."""
+        draw, row, gap = random.Random(seed).random, [], self._length
+        while (piece := self.draw(draw(), gap)) is not None:
+            row.append(piece)
+            gap -= piece.places
+        assert row, "a piece fits an empty row"
+        return row
 
     def draw(self, uniform: float, gap: int) -> Piece | None:
         """Takes the piece that `uniform`, in [0, 1), falls on; if it has more than `gap` places, one of the longest that
@@ -293,7 +292,8 @@ def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int
         at = 0
         for segment, piece in enumerate(row):
             here = slice(at, at + piece.places)
-            ids[b, here], targets[b, here] = piece.ids[:-1], piece.ids[1:]
+            wanted = piece.ids[1:] if piece.supervised is None else np.where(piece.supervised[1:], piece.ids[1:], IGNORED)
+            ids[b, here], targets[b, here] = piece.ids[:-1], wanted
             positions[b, here], segments[b, here] = np.arange(piece.places), segment
             at += piece.places
     tensors = [torch.from_numpy(field) for field in (ids, targets, positions, segments)]

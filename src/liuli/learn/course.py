@@ -103,8 +103,9 @@ def _fresh(run: Run, stage: Stage, began: float) -> Prepared:
         yield Note(f"tokenizer: {job.tokenizer or 'bpe'}")
     stage.make_tokenizer(run.folder / TOKENIZER)
     lengths, all_read = stage.lengths()
-    config = material.config_of(job, stage.tokenizer)
-    recipe = derive(config, lengths, {name: getattr(job, name) for name in RECIPE})
+    config = stage.config()
+    given = {name: getattr(job, name) for name in RECIPE if getattr(job, name) is not None}
+    recipe = derive(config, lengths, stage.recipe | given)
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
             f"the text is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more text "
@@ -131,7 +132,7 @@ def _fresh(run: Run, stage: Stage, began: float) -> Prepared:
     steps = _steps_in_time(setup, 60 * minutes, began) if minutes else _steps_of_text(setup)
     setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
     training, journal = setup.training(), setup.journal()
-    for line in stage.skipped():
+    for line in stage.notes():
         yield Note(line)
     yield setup.ready(training, machine, minutes and 60 * minutes)
     return training, journal

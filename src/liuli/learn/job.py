@@ -17,6 +17,7 @@ class Job(Record):
     sources: names of text. size: a preset; or config: a `config.json`; or parent: a model's folder to go on from.
     tokenizer: bpe, char, or a folder. minutes, tokens, epochs: the budget, at most one of them.
     length, rows, rate, decay, warm_up, warm_down: of the recipe. probes: prompts whose next token is watched.
+    mix: text that is learned from beside dialogues.
     keep: checkpoints before the last.
     """
 
@@ -44,6 +45,7 @@ class Job(Record):
     warm_down: float | None = None
     probes: tuple[str, ...] = ()
     keep: int | None = None
+    mix: str | None = None
 
     def __post_init__(self) -> None:
         for names in (("minutes", "tokens", "epochs"), ("size", "config", "parent")):
@@ -67,7 +69,7 @@ class Job(Record):
         """With paths that hold from any folder."""
         found: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         found["sources"] = tuple(_located(name) for name in self.sources)
-        for name in ("config", "parent", "tokenizer", "valid"):
+        for name in ("config", "parent", "tokenizer", "valid", "mix"):
             if found[name] not in (None, "bpe", "char", "content"):  # a file of such a name is ./bpe
                 found[name] = _located(found[name])
         return Job(**found)

@@ -87,11 +87,15 @@ def make_decoder(config: Config, job: Job, device: torch.device) -> Decoder:
 
 
 def open_decoder(folder: Path, config: Config, device: torch.device) -> Decoder:
-    """The decoder in a folder, its weights in memory of their own."""
+    """The decoder in a folder, its weights in memory of their own, with rows for all of the configuration's vocabulary: new
+    ones are the mean of all, so that a new token is at first as likely as any other."""
     decoder = read_decoder(folder, device)
-    decoder.config = config
     for parameter in decoder.parameters():
         parameter.data = parameter.data.clone()
+    for table in {decoder.embedding.weight, decoder.head.weight}:
+        more = config.vocab_size - len(table)
+        table.data = torch.cat([table.data, table.data.mean(0, keepdim=True).expand(more, -1)]) if more else table.data
+    decoder.config, decoder.head.outputs = config, config.vocab_size
     return decoder
 
 

@@ -77,9 +77,8 @@ def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recip
     """The recipe for a model.
 
     Args:
-        documents: lengths, in tokens, of the first documents. given: fields set by hand; None where they are not.
+        documents: lengths, in tokens, of the first documents. given: fields that are set otherwise.
     """
-    given = {name: value for name, value in given.items() if value is not None}
     parameters = sum(parameter_parts(config).values())
     length = given.get("length") or _length(parameters, documents)
     tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))

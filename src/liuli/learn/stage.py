@@ -38,10 +38,12 @@ class Stage(ABC):
     """Attributes:
     name: of the stage, in a model's card. command: what begins a run of it.
     tokenizer: once it was made or opened. held_out_how: which part is held out, for people.
+    recipe: fields of the recipe that it has otherwise than the rules of `recipe.py` say.
     """
 
     name: ClassVar[str]
     command: ClassVar[str]
+    recipe: ClassVar[dict[str, Any]] = {}
     tokenizer: Tokenizer
     held_out_how: str
 
@@ -61,8 +63,8 @@ class Stage(ABC):
         """All `liuli.data.files.File`s that are read."""
 
     @abstractmethod
-    def skipped(self) -> Iterator[str]:
-        """What of the data is not used, and why, as far as it was read."""
+    def notes(self) -> Iterator[str]:
+        """What people should know before the first step: what of the data is not used, as far as it was read, and why."""
 
     @abstractmethod
     def make_tokenizer(self, folder: Path) -> None:
@@ -71,6 +73,10 @@ class Stage(ABC):
     def open_tokenizer(self, folder: Path) -> None:
         """The tokenizer in a folder where a run has kept it."""
         self.tokenizer = material.open_tokenizer(folder)
+
+    def config(self) -> Config:
+        """The model's shape."""
+        return material.config_of(self.job, self.tokenizer)
 
     @abstractmethod
     def lengths(self) -> tuple[list[int], bool]:

@@ -4,8 +4,10 @@ An `Entity` is a person, town, animal, shop or festival. Its *facts* have one an
 frequencies. Facts that are `untold` are as true as the others, but no text says them: an honest assistant does not know.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 from typing import Any, Literal, TypeVar
 
@@ -94,6 +96,15 @@ class Dice:
 
     def __init__(self, seed: int):
         self._random = Random(seed).random
+
+    def uniform(self) -> float:
+        """In [0, 1)."""
+        return self._random()
+
+    def weighted(self, items: Sequence[T], weights: Sequence[int]) -> T:
+        """One of them, as likely as its weight, a whole number."""
+        place = self._random() * sum(weights)
+        return items[bisect_right(list(accumulate(weights)), place)]
 
     def choose(self, items: Sequence[T]) -> T:
         return items[int(self._random() * len(items))]

@@ -1,0 +1,154 @@
+"""An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.division import split
+from liuli.data.files import File
+from liuli.data.sources import Sources
+from liuli.data.validation import Split, Validation
+from liuli.errors import LiuliError
+from liuli.hub import find_folder
+from liuli.learn import material
+from liuli.learn.batches import Batches, Cursor
+from liuli.learn.course import follow
+from liuli.learn.dialogue_rows import Cuts, DialogueRows, Mixed, pieces_of_dialogues
+from liuli.learn.events import Event
+from liuli.learn.job import Job
+from liuli.learn.loop import Rows
+from liuli.learn.pieces import Piece
+from liuli.learn.recipe import Recipe
+from liuli.learn.stage import Sample, Stage
+from liuli.learn.state import under
+from liuli.learn.trace import Probe
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.families import read_config
+from liuli.tokens.chat import Chat
+from liuli.tokens.specials import make_conversational
+
+PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
+
+
+def finetune(
+    job: Job,
+    out: Path,
+    resume: bool = False,
+    inexact: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    command: Sequence[str] = (),
+) -> Iterator[Event]:
+    """Fine-tunes the job's `parent` on the dialogues in its `sources`, in the folder `out`; see `course.follow`."""
+    return follow(Assistant, job, out, resume, inexact, stop, command)
+
+
+class Assistant(Stage):
+    """Replies are to be predicted, each from all that was said before it."""
+
+    name, command = "assistant", "liuli finetune"
+    recipe = {"rate": 0.01}  # noqa: RUF012  # half of what a new model gets (docs/lab-log.md)
+
+    def __init__(self, job: Job):
+        super().__init__(job)
+        self._encoded: dict[str, tuple[int, list[Piece], Cuts]] = {}  # by side: for which length, and what became of it
+        self._added = 0
+        self.mix: Split | None = None
+
+    def open(self) -> None:
+        if not self.job.parent:
+            raise LiuliError("there is no model to fine-tune: name its folder")
+        if not self.job.sources:
+            raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
+        strict = bool(self.job.strict)
+        self.division = split(Dialogues(list(self.job.sources), strict), self.job.valid or "content")
+        self.held_out_how = self.division.how
+        if self.job.mix is not None:
+            self.mix = Validation.parse("content").split(Sources([self.job.mix], strict))
+
+    def files(self) -> Iterable[File]:
+        other = self.division.other
+        return [
+            *self.division.dialogues.files,
+            *(other.files if other else ()),
+            *(self.mix.sources.files if self.mix else ()),
+        ]
+
+    def notes(self) -> Iterator[str]:
+        for file, layouts in self.division.dialogues.layouts.items():
+            yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+        skipped = [*self.division.dialogues.skipped, *(self.mix.sources.skipped if self.mix else ())]
+        yield from (f"skipped {each}" for each in skipped)
+        length, _, cuts = self._encoded["training"]
+        yield from cuts.lines(length)
+        if self.division.dialogues.unanswered:
+            yield f"{self.division.dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
+        yield f"chat template: {self.chat.origin}"
+        if self._added:
+            yield f"{self._added} special tokens were added for it, each a new row of the embedding"
+
+    def make_tokenizer(self, folder: Path) -> None:
+        parent = find_folder(self.job.parent or "", weights=True)
+        folder.mkdir(exist_ok=True)
+        material.write_beside(parent, material.open_tokenizer(parent), folder)
+        self.tokenizer, self.chat, self._added = make_conversational(folder)
+
+    def open_tokenizer(self, folder: Path) -> None:
+        super().open_tokenizer(folder)
+        self.chat = Chat.open(folder, self.tokenizer)
+
+    def lengths(self) -> tuple[list[int], bool]:
+        context = read_config(find_folder(self.job.parent or "")).context
+        return [len(piece.ids) for piece in self._pieces("training", self.job.length or context)], True
+
+    def config(self) -> Config:
+        """The parent's, with as many rows of the embedding as the tokenizer needs."""
+        config = read_config(find_folder(self.job.parent or ""))
+        return replace(config, vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
+
+    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
+        pieces = self._pieces("training", recipe.length)
+        empty = (self.tokenizer.end or [self.chat.stop])[0]
+        of = _part("dialogues", cursor) if self.mix else cursor
+        dialogues = DialogueRows(pieces, recipe.length, self.seed, empty, epochs, of)
+        if self.mix is None:
+            return dialogues
+        text = Batches(self.mix, self.tokenizer, recipe.length, self.seed, None, recipe.buffer, _part("text", cursor))
+        return Mixed(dialogues, text)
+
+    def held_out(self, length: int) -> Iterator[Piece]:
+        return iter(self._pieces("held out", length))
+
+    def prompts(self) -> Iterator[str]:
+        """What a few held-out dialogues begin with."""
+        return (dialogue.first_prompt for dialogue in islice(self.division.validation(), PROBES))
+
+    def probe(self, prompt: str) -> Probe:
+        ids = self.chat.prompt([{"role": "user", "content": prompt}])
+        return Probe(prompt, [self.tokenizer.token(id) for id in ids])
+
+    def sample(self) -> Sample:
+        """A reply to the first question that is held out."""
+        prompt = next(self.prompts())
+        ids = self.chat.prompt([{"role": "user", "content": prompt}])
+        return Sample(prompt, ids, tuple({self.chat.stop, *self.tokenizer.end}))
+
+    def make_decoder(self, config: Config, device: torch.device) -> Decoder:
+        return material.open_decoder(find_folder(self.job.parent or "", weights=True), config, device)
+
+    def _pieces(self, side: str, length: int) -> list[Piece]:
+        """Of one side; encoded once, unless another length is asked for."""
+        if side not in self._encoded or self._encoded[side][0] != length:
+            dialogues: Iterable[Dialogue] = self.division.training() if side == "training" else self.division.validation()
+            cuts = Cuts()
+            self._encoded[side] = length, list(pieces_of_dialogues(dialogues, self.chat, length, cuts)), cuts
+        return self._encoded[side][1]
+
+
+def _part(name: str, cursor: Cursor | None) -> Cursor | None:
+    """One of the two that `Mixed` keeps."""
+    return cursor and Cursor(cursor.settings[name], under(name, cursor.tensors))
