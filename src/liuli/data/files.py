@@ -100,9 +100,13 @@ class File:
         """By the suffix; None for what such a source does not read."""
         if self.spool:
             return self.formats.piped
-        stem = self.path.stem if self.compression else self.path.name
-        found = self.formats.suffixes.get(Path(stem).suffix.lower())
+        found = self.formats.suffixes.get(self.suffix)
         return None if self.compression and found == "parquet" else found
+
+    @property
+    def suffix(self) -> str:
+        """Its own, before that of the compression."""
+        return Path(self.path.stem if self.compression else self.path.name).suffix.lower()
 
     @property
     def compression(self) -> str | None:

@@ -44,11 +44,7 @@ class Kind(Generic[T]):
 
 
 TEXT = Kind(
-    text_of_record,
-    name="text",
-    objects='objects with a field "text"',
-    example='{"text": "…"}',
-    shorten="cut it into several records, or make it a .txt",
+    text_of_record, "text", 'objects with a field "text"', '{"text": "…"}', "cut it into several records, or make it a .txt"
 )
 
 
@@ -240,9 +236,8 @@ def read_whole(file: File, most: int) -> bytes:
     with file.open() as stream:
         data = stream.read(most + 1)
         if len(data) > most:
-            suffix = next(suffix for suffix, format in file.formats.suffixes.items() if format == file.format)
             advice = "write one object a line, as .jsonl, which is streamed"
-            raise Unreadable(Problem(f"more than the {most >> 20} MB that are read of a {suffix}", advice=advice))
+            raise Unreadable(Problem(f"more than the {most >> 20} MB that are read of a {file.suffix}", advice=advice))
     return data.removeprefix(codecs.BOM_UTF8)
 
 
