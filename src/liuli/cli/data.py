@@ -1,37 +1,36 @@
-"""`liuli data look`: a corpus, before training on it."""
+"""`liuli data look`: a corpus, before training on it; `liuli data convert`: dialogues in any layout that is read, in one."""
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.cells import cell_len
 
 from liuli.cli.shared import Json, Strict, counted, print_json, visible
+from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from liuli.data.dialogues import Dialogue, Dialogues
     from liuli.data.look import Look
+    from liuli.data.sources import Skipped
 
-data = typer.Typer(help="See what a corpus holds.", no_args_is_help=True)
+data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
 
-
-@data.callback()
-def _group() -> None:
-    """Keeps `look` a word of its own while it is the only command."""
+Source = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE", help="Files, folders, - for standard input, hub:owner/dataset.", show_default=False),
+]
 
 
 @data.command()
 def look(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Files, folders, - for standard input, hub:owner/dataset.",
-            show_default=False,
-        ),
-    ],
+    source: Source,
     strict: Strict = False,
     dedup: Annotated[bool, typer.Option("--dedup", help="Leave out documents whose whole text came before.")] = False,
     valid: Annotated[
@@ -55,6 +54,82 @@ def look(
     _print(Console(highlight=False), found, dedup)
 
 
+@data.command()
+def convert(
+    source: Source,
+    out: Annotated[str, typer.Option(metavar="FILE.jsonl", help="Where to write; a new file.", show_default=False)],
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Write dialogues in any layout that is read as messages, one a line; say what each file was, and what is left out."""
+    from liuli.data.dialogues import Dialogues
+
+    path = Path(out)
+    _check_new(path)
+    dialogues = Dialogues(source, strict)
+    count = _write(dialogues, path)
+    if json:
+        skipped = [asdict(each) for each in dialogues.skipped]
+        found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
+        print_json({"sources": source, "out": out} | found)
+        return
+
+    from rich.console import Console
+
+    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {out}")
+
+
+def _check_new(path: Path) -> None:
+    """Raises LiuliError where no new `.jsonl` can be written."""
+    if path.suffix != ".jsonl":
+        raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
+    if path.exists() or path.is_symlink():
+        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
+    if not path.parent.is_dir():
+        raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
+
+
+def _write(dialogues: "Iterable[Dialogue]", path: Path) -> int:
+    """Beside, and under its own name only when it is whole. How many there were."""
+    from json import dumps
+
+    count, beside = 0, path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            for dialogue in dialogues:
+                file.write(dumps(dialogue.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
+                count += 1
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return count
+
+
+def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:
+    from rich.text import Text
+
+    for file, layouts in dialogues.layouts.items():
+        found = ", ".join(f"{counted(count, 'dialogue')} from {layout}" for layout, count in layouts.items())
+        console.print(Text(f"{file}: {found}"), soft_wrap=True)
+    _print_skipped(console, dialogues.skipped)
+    unanswered = dialogues.unanswered
+    if unanswered:
+        verb = "ends" if unanswered == 1 else "end"
+        console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: nothing is learned from the last message")
+    console.print(Text(f"\n{written}"), soft_wrap=True)
+
+
+def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
+    from rich.text import Text
+
+    for skipped in several:
+        console.print(Text(f"\nskipped {skipped.heading}"), soft_wrap=True)
+        for place in skipped.places:
+            console.print(Text(f"    {place}"), soft_wrap=True)
+        if skipped.elsewhere:
+            console.print(f"    and {skipped.elsewhere:,} in other files")
+
+
 def _print(console: "Console", found: "Look", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -67,12 +142,7 @@ def _print(console: "Console", found: "Look", dedup: bool) -> None:
     for name, count in found.scripts.items():
         share = count / found.total.characters
         console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * 40)}"))
-    for skipped in found.skipped:
-        console.print(Text(f"\nskipped {skipped.heading}"), soft_wrap=True)
-        for place in skipped.places:
-            console.print(Text(f"    {place}"), soft_wrap=True)
-        if skipped.elsewhere:
-            console.print(f"    and {skipped.elsewhere:,} in other files")
+    _print_skipped(console, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""

@@ -17,13 +17,31 @@ from typing import IO, Any, Literal
 
 from liuli.errors import LiuliError
 
-Format = Literal["text", "lines", "array", "parquet"]
-FORMATS: dict[str, Format] = {
-    ".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet",
-}  # fmt: skip
+Format = Literal["text", "lines", "array", "parquet", "turns", "yaml"]
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 RIGHT = "ask its owner for the right to read it"
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Which files a source may have, by their suffixes. `what` is in them, `noun` is what one of them is called, `known`
+    lists them for people; `piped` is standard input's."""
+
+    what: str
+    noun: str
+    known: str
+    piped: Format
+    suffixes: dict[str, Format]
+
+
+TEXTS = Formats(
+    what="text",
+    noun="text",
+    known=KNOWN,
+    piped="text",
+    suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,7 @@ class File:
     path: Path
     name: str
     named: bool = False
+    formats: Formats = field(default=TEXTS, repr=False, compare=False)
     spool: Any = field(default=None, repr=False)  # keeps the temporary file of standard input
     stamp: tuple[int, int] = field(init=False)
 
@@ -78,12 +97,16 @@ class File:
 
     @property
     def format(self) -> Format | None:
-        """By the suffix; None for what Liuli does not read as text. Standard input is text."""
+        """By the suffix; None for what such a source does not read."""
         if self.spool:
-            return "text"
-        stem = self.path.stem if self.compression else self.path.name
-        found = FORMATS.get(Path(stem).suffix.lower())
+            return self.formats.piped
+        found = self.formats.suffixes.get(self.suffix)
         return None if self.compression and found == "parquet" else found
+
+    @property
+    def suffix(self) -> str:
+        """Its own, before that of the compression."""
+        return Path(self.path.stem if self.compression else self.path.name).suffix.lower()
 
     @property
     def compression(self) -> str | None:
@@ -145,11 +168,11 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
-def find_files(names: Sequence[str]) -> list[File]:
+def find_files(names: Sequence[str], formats: Formats = TEXTS) -> list[File]:
     """The files behind `names` in their order; those of a folder sorted by path, hidden ones left out.
 
     Raises:
-        LiuliError: a name has nothing behind it, or a file by that name is of no format that is read as text.
+        LiuliError: a name has nothing behind it, or a file by that name is of none of the `formats`.
     """
     if not names:
         raise LiuliError("there is no source; give files, folders, - for standard input, or hub:owner/dataset")
@@ -158,27 +181,27 @@ def find_files(names: Sequence[str]) -> list[File]:
     files = []
     for name in names:
         if name == "-":
-            files.append(_standard_input())
+            files.append(_standard_input(formats))
         elif name.startswith("hub:"):
-            files += _of_dataset(name)
+            files += _of_dataset(name, formats)
         elif Path(name).is_dir() and name:
-            files += _of_folder(Path(name), name.rstrip("/") or "/")
+            files += _of_folder(Path(name), name.rstrip("/") or "/", formats)
         else:
-            files.append(_by_name(name))
+            files.append(_by_name(name, formats))
     return files
 
 
-def _by_name(name: str) -> File:
+def _by_name(name: str, formats: Formats) -> File:
     path = Path(name)
     if not path.exists() or not name:
         raise LiuliError(f"there is no file or folder {name!r}; give one, - for standard input, or hub:owner/dataset")
-    file = File(path, printable(name), named=True)
+    file = File(path, printable(name), named=True, formats=formats)
     if not path.is_file() or not file.format:
-        raise LiuliError(f"{file.name} is no text that Liuli reads: it reads {KNOWN}")
+        raise LiuliError(f"{file.name} is no {formats.noun} that Liuli reads: it reads {formats.known}")
     return file
 
 
-def _of_folder(folder: Path, name: str) -> list[File]:
+def _of_folder(folder: Path, name: str, formats: Formats) -> list[File]:
     def fail(error: OSError) -> None:
         raise LiuliError(advised(f"the folder {error.filename} cannot be read: {why(error)}", RIGHT))
 
@@ -188,36 +211,43 @@ def _of_folder(folder: Path, name: str) -> list[File]:
         folders[:] = [each for each in folders if not each.startswith(".")]
         found += [Path(at, each) for each in names + links if not each.startswith(".")]
     found.sort(key=lambda path: path.relative_to(folder).parts)
-    return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}")) for path in found]
+    return [File(path, printable(f"{name}/{path.relative_to(folder).as_posix()}"), formats=formats) for path in found]
 
 
-def _of_dataset(name: str) -> list[File]:
-    """The texts of a dataset on the hub, or of one folder or file in it; never its card, which is no text of the dataset."""
+def _of_dataset(name: str, formats: Formats) -> list[File]:
+    """The files of a dataset on the hub, or of one folder or file in it; never its card, which is no text of the dataset."""
     from liuli.hub import find_dataset
 
     found = re.fullmatch(r"hub:(\w[\w.-]*/\w[\w.-]*)((?:/[^/]+)*)/?", name)
     path = found[2].strip("/") if found else ""
     if not found or {".", ".."} & set(path.split("/")):
         raise LiuliError(f"{name} names no dataset of the hub; write hub:owner/dataset, or hub:owner/dataset/path of its files")
-    inside = find_dataset(found[1], _patterns(path)) / path
+    inside = find_dataset(found[1], _patterns(path, formats)) / path
     whole = inside.is_file()
-    files = [File(inside, printable(name))] if whole else _of_folder(inside, name.rstrip("/")) if inside.is_dir() else []
+    files = [File(inside, printable(name), formats=formats)] if whole else []
+    if inside.is_dir():
+        files = _of_folder(inside, name.rstrip("/"), formats)
     files = [file for file in files if file.format and (path or file.name != f"{name.rstrip('/')}/README.md")]
     if not files:
-        raise LiuliError(f"{name} holds no text that Liuli reads: it reads {KNOWN}")
+        raise LiuliError(f"{name} holds no {formats.noun} that Liuli reads: it reads {formats.known}")
     return files
 
 
-def _patterns(path: str) -> list[str]:
+def _patterns(path: str, formats: Formats) -> list[str]:
     """Which files of a dataset to fetch: `path` itself, and all below it of a format that is read."""
-    suffixes = [suffix + end for suffix, kind in FORMATS.items() for end in ("", *COMPRESSED) if kind != "parquet" or not end]
+    suffixes = [
+        suffix + end
+        for suffix, format in formats.suffixes.items()
+        for end in ("", *COMPRESSED)
+        if format != "parquet" or not end
+    ]
     below = f"{glob.escape(path)}/" if path else ""
     return [f"{below}*{suffix}" for suffix in suffixes] + [glob.escape(path)] * path.endswith(tuple(suffixes))
 
 
-def _standard_input() -> File:
+def _standard_input(formats: Formats) -> File:
     """Standard input in a temporary file, so that it can be read again; the file goes with the source."""
     spool = tempfile.NamedTemporaryFile(prefix="liuli-stdin-")  # noqa: SIM115 (the source reads it, again and again)
     shutil.copyfileobj(sys.stdin.buffer, spool)
     spool.flush()
-    return File(Path(spool.name), "standard input", named=True, spool=spool)
+    return File(Path(spool.name), "standard input", named=True, formats=formats, spool=spool)

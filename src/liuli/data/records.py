@@ -6,14 +6,14 @@ looking at all before it.
 
 import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from liuli.data.blocks import STEP, cut
-from liuli.data.files import KNOWN, File, Problem, Unreadable, first_line
+from liuli.data.files import File, Format, Problem, Unreadable, first_line
 from liuli.data.texts import UTF16, Text, listed, not_utf8, parse, text_of_record, text_of_value
 from liuli.errors import LiuliError
 
@@ -24,8 +24,31 @@ LONGEST_LINE = 64 << 20  # bytes of one line of .jsonl, held in memory with its 
 LARGEST_ARRAY = 64 << 20  # bytes of one .json file, which is read whole
 ROWS = 64  # of a parquet file, held in memory at a time
 
+T = TypeVar("T")
 
-class Reader(ABC):
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """What is made of the objects of a `.jsonl` or `.json`. `name`: what one is called; `objects` and `example`: which
+    objects are wanted; `shorten`: what to do about a line that is too long."""
+
+    make: Callable[[Any], T | Problem]
+    name: str
+    objects: str
+    example: str
+    shorten: str
+
+    @property
+    def nothing(self) -> Problem:
+        return Problem(f"no {self.name} in it")
+
+
+TEXT = Kind(
+    text_of_record, "text", 'objects with a field "text"', '{"text": "…"}', "cut it into several records, or make it a .txt"
+)
+
+
+class Reader(ABC, Generic[T]):
     """The records of one file."""
 
     def __init__(self, file: File):
@@ -43,7 +66,7 @@ class Reader(ABC):
         return f"{self.file.name}:{index + 1}"
 
     @abstractmethod
-    def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
+    def records(self, start: int = 0) -> Iterator[tuple[int, T | Problem]]:
         """The records from `start` on, each with its index. Raises Unreadable where the file cannot be read (on)."""
 
     @abstractmethod
@@ -51,17 +74,30 @@ class Reader(ABC):
         """Counts them, decoding no more than it must."""
 
 
-def read(file: File) -> Reader:
+def read(file: File) -> Reader[Text]:
     """How a file of its format is read. Raises Unreadable: it is of none."""
-    kinds = {"text": WholeText, "lines": Lines, "array": Array, "parquet": Table}
+    match format_of(file):
+        case "lines":
+            return Lines(file, TEXT)
+        case "array":
+            return Array(file, TEXT)
+        case "parquet":
+            return Table(file)
+        case _:
+            return WholeText(file)
+
+
+def format_of(file: File) -> Format:
+    """Raises Unreadable: it is of none that such a source reads, or no file."""
     if not file.path.is_file():
         raise Unreadable(Problem("neither a file nor a folder, or a link to one", advice="give what it points to by name"))
     if not file.format:
-        raise Unreadable(Problem("no format of text, by its suffix", advice=f"Liuli reads {KNOWN}"))
-    return kinds[file.format](file)
+        reason = f"no format of {file.formats.what}, by its suffix"
+        raise Unreadable(Problem(reason, advice=f"Liuli reads {file.formats.known}"))
+    return file.format
 
 
-class WholeText(Reader):
+class WholeText(Reader[Text]):
     """A `.txt` or `.md` file: one document, read twice: first to see that all of it is text, then in blocks."""
 
     def __init__(self, file: File):
@@ -111,8 +147,12 @@ class WholeText(Reader):
                     raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None
 
 
-class Lines(Reader):
-    """A `.jsonl` file: one object a line, each with `text`. A blank line has an index too, and is nothing else."""
+class Lines(Reader[T]):
+    """A `.jsonl` file: one object a line. A blank line has an index too, and is nothing else."""
+
+    def __init__(self, file: File, kind: Kind[T]):
+        super().__init__(file)
+        self.kind = kind
 
     def _count(self) -> int:
         count = 0
@@ -121,7 +161,7 @@ class Lines(Reader):
                 count += 1
         return count
 
-    def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
+    def records(self, start: int = 0) -> Iterator[tuple[int, T | Problem]]:
         count, some = 0, False
         try:
             for index, line in enumerate(self._lines()):
@@ -129,13 +169,22 @@ class Lines(Reader):
                 if line is None or not line.isspace():
                     some = True
                     if index >= start:
-                        yield index, _of_line(line)
+                        yield index, self._made(line)
         except Unreadable:
             self._known_count = count
             raise
         self._known_count = count
         if not some:
-            raise Unreadable(Problem("no text in it"))
+            raise Unreadable(self.kind.nothing)
+
+    def _made(self, line: bytes | None) -> T | Problem:
+        if line is None:
+            return Problem(f"a line longer than {LONGEST_LINE >> 20} MB", advice=self.kind.shorten)
+        return self._of_line(line)
+
+    def _of_line(self, line: bytes) -> T | Problem:
+        found = parse(line.rstrip())
+        return found if isinstance(found, Problem) else self.kind.make(found)
 
     def _lines(self) -> Iterator[bytes | None]:
         """Each line; None for one that is too long to be held."""
@@ -151,38 +200,48 @@ class Lines(Reader):
                 line = stream.readline(LONGEST_LINE)
 
 
-class Array(Reader):
-    """A `.json` file: one list of objects, each with `text`. It is read whole."""
+class Array(Reader[T]):
+    """A `.json` file: one list of objects. It is read whole."""
+
+    def __init__(self, file: File, kind: Kind[T]):
+        super().__init__(file)
+        self.kind = kind
 
     def _count(self) -> int:
         with suppress(Unreadable):
             return len(self._load())
         return 0
 
-    def records(self, start: int = 0) -> Iterator[tuple[int, Text | Problem]]:
+    def records(self, start: int = 0) -> Iterator[tuple[int, T | Problem]]:
         records = self._load()
         self._known_count = len(records)
         for index in range(start, len(records)):
-            yield index, text_of_record(records[index])
+            yield index, self.kind.make(records[index])
 
     def _load(self) -> list[Any]:
-        with self.file.open() as stream:
-            data = stream.read(LARGEST_ARRAY + 1)
-            if len(data) > LARGEST_ARRAY:
-                advice = "write one object a line, as .jsonl, which is streamed"
-                raise Unreadable(Problem(f"more than the {LARGEST_ARRAY >> 20} MB that are read of a .json", advice=advice))
-        found = parse(data.removeprefix(codecs.BOM_UTF8))
+        found = parse(read_whole(self.file, LARGEST_ARRAY))
         if isinstance(found, Problem):
             several = found.detail.startswith("Extra data")
             raise Unreadable(replace(found, advice="name it .jsonl if it has one object a line") if several else found)
         if not isinstance(found, list):
-            raise Unreadable(Problem('no list of objects with a field "text"', advice='write [{"text": "…"}, …]', no_text=True))
+            advice = f"write [{self.kind.example}, …]"
+            raise Unreadable(Problem(f"no list of {self.kind.objects}", advice=advice, no_text=True))
         if not found:
-            raise Unreadable(Problem("no text in it"))
+            raise Unreadable(self.kind.nothing)
         return found
 
 
-class Table(Reader):
+def read_whole(file: File, most: int) -> bytes:
+    """All bytes of a file but its byte order mark. Raises Unreadable where there are more than `most`."""
+    with file.open() as stream:
+        data = stream.read(most + 1)
+        if len(data) > most:
+            advice = "write one object a line, as .jsonl, which is streamed"
+            raise Unreadable(Problem(f"more than the {most >> 20} MB that are read of a {file.suffix}", advice=advice))
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+class Table(Reader[Text]):
     """A `.parquet` file with a column `text` of strings, read some rows at a time."""
 
     def _count(self) -> int:
@@ -239,10 +298,3 @@ def _drain(stream: IO[bytes]) -> bool:
     while last and not last.endswith(b"\n"):
         last = stream.readline(STEP)
     return bool(more.rstrip(b"\r\n"))
-
-
-def _of_line(line: bytes | None) -> Text | Problem:
-    if line is None:
-        return Problem(f"a line longer than {LONGEST_LINE >> 20} MB", advice="cut it into several records, or make it a .txt")
-    found = parse(line.rstrip())
-    return found if isinstance(found, Problem) else text_of_record(found)

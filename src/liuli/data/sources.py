@@ -8,14 +8,16 @@ Every byte of a text stays as it is, line ends too; only a byte order mark at th
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from liuli.data.files import File, Problem, Unreadable, advised, find_files
 from liuli.data.records import Reader, read
 from liuli.data.texts import Text
 from liuli.errors import LiuliError
 
+T = TypeVar("T")
 NAMED = 10  # files that are named for each sort of problem; all are counted
 
 
@@ -95,6 +97,24 @@ class Pass:
         skipped = self.skipped.setdefault(problem.reason, Skipped(problem.reason, problem.advice))
         skipped.add(file.name, problem.where(place))
 
+    def records(self, file: File, reader: Reader[T], start: int = 0) -> Iterator[tuple[int, T]]:
+        """The good records of one file from `start` on, each with its index; the others are skipped."""
+        try:
+            for index, found in reader.records(start):
+                if isinstance(found, Problem):
+                    self.skip(file, reader.place(index), found)
+                else:
+                    yield index, found
+        except Unreadable as error:
+            if error.problem.no_text and file.named:
+                raise LiuliError(error.problem.at(file.name)) from None
+            self.skip(file, file.name, error.problem)
+
+    def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
+        """That nothing at all was found, and why."""
+        why = ", and ".join(map(str, self.skipped.values())) or "it holds no files"
+        return LiuliError(f"no {what} found in {', '.join(names)}: {why}")
+
 
 class Sources:
     """All documents behind some names.
@@ -115,7 +135,7 @@ class Sources:
         self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
         self.strict, self.dedup = strict, dedup
         self.files = find_files(self.names)
-        self._readers: list[Reader | Problem] = [_reader(file) for file in self.files]
+        self._readers = [opened(file, read) for file in self.files]
         self._latest = Pass(strict)
 
     @property
@@ -161,9 +181,10 @@ class Sources:
                 this.skip(file, file.name, reader)
                 continue
             if self.dedup or start <= base or start < base + reader.count():
-                for index, text in _of_file(file, reader, 0 if self.dedup else max(0, start - base), this):
+                for index, text in this.records(file, reader, 0 if self.dedup else max(0, start - base)):
                     if end is not None and base + index >= end:
                         return
+                    this.marks += text.marked
                     again = seen.add(text.digest)
                     this.duplicates += again
                     if not (again and self.dedup):
@@ -172,26 +193,11 @@ class Sources:
                             yield base + index, reader.place(index), text
             base += reader.count()
         if not some and start == 0 and end is None:
-            why = ", and ".join(map(str, this.skipped.values())) or "it holds no files"
-            raise LiuliError(f"no text found in {', '.join(self.names)}: {why}")
+            raise this.nothing("text", self.names)
 
 
-def _of_file(file: File, reader: Reader, start: int, this: Pass) -> Iterator[tuple[int, Text]]:
-    """The good records of one file from `start` on, each with its index; of the others `this` is told."""
-    try:
-        for index, found in reader.records(start):
-            if isinstance(found, Problem):
-                this.skip(file, reader.place(index), found)
-            else:
-                this.marks += found.marked
-                yield index, found
-    except Unreadable as error:
-        if error.problem.no_text and file.named:
-            raise LiuliError(error.problem.at(file.name)) from None
-        this.skip(file, file.name, error.problem)
-
-
-def _reader(file: File) -> Reader | Problem:
+def opened(file: File, read: Callable[[File], Reader[T]]) -> Reader[T] | Problem:
+    """The reader that `read` has for it, or why there is none."""
     try:
         return read(file)
     except Unreadable as error:

@@ -53,7 +53,7 @@ def listed(names: Iterable[str]) -> str:
 def text_of_record(record: Any) -> Text | Problem:
     """The field `text` of what a line or an element of a list says. Other layouts are named, never guessed."""
     if not isinstance(record, dict):
-        return Problem('no object with a field "text"', f"but {_kind(record)}", 'write {"text": "…"}')
+        return Problem('no object with a field "text"', f"but {kind_of(record)}", 'write {"text": "…"}')
     if "text" not in record:
         fields = f"fields: {listed(record)}"
         for field, layout in LAYOUTS.items():
@@ -73,6 +73,17 @@ def text_of_value(value: bytes | None) -> Text | Problem:
         return not_utf8(value, error)
 
 
+def encoded(text: str) -> bytes | Problem:
+    """Its UTF-8, or what in it is no character of a text."""
+    if "\0" in text:
+        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "take it away")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x} at character {error.start + 1:,}"
+        return Problem("half a surrogate pair in its text", half, "write both halves, or none")
+
+
 def not_utf8(data: bytes, error: UnicodeDecodeError, offset: int = 0, ended: bool = True) -> Problem:
     """What is wrong with bytes that cannot be decoded, and in which encoding they may be. `offset`: how many came before
     `data`; `ended`: none come after."""
@@ -89,21 +100,18 @@ def not_utf8(data: bytes, error: UnicodeDecodeError, offset: int = 0, ended: boo
 def _of_text(text: str) -> Text | Problem:
     if not text or text.isspace():
         return Problem("no text in it")
-    if "\0" in text:
-        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "take it away")
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x} at character {error.start + 1:,}"
-        return Problem("half a surrogate pair in its text", half, "write both halves, or none")
+    data = encoded(text)
+    if isinstance(data, Problem):
+        return data
     blocks = (text,) if len(data) <= 2 * SPAN else map(bytes.decode, cut([data]))
     return Text(blake2b(data, digest_size=16).digest(), blocks)
 
 
 def _no_string(value: Any) -> Problem:
-    return Problem(f'"text" is {_kind(value)}, not a string', advice="write it as a string, or take it away")
+    return Problem(f'"text" is {kind_of(value)}, not a string', advice="write it as a string, or take it away")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What sort of JSON a value is, for people."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from liuli.data.files import File
 from liuli.data.sources import Document, Seen, Sources
 from liuli.errors import LiuliError
 
@@ -127,13 +128,18 @@ class Split:
 def _apart(file: str, sources: Sources) -> Sources:
     """The sources of the validation, none of whose files is trained on."""
     other = Sources([file], sources.strict, sources.dedup)
-    trained = {each.path.resolve() for each in sources.files}
-    for each in other.files:
-        if each.path.resolve() in trained:
+    check_apart(other.files, sources.files)
+    return other
+
+
+def check_apart(held: list[File], trained: list[File]) -> None:
+    """Raises LiuliError where a file is on both sides, by whatever name."""
+    places = {each.path.resolve() for each in trained}
+    for each in held:
+        if each.path.resolve() in places:
             raise LiuliError(
                 f"{each.name} would be trained on and validated on; take it out of the source, or hold out another"
             )
-    return other
 
 
 def _shared(other: Sources, sources: Sources) -> int:
