@@ -15,6 +15,7 @@ from liuli.cli.begin import begin
 from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
+from liuli.cli.merge import merge
 from liuli.cli.plan import plan
 from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
@@ -53,6 +54,7 @@ app.command()(complete)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
+app.command()(merge)
 app.command()(runs)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
