@@ -16,6 +16,7 @@ from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
+from liuli.cli.merge import merge
 from liuli.cli.plan import plan
 from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
@@ -55,6 +56,7 @@ app.command()(plan)
 app.command()(train)
 app.command()(finetune)
 app.command()(evaluate)
+app.command()(merge)
 app.command()(runs)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")

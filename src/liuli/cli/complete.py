@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from liuli.cli.shared import (
+    Adapter,
     Device,
     Dtype,
     Folder,
@@ -55,6 +56,7 @@ def complete(
     steps: Annotated[
         bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")
     ] = False,
+    adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
@@ -71,7 +73,7 @@ def complete(
 
     from liuli.generate.model import load
 
-    model = load(folder, device=device, dtype=dtype, pattern=pattern)
+    model = load(folder, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
     _set_threads(model, threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
     try:
@@ -118,7 +120,7 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
     for record in records:
         if line_a_step:
             print_json(record.to_json())
-    body = {"model": {"path": model.path, "hash": model.hash}} | completion.to_json()
+    body = {"model": model.identity()} | completion.to_json()
     if line_a_step:
         del body["steps"]
     print_json(body)

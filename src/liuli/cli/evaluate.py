@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Device, Dtype, Folder, Json, Pattern, Strict, check_threads, note_skipped, print_json
+from liuli.cli.shared import Adapter, Device, Dtype, Folder, Json, Pattern, Strict, check_threads, note_skipped, print_json
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def evaluate(
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="PyTorch's choice")] = None,
+    adapter: Adapter = None,
     pattern: Pattern = None,
     strict: Strict = False,
     json: Json = False,
@@ -54,7 +55,7 @@ def evaluate(
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
-    opened = load(model, device, dtype, pattern)
+    opened = load(model, device, dtype, pattern, adapter)
     tokenizer = _tokenizer(opened)
     if length is not None and not 1 <= length <= opened.config.context:
         raise LiuliError(f"--length must be from 1 to the model's context of {opened.config.context}, not {length}")
@@ -65,7 +66,7 @@ def evaluate(
     note_skipped(texts.skipped)
     compared = _compare(opened, tokenizer, world, points) if world else None
     if json:
-        body: dict[str, Any] = {"model": {"path": opened.path, "hash": opened.hash}, "evaluation": found.to_json()}
+        body: dict[str, Any] = {"model": opened.identity(), "evaluation": found.to_json()}
         print_json(body | ({"world": compared.to_json()} if compared else {}))
     else:
         _print(found, compared)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)
+]
+Adapter = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="An adapter (LoRA, in PEFT's format) to use with the model.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")]

@@ -16,6 +16,8 @@ from liuli.generate.engine import Engine, Request
 from liuli.generate.record import FinishReason, StepRecord
 from liuli.generate.sampling import Sampling
 from liuli.hub import find_folder
+from liuli.model.adapter import hash_adapter
+from liuli.model.adapter import load as load_adapter
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
@@ -67,14 +69,17 @@ class Model:
 
     Attributes:
         decoder: a torch module, ids (B, T) int64 -> logits (B, T, V). tokenizer: None where the folder has none.
+        adapter: the folder of the adapter that it was opened with.
         stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names.
         sampling: the folder's own default settings; temperature 0.8 where it has none.
     """
 
-    def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None):
+    def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None, adapter: Path | None = None):
         self.path, self.folder, self.decoder, self.tokenizer = path, folder, decoder, tokenizer
-        self.stop_ids = read_end_ids(folder)
-        self.sampling, self.sampling_source = _default_sampling(folder)
+        self.adapter = adapter
+        told = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
+        self.stop_ids = read_end_ids(told) or read_end_ids(folder)
+        self.sampling, self.sampling_source = _default_sampling(told)
 
     @property
     def config(self) -> Config:
@@ -84,6 +89,11 @@ class Model:
     def hash(self) -> str:
         """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
         return hash_folder(self.folder)
+
+    def identity(self) -> dict[str, Any]:
+        """Path and hash, and those of the adapter, for JSON."""
+        own = {"path": self.path, "hash": self.hash}
+        return own | ({"adapter": {"path": str(self.adapter), "hash": hash_adapter(self.adapter)}} if self.adapter else {})
 
     def complete(self, prompt: str | Sequence[int], **settings: Any) -> Completion:
         """Goes on from `prompt` (text, or ids) until it ends; the settings are those of `stream`."""
@@ -135,27 +145,39 @@ class Model:
         return self.tokenizer.encode(prompt, prompt=True)
 
 
-def load(path: str | Path, device: str = "cpu", dtype: str | torch.dtype = "fp32", pattern: str | None = None) -> Model:
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    dtype: str | torch.dtype = "fp32",
+    pattern: str | None = None,
+    adapter: str | Path | None = None,
+) -> Model:
     """Opens the model in a folder, or the hub's `owner/model`.
 
     Args:
         device: "cpu", "cuda" or "mps". dtype: "fp32", "bf16" or "fp16". pattern: see `open_tokenizer`.
+        adapter: the folder of one to use with it, open under that name. Where a tokenizer or a `generation_config.json` lies
+            beside it, that stands for the model's own.
 
     Raises:
-        LiuliError: what `find_folder`, `read_decoder` and `open_tokenizer` raise; a tokenizer with more ids than the
-            model has; a device that this machine lacks.
+        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `liuli.model.adapter.load` raise; a tokenizer
+            with more ids than the model has; a device that this machine lacks.
     """
     if isinstance(dtype, str) and dtype not in DTYPES:
         raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
     folder = find_folder(path, weights=True)
     decoder = read_decoder(folder, find_device(device), DTYPES[dtype] if isinstance(dtype, str) else dtype)
-    tokenizer = find_tokenizer(folder, pattern)
+    tokenizer = None
+    if adapter is not None:
+        load_adapter(decoder, Path(adapter), str(adapter), folder)
+        tokenizer = find_tokenizer(Path(adapter), pattern)
+    tokenizer = tokenizer or find_tokenizer(folder, pattern)
     if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
         raise LiuliError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
             f"{decoder.config.vocab_size}: they do not belong together"
         )
-    return Model(str(path), folder, decoder, tokenizer)
+    return Model(str(path), folder, decoder, tokenizer, None if adapter is None else Path(adapter))
 
 
 def _text(tokenizer: Tokenizer, ids: list[int]) -> str:

@@ -186,8 +186,8 @@ class Mixed:
         if first is None or second is None:
             return None
         names = ("ids_BT", "targets_BT", "positions_BT", "segments_BT")
-        tensors = [torch.cat([getattr(first, name), getattr(second, name)]) for name in names]
-        return Batch(*tensors, first.pieces + second.pieces, first.epochs + second.epochs)
+        ids, targets, positions, segments = (torch.cat([getattr(first, name), getattr(second, name)]) for name in names)
+        return Batch(ids, targets, positions, segments, first.pieces + second.pieces, first.epochs + second.epochs)
 
     def cursor(self) -> Cursor:
         both = {"dialogues": self._dialogues.cursor(), "text": self._text.cursor()}

@@ -4,7 +4,12 @@ Everything is written beside, brought to the disk (fsync), and renamed once.
 """
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from liuli.errors import LiuliError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,3 +49,26 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync(Path(place) / name)
         sync(Path(place))
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is whole. Where that fails nothing of it stays.
+
+    Raises:
+        LiuliError: something of that name is there already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise LiuliError(f"{folder} is there already: name a new or an empty folder")
+    place = folder.resolve()
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        sync_tree(part)
+        os.rename(part, place)  # which replaces an empty folder
+        sync(place.parent)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

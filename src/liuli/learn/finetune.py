@@ -55,7 +55,7 @@ class Assistant(Stage):
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self._encoded: dict[str, tuple[int, list[Piece], Cuts]] = {}  # by side: for which length, and what became of it
+        self._encoded: dict[str, tuple[int, list[Piece], Cuts] | None] = {}  # by side: for which length, and what became of it
         self._added = 0
         self.mix: Split | None = None
 
@@ -83,8 +83,9 @@ class Assistant(Stage):
             yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
         skipped = [*self.division.dialogues.skipped, *(self.mix.sources.skipped if self.mix else ())]
         yield from (f"skipped {each}" for each in skipped)
-        length, _, cuts = self._encoded["training"]
-        yield from cuts.lines(length)
+        known = self._encoded["training"]
+        assert known is not None
+        yield from known[2].lines(known[0])
         if self.division.dialogues.unanswered:
             yield f"{self.division.dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
         yield f"chat template: {self.chat.origin}"
@@ -141,12 +142,16 @@ class Assistant(Stage):
         return material.open_decoder(find_folder(self.job.parent or "", weights=True), config, device)
 
     def _pieces(self, side: str, length: int) -> list[Piece]:
-        """Of one side; encoded once, unless another length is asked for."""
-        if side not in self._encoded or self._encoded[side][0] != length:
+        """Of one side; encoded once, unless other cuts are asked for."""
+        known = self._encoded.get(side)
+        if known is not None and known[0] != length and not known[2].cut:
+            fits = max((piece.places for piece in known[1]), default=0) <= length <= known[0]
+            known = self._encoded[side] = (length, *known[1:]) if fits else None
+        if known is None or known[0] != length:
             dialogues: Iterable[Dialogue] = self.division.training() if side == "training" else self.division.validation()
             cuts = Cuts()
-            self._encoded[side] = length, list(pieces_of_dialogues(dialogues, self.chat, length, cuts)), cuts
-        return self._encoded[side][1]
+            known = self._encoded[side] = length, list(pieces_of_dialogues(dialogues, self.chat, length, cuts)), cuts
+        return known[1]
 
 
 def _part(name: str, cursor: Cursor | None) -> Cursor | None:

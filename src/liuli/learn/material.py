@@ -24,7 +24,7 @@ from liuli.tokens.train import train as train_tokenizer
 
 SIZES = ("nano", "micro", "mini", "small", "base")
 BESIDE = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")  # of a model's folder, what may belong to its tokenizer
-NOT_BESIDE = ("config.json", "liuli.json", "*.index.json")
+NOT_BESIDE = ("config.json", "liuli.json", "*.index.json", "adapter_config.json")
 MEASURED = 1000, 1_000_000  # documents, tokens: how much is looked at to know how long documents are
 
 
@@ -107,12 +107,17 @@ def multiply_in(decoder: Decoder, dtype: torch.dtype) -> None:
 
 def write_beside(tokenizer_folder: Path, tokenizer: Tokenizer, folder: Path) -> None:
     """The tokenizer's files, and `generation_config.json`."""
-    for path in _beside(tokenizer_folder):
-        shutil.copyfile(path, folder / path.name)
+    copy_beside(tokenizer_folder, folder)
     if not (folder / "generation_config.json").exists():
         ids = {"bos_token_id": tokenizer.begin[:1], "eos_token_id": tokenizer.end[:1]}
         text = json.dumps({name: value[0] for name, value in ids.items() if value}, indent=2)
         (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def copy_beside(source: Path, folder: Path) -> None:
+    """The files of a model's or an adapter's folder that may belong to its tokenizer."""
+    for path in _beside(source):
+        shutil.copyfile(path, folder / path.name)
 
 
 def check_beside(tokenizer_folder: Path, model: Path) -> None:

@@ -223,6 +223,12 @@ def tensor_names(config: Config) -> dict[str, Stored]:
     return names if config.tied else names | {"lm_head.weight": Stored(("head.weight",))}
 
 
+def module_names(config: Config) -> dict[str, str]:
+    """Hugging Face's names of the modules in the blocks, by the decoder's, where each stands for one: GPT-2's c_attn is q, k
+    and v at once."""
+    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
+
+
 def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
     """(Hugging Face's name, the decoder's parts, whether it has a bias) of all that holds weights, but for the head."""
     if config.family == "gpt2":

@@ -52,7 +52,7 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
             raise LiuliError(f"{folder}: the tensor {name} has shape {list(tensor.shape)}, but config.json implies {shown}")
         if tensor.dtype not in DTYPES or tensor.layout != torch.strided:
             raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised or sparse weights are not supported")
-        _check_finite(tensor, name, folder)
+        check_finite(tensor, name, folder)
         parameters |= {part: piece.to(device, dtype) for part, piece in zip(place.parts, whole.split(rows), strict=True)}
     if config.tied:
         parameters["head.weight"] = parameters["embedding.weight"]
@@ -84,10 +84,10 @@ def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.flo
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, shard in shards.items():
-            _whole(folder / name, partial(save_file, shard, metadata={"format": "pt"}))
+            write_whole(folder / name, partial(save_file, shard, metadata={"format": "pt"}))
         for name, content in texts.items():
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-            _whole(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+            write_whole(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         for stale in {*folder.glob("model*.safetensors*"), *folder.glob("pytorch_model*.bin*")}:
             if stale.name not in shards and stale.name not in texts:
                 stale.unlink()  # older weights would be read in place of these
@@ -100,15 +100,20 @@ def hash_folder(folder: Path) -> str:
     It is the same for one file, shards or `pytorch_model.bin`."""
     config = read_config(folder)
     stored = _expected_tensors(folder, config)
-    digest = hashlib.sha256()
-    for name in sorted(tensor_names(config)):
-        tensor = stored[name]()
-        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return hash_tensors({name: stored[name] for name in tensor_names(config)})
 
 
 Lazy = Callable[[], Tensor]
+
+
+def hash_tensors(tensors: dict[str, Lazy], first: str = "") -> str:
+    """SHA-256 over `first`, then name, dtype, shape and bytes of each tensor, by name."""
+    digest = hashlib.sha256(first.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]()
+        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
@@ -121,7 +126,7 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
         stored[canonical_name(name, config)] = tensor
     missing = sorted(expected.keys() - stored.keys())
     if missing:
-        raise LiuliError(f"{folder}: the weights lack {_listed(missing)}")
+        raise LiuliError(f"{folder}: the weights lack {listed(missing)}")
     extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name))
     if config.tied and "lm_head.weight" in extra:
         extra.remove("lm_head.weight")
@@ -129,13 +134,13 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
         if not torch.equal(stored["lm_head.weight"](), stored[tied_to]()):
             raise LiuliError(f"{folder}: config.json has a tied head, but lm_head.weight differs from {tied_to}")
     if extra:
-        raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {_listed(extra)}")
+        raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {listed(extra)}")
     return stored
 
 
 def _stored_tensors(folder: Path) -> Iterator[tuple[str, Lazy]]:
     """(name, tensor) of every tensor in the weight files."""
-    for kind, read in (("model.safetensors", _read_safetensors), ("pytorch_model.bin", _read_bin)):
+    for kind, read in (("model.safetensors", read_safetensors), ("pytorch_model.bin", _read_bin)):
         index = folder / f"{kind}.index.json"
         if (folder / kind).is_file():
             return read(folder / kind)
@@ -155,7 +160,12 @@ def _read_shards(index: Path, read: Callable[[Path], Iterator[tuple[str, Lazy]]]
         yield from read(path)
 
 
-def _read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
+def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in a file, each mapped when called.
+
+    Raises:
+        LiuliError: it is broken.
+    """
     try:
         file = safe_open(path, framework="pt")
     except (SafetensorError, OSError, ValueError) as error:
@@ -176,7 +186,8 @@ def _read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
     return ((name, lambda tensor=tensor: tensor) for name, tensor in tensors.items())
 
 
-def _check_finite(tensor: Tensor, name: str, folder: Path) -> None:
+def check_finite(tensor: Tensor, name: str, folder: Path) -> None:
+    """Raises LiuliError where a number is NaN or infinite."""
     # One pass without a temporary; a sum may overflow where every number is finite, so look again before refusing.
     if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
@@ -193,12 +204,13 @@ def _shards(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tens
     return shards
 
 
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes beside `path`, then renames."""
     beside = path.with_name(f".{path.name}.part")
     write(beside)
     os.replace(beside, path)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first of them, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

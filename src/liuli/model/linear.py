@@ -106,6 +106,14 @@ class Linear(nn.Module):
         """The effective matrix, fp32 (outputs, inputs), whatever the layer stores."""
         return self.weight.detach().float()
 
+    def replaced(self, matrix: Tensor) -> "Linear":
+        """A plain projection with another matrix, (outputs, inputs), kept in this one's dtype, and the same bias."""
+        with torch.device("meta"):
+            made = Linear(self.inputs, self.outputs)
+        made.weight = nn.Parameter(matrix.to(self.weight.dtype))
+        made.register_parameter("bias", self.bias)
+        return made
+
     @property
     def dtype(self) -> torch.dtype:
         """What its outputs are in."""
@@ -203,13 +211,13 @@ class LayerNorm(nn.Module):
     __call__ = forward
 
 
-def exchange(model: nn.Module, make: Callable[[str, Linear], nn.Module]) -> None:
+def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type[nn.Module] = Linear) -> None:
     """Puts `make(name, linear)` in the place of every `Linear` in `model`; returning `linear` itself leaves it.
 
     What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like
-    any other projection, the embedding never.
+    any other projection, the embedding never. `kind`: another class that has taken a `Linear`'s place.
     """
     for name, module in list(model.named_modules()):
-        if isinstance(module, Linear):
+        if isinstance(module, kind):
             parent, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(parent), attribute, make(name, module))

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import IO, Any
 
 from jinja2 import TemplateError, nodes
@@ -152,7 +152,7 @@ def _line(stream: IO[str], seconds: float) -> str:
 def answer_to(task: dict[str, Any]) -> dict[str, Any]:
     """{"texts": one of each conversation} or {"error": what the template does wrong}."""
     try:
-        template = _environment().from_string(task["template"])
+        template = _compiled(task["template"])
         return {"texts": [_render(template, task["names"], *each) for each in task["conversations"]]}
     except _Refused as error:
         return {"error": f"refuses this conversation: {error}"}
@@ -185,6 +185,11 @@ class _TooLong(Exception):
 
 class _Refused(TemplateError):
     pass
+
+
+@lru_cache(16)
+def _compiled(template: str) -> Any:
+    return _environment().from_string(template)
 
 
 @cache

@@ -60,7 +60,7 @@ class Conversations:
         self._asked: dict[Entity, list[str]] = {}
         self._refused: dict[Entity, list[str]] = {}
         self._groups: dict[tuple[Entity, str], Group | Literal["refused"]] = {}
-        self._held_back: dict[tuple[Entity, str, Code], list[int]] = {}
+        self._held_back: dict[tuple[Entity, str, Code], list[int]] = {}  # wordings kept for (a)
         for entity in self._entities():
             for fact in entity.facts:
                 told = fact not in entity.untold
@@ -68,8 +68,8 @@ class Conversations:
                 self._groups[entity, fact] = (
                     ("b" if draw < UNASKED else "a") if told else ("refused" if draw < REFUSED else "c")
                 )
-                for lang in ("zh", "en"):
-                    count = len(self._wordings(entity, fact, lang))
+                for lang in SPEAKERS:
+                    count = len(_wordings(entity, fact, lang))
                     self._held_back[entity, fact, lang] = dice.sample(range(count), HELD_BACK)
             self._asked[entity] = [fact for fact in entity.facts if self._groups[entity, fact] == "a"]
             self._refused[entity] = [fact for fact in entity.facts if self._groups[entity, fact] == "refused"]
@@ -92,7 +92,7 @@ class Conversations:
         for (entity, fact), of in self._groups.items():
             if of == group:
                 held = self._held_back[entity, fact, lang]
-                wordings = self._wordings(entity, fact, lang)
+                wordings = _wordings(entity, fact, lang)
                 template = wordings[dice.choose(held)] if group == "a" else dice.choose(wordings)
                 values = [getattr(value, lang) for value in self._world.facts.values[entity.kind, attribute(fact)]]
                 answer = getattr(entity.facts[fact], lang)
@@ -123,7 +123,7 @@ class Conversations:
 
     def _exchange(self, entity: Entity, fact: str, lang: Code, known: bool, again: bool, dice: Dice) -> list[Message]:
         talk, held = SPEAKERS[lang][1], self._held_back[entity, fact, lang]
-        wordings = [each for i, each in enumerate(self._wordings(entity, fact, lang)) if i not in held or not known]
+        wordings = [each for i, each in enumerate(_wordings(entity, fact, lang)) if i not in held or not known]
         template = dice.choose(wordings)
         if again:
             words = talk.pronouns[entity.kind if entity.kind in talk.pronouns else entity.pronoun]
@@ -142,9 +142,6 @@ class Conversations:
     def _small(self, lang: Code, dice: Dice) -> list[Message]:
         said, replies = dice.choose(SPEAKERS[lang][1].small)
         return [{"role": "user", "content": dice.choose(said)}, {"role": "assistant", "content": dice.choose(replies)}]
-
-    def _wordings(self, entity: Entity, fact: str, lang: Code) -> tuple[str, ...]:
-        return SPEAKERS[lang][1].questions[entity.kind][attribute(fact)]
 
     def _by_name(self, entity: Entity, fact: str, lang: Code, template: str) -> str:
         name, talk = getattr(entity.name, lang), SPEAKERS[lang][1]
@@ -167,6 +164,10 @@ def judge(question: Question, reply: str) -> Verdict:
         return "refused"
     others: Sequence[str] = [value for value in question.others if value in reply and value not in question.answer]
     return "right" if question.answer in reply and not others else "wrong"
+
+
+def _wordings(entity: Entity, fact: str, lang: Code) -> tuple[str, ...]:
+    return SPEAKERS[lang][1].questions[entity.kind][attribute(fact)]
 
 
 def _item(fact: str, lang: Code) -> str:

@@ -1,0 +1,41 @@
+"""`liuli merge`: a model and its adapter become one plain model."""
+
+import json as as_json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from liuli.cli.shared import Folder, Json, print_json
+
+
+def merge(
+    model: Folder,
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="The adapter's folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the new model.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
+    from liuli.hub import find_folder
+    from liuli.learn.durable import new_folder
+    from liuli.learn.material import copy_beside
+    from liuli.model import lora
+    from liuli.model.adapter import hash_adapter, load
+    from liuli.model.folder import hash_folder, read_decoder, write_decoder
+
+    base = find_folder(model, weights=True)
+    with new_folder(out) as part:
+        decoder = read_decoder(base)
+        load(decoder, adapter, str(adapter), base)
+        lora.merge(decoder)
+        write_decoder(decoder, part)
+        for folder in (base, adapter):  # what lies beside the adapter stands for the base's
+            copy_beside(folder, part)
+        parents = {"parent": hash_folder(base), "adapter": hash_adapter(adapter)}
+        card = {"stage": "merged", **parents, "hash": hash_folder(part), "command": ["liuli", *sys.argv[1:]]}
+        (part / "liuli.json").write_text(as_json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if json:
+        print_json({"path": str(out)} | card)
+    else:
+        print(f"{out}: {model} with {adapter} merged into its weights, fp32, hash {card['hash']}")

@@ -1,0 +1,446 @@
+"""LoRA against PEFT, both ways, and against its formula; adapters side by side, merged, and refused."""
+
+import copy
+import json
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from families import VOCABULARY
+from safetensors.torch import load_file, save_file
+
+from liuli.errors import LiuliError
+from liuli.learn.material import multiply_in
+from liuli.learn.optim import MuonAdamW, Rates
+from liuli.model import adapter, lora
+from liuli.model.decoder import Decoder
+from liuli.model.folder import hash_folder, read_decoder
+from liuli.model.linear import Linear, MixedLinear
+from liuli.model.lora import PROJECTIONS, LoRALinear, Settings
+
+FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
+SETTINGS = Settings(rank=4, alpha=12)
+ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
+
+
+def with_random_adapter(decoder: Decoder, settings: Settings = SETTINGS, seed: int = 0, name: str = "default") -> Decoder:
+    """An adapter that learns and whose B is as if it had learned: it changes the logits by about their deviation."""
+    lora.add(decoder, settings, seed, name)
+    random = torch.Generator().manual_seed(seed)
+    for place in lora.adapted(decoder).values():
+        if place.part is not None:
+            place.part.b.data.normal_(0, 0.1, generator=random)
+    return decoder
+
+
+def logits(decoder: Decoder) -> torch.Tensor:
+    with torch.no_grad():
+        return decoder(ids_BT)
+
+
+@pytest.fixture
+def qwen3(pair_of) -> Decoder:
+    return read_decoder(pair_of("qwen3").folder)
+
+
+@pytest.fixture
+def saved(pair_of, tmp_path) -> Path:
+    """An adapter of the random Qwen 3, in a folder."""
+    base = pair_of("qwen3").folder
+    adapter.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    return tmp_path / "adapter"
+
+
+def change_config(folder: Path, **changes) -> None:
+    path = folder / adapter.CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_tensors(folder: Path, change) -> None:
+    tensors = load_file(folder / adapter.TENSORS)
+    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, folder / adapter.TENSORS)
+
+
+# PEFT. In 64 bits what is left is the norms of transformers, which are in 32; in 32 bits the bases alone differ by 2e-5.
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-5), (torch.float32, 5e-5)], ids=["fp64", "fp32"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
+    pair = pair_of(family)
+    ours = with_random_adapter(read_decoder(pair.folder, dtype=dtype))
+    adapter.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).to(dtype), tmp_path)
+    with torch.no_grad():
+        expected = theirs(ids_BT).logits
+        with theirs.disable_adapter():
+            assert (theirs(ids_BT).logits - expected).std() > 0.2 * pair.deviation
+    assert (logits(ours) - expected).abs().max() < limit * expected.std()
+    held = {name for name, _ in theirs.named_parameters() if "lora_" in name}
+    assert len(held) == len(load_file(tmp_path / adapter.TENSORS)) == 2 * len(lora.adapted(ours))
+
+
+@pytest.mark.parametrize(("family", "projections"), [("gpt2", ("out",)), ("gpt2", ("up", "down")), ("qwen3", ("k", "up"))])
+def test_peft_finds_the_projections_that_are_meant(pair_of, tmp_path, family, projections):
+    """GPT-2 has two that are called c_proj."""
+    pair = pair_of(family)
+    ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), Settings(rank=2, projections=projections))
+    adapter.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
+    assert len([name for name, _ in theirs.named_parameters() if "lora_" in name]) == 2 * 3 * len(projections)
+    with torch.no_grad():
+        expected = theirs(ids_BT).logits
+    assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_peft_saves_is_opened(pair_of, tmp_path, family):
+    pair = pair_of(family)
+    targets = ["attn.c_proj", "c_fc"] if family == "gpt2" else ["q_proj", "v_proj", "down_proj"]
+    settings = peft.LoraConfig(r=3, lora_alpha=5, lora_dropout=0.1, target_modules=targets, task_type="CAUSAL_LM")
+    theirs = peft.get_peft_model(copy.deepcopy(pair.theirs).double(), settings).eval()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3)
+        expected = theirs(ids_BT).logits
+    theirs.save_pretrained(tmp_path)
+    ours = read_decoder(pair.folder, dtype=torch.float64)
+    adapter.load(ours, tmp_path, "theirs", pair.folder)
+    assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
+    lora.use(ours, None)
+    assert (logits(ours) - expected).std() > 0.1 * pair.deviation
+
+
+def test_what_is_saved_is_loaded_to_the_bit(pair_of, qwen3, saved):
+    adapter.load(qwen3, saved, "again", pair_of("qwen3").folder)
+    assert torch.equal(logits(qwen3), logits(with_random_adapter(read_decoder(pair_of("qwen3").folder))))
+    assert not any(parameter.requires_grad for parameter in qwen3.parameters())
+    card = json.loads((saved / adapter.CARD).read_text())
+    assert card == {"stage": "adapter", "parent": hash_folder(pair_of("qwen3").folder), "hash": adapter.hash_adapter(saved)}
+
+
+def test_a_hash_tells_adapters_apart(saved):
+    first = adapter.hash_adapter(saved)
+    change_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
+    assert adapter.hash_adapter(saved) == first
+    change_config(saved, lora_alpha=13)
+    assert adapter.hash_adapter(saved) != first
+    change_config(saved, lora_alpha=12)
+    change_tensors(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
+    assert adapter.hash_adapter(saved) != first
+
+
+# The formula.
+
+
+def test_a_new_adapter_changes_no_bit_and_is_the_same_for_a_seed(pair_of, qwen3):
+    before = logits(qwen3)
+    lora.add(qwen3, Settings(rank=4), seed=7)
+    assert torch.equal(logits(qwen3), before)
+    other = read_decoder(pair_of("qwen3").folder)
+    lora.add(other, Settings(rank=4), seed=7)
+    lora.add(other, Settings(rank=4), seed=8, name="another")
+    for path, place in lora.adapted(qwen3).items():
+        a_RI, same, another = (each.a for each in (place.adapters["default"], *lora.adapted(other)[path].adapters.values()))
+        assert torch.equal(a_RI, same)
+        assert not torch.equal(a_RI, another)
+        assert 0.8 < a_RI.abs().max() * place.inputs**0.5 <= 1
+
+
+def test_only_a_and_b_learn_with_the_gradients_of_the_formula(pair_of, qwen3):
+    """Against autograd through a plain decoder whose matrices are written out as W + (alpha / rank) B A."""
+    settings = Settings(rank=4, alpha=12, projections=("q", "out", "gate", "down"))
+    with_random_adapter(qwen3, settings)
+    qwen3(ids_BT).log_softmax(-1)[..., 5].sum().backward()
+    with_gradient = {name for name, parameter in qwen3.named_parameters() if parameter.grad is not None}
+    assert with_gradient == {name for name, parameter in qwen3.named_parameters() if parameter.requires_grad}
+    places = lora.adapted(qwen3)
+    assert len(places) == 3 * 4
+    assert len(with_gradient) == 2 * len(places)
+
+    plain = read_decoder(pair_of("qwen3").folder)
+    weights = {name: parameter.detach() for name, parameter in plain.named_parameters()}
+    pairs = {
+        path: [m.detach().clone().requires_grad_() for m in (place.part.a, place.part.b)] for path, place in places.items()
+    }
+    for path, (a_RI, b_OR) in pairs.items():
+        weights[f"{path}.weight"] = weights[f"{path}.weight"] + 12 / 4 * b_OR @ a_RI
+    with torch.no_grad():
+        assert (torch.func.functional_call(plain, weights, ids_BT) - logits(qwen3)).abs().max() < 1e-4
+    torch.func.functional_call(plain, weights, ids_BT).log_softmax(-1)[..., 5].sum().backward()
+    for path, place in places.items():
+        for found, expected in zip((place.part.a, place.part.b), pairs[path], strict=True):
+            torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-4 * float(expected.grad.abs().max()))
+
+
+def test_the_optimiser_takes_a_and_b_alone(qwen3):
+    with_random_adapter(qwen3)
+    optimizer = MuonAdamW(qwen3, Rates(matrices=0.1, embedding=0.1, rest=1e-2, decay=0.0, momentum=0.9))
+    assert len(optimizer.parameters) == 2 * 3 * len(PROJECTIONS)
+    frozen = {name: parameter.clone() for name, parameter in qwen3.named_parameters() if not parameter.requires_grad}
+    losses = []
+    for _ in range(5):
+        loss = -qwen3(ids_BT).log_softmax(-1)[..., 5].mean()
+        loss.backward()
+        optimizer.step(1.0)
+        optimizer.forget_gradients()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.1
+    assert all(torch.equal(dict(qwen3.named_parameters())[name], before) for name, before in frozen.items())
+
+
+def test_dropout_is_of_the_inputs_of_a_while_it_learns(qwen3):
+    with_random_adapter(qwen3, Settings(rank=4, alpha=12, dropout=0.25))
+    part = next(iter(lora.adapted(qwen3).values())).part
+    part.a.data.fill_(1.0)
+    part.b.data.fill_(1.0)
+    ones_NI = torch.ones(2000, part.a.shape[1])
+    torch.manual_seed(0)
+    dropped = part(ones_NI)[:, 0].detach()
+    expected = 12 / 4 * 4 * part.a.shape[1]  # scale · rank · the sum of the inputs
+    assert len({round(float(y)) for y in dropped}) > 5
+    assert abs(float(dropped.mean()) / expected - 1) < 0.01
+    assert torch.allclose(dropped * 0.75 / 12, (dropped * 0.75 / 12).round(), atol=1e-3)  # whole inputs, scaled by 1 / 0.75
+    assert not torch.equal(qwen3(ids_BT), qwen3(ids_BT))
+    whole = logits(qwen3)
+    assert torch.equal(whole, logits(qwen3))
+    qwen3.requires_grad_(False)
+    assert torch.equal(qwen3(ids_BT), whole)
+
+
+# 16 bits.
+
+
+@pytest.mark.parametrize("mixed_first", [True, False])
+def test_products_in_16_bits_while_it_learns(pair_of, mixed_first):
+    decoder = read_decoder(pair_of("qwen3").folder)
+    whole = logits(with_random_adapter(read_decoder(pair_of("qwen3").folder)))
+    if mixed_first:
+        multiply_in(decoder, torch.bfloat16)
+    with_random_adapter(decoder)
+    if not mixed_first:
+        multiply_in(decoder, torch.bfloat16)
+    places = lora.adapted(decoder).values()
+    assert all(type(place.base) is MixedLinear and place.dtype == torch.bfloat16 for place in places)
+    place = next(iter(places))
+    assert place(torch.ones(3, place.inputs)).dtype == torch.bfloat16
+    found = decoder(ids_BT)
+    assert 0 < (found - whole).std() < 0.1 * whole.std()
+    found.float().log_softmax(-1)[..., 5].sum().backward()
+    for place in places:
+        assert place.part.a.dtype == place.part.a.grad.dtype == place.part.b.grad.dtype == torch.float32
+    assert torch.equal(logits(decoder), whole)  # what is looked at is fp32
+    lora.merge(decoder)
+    assert (logits(decoder) - whole).abs().max() < 5e-5 * whole.std()
+
+
+def test_a_base_in_16_bits(pair_of, saved):
+    """As far from 32 bits as PEFT is, or nearer."""
+    pair = pair_of("qwen3")
+    ours, half = (read_decoder(pair.folder, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    for decoder in (ours, half):
+        adapter.load(decoder, saved, "same", pair.folder)
+    theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).bfloat16(), saved)
+    with torch.no_grad():
+        error = (theirs(ids_BT).logits - logits(ours)).std()
+    assert logits(half).dtype == torch.bfloat16
+    assert (logits(half) - logits(ours)).std() < 1.5 * error
+    lora.learn(half, "same")
+    half(ids_BT).float().sum().backward()
+    assert all(place.part.b.grad.dtype == torch.float32 for place in lora.adapted(half).values())
+    lora.merge(half)
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    assert (logits(half) - logits(ours)).std() < 1.5 * error
+
+
+# Several.
+
+
+def test_adapters_side_by_side(pair_of, qwen3):
+    base = logits(qwen3)
+    settings = {"chat": Settings(rank=4), "tables v1.2": Settings(rank=2, alpha=3, projections=("v", "up"))}
+    alone = {}
+    for seed, (name, own) in enumerate(settings.items()):
+        with_random_adapter(qwen3, own, seed, name)
+        alone[name] = logits(with_random_adapter(read_decoder(pair_of("qwen3").folder), own, seed, name))
+    assert lora.names(qwen3) == list(settings)
+    assert not torch.equal(alone["chat"], alone["tables v1.2"])
+    for name in ("chat", "tables v1.2", "chat", None, "tables v1.2", None):
+        lora.use(qwen3, name)
+        assert torch.equal(logits(qwen3), base if name is None else alone[name])
+    assert len(lora.adapted(qwen3)) == 3 * 7
+    lora.learn(qwen3, "chat")
+    assert torch.equal(logits(qwen3), alone["chat"])
+    assert sum(parameter.requires_grad for parameter in qwen3.parameters()) == 2 * 3 * 7
+    lora.learn(qwen3, "tables v1.2")
+    assert sum(parameter.requires_grad for parameter in qwen3.parameters()) == 2 * 3 * 2
+    again = copy.deepcopy(qwen3)
+    lora.use(again, "chat")
+    assert torch.equal(logits(again), alone["chat"])
+    assert torch.equal(logits(qwen3), alone["tables v1.2"])
+
+
+def test_an_adapter_is_of_the_blocks_alone(qwen3):
+    """A tied head stays the embedding's own matrix."""
+    with_random_adapter(qwen3)
+    assert type(qwen3.head) is Linear
+    assert qwen3.head.weight is qwen3.embedding.weight
+    assert set(lora.adapted(qwen3)) == {
+        f"blocks.{i}.{part}" for i in range(3)
+        for part in ("attention.q", "attention.k", "attention.v", "attention.out",
+                     "feed_forward.gate", "feed_forward.up", "feed_forward.down")
+    }  # fmt: skip
+
+
+# Merged.
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_merged_equals_unmerged(pair_of, family):
+    decoder = with_random_adapter(read_decoder(pair_of(family).folder, dtype=torch.float64))
+    before = logits(decoder)
+    dense = {path: place.dense() for path, place in lora.adapted(decoder).items()}
+    lora.merge(decoder)
+    assert (logits(decoder) - before).abs().max() < 1e-5 * before.std()
+    assert not any(isinstance(module, LoRALinear) for module in decoder.modules())
+    assert all(parameter.requires_grad for parameter in decoder.parameters())
+    for path, matrix in dense.items():
+        assert matrix.dtype == torch.float32
+        assert torch.equal(decoder.get_submodule(path).dense(), matrix)
+    names = [name for name, _ in decoder.named_parameters()]
+    assert names == [name for name, _ in read_decoder(pair_of(family).folder).named_parameters()]
+
+
+def test_what_is_merged_is_the_adapter_in_use(pair_of, qwen3):
+    base = logits(qwen3)
+    with_random_adapter(qwen3)
+    lora.use(qwen3, None)
+    lora.merge(qwen3)
+    assert torch.equal(logits(qwen3), base)
+
+
+# Refused.
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rank": 0}, "LoRA's rank must be a whole number above 0, not 0"),
+        ({"rank": 2.5}, "LoRA's rank must be a whole number above 0, not 2.5"),
+        ({"alpha": 0}, "LoRA's alpha must be a number above 0, not 0"),
+        ({"dropout": 1}, "LoRA's dropout must be from 0 to below 1, not 1"),
+        ({"projections": ("q", "qkv")}, "LoRA's projections must be some of q, k, v, out, gate, up, down, not"),
+        ({"projections": ()}, "LoRA's projections must be some of q, k, v, out, gate, up, down, not"),
+    ],
+)
+def test_settings_out_of_range(settings, said):
+    with pytest.raises(LiuliError, match=said):
+        Settings(**settings)
+
+
+def test_names_of_adapters(qwen3):
+    with pytest.raises(LiuliError, match="no adapter 'chat' is open; open: none"):
+        lora.use(qwen3, "chat")
+    with_random_adapter(qwen3)
+    with pytest.raises(LiuliError, match="no adapter 'chat' is open; open: default"):
+        lora.learn(qwen3, "chat")
+    with pytest.raises(LiuliError, match="an adapter 'default' is open already"):
+        lora.add(qwen3, Settings(), 0)
+
+
+def test_gpt2_has_no_q_of_its_own(pair_of, tmp_path):
+    pair = pair_of("gpt2")
+    decoder = read_decoder(pair.folder)
+    with pytest.raises(LiuliError, match="a gpt2 decoder can have LoRA at out, up, down, and not at q: leave it out"):
+        lora.add(decoder, Settings(projections=("out", "q")), 0)
+    theirs = peft.get_peft_model(copy.deepcopy(pair.theirs), peft.LoraConfig(target_modules=["c_attn"]))
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(LiuliError, match=r"holds .*h.0.attn.c_attn.lora_A.weight.* can have LoRA only at their out, up, down"):
+        adapter.load(decoder, tmp_path, "theirs", pair.folder)
+    assert not lora.adapted(decoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("peft_type", "IA3"), ("use_rslora", True), ("use_dora", True), ("modules_to_save", ["lm_head"]), ("bias", "all"),
+        ("layers_to_transform", [0, 1]), ("rank_pattern", {"q_proj": 8}), ("alpha_pattern", {"q_proj": 8}),
+        ("init_lora_weights", "pissa"), ("lora_bias", True), ("trainable_token_indices", [1]), ("use_qalora", True),
+        ("target_parameters", ["mlp.experts"]), ("layer_replication", [[0, 2]]), ("brand_new", 3),
+    ],
+)  # fmt: skip
+def test_settings_of_others_that_change_the_numbers(pair_of, qwen3, saved, name, value):
+    change_config(saved, **{name: value})
+    with pytest.raises(LiuliError) as error:
+        adapter.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
+    assert str(error.value) == f"{saved / adapter.CONFIG}: {name} = {value!r} is not supported"
+
+
+def test_another_base_by_hash(pair_of, saved, tmp_path):
+    pair = pair_of("qwen3")
+    other = copy.deepcopy(pair.theirs)
+    with torch.no_grad():
+        other.model.norm.weight.add_(1)
+    other.save_pretrained(tmp_path / "other")
+    decoder = read_decoder(tmp_path / "other")
+    with pytest.raises(LiuliError) as error:
+        adapter.load(decoder, saved, "chat", tmp_path / "other")
+    hashes = hash_folder(pair.folder), hash_folder(tmp_path / "other")
+    assert f"it was made for the model with hash {hashes[0]}, and that one has {hashes[1]}" in str(error.value)
+    assert not lora.adapted(decoder)
+    (saved / adapter.CARD).unlink()
+    adapter.load(decoder, saved, "chat", tmp_path / "other")
+
+
+def test_another_base_by_shape(pair_of, saved):
+    folder = pair_of("llama3").folder  # its heads are half as wide
+    key = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+    with pytest.raises(LiuliError) as error:
+        adapter.load(read_decoder(folder), saved, "chat", folder)
+    shapes = f"{key} has shape [64, 4], but rank 4 and that model imply [32, 4]"
+    assert str(error.value) == f"{saved} is not an adapter of {folder}: {shapes}"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors: {k: v for k, v in tensors.items() if "layers.2.mlp" not in k}, "lacks .*layers.2.mlp.down_proj"),
+        (lambda tensors: tensors | {"base_model.model.lm_head.weight": torch.ones(1)}, "holds base_model.model.lm_head.weight"),
+        (lambda tensors: {k.replace("layers.2", "layers.3"): v for k, v in tensors.items()}, "layers.3.mlp.* of 3 blocks"),
+        (lambda tensors: {}, "is empty, and a qwen3 decoder of 3 blocks can have LoRA only at their q, k"),
+        (lambda tensors: {k: v.to(torch.int8) for k, v in tensors.items()}, "torch.int8: quantised adapters are not supported"),
+        (lambda tensors: {k: v / 0 for k, v in tensors.items()}, "that are NaN or infinite"),
+    ],
+    ids=["a block's lacking", "a head", "a block too many", "nothing", "quantised", "infinite"],
+)  # fmt: skip
+def test_tensors_that_are_not_an_adapters(pair_of, qwen3, saved, change, said):
+    change_tensors(saved, change)
+    with pytest.raises(LiuliError, match=said):
+        adapter.load(qwen3, saved, "chat", pair_of("qwen3").folder)
+
+
+def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
+    base = pair_of("qwen3").folder
+    for folder, said in (
+        (saved / "none", "there is no folder"),
+        (base, "holds no adapter_config.json, so it is not an adapter"),
+    ):
+        with pytest.raises(LiuliError, match=said):
+            adapter.load(qwen3, folder, "chat", base)
+    change_config(saved, r=None)
+    with pytest.raises(LiuliError, match=r"adapter_config.json: LoRA's rank must be a whole number above 0, not None"):
+        adapter.load(qwen3, saved, "chat", base)
+    (saved / adapter.CONFIG).write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 12}')
+    adapter.load(qwen3, saved, "chat", base)
+    (saved / adapter.TENSORS).write_bytes(b"not a tensor")
+    with pytest.raises(LiuliError, match=r"adapter_model.safetensors is broken or truncated"):
+        adapter.load(qwen3, saved, "again", base)
+
+
+def test_a_folder_that_cannot_be_written(qwen3, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LiuliError, match="the adapter cannot be written to"):
+        adapter.save(with_random_adapter(qwen3), tmp_path / "file" / "adapter", "base", "hash")
