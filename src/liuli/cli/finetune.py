@@ -38,6 +38,9 @@ def finetune(
         list[str] | None, typer.Argument(metavar="DATA", help="Files or folders of dialogues.", show_default=False)
     ] = None,
     mix: Annotated[str | None, typer.Option(metavar="TEXT", help="Text to learn from as well, a quarter of the rows.")] = None,
+    lora: Annotated[
+        int | None, typer.Option(metavar="RANK", help="Train an adapter of this rank, and leave the model as it is.")
+    ] = None,
     minutes: Minutes = None,
     epochs: Annotated[float | None, typer.Option(help="The budget in passes over the dialogues.")] = None,
     seed: Seed = None,
@@ -65,7 +68,7 @@ def finetune(
     from liuli.learn.job import Job
 
     job = Job(
-        sources=tuple(data or ()), parent=model, mix=mix, minutes=minutes, epochs=epochs, seed=seed, valid=valid,
+        sources=tuple(data or ()), parent=model, mix=mix, lora=lora, minutes=minutes, epochs=epochs, seed=seed, valid=valid,
         strict=strict or None, device=device, dtype=dtype, threads=threads, compile=compile or None, keep=keep,
         probes=tuple(probe or ()), length=length, rows=rows, rate=lr, decay=decay, warm_up=warm_up, warm_down=warm_down,
     )  # fmt: skip

@@ -26,7 +26,6 @@ from liuli.learn.run import Run, read_asked
 from liuli.learn.setup import TOKENIZER, Facts, Setup
 from liuli.learn.stage import Stage
 from liuli.learn.state import read_state
-from liuli.model.families import read_config
 from liuli.model.folder import hash_folder
 
 MINUTES = 5.0  # where no budget is given
@@ -152,14 +151,14 @@ def _again(run: Run, stage: Stage, said: Job, inexact: bool) -> Prepared:
         state.facts["batches"] = None
     model = run.checkpoint(step) / "model"
     material.check_beside(run.folder / TOKENIZER, model)
-    config = read_config(model)
+    stage.open_tokenizer(model)
+    config = material.with_context(stage.kept_config(model), facts.recipe.length, stage.job.parent is not None)
     settings, machine, others = fixed.again(facts.fixed, said, stage.job, inexact, config, facts.recipe.length)
     settings.apply()
     facts = replace(facts, fixed=settings, data=data if differing else facts.data)
     if differing + others:
         yield Note(f"going on inexactly: {'; '.join(differing + others)}")
         facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
-    stage.open_tokenizer(model)
     setup = Setup(run, stage, config, facts)
     training, journal = setup.training(state), setup.journal()
     yield from journal.go_on(training, state.facts["best"])

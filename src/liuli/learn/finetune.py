@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -26,12 +27,16 @@ from liuli.learn.recipe import Recipe
 from liuli.learn.stage import Sample, Stage
 from liuli.learn.state import under
 from liuli.learn.trace import Probe
+from liuli.model import adapter, lora
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.families import read_config
+from liuli.model.folder import hash_folder
 from liuli.tokens.chat import Chat
 from liuli.tokens.specials import make_conversational
 
+ADAPTER = "default"
+ALPHA = 2  # times the rank
 PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
 
 
@@ -55,6 +60,7 @@ class Assistant(Stage):
 
     def __init__(self, job: Job):
         super().__init__(job)
+        self._notes: list[str] = []
         self._encoded: dict[str, tuple[int, list[Piece], Cuts] | None] = {}  # by side: for which length, and what became of it
         self._added = 0
         self.mix: Split | None = None
@@ -79,21 +85,17 @@ class Assistant(Stage):
         ]
 
     def notes(self) -> Iterator[str]:
-        for file, layouts in self.division.dialogues.layouts.items():
-            yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
-        skipped = [*self.division.dialogues.skipped, *(self.mix.sources.skipped if self.mix else ())]
-        yield from (f"skipped {each}" for each in skipped)
+        yield from self._notes
+        yield from (f"skipped {each}" for each in (self.mix.sources.skipped if self.mix else ()))
         known = self._encoded["training"]
         assert known is not None
         yield from known[2].lines(known[0])
-        if self.division.dialogues.unanswered:
-            yield f"{self.division.dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
         yield f"chat template: {self.chat.origin}"
         if self._added:
             yield f"{self._added} special tokens were added for it, each a new row of the embedding"
 
     def make_tokenizer(self, folder: Path) -> None:
-        parent = find_folder(self.job.parent or "", weights=True)
+        parent = self._parent()
         folder.mkdir(exist_ok=True)
         material.write_beside(parent, material.open_tokenizer(parent), folder)
         self.tokenizer, self.chat, self._added = make_conversational(folder)
@@ -139,7 +141,44 @@ class Assistant(Stage):
         return Sample(prompt, ids, tuple({self.chat.stop, *self.tokenizer.end}))
 
     def make_decoder(self, config: Config, device: torch.device) -> Decoder:
-        return material.open_decoder(find_folder(self.job.parent or "", weights=True), config, device)
+        decoder = material.open_decoder(self._parent(), config, device)
+        if self.job.lora is not None:
+            if self._added:
+                raise LiuliError(
+                    f"LoRA leaves the embedding as it is, and this model's has no rows for {self._added} tokens of a "
+                    f"conversation: fine-tune it without --lora"
+                )
+            lora.add(decoder, self._settings(), self.seed, ADAPTER)
+        return decoder
+
+    def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
+        if self.job.lora is None:
+            return super().open_decoder(folder, config, device)
+        decoder = material.open_decoder(self._parent(), config, device)
+        adapter.load(decoder, folder, ADAPTER, self._parent())
+        lora.learn(decoder, ADAPTER)
+        return decoder
+
+    def kept_config(self, folder: Path) -> Config:
+        return super().kept_config(folder) if self.job.lora is None else self.config()
+
+    def write_model(self, decoder: Decoder, folder: Path) -> str:
+        """The whole model, or the adapter in PEFT's format."""
+        if self.job.lora is None:
+            return super().write_model(decoder, folder)
+        adapter.save(decoder, folder, str(self.job.parent), self._parent_hash)
+        return adapter.hash_adapter(folder)
+
+    def _settings(self) -> lora.Settings:
+        rank = self.job.lora or 0
+        return lora.Settings(rank, ALPHA * rank)
+
+    def _parent(self) -> Path:
+        return find_folder(self.job.parent or "", weights=True)
+
+    @cached_property
+    def _parent_hash(self) -> str:
+        return hash_folder(self._parent())
 
     def _pieces(self, side: str, length: int) -> list[Piece]:
         """Of one side; encoded once, unless other cuts are asked for."""
@@ -151,7 +190,18 @@ class Assistant(Stage):
             dialogues: Iterable[Dialogue] = self.division.training() if side == "training" else self.division.validation()
             cuts = Cuts()
             known = self._encoded[side] = length, list(pieces_of_dialogues(dialogues, self.chat, length, cuts)), cuts
+            if side == "training":
+                self._notes = list(self._read())
         return known[1]
+
+    def _read(self) -> Iterator[str]:
+        """What the pass over all dialogues, just ended, has met."""
+        dialogues = self.division.dialogues
+        for file, layouts in dialogues.layouts.items():
+            yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+        yield from (f"skipped {each}" for each in dialogues.skipped)
+        if dialogues.unanswered:
+            yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
 
 
 def _part(name: str, cursor: Cursor | None) -> Cursor | None:

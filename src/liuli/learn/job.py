@@ -17,7 +17,7 @@ class Job(Record):
     sources: names of text. size: a preset; or config: a `config.json`; or parent: a model's folder to go on from.
     tokenizer: bpe, char, or a folder. minutes, tokens, epochs: the budget, at most one of them.
     length, rows, rate, decay, warm_up, warm_down: of the recipe. probes: prompts whose next token is watched.
-    mix: text that is learned from beside dialogues.
+    mix: text that is learned from beside dialogues. lora: the rank of an adapter that alone learns.
     keep: checkpoints before the last.
     """
 
@@ -46,6 +46,7 @@ class Job(Record):
     probes: tuple[str, ...] = ()
     keep: int | None = None
     mix: str | None = None
+    lora: int | None = None
 
     def __post_init__(self) -> None:
         for names in (("minutes", "tokens", "epochs"), ("size", "config", "parent")):
@@ -55,6 +56,7 @@ class Job(Record):
         if self.parent and (self.tokenizer or self.vocab_size):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
         check(self, "minutes tokens epochs", lambda value: value is None or is_positive(value), "a number above 0")
+        check(self, "lora", lambda value: value is None or is_size(value), "a whole number above 0", "the rank of ")
         check(self, "threads", lambda value: value is None or is_size(value), "a whole number above 0", "the number of ")
         whole = lambda value: value is None or (type(value) is int and value >= 0)
         check(self, "seed keep", whole, "a whole number of at least 0")

@@ -21,6 +21,7 @@ from liuli.learn.state import file_hash
 from liuli.learn.trace import Probe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
+from liuli.model.families import read_config
 from liuli.model.folder import hash_folder, write_decoder
 from liuli.tokens import Tokenizer
 
@@ -108,6 +109,10 @@ class Stage(ABC):
     def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
         """As it was kept in a checkpoint's `model` folder."""
         return material.open_decoder(folder, config, device)
+
+    def kept_config(self, folder: Path) -> Config:
+        """The shape of what was kept there."""
+        return read_config(folder)
 
     def write_model(self, decoder: Decoder, folder: Path) -> str:
         """Keeps it; its hash."""

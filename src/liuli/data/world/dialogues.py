@@ -55,7 +55,7 @@ class Conversations:
 
     def __init__(self, world: World):
         self._world = world
-        self._langs: tuple[Code, ...] = ("zh", "en") if world.lang == "both" else (world.lang,)
+        self._langs: tuple[Code, ...] = tuple(lang for lang in SPEAKERS if world.lang in (lang, "both"))
         dice = Dice(2 * world.seed + 101)
         self._asked: dict[Entity, list[str]] = {}
         self._refused: dict[Entity, list[str]] = {}
