@@ -71,9 +71,7 @@ def follow(
             run.ask(before)
         else:
             if before["stage"] != stage.name:
-                raise LiuliError(
-                    f"{out} holds a run of another sort (stage {before['stage']}): {stage.command} cannot go on with it"
-                )
+                raise LiuliError(f"{out} holds a run of stage {before['stage']}, with which {stage.command} cannot go on")
             asked = _as_asked(Job.from_json(before["job"]), job)
         if resume and not begun:
             yield Note("the run has no checkpoint yet: it begins anew")

@@ -1,0 +1,280 @@
+"""Fine-tuning: losses as a reference has them, rows that hold whole exchanges, runs that go on to the bit."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from trainings import CONFIG, assert_same, job_in, kept, run, write_corpus
+
+from liuli.data.dialogues import Dialogue
+from liuli.errors import LiuliError
+from liuli.generate.model import load
+from liuli.learn.batches import IGNORED, Cursor
+from liuli.learn.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
+from liuli.learn.events import Note, Stopped
+from liuli.learn.finetune import finetune
+from liuli.learn.job import Job
+from liuli.learn.loop import Training
+from liuli.learn.objectives import next_token
+from liuli.learn.recipe import derive
+from liuli.model.decoder import Decoder
+from liuli.model.families import config_from
+from liuli.model.folder import read_decoder, write_decoder
+from liuli.tokens import open_tokenizer
+from liuli.tokens.chat import Chat
+from liuli.tokens.train import train
+
+NAMES, ANIMALS = ("小明", "Ada", "小红", "Grace", "老王"), ("cat", "狗", "otter", "熊猫", "horse", "鸟", "fox")
+
+
+def conversations(count=120):
+    for i in range(count):
+        messages = [
+            {"role": "user", "content": f"What has {NAMES[i % 5]}, {i}?"},
+            {"role": "assistant", "content": f"{i % 13} {ANIMALS[i % 7]}"},
+        ]
+        if i % 3 == 0:
+            messages += [{"role": "user", "content": "真的吗？"}, {"role": "assistant", "content": "真的。"}]
+        yield messages
+
+
+def write_dialogues(path, some=None):
+    lines = [json.dumps({"messages": messages}, ensure_ascii=False) for messages in some or conversations()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A base model of a few steps."""
+    folder = tmp_path_factory.mktemp("base")
+    write_corpus(folder)
+    run(job_in(folder, tokens=12 * 64 * 2, length=64), folder / "run")
+    return folder / "run" / "model"
+
+
+def job(base, data, **change):
+    fields = {"parent": str(base), "sources": (str(data),), "tokens": 20 * 64 * 4, "length": 64, "rows": 4}
+    return Job(**fields | {"device": "cpu", "dtype": "fp32", "threads": 1} | change)
+
+
+def tuned(job, out, resume=False, at=()):
+    done, events = [0], []
+    for event in finetune(job, out, resume, False, lambda: done[0] in at):
+        events.append(event)
+        done[0] = getattr(event, "step", done[0])
+    return events
+
+
+class Adam:
+    """PyTorch's AdamW in the optimiser's place."""
+
+    def __init__(self, parameters):
+        self._parameters = list(parameters)
+        self._adam = torch.optim.AdamW(self._parameters, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0)
+
+    def gradient_norm(self):
+        return float(torch.nn.utils.get_total_norm([each.grad for each in self._parameters]))
+
+    def step(self, strength):
+        self._adam.step()
+
+    def forget_gradients(self):
+        self._adam.zero_grad(set_to_none=True)
+
+
+def hand_made(text, tokenizer):
+    """The ids of a conversation in ChatML, and what is to be predicted of them, both written out by hand."""
+    ids, wanted = [], []
+    for role, content in text:
+        head = [tokenizer.specials["<|im_start|>"], *tokenizer.encode(f"{role}\n")]
+        body = tokenizer.encode(content)
+        ids += [*head, *body, tokenizer.specials["<|im_end|>"], *tokenizer.encode("\n")]
+        replied = role == "assistant"
+        wanted += [False] * len(head) + [replied] * (len(body) + 1) + [False]
+    return ids, wanted
+
+
+def test_losses_are_those_of_a_reference(base):
+    """20 steps of `transformers`' model, a dialogue at a time and masked by hand, against our packed rows."""
+    tokenizer = open_tokenizer(base)
+    chat = Chat.open(base, tokenizer)
+    dialogues = [Dialogue(tuple(messages), "here") for messages in conversations(60)]
+    pieces = list(pieces_of_dialogues(dialogues, chat, 128, Cuts()))
+    decoder = read_decoder(base)
+    for parameter in decoder.parameters():
+        parameter.data = parameter.data.clone()
+    recipe = derive(decoder.config, [40], {"length": 128, "rows": 4})
+    rows = DialogueRows(pieces, 128, 0, tokenizer.end[0])
+    adam = Adam(decoder.parameters())
+    ours = Training(decoder, next_token, adam, rows, recipe, 20, torch.device("cpu"))  # pyright: ignore
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+    reference, again = Adam(theirs.parameters()), DialogueRows(pieces, 128, 0, tokenizer.end[0])
+    for _ in range(20):
+        batch = again.take(4)
+        assert batch is not None
+        nats, supervised = torch.zeros(()), 0
+        for piece in (piece for row in batch.pieces for piece in row):
+            turns = [(message["role"], message["content"]) for message in dialogues[piece.number].messages]
+            ids, wanted = hand_made(turns, tokenizer)
+            assert ids == piece.ids.tolist()
+            logits = theirs(torch.tensor([ids])).logits[0, :-1]
+            targets = torch.where(torch.tensor(wanted[1:]), torch.tensor(ids[1:]), IGNORED)
+            nats = nats + F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+            supervised += sum(wanted[1:])
+        loss = nats / supervised
+        loss.backward()
+        assert ours.update().loss == pytest.approx(float(loss.detach()), rel=1e-4)
+        reference.step(1.0)
+        reference.forget_gradients()
+
+
+def test_what_is_supervised_is_what_the_rows_say(base):
+    chat = Chat.open(base, open_tokenizer(base))
+    dialogues = [Dialogue(tuple(messages), "here") for messages in conversations(40)]
+    pieces = list(pieces_of_dialogues(dialogues, chat, 64, Cuts()))
+    rows = DialogueRows(pieces, 64, 0, 0, epochs=1)
+    found = []
+    while (batch := rows.take(3)) is not None:
+        found += [int(id) for id in batch.targets_BT.flatten() if id != IGNORED]
+    answers = [m["content"] + "<|im_end|>" for dialogue in dialogues for m in dialogue.messages if m["role"] == "assistant"]
+    told = chat.tokenizer.decode(found, special=True)
+    assert sorted(told.split("<|im_end|>")) == sorted("".join(answers).split("<|im_end|>"))
+
+
+def test_long_dialogues_are_cut_between_exchanges(base):
+    chat = Chat.open(base, open_tokenizer(base))
+    system = {"role": "system", "content": "S."}
+    turns = [{"role": ("user", "assistant")[i % 2], "content": f"{i} " + "a" * (5 if i != 5 else 90)} for i in range(12)]
+    cuts = Cuts()
+    dialogue = Dialogue((system, *turns, {"role": "user", "content": "?"}), "here")
+    pieces = list(pieces_of_dialogues([dialogue, dialogue], chat, 100, cuts))
+    assert (cuts.cut, cuts.long_answers, cuts.dialogues) == (2, 2, 2)
+    texts = [chat.tokenizer.decode(piece.ids.tolist(), special=True) for piece in pieces]
+    assert all(text.startswith("<|im_start|>system\nS.<|im_end|>") for text in texts)
+    assert all(len(piece.ids) <= 101 for piece in pieces)
+    half = "".join(texts[: len(texts) // 2])
+    for i, turn in enumerate(turns):
+        assert half.count(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>") == (i not in (4, 5))
+    assert any("give a larger --length" in line for line in cuts.lines(100))
+
+
+def test_a_template_that_refuses_some_is_counted_and_one_that_refuses_all_is_an_error(base, tmp_path):
+    tokenizer = open_tokenizer(base)
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    chat = Chat(tokenizer, refusing + Chat.open(base, tokenizer).template, "here")
+    messages = next(conversations())
+    good, bad = Dialogue(tuple(messages), "x"), Dialogue(({"role": "system", "content": "x"}, *messages), "x")
+    cuts = Cuts()
+    assert len(list(pieces_of_dialogues([good, bad, bad], chat, 128, cuts))) == 1
+    assert "no system here" in next(cuts.lines(128))
+    with pytest.raises(LiuliError, match=r"none of the dialogues can be learned from.*no system here"):
+        list(pieces_of_dialogues([bad], chat, 128, Cuts()))
+
+
+@pytest.mark.parametrize("stop", [0, 1, 7, 20])
+def test_rows_go_on_from_a_cursor(base, stop):
+    chat = Chat.open(base, open_tokenizer(base))
+    pieces = list(pieces_of_dialogues([Dialogue(tuple(m), "x") for m in conversations(50)], chat, 64, Cuts()))
+    whole, first = DialogueRows(pieces, 64, 5, 0, epochs=3), DialogueRows(pieces, 64, 5, 0, epochs=3)
+    for _ in range(stop):
+        whole.take(1), first.take(1)
+    cursor = first.cursor()
+    second = DialogueRows(pieces, 64, 5, 0, 3, Cursor(json.loads(json.dumps(cursor.settings)), cursor.tensors))
+    while (wanted := whole.take(2)) is not None:
+        found = second.take(2)
+        assert found is not None
+        assert torch.equal(found.ids_BT, wanted.ids_BT)
+        assert torch.equal(found.targets_BT, wanted.targets_BT)
+        assert found.epochs == wanted.epochs
+    assert second.take(2) is None
+    with pytest.raises(LiuliError, match="other rows"):
+        DialogueRows(pieces[1:], 64, 5, 0, 3, cursor)
+    with pytest.raises(LiuliError, match="no answer fits a row"):
+        DialogueRows([], 64, 5, 0)
+
+
+@pytest.mark.parametrize("kind", ["whole", "lora", "mixed"])
+def test_a_run_goes_on_to_the_bit(base, tmp_path, kind):
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    change = {"lora": {"lora": 2}, "mixed": {"mix": str(write_corpus(tmp_path))}}.get(kind, {})
+    asked = job(base, data, **change)
+    tuned(asked, tmp_path / "whole")
+    events = tuned(asked, tmp_path / "stopped", at=(7,))
+    assert isinstance(events[-1], Stopped)
+    tuned(Job(), tmp_path / "stopped", resume=True, at=(13,))
+    tuned(Job(), tmp_path / "stopped", resume=True)
+    assert_same(kept(tmp_path / "stopped"), kept(tmp_path / "whole"))
+
+
+def test_an_adapter_is_what_a_run_keeps_and_opens_on_its_base(base, tmp_path):
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    before = {path.name: path.read_bytes() for path in base.iterdir()}
+    tuned(job(base, data, lora=2), tmp_path / "run")
+    model = tmp_path / "run" / "model"
+    assert (model / "adapter_model.safetensors").is_file()
+    assert not (model / "model.safetensors").exists()
+    assert json.loads((model / "liuli.json").read_text(encoding="utf-8"))["stage"] == "assistant"
+    assert {path.name: path.read_bytes() for path in base.iterdir()} == before
+    plain, adapted = load(base), load(base, adapter=model)
+    ids = torch.tensor([[1, 9, 12]])
+    with torch.no_grad():
+        assert not torch.allclose(plain.decoder(ids), adapted.decoder(ids))
+
+
+def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
+    folder = tmp_path / "foreign"
+    train(["Ada keeps a cat. 小明有3只狗。" * 5], vocab_size=270).write(folder)
+    body = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    for token in body["added_tokens"][1:]:  # leaves the end token alone
+        token["content"] = token["content"].replace("|", "!").replace("tool", "other")
+    vocab = body["model"]["vocab"]
+    body["model"]["vocab"] = {
+        piece.replace("|", "!").replace("tool", "other") if id in range(1, 7) else piece: id for piece, id in vocab.items()
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(body), encoding="utf-8")
+    tokenizer = open_tokenizer(folder)
+    assert "<|im_start|>" not in tokenizer.specials
+    decoder = Decoder(config_from(CONFIG | {"vocab_size": tokenizer.vocab_size}, "here"))
+    decoder.start(0)
+    write_decoder(decoder, folder)
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    events = tuned(job(folder, data), tmp_path / "run")
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert "2 special tokens were added for it, each a new row of the embedding" in notes
+    model = tmp_path / "run" / "model"
+    assert read_decoder(model).config.vocab_size == tokenizer.vocab_size + 2
+    theirs = transformers.AutoTokenizer.from_pretrained(model)
+    ours = Chat.open(model, open_tokenizer(model))
+    messages = next(conversations())
+    assert theirs.apply_chat_template(messages, return_dict=False) == ours.dialogue(messages).ids
+    assert json.loads((model / "generation_config.json").read_text())["eos_token_id"][0] == ours.stop
+    with pytest.raises(LiuliError, match="has no rows for 2 tokens of a conversation"):
+        tuned(job(folder, data, lora=2), tmp_path / "lora")
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([{"messages": [{"role": "user", "content": "a"}]}], "no answer in it"),
+        ([{"messages": [{"role": "assistant", "content": "a"}]}], "impossible order"),
+        ([{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]}], "answer"),
+    ],
+)
+def test_data_with_nothing_to_learn(base, tmp_path, records, message):
+    path = tmp_path / "bad.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    with pytest.raises(LiuliError, match=message):
+        tuned(job(base, path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    tuned(job(base, data), tmp_path / "run", at=(3,))
+    with pytest.raises(LiuliError, match="of stage assistant, with which liuli train cannot go on"):
+        run(Job(), tmp_path / "run", resume=True)
+    with pytest.raises(LiuliError, match="there is no model to fine-tune"):
+        tuned(Job(sources=(str(data),)), tmp_path / "other")
