@@ -56,7 +56,7 @@ def write_run(folder: Path, rows: list[dict], saved: tuple[int, ...] = (), probe
     """The files that a run writes, as far as they tell of it."""
     folder.mkdir(parents=True)
     command = ["liuli", "train", "my text.txt", "--out", str(folder)]
-    (folder / "run.json").write_text(json.dumps({"job": {}, "command": command}))
+    (folder / "run.json").write_text(json.dumps({"stage": "base", "job": {}, "command": command}))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "lock").touch()
     body = {"steps": [0, 1, 2, 4, 8, 16], "probes": [probe_of(text) for text in probes]}

@@ -65,7 +65,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
 
 def shown(events, began=0.0, terminal=False):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, soft_wrap=True, highlight=False)
-    code = Progress(Path("run"), began, console).follow(events)
+    code = Progress(Path("run"), began, "liuli train --out run --resume", console).follow(events)
     return code, console.file.getvalue()
 
 

@@ -33,7 +33,7 @@ def begin(
     going_on = f"liuli begin --out {out}"
     with Interrupt() as interrupt:
         events = beginning.begin(out, minutes or beginning.MINUTES, seed, interrupt.asked)
-        code = Progress(out / beginning.RUN, began, console, going_on).follow(events)
+        code = Progress(out / beginning.RUN, began, going_on, console).follow(events)
     if code:
         sys.exit(code)
     console.print("comparing what it learned with the truth …")

@@ -63,7 +63,7 @@ def finetune(
 ) -> None:
     """Fine-tune a model on dialogues. Ctrl-C saves, and the run can go on."""
     began = time.perf_counter()
-    from liuli.cli.progress import Progress
+    from liuli.cli.progress import Progress, resuming
     from liuli.learn.finetune import finetune
     from liuli.learn.job import Job
 
@@ -74,4 +74,4 @@ def finetune(
     )  # fmt: skip
     with Interrupt() as interrupt:
         events = finetune(job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])
-        sys.exit(Progress(out, began).follow(events))
+        sys.exit(Progress(out, began, resuming(out, "assistant")).follow(events))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from liuli.learn.events import Event, Finished, Ready, Sampled, Update, Validated
 
 RECENT = 50  # steps that speed and loss are averaged over
+COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
 LATE = 1.1  # times the time asked for
 
 
@@ -25,12 +26,11 @@ class Progress:
 
     Args:
         out: the run's folder. began: `time.perf_counter()` when the command began. going_on: the command that goes on
-            with the run; by default `liuli train`.
+            with the run.
     """
 
-    def __init__(self, out: Path, began: float, console: Console | None = None, going_on: str = ""):
-        self._out, self._began = out, began
-        self._going_on = going_on or resuming(out)
+    def __init__(self, out: Path, began: float, going_on: str, console: Console | None = None):
+        self._out, self._began, self._going_on = out, began, going_on
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
@@ -152,9 +152,9 @@ class Progress:
             self._line(line)
 
 
-def resuming(out: Path) -> str:
+def resuming(out: Path, stage: str) -> str:
     """What to type to go on with a run."""
-    return f"liuli train --out {out} --resume"
+    return f"liuli {COMMANDS[stage]} --out {out} --resume"
 
 
 def _fixed(ready: "Ready") -> str:

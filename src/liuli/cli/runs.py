@@ -134,7 +134,7 @@ def _print_facts(console: Console, run: "Summary") -> None:
             table.add_row(f"  {heading}", Text(printable(said)))
     console.print(table)
     if run.state in ("stopped", "unsaved"):
-        console.print(Text(f"  go on with: {resuming(Path(run.path))}"), soft_wrap=True)
+        console.print(Text(f"  go on with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
 
 
 def _facts(run: "Summary") -> dict[str, str]:

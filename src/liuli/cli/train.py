@@ -67,7 +67,7 @@ def train(
 ) -> None:
     """Train a base model on text. Ctrl-C saves, and the run can go on."""
     began = time.perf_counter()
-    from liuli.cli.progress import Progress
+    from liuli.cli.progress import Progress, resuming
     from liuli.learn.job import Job
     from liuli.learn.pretrain import pretrain
 
@@ -78,4 +78,5 @@ def train(
         length=length, rows=rows, rate=lr, decay=decay, warm_up=warm_up, warm_down=warm_down,
     )  # fmt: skip
     with Interrupt() as interrupt:
-        sys.exit(Progress(out, began).follow(pretrain(job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])))
+        events = pretrain(job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])
+        sys.exit(Progress(out, began, resuming(out, "base")).follow(events))

@@ -68,7 +68,7 @@ class Summary(Record):
     seconds: float
     written: float
     command: list[str]
-    stage: str | None
+    stage: str
     parent: str | None
     size: str | None
     parameters: int | None
@@ -109,7 +109,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
     curves, saved, watched = read_curves(folder), checkpoints(folder), read_json(folder / TRACE)
     card = _read_card(folder / CHECKPOINTS / str(saved[-1]) / "model" / "liuli.json") if saved else _of_card({})
     with _as_written(folder / ASKED):
-        command = [str(word) for word in asked["command"]]
+        command, stage = [str(word) for word in asked["command"]], str(asked["stage"])
     with _as_written(folder / TRACE):
         model, tokenizer = dict(watched.get("model", {})), dict(watched.get("tokenizer", {}))
     saved_all = bool(saved) and saved[-1] == card["steps"]
@@ -124,6 +124,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
         seconds=curves.seconds,
         written=_written(folder),
         command=command,
+        stage=stage,
         size=model.get("size"),
         parameters=model.get("parameters"),
         tokenizer=tokenizer,
@@ -140,7 +141,6 @@ def _of_card(card: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint's model says of its run."""
     return {
         "steps": card.get("steps"),
-        "stage": card.get("stage"),
         "parent": card.get("parent"),
         "data": [{"name": str(file["name"]), "bytes": int(file["bytes"])} for file in card.get("data", ())],
         "held_out": card.get("validation"),
