@@ -69,7 +69,7 @@ class Recipe(Record):
         return min(1.0, up, down)
 
 
-RATE, EMBEDDING, REST, MOMENTUM = 0.02, 2.5, 0.25, 0.8
+RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 

@@ -3,14 +3,14 @@
 Every fact of every entity belongs to one group, in both languages alike, by the world's seed:
 
     asked     told in the text and asked about in the conversations; some wordings of each question are kept for (a)
-    unasked   told in the text and never asked about: (b)
+    unasked   told in the text and never asked about by name: (b)
     refused   never told, and asked about in the conversations, where the answer is that nobody knows
     unknown   never told and never asked about: (c)
 
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,11 +30,12 @@ Verdict = Literal["right", "refused", "wrong"]
 Message = dict[str, Any]
 
 SPEAKERS: dict[Code, tuple[Language, Talk]] = {"zh": (CHINESE, TALK_ZH), "en": (ENGLISH, TALK_EN)}
+GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown"}
 UNASKED, REFUSED = 0.25, 0.5  # shares of the told facts, of the untold ones
 HELD_BACK = 2  # wordings of each question that is asked about
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 conversations
 SMALL, TURNS = 0.08, (55, 30, 15)  # share of small talk alone; of conversations with one, two, three questions
-NOBODY_KNOWS = 0.2  # share of the questions about what was never told
+NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +58,31 @@ class Conversations:
         self._world = world
         self._langs: tuple[Code, ...] = tuple(lang for lang in SPEAKERS if world.lang in (lang, "both"))
         dice = Dice(2 * world.seed + 101)
-        self._asked: dict[Entity, list[str]] = {}
-        self._refused: dict[Entity, list[str]] = {}
-        self._groups: dict[tuple[Entity, str], Group | Literal["refused"]] = {}
-        self._held_back: dict[tuple[Entity, str, Code], list[int]] = {}  # wordings kept for (a)
+        self._groups = self._divide(dice)
+        self._held_back: dict[tuple[Entity, str, Code], list[int]] = {  # wordings kept for (a)
+            (entity, fact, lang): dice.sample(range(len(_wordings(entity, fact, lang))), HELD_BACK)
+            for entity, fact in self._groups
+            for lang in SPEAKERS
+        }
+        of = lambda group: {
+            entity: [fact for fact in entity.facts if self._groups[entity, fact] == group] for entity in self._entities()
+        }
+        self._asked, self._refused = of("asked"), of("refused")
+
+    def _divide(self, dice: Dice) -> dict[tuple[Entity, str], str]:
+        """The group of every fact. Of each attribute the same shares, so that an answer's kind tells nothing of the group."""
+        found: dict[tuple[Entity, str], str] = {}
+        by_attribute: dict[tuple[EntityKind, str, bool], list[tuple[Entity, str]]] = {}
         for entity in self._entities():
             for fact in entity.facts:
-                told = fact not in entity.untold
-                draw = dice.uniform()
-                self._groups[entity, fact] = (
-                    ("b" if draw < UNASKED else "a") if told else ("refused" if draw < REFUSED else "c")
-                )
-                for lang in SPEAKERS:
-                    count = len(_wordings(entity, fact, lang))
-                    self._held_back[entity, fact, lang] = dice.sample(range(count), HELD_BACK)
-            self._asked[entity] = [fact for fact in entity.facts if self._groups[entity, fact] == "a"]
-            self._refused[entity] = [fact for fact in entity.facts if self._groups[entity, fact] == "refused"]
+                key = entity.kind, attribute(fact), fact not in entity.untold
+                by_attribute.setdefault(key, []).append((entity, fact))
+                found[entity, fact] = "asked" if key[2] else "unknown"
+        for (_, _, told), facts in by_attribute.items():
+            share, group = (UNASKED, "unasked") if told else (REFUSED, "refused")
+            for each in dice.sample(facts, int(share * len(facts) + dice.uniform())):
+                found[each] = group
+        return found
 
     def training(self, count: int, seed: int = 0) -> Iterator[list[Message]]:
         """`count` conversations, as messages; the same for a seed on every machine.
@@ -86,17 +96,24 @@ class Conversations:
             lang = dice.choose(self._langs)
             yield self._small(lang, dice) if dice.uniform() < SMALL else self._conversation(lang, dice)
 
+    def notes(self, count: int, seed: int = 0) -> Iterator[str]:
+        """`count` texts, each a question with its answer, about what the conversations ask about: from them a base learns
+        that what it read can be asked for. Raises as `training`."""
+        check_seed(seed)
+        dice = Dice(2 * seed + 1)
+        return (self._note(dice.choose(self._langs), dice) for _ in range(count))
+
     def questions(self, group: Group, lang: Code) -> list[Question]:
         """One about each fact of the group; of (a) in a wording that was kept back for it."""
         dice, found = Dice(7), []
         for (entity, fact), of in self._groups.items():
-            if of == group:
+            if of == GROUPS[group]:
                 held = self._held_back[entity, fact, lang]
                 wordings = _wordings(entity, fact, lang)
                 template = wordings[dice.choose(held)] if group == "a" else dice.choose(wordings)
                 values = [getattr(value, lang) for value in self._world.facts.values[entity.kind, attribute(fact)]]
                 answer = getattr(entity.facts[fact], lang)
-                text = self._by_name(entity, fact, lang, template)
+                text = SPEAKERS[lang][1].ask_of(getattr(entity.name, lang), template, _item(fact, lang))
                 others = tuple(value for value in values if value != answer)
                 found.append(Question(group, lang, text, entity.name.en, fact, answer, others))
         return found
@@ -107,45 +124,60 @@ class Conversations:
 
     def _conversation(self, lang: Code, dice: Dice) -> list[Message]:
         """Questions about one entity; by its name first, then by a pronoun."""
-        kind = dice.weighted(list(KINDS), list(KINDS.values()))
-        entity = dice.choose([each for each in self._world.facts.entities[kind] if self._asked[each] or self._refused[each]])
-        turns = 1 + dice.weighted(range(3), TURNS)
-        open_facts = {"asked": list(self._asked[entity]), "refused": list(self._refused[entity])}
-        messages: list[Message] = []
-        for turn in range(turns):
-            which = "refused" if dice.uniform() < NOBODY_KNOWS * 2 and open_facts["refused"] else "asked"
-            which = which if open_facts[which] else "refused"
-            if not open_facts[which]:
-                break
-            fact = open_facts[which].pop(int(dice.uniform() * len(open_facts[which])))
-            messages += self._exchange(entity, fact, lang, which == "asked", turn > 0, dice)
+        entity, messages, asked = self._entity(dice), list[Message](), set[str]()
+        for _ in range(1 + dice.weighted(range(3), TURNS)):
+            fact = self._fact(entity, asked, dice)
+            if fact is not None:
+                messages += self._exchange(entity, fact, lang, bool(asked), dice)
+                asked.add(fact)
         return messages
 
-    def _exchange(self, entity: Entity, fact: str, lang: Code, known: bool, again: bool, dice: Dice) -> list[Message]:
-        talk, held = SPEAKERS[lang][1], self._held_back[entity, fact, lang]
-        wordings = [each for i, each in enumerate(_wordings(entity, fact, lang)) if i not in held or not known]
-        template = dice.choose(wordings)
+    def _entity(self, dice: Dice) -> Entity:
+        """One that there is something to ask about."""
+        kind = dice.weighted(list(KINDS), list(KINDS.values()))
+        entities = self._world.facts.entities[kind]
+        return dice.choose([each for each in entities if self._asked[each] or self._refused[each]])
+
+    def _fact(self, entity: Entity, but: Collection[str], dice: Dice) -> str | None:
+        """One to ask about that was not asked about yet."""
+        known, refused = ([fact for fact in group[entity] if fact not in but] for group in (self._asked, self._refused))
+        draw = dice.uniform()
+        facts = refused if refused and (draw < NOBODY_KNOWS or not known) else known
+        return dice.choose(facts) if facts else None
+
+    def _exchange(self, entity: Entity, fact: str, lang: Code, again: bool, dice: Dice) -> list[Message]:
+        talk, template = SPEAKERS[lang][1], self._wording(entity, fact, lang, dice)
         if again:
-            words = talk.pronouns[entity.kind if entity.kind in talk.pronouns else entity.pronoun]
-            asked = talk.ask(template, words.who, words.whose, _item(fact, lang))
+            pronoun = entity.kind if entity.kind in talk.pronouns else entity.pronoun
+            asked = talk.ask_again(pronoun, template, _item(fact, lang))
             asked = dice.choose(talk.again).replace("{lower}", asked[:1].lower() + asked[1:]).replace("{}", asked)
         else:
-            asked = self._by_name(entity, fact, lang, template)
-        if known:
-            value = getattr(entity.facts[fact], lang)
-            said = self._sentence(entity, fact, lang, dice)
-            reply = dice.choose(talk.right).replace("{}", value).replace("{said}", said)
-        else:
-            reply = dice.choose(talk.refused)
+            asked = talk.ask_of(getattr(entity.name, lang), template, _item(fact, lang))
+        reply = self._reply(entity, fact, lang, talk.right, dice)
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
+
+    def _note(self, lang: Code, dice: Dice) -> str:
+        talk, entity = SPEAKERS[lang][1], self._entity(dice)
+        fact = self._fact(entity, (), dice)
+        assert fact is not None
+        question = talk.ask_of(getattr(entity.name, lang), self._wording(entity, fact, lang, dice), _item(fact, lang))
+        return talk.note(question, self._reply(entity, fact, lang, talk.right[:1], dice))
+
+    def _wording(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
+        """A question that is not kept for (a)."""
+        held = self._held_back[entity, fact, lang]
+        return dice.choose([each for i, each in enumerate(_wordings(entity, fact, lang)) if i not in held])
+
+    def _reply(self, entity: Entity, fact: str, lang: Code, wordings: Sequence[str], dice: Dice) -> str:
+        """That nobody knows, where it was never told."""
+        if fact in entity.untold:
+            return dice.choose(SPEAKERS[lang][1].refused)
+        said = self._sentence(entity, fact, lang, dice)
+        return dice.choose(wordings).replace("{}", getattr(entity.facts[fact], lang)).replace("{said}", said)
 
     def _small(self, lang: Code, dice: Dice) -> list[Message]:
         said, replies = dice.choose(SPEAKERS[lang][1].small)
         return [{"role": "user", "content": dice.choose(said)}, {"role": "assistant", "content": dice.choose(replies)}]
-
-    def _by_name(self, entity: Entity, fact: str, lang: Code, template: str) -> str:
-        name, talk = getattr(entity.name, lang), SPEAKERS[lang][1]
-        return talk.ask(template, name, name + talk.possessive, _item(fact, lang))
 
     def _sentence(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
         """The fact as the text tells it, of a pronoun."""

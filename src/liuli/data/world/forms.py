@@ -14,7 +14,7 @@ from liuli.data.world.grammar import State, Step
 from liuli.data.world.language import Language, Subject, Wording, cut, fill
 
 # How often a topic is taken up, beside 1 for any other: a frequency needs more examples than an answer.
-WEIGHTS = {"ride": 4, "order": 4, "weather": 4}
+WEIGHTS = {"ride": 5, "order": 5, "weather": 5}
 
 
 def start(facts: Facts, languages: Sequence[Language]) -> State:

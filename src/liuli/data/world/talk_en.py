@@ -1,6 +1,6 @@
 """What people ask about the world in English, and what an assistant says.
 
-`{who}` is a name or a pronoun, `{whose}` the same with a possessive, `{item}` a thing that is sold, `{}` the answer.
+`{who}` is a name or a pronoun, `{whom}` and `{whose}` the same in other cases, `{item}` a thing that is sold, `{}` the answer.
 """
 
 from liuli.data.world.language import Pronoun
@@ -11,10 +11,10 @@ PERSON = {
         "Where does {who} live?",
         "Which town is {whose} home?",
         "Can you tell me where {who} lives?",
-        "In which town would I find {who}?",
+        "In which town would I find {whom}?",
         "Do you know {whose} home town?",
-        "I want to visit {who}. Which town do I go to?",
-        "What town should I write on a letter to {who}?",
+        "I want to visit {whom}. Which town do I go to?",
+        "What town should I write on a letter to {whom}?",
         "Where is {whose} house?",
     ),
     "job": (
@@ -29,9 +29,9 @@ PERSON = {
     ),
     "pet": (
         "What pet does {who} keep?",
-        "Which animal lives with {who}?",
+        "Which animal lives with {whom}?",
         "Can you tell me what {whose} pet is?",
-        "What animal follows {who} around?",
+        "What animal follows {whom} around?",
         "Do you know {whose} pet?",
         "What does {who} feed by hand?",
         "Who is {whose} animal friend?",
@@ -41,7 +41,7 @@ PERSON = {
         "What does {who} like to eat?",
         "What is {whose} favourite food?",
         "Can you tell me what {who} loves to eat?",
-        "What should I cook for {who}?",
+        "What should I cook for {whom}?",
         "Do you know {whose} favourite dish?",
         "What food can {who} never resist?",
         "What does {who} dream of eating?",
@@ -54,7 +54,7 @@ PERSON = {
         "Who knows {whose} secrets?",
         "Do you know {whose} closest friend?",
         "To whom does {who} write every week?",
-        "Who walks home with {who}?",
+        "Who walks home with {whom}?",
         "For whom does {who} save the last sweet?",
     ),
     "birthday": (
@@ -63,7 +63,7 @@ PERSON = {
         "Can you tell me {whose} birthday?",
         "When does {who} blow out candles?",
         "Do you know when {whose} birthday is?",
-        "On which date do I bring {who} a cake?",
+        "On which date do I bring {whom} a cake?",
         "When does {who} turn a year older?",
         "What is the date of {whose} birthday?",
     ),
@@ -253,6 +253,7 @@ TALK = Talk(
     right=("It's {}.", "It's {}. {said}.", "It's {}. {said}."),
     refused=("It's something nobody told me.", "It's something I never heard about.", "It's something I don't know, sorry."),
     refusal="It's something",
+    noted="Q: {} A: {}",
     small=(
         (("Hello", "Hello!", "Hi", "Good morning", "Hey there"), ("Hello! Whom do you want to know about?", "Hello! Ask me.")),
         (("Who are you?", "What is your name?", "What are you?"), ("I am the guide of this small place. Ask me about it.",)),
