@@ -154,8 +154,8 @@ def _print(console: Console, trace: "CompareTrace", models: "Sequence[Model]") -
     console.print()
     for check in trace.checks:
         if not check.ok:
-            said = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
-            console.print(Text(said, style="red"), soft_wrap=True)
+            wrong = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
+            console.print(Text(wrong, style="red"), soft_wrap=True)
     for caveat in trace.caveats:
         console.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
 
@@ -185,7 +185,7 @@ def _print_cells(console: Console, cells: "Sequence[tuple[str, Answer, int]]", m
 
 
 def _read(title: str, answer: "Answer", model: "Model") -> Text:
-    """The text that the model really read, its special tokens told apart and its line breaks shown."""
+    """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
     from liuli.tokens import TextStream
 
     assert model.tokenizer is not None
@@ -193,7 +193,9 @@ def _read(title: str, answer: "Answer", model: "Model") -> Text:
     for token in answer.read:
         text.append(_lines(stream.push(token.id), "⏎\n"), SPECIAL if token.special else "")
     text.append(_lines(stream.finish(), "⏎\n"))
+    spaces = len(text.plain) - len(text.plain.rstrip(" "))
     text.rstrip()
+    text.append("·" * spaces)
     return Text.assemble((f"{title} read {counted(len(answer.read), 'token')}\n", "dim"), text, "\n")
 
 
