@@ -95,7 +95,7 @@ def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
 def _of_lines(file: Path) -> "list[Prompt]":
     from liuli.inside.reading import Prompt
 
-    if not file.is_file():
+    if file.is_dir() or not file.exists():  # a pipe will do
         raise LiuliError(f"there is no file {file}")
     data = file.read_bytes()
     try:
