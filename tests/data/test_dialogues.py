@@ -240,6 +240,13 @@ def test_chatterbot_lists_are_strings_as_they_are_written(tmp_path, name):
     assert dialogues.unanswered == 1
 
 
+def test_mere_questions_where_they_are_asked_for(tmp_path):
+    records = [{"messages": [user("a")]}, {"messages": [user("a"), assistant("b"), user("c")]}]
+    for path in (write(tmp_path / "a.jsonl", jsonl(*records)), write(tmp_path / "b.json", json.dumps(records))):
+        assert [len(each.messages) for each in Dialogues(path, answered=False)] == [1, 3]
+        assert [len(each.messages) for each in Dialogues(path)] == [3]
+
+
 def test_json_with_an_object_a_line_is_read_too(tmp_path):
     records = [{"instruction": f"a{i}", "output": "b"} for i in range(3)]
     path = write(tmp_path / "a.json", "\ufeff" + jsonl(*records))

@@ -74,11 +74,14 @@ def test_ids_that_only_the_embedding_has_can_be_a_prompt(tiny):
 def test_a_stop_id_ends_a_completion(tiny):
     completion = tiny.complete("the", max_tokens=9, temperature=0, logit_bias={0: 1000.0})
     assert (completion.ids, completion.text, completion.finish_reason) == ([0], "", "stop")
+    further = tiny.complete("the", max_tokens=9, temperature=0, logit_bias={5: 1000.0}, stop_ids=[5])
+    assert (further.ids, further.text, further.finish_reason) == ([5], "", "stop")
 
 
 def test_unknown_settings_and_devices(tiny, tiny_folder):
     with pytest.raises(
-        liuli.LiuliError, match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, temperature, top_k"
+        liuli.LiuliError,
+        match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, stop_ids, temperature, top_k",
     ):
         tiny.complete("a", beams=3)
     if not torch.cuda.is_available():

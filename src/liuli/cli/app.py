@@ -12,6 +12,7 @@ import typer
 
 from liuli import __version__
 from liuli.cli.begin import begin
+from liuli.cli.compare import compare
 from liuli.cli.complete import complete
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ app.command()(complete)
 app.command()(plan)
 app.command()(train)
 app.command()(finetune)
+app.command()(compare)
 app.command()(evaluate)
 app.command()(merge)
 app.command()(runs)

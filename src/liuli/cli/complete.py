@@ -1,17 +1,17 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
-import dataclasses
 import math
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
 from liuli.cli.shared import (
     Adapter,
     Device,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from liuli.generate.record import Candidate, StepRecord
 
 BAR = 24  # cells
-SMALL = 10_000_000  # parameters
-OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
 
 
 def complete(
@@ -43,14 +41,12 @@ def complete(
     prompt: Annotated[
         str, typer.Argument(metavar="PROMPT", help="What to go on from; - reads standard input.", show_default=False)
     ],
-    max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")] = None,
-    min_p: Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")] = None,
+    max_tokens: MaxTokens = 64,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: Seed = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
     candidates: Annotated[int | None, typer.Option(help="How many candidates a step shows; 5 by default.")] = None,
     steps: Annotated[
@@ -68,51 +64,24 @@ def complete(
         raise LiuliError("--candidates shows nothing without --steps or --json")
     check_threads(threads)
     text = read_text(prompt)
-    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    sampling = {name: value for name, value in given.items() if value is not None}
+    sampling = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.model import load
 
     model = load(folder, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
-    _set_threads(model, threads)
+    set_threads([model], threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
     try:
         completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
     except LiuliError as error:
-        raise _as_typed(error) from None
+        raise as_typed(error) from None
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
     try:
         _print_steps(completion, records) if steps else _print_text(model, records)
     finally:
-        print(f"liuli: {_said(model, completion, sampling)}", file=sys.stderr)
-
-
-def _as_typed(error: LiuliError) -> LiuliError:
-    """The same with an option's name as it is typed, where it begins with one."""
-    name, rest = str(error).split(" ", 1)
-    return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
-
-
-def _said(model: "Model", completion: "Completion", given: dict[str, Any]) -> str:
-    """The settings that were in force: those that were typed, and apart from them where the others come from."""
-    used, plain = dataclasses.asdict(completion.sampling), dataclasses.asdict(type(model.sampling)())
-    told = {name: value for name, value in used.items() if name in ("temperature", *given) or value != plain[name]}
-    words = {name: f"{name.replace('_', '-')} {value}" for name, value in told.items()}
-    first = "greedy" if completion.sampling.temperature == 0 else f"seed {completion.seed}"
-    typed = ", ".join([first, *(word for name, word in words.items() if name in given)])
-    others = ", ".join(word for name, word in words.items() if name not in given)
-    return typed + f"; {model.sampling_source}: {others}" * bool(others)
-
-
-def _set_threads(model: "Model", threads: int | None) -> None:
-    """A small model gains nothing from a second thread, and on a busy machine loses up to 50 times (docs/lab-log.md)."""
-    import torch
-
-    parameters = sum(parameter.numel() for parameter in model.decoder.parameters())
-    if threads or parameters < SMALL:
-        torch.set_num_threads(threads or 1)
+        print(f"liuli: {said(model, completion.sampling, completion.seed, sampling)}", file=sys.stderr)
 
 
 def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_a_step: bool) -> None:

@@ -1,4 +1,4 @@
-"""`liuli tokenize`: a text's tokens, and how it was cut."""
+"""`liuli tokenize`: a text's tokens, and how it was cut; or those of dialogues."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +7,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from liuli.cli.masked import show_dialogues
 from liuli.cli.shared import Folder, Json, Pattern, counted, name, print_json, read_text, visible
+from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.tokens import Token, Tokenizer
@@ -16,17 +18,29 @@ if TYPE_CHECKING:
 
 def tokenize(
     folder: Folder,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text; - reads standard input.", show_default=False)],
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The text; - reads standard input.", show_default=False)
+    ] = None,
+    chat: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Dialogues instead: which of their tokens a model learns to write.")
+    ] = None,
     steps: Annotated[bool, typer.Option("--steps", help="Show every merge, or every longest match.")] = False,
     pattern: Pattern = None,
     json: Json = False,
 ) -> None:
-    """Cut a text into tokens, as a prompt would be."""
+    """Cut a text into tokens, as a prompt would be; or dialogues, as a chat template writes them."""
+    if (text is None) == (chat is None):
+        raise LiuliError("give one of the two: TEXT, or --chat FILE")
+    if steps and chat is not None:
+        raise LiuliError("--steps shows how a text is cut: leave it out with --chat")
     from liuli.tokens import open_tokenizer
     from liuli.tokens.trace import trace
 
     tokenizer = open_tokenizer(folder, pattern)
-    text = read_text(text)
+    if chat is not None:
+        show_dialogues(folder, tokenizer, chat, json)
+        return
+    text = read_text(text or "")
     tokens = tokenizer.tokens(text, prompt=True)
     chunks = trace(tokenizer, text, prompt=True) if steps else []
     if json:

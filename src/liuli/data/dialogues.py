@@ -9,12 +9,13 @@ import codecs
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from liuli.data.files import File, Formats, Problem, find_files
-from liuli.data.layouts import Converted
-from liuli.data.records import LONGEST_LINE, Array, Lines, Reader, format_of
+from liuli.data.layouts import Converted, convert
+from liuli.data.records import LONGEST_LINE, Array, Kind, Lines, Reader, format_of
 from liuli.data.sources import Pass, Skipped, opened
 from liuli.data.texts import parse
 from liuli.data.turns import DIALOGUE, Chatterbot, TabbedLines
@@ -26,6 +27,7 @@ DIALOGUES = Formats(
     piped="lines",
     suffixes={".jsonl": "lines", ".json": "array", ".txt": "turns", ".tsv": "turns", ".yml": "yaml", ".yaml": "yaml"},
 )
+QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,15 @@ class Dialogues:
     Args:
         names: files, folders, `-`, `hub:…`; one alone may be given as it is.
         strict: stop at the first problem instead of skipping and counting it.
+        answered: each must have an answer to learn from; else those of a `.jsonl` or `.json` may be mere questions.
 
     Raises:
         LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `dialogues`).
     """
 
-    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False):
+    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False, answered: bool = True):
         self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
-        self.strict = strict
+        self.strict, self.kind = strict, DIALOGUE if answered else QUESTIONS
         self.files = find_files(self.names, DIALOGUES)
         self._latest = DialoguePass(strict)
 
@@ -105,7 +108,7 @@ class Dialogues:
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:
-            reader = opened(file, _read)
+            reader = opened(file, partial(_read, kind=self.kind))
             if isinstance(reader, Problem):
                 this.skip(file, file.name, reader)
                 continue
@@ -118,7 +121,7 @@ class Dialogues:
             raise this.nothing("dialogue", self.names)
 
 
-def _read(file: File) -> Reader[Converted]:
+def _read(file: File, kind: Kind[Converted]) -> Reader[Converted]:
     """How a file of its format is read. Raises Unreadable: it is of none, or cannot be read."""
     match format_of(file):
         case "turns":
@@ -126,9 +129,9 @@ def _read(file: File) -> Reader[Converted]:
         case "yaml":
             return Chatterbot(file)
         case "array" if not _begins_with_an_object(file):
-            return Array(file, DIALOGUE)
+            return Array(file, kind)
         case _:
-            return Lines(file, DIALOGUE)
+            return Lines(file, kind)
 
 
 def _begins_with_an_object(file: File) -> bool:

@@ -46,8 +46,8 @@ class Converted:
     tools: tuple[dict[str, Any], ...] = ()
 
 
-def convert(record: Any) -> Converted | Problem:
-    """What a line or an element of a list says, recognised by its fields."""
+def convert(record: Any, answered: bool = True) -> Converted | Problem:
+    """What a line or an element of a list says, recognised by its fields. `answered`: see `messages.check`."""
     if not isinstance(record, dict):
         return Problem("no object with a dialogue", f"but {kind_of(record)}", 'write {"messages": […]}')
     for field, what in OTHERS.items():
@@ -62,7 +62,7 @@ def convert(record: Any) -> Converted | Problem:
     if not fitting:
         return _unknown(f"fields: {listed(record)}")
     found = fitting[0](record)
-    return found if isinstance(found, Problem) else _checked(found)
+    return found if isinstance(found, Problem) else _checked(found, answered)
 
 
 def of_turns(layout: str, turns: list[str]) -> Converted | Problem:
@@ -70,8 +70,8 @@ def of_turns(layout: str, turns: list[str]) -> Converted | Problem:
     return _checked(Converted(layout, tuple(alternating(turns))))
 
 
-def _checked(found: Converted) -> Converted | Problem:
-    return check(found.messages) or found
+def _checked(found: Converted, answered: bool = True) -> Converted | Problem:
+    return check(found.messages, answered) or found
 
 
 def _unknown(detail: str) -> Problem:

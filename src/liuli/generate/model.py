@@ -109,6 +109,7 @@ class Model:
         seed: int | None = None,
         stop: Sequence[str] = (),
         candidates: int | None = None,
+        stop_ids: Sequence[int] = (),
         **sampling: Any,
     ) -> tuple[Completion, Iterator[StepRecord]]:
         """A completion that grows as its steps are taken from the iterator.
@@ -117,6 +118,7 @@ class Model:
             prompt: text, in which special strings are read and which gets the begin token; or ids, taken as they are.
             seed: the same seed makes the same choices; one is drawn where none is given.
             candidates: how many of the likeliest tokens to record at each step; None records no scores.
+            stop_ids: ids that end it, beside the model's own.
             sampling: fields of `Sampling`; those not given are the folder's own.
 
         Raises:
@@ -124,14 +126,15 @@ class Model:
         """
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
-            known = ("max_tokens", "seed", "stop", "candidates", *Sampling.__dataclass_fields__)
+            known = ("max_tokens", "seed", "stop", "candidates", "stop_ids", *Sampling.__dataclass_fields__)
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
         ids = self._ids(prompt)
         text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
         engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
-        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates))
+        ends = (*self.stop_ids, *stop_ids)
+        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, ends, candidates))
         return completion, _run(engine, completion)
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:

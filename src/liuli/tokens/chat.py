@@ -66,10 +66,9 @@ class Chat:
         Raises:
             LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
         """
-        config = read_json(folder / "tokenizer_config.json")
-        own = _own_template(folder, config)
+        own = cls.own(folder, tokenizer)
         if own is not None:
-            return cls(tokenizer, own, "the folder's own template", _names(config))
+            return own
         if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
             return cls(tokenizer, BERT, "the form [CLS] … [SEP] … [SEP], as the folder has no template")
         if all(token in tokenizer.specials for token in CHATML_TOKENS):
@@ -78,6 +77,17 @@ class Chat:
             f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
             f"fine-tune it first (liuli finetune)"
         )
+
+    @classmethod
+    def own(cls, folder: Path, tokenizer: Tokenizer) -> "Chat | None":
+        """The template that the folder itself holds; None where it holds none.
+
+        Raises:
+            LiuliError: a broken file or template.
+        """
+        config = read_json(folder / "tokenizer_config.json")
+        own = _own_template(folder, config)
+        return None if own is None else cls(tokenizer, own, "the folder's own template", _names(config))
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
         """The ids of the messages up to where a reply begins.

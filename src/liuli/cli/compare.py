@@ -1,0 +1,258 @@
+"""`liuli compare`: the same prompts and the same seed; what each model read, what it answered, how likely each finds it."""
+
+import math
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
+from liuli.cli.shared import Device, Json, Threads, check_threads, counted, name, note_skipped, percent, print_json
+from liuli.data.files import printable
+from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.generate.model import Model
+    from liuli.inside.compare import Answer, Asked, CompareTrace, Score
+    from liuli.inside.reading import Prompt
+
+NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
+DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
+SPECIAL = "cyan"
+CAVEATS = {
+    "prob.stage": (
+        "Probabilities are the models' own (temperature 1, nothing cut), not those after the sampler.",
+        "概率是模型自己的（温度 1，没有去掉任何词元），不是采样器处理之后的。",
+    ),
+    "cmp.same_ids": (
+        "Not all models read the same ids: a number tells of the model and of the form in which it was asked.",
+        "各模型读到的词元编号并不都相同：数字既说明模型，也说明提问的形式。",
+    ),
+}
+
+
+def compare(
+    model: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL", help="Folders, or owner/model; adapters that name their base.", show_default=False),
+    ],
+    prompt: Annotated[list[str] | None, typer.Option(help="What to ask all of them; may be repeated.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="More of it: a prompt a line; in .jsonl and .json dialogues up to the user's last message."),
+    ] = None,
+    max_tokens: MaxTokens = 64,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: Seed = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Ask several models the same, or one model several things, side by side: a base gets the plain text, an assistant its
+    own chat template."""
+    check_threads(threads)
+    given = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+
+    from liuli.inside.compare import Settings
+    from liuli.inside.compare import compare as side_by_side
+
+    try:
+        settings = Settings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
+    except LiuliError as error:
+        raise as_typed(error) from None
+    prompts = _prompts(prompt or [], file)
+    models = [_open(each, device) for each in model]
+    set_threads(models, threads)
+    trace = side_by_side(models, prompts, settings)
+    if json:
+        print_json(trace.to_json())
+    else:
+        _print(Console(highlight=False), trace, models)
+
+
+def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
+    from liuli.inside.reading import Prompt
+
+    found = [Prompt.of_text(text, f"prompt {number}") for number, text in enumerate(texts, 1)]
+    if file is not None:
+        found += _of_dialogues(file) if re.search(DIALOGUES + "$", file.name) else _of_lines(file)
+    if not found:
+        raise LiuliError("there is no prompt: give --prompt TEXT, or --file FILE")
+    return found
+
+
+def _of_lines(file: Path) -> "list[Prompt]":
+    from liuli.inside.reading import Prompt
+
+    if file.is_dir() or not file.exists():  # a pipe will do
+        raise LiuliError(f"there is no file {file}")
+    data = file.read_bytes()
+    try:
+        lines = data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise LiuliError(
+            f"{file} is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
+        ) from None
+    found = [Prompt.of_text(line.rstrip("\r"), f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise LiuliError(f"{file} holds no prompt: write one a line")
+    return found
+
+
+def _of_dialogues(file: Path) -> "list[Prompt]":
+    """Each up to the user's last message."""
+    from liuli.data.dialogues import Dialogues
+    from liuli.inside.reading import Prompt
+
+    dialogues, found = Dialogues(file, answered=False), []
+    for each in dialogues:
+        end = max(i for i, message in enumerate(each.messages, 1) if message["role"] == "user")
+        found.append(Prompt(each.source, each.messages[:end], each.tools))
+    note_skipped(dialogues.skipped)
+    return found
+
+
+def _open(name: str, device: str) -> "Model":
+    """A model, or an adapter over the base that it names."""
+    from liuli.generate.model import load
+    from liuli.tokens.layouts import read_json
+
+    config = Path(name) / "adapter_config.json"
+    if not config.is_file() or (Path(name) / "config.json").is_file():
+        return load(name, device)
+    base = read_json(config).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise LiuliError(f"{config} does not name its base: merge them first (liuli merge)")
+    return load(base, device, adapter=name)
+
+
+def _print(console: Console, trace: "CompareTrace", models: "Sequence[Model]") -> None:
+    for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
+        console.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
+    if len(models) == 1:
+        cells = [(f"prompt {n}", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
+        _print_cells(console, cells, models)
+    else:
+        for number, asked in enumerate(trace.asked, 1):
+            where = "" if asked.prompt.source == f"prompt {number}" else f", {asked.prompt.source}"
+            console.print()
+            console.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
+            _print_cells(console, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
+            _print_scores(console, asked, bytes=any(trace.same))
+            _print_divergence(console, asked)
+    console.print()
+    for check in trace.checks:
+        if not check.ok:
+            wrong = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
+            console.print(Text(wrong, style="red"), soft_wrap=True)
+    for caveat in trace.caveats:
+        console.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
+
+
+def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
+    """Which model a number means, how it reads, and how its tokens were chosen."""
+    adapter = f" with the adapter {model.adapter}" if model.adapter else ""
+    stage = f", {about['stage']}" if about["stage"] else ""
+    reads = f"reads {about['template']}" if about["template"] else "reads plain text"
+    sampling = replace(model.sampling, **trace.settings.sampling)
+    told = said(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
+    return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
+
+
+def _print_cells(console: Console, cells: "Sequence[tuple[str, Answer, int]]", models: "Sequence[Model]") -> None:
+    """Answers beside each other, as many as there is room for."""
+    count = max(1, min(len(cells), console.width // NARROWEST))
+    for start in range(0, len(cells), count):
+        row = cells[start : start + count]
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for _ in range(count):
+            table.add_column(overflow="fold", ratio=1)
+        table.add_row(*(_read(title, answer, models[m]) for title, answer, m in row))
+        table.add_row(*(_answered(title, answer, m) for title, answer, m in row))
+        table.add_row(*(_candidates(title, answer) for title, answer, _ in row))
+        console.print(table)
+
+
+def _read(title: str, answer: "Answer", model: "Model") -> Text:
+    """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
+    from liuli.tokens import TextStream
+
+    assert model.tokenizer is not None
+    stream, text = TextStream(model.tokenizer, special=True), Text()
+    for token in answer.read:
+        text.append(_lines(stream.push(token.id), "⏎\n"), SPECIAL if token.special else "")
+    text.append(_lines(stream.finish(), "⏎\n"))
+    spaces = len(text.plain) - len(text.plain.rstrip(" "))
+    text.rstrip()
+    text.append("·" * spaces)
+    return Text.assemble((f"{title} read {counted(len(answer.read), 'token')}\n", "dim"), text, "\n")
+
+
+def _answered(title: str, answer: "Answer", m: int) -> Text:
+    own = answer.scores[m]
+    each = "" if own.per_token is None else f", {own.per_token:.3f} a token"
+    end = " and its stop token" if answer.finish_reason == "stop" else ", as many as were asked for"
+    told = f"{counted(len(own.ids), 'token')}{end}; {own.nats:.2f} nats{each}"
+    text = _lines(answer.text, "\n").strip("\n")
+    return Text.assemble((f"{title} answered\n", "dim"), (text, "bold"), (f"\n{told}\n", "dim"))
+
+
+def _lines(text: str, ending: str) -> str:
+    """As it is, but for what would move a terminal's cursor."""
+    return ending.join(printable(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def _candidates(title: str, answer: "Answer") -> Text:
+    """What was likeliest to come first; an arrow at what came."""
+    text = Text.assemble((f"{title}, first token\n", "dim"))
+    names = [name(candidate.token) for candidate in answer.candidates]
+    widest = max(map(cell_len, names))
+    for candidate, shown in zip(answer.candidates, names, strict=True):
+        text.append(shown, SPECIAL if candidate.token.special else "")
+        text.append(f"{' ' * (widest - cell_len(shown))} {percent(math.exp(candidate.logprob)):>8}")
+        text.append("  ←\n" if candidate.token.id == answer.ids[0] else "\n")
+    return text
+
+
+def _print_scores(console: Console, asked: "Asked", bytes: bool) -> None:
+    """Every answer under every model; a byte is the measure where tokens differ."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(f"nats (a {'byte' if bytes else 'token'})")
+    for m in range(len(asked.answers)):
+        table.add_column(f"under {m + 1}", justify="right", overflow="fold")
+    for a, answer in enumerate(asked.answers, 1):
+        table.add_row(f"answer of {a}", *(_score(score, bytes) for score in answer.scores))
+    console.print(table)
+    if any(score.by == "text" for answer in asked.answers for score in answer.scores):
+        console.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
+
+
+def _score(score: "Score", bytes: bool) -> str:
+    if score.nats is None:
+        return "does not fit"
+    each = score.per_byte if bytes else score.per_token
+    return f"{score.nats:.2f}" + ("" if each is None else f" ({each:.3f})") + "*" * (score.by == "text")
+
+
+def _print_divergence(console: Console, asked: "Asked") -> None:
+    """KL(first ‖ other) before the first token and along each answer, where the two have the same ids."""
+    for m, own in enumerate(asked.answers):
+        if m == 0 or own.kl is None:
+            continue
+        parts = [f"{own.kl:.3f} before the first token"]
+        for a, answer in enumerate(asked.answers, 1):
+            kl = answer.scores[m].kl
+            if kl:
+                parts.append(f"{sum(kl) / len(kl):.3f} a token along the answer of {a}")
+        console.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What happened, in real numbers: views of models, each one frozen dataclass with its own checks."""

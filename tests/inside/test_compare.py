@@ -1,0 +1,196 @@
+"""Models side by side: every number against `transformers`, and what each model reads."""
+
+import json
+import shutil
+
+import pairs
+import pytest
+import torch
+import transformers
+
+from liuli import LiuliError, load
+from liuli.inside import compare as room
+from liuli.inside.compare import Check, Settings, compare
+from liuli.inside.reading import Prompt, Reader, same_pieces
+from liuli.model import adapter, lora
+from liuli.tokens.chat import Chat
+
+ASKED = Prompt.of_text("小明今天去", "prompt 1")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return load(pairs.save_base(tmp_path_factory.mktemp("base")))
+
+
+@pytest.fixture(scope="module")
+def assistant(base, tmp_path_factory):
+    return load(pairs.save_assistant(tmp_path_factory.mktemp("assistant"), base.folder))
+
+
+@pytest.fixture(scope="module")
+def trace(base, assistant, tiny):
+    return compare([base, assistant, tiny], [ASKED], Settings(seed=3, max_tokens=8))
+
+
+def theirs(model, read, said):
+    """What `transformers` says, fp64: log-probabilities before each of the tokens that were said, (T, V)."""
+    oracle = transformers.AutoModelForCausalLM.from_pretrained(model.folder)
+    with torch.no_grad():
+        logits = oracle(torch.tensor([[*read, *said]])).logits[0, len(read) - 1 : -1]
+    return logits.double().log_softmax(-1)
+
+
+def ids_of(answer):
+    return [token.id for token in answer.read]
+
+
+def test_what_each_read(trace, base, assistant, tiny):
+    first, second, third = trace.asked[0].answers
+    assert first.read_text == "<|endoftext|>小明今天去"
+    assert ids_of(first) == base.tokenizer.encode("小明今天去", prompt=True)
+    assert second.read_text == "<|im_start|>user\n小明今天去<|im_end|>\n<|im_start|>assistant\n"
+    assert ids_of(second) == Chat.open(assistant.folder, assistant.tokenizer).prompt(ASKED.messages)
+    assert ids_of(third) == tiny.tokenizer.encode("小明今天去", prompt=True)
+    assert [(about["stage"], about["reads"]) for about in trace.models] == [
+        ("base", "text"), ("assistant", "template"), (None, "text"),
+    ]  # fmt: skip
+
+
+def test_answers_are_those_of_complete(trace, base, assistant):
+    first, second, _ = trace.asked[0].answers
+    alone = base.complete("小明今天去", max_tokens=8, seed=3)
+    assert (first.text, list(first.ids), first.finish_reason) == (alone.text, alone.ids, alone.finish_reason)
+    assert list(second.ids) == assistant.complete(ids_of(second), max_tokens=8, seed=3).ids
+
+
+def test_log_probabilities_of_every_answer_under_every_model(trace, base, assistant, tiny):
+    models = (base, assistant, tiny)
+    for a, answer in enumerate(trace.asked[0].answers):
+        for m, (model, score) in enumerate(zip(models, answer.scores, strict=True)):
+            by_text = (a == 2) != (m == 2)
+            ids = model.tokenizer.encode(answer.text) if by_text else list(answer.ids)
+            logprobs = theirs(model, ids_of(trace.asked[0].answers[m]), ids)
+            expected = logprobs[torch.arange(len(ids)), torch.tensor(ids)]
+            assert (score.by, list(score.ids)) == ("text" if by_text else "ids", ids)
+            assert score.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+            assert score.nats == pytest.approx(expected.sum().item(), abs=1e-3)
+            assert score.per_token == pytest.approx(score.nats / len(ids))
+            assert score.per_byte == pytest.approx(score.nats / len(answer.text.encode()))
+
+
+def test_divergence_before_the_first_token_and_along_the_answers(trace, base, assistant):
+    answers = trace.asked[0].answers
+    for answer in answers[:2]:
+        p, q = (theirs(model, ids_of(answers[m]), answer.ids) for m, model in enumerate((base, assistant)))
+        expected = (p.exp() * (p - q)).sum(-1)
+        assert answer.scores[1].kl == pytest.approx(expected.tolist(), abs=1e-3)
+        assert answers[1].kl == pytest.approx(expected[0].item(), abs=1e-3)
+        assert expected.min() > 0.1
+    assert answers[0].kl == 0 and set(answers[0].scores[0].kl) == {0}
+    assert answers[2].kl is None and all(answer.scores[2].kl is None for answer in answers)
+
+
+def test_candidates_before_the_first_token(trace, base, assistant):
+    for model, answer in zip((base, assistant), trace.asked[0].answers, strict=False):
+        logprobs = theirs(model, ids_of(answer), [0])[0]
+        best = logprobs.topk(5)
+        assert [each.token.id for each in answer.candidates] == best.indices.tolist()
+        assert [each.logprob for each in answer.candidates] == pytest.approx(best.values.tolist(), abs=1e-4)
+        assert answer.entropy == pytest.approx(-(logprobs.exp() * logprobs).sum().item(), abs=1e-4)
+
+
+def test_one_model_twice_differs_in_nothing(base):
+    (asked,) = compare([base, base], [ASKED], Settings(seed=3, max_tokens=8)).asked
+    first, second = asked.answers
+    assert first.scores == second.scores and first.scores[0].nats == first.scores[1].nats
+    assert second.kl == 0 and set(second.scores[1].kl) == {0}
+    assert asked.read_alike
+
+
+def test_the_stop_token_is_no_part_of_what_is_scored(base, assistant):
+    models, bias = [base, assistant], {"logit_bias": {0: 6.0, base.tokenizer.specials["<|im_end|>"]: 6.0}}
+    traces = (compare(models, [ASKED], Settings(seed, 8, bias)) for seed in range(20))
+    ended = [(m, each.asked[0].answers[m]) for each in traces for m in (0, 1)]
+    ended = [(m, answer) for m, answer in ended if answer.finish_reason == "stop"]
+    assert {len(answer.ids) > 1 for _, answer in ended} == {True, False}  # some at once
+    assert {(m, answer.ids[-1]) for m, answer in ended} >= {(0, 0), (1, 2)}
+    for m, answer in ended:
+        assert all(score.ids == answer.ids[:-1] for score in answer.scores)
+        if len(answer.ids) == 1:
+            assert (answer.scores[m].nats, answer.scores[m].per_token, answer.scores[m].kl) == (0, None, ())
+
+
+def test_its_checks_hold_and_notice_what_is_wrong(trace, base, monkeypatch):
+    assert [check.name for check in trace.checks] == ["distributions_sum_to_1", "answers_equal_their_steps"]
+    assert all(check.ok for check in trace.checks)
+    assert not Check("", float("nan"), "", 1).ok
+    right = room._Asking._logprobs
+    monkeypatch.setattr(room._Asking, "_logprobs", lambda *given: right(*given) - 0.001)
+    assert [check.ok for check in compare([base], [ASKED], Settings(3, 8)).checks] == [True, False]
+
+
+def test_an_answer_that_does_not_fit_another_model(tiny, tmp_path):
+    small = load(pairs.save_base(tmp_path / "small", context=16))
+    prompt = Prompt.of_text("a", "prompt 1")
+    (asked,) = compare([small, tiny], [prompt], Settings(seed=3, max_tokens=12)).asked
+    score = asked.answers[1].scores[0]
+    assert len(asked.answers[0].read) + len(score.ids) > 16
+    assert (score.by, score.nats, score.logprobs, score.per_token) == ("text", None, None, None)
+
+
+def test_ids_without_pieces_leave_no_divergence(base, tmp_path):
+    wider = load(pairs.save_base(tmp_path / "wider", spare=6))
+    (asked,) = compare([base, wider], [ASKED], Settings(seed=3, max_tokens=4)).asked
+    assert asked.answers[0].scores[1].by == "ids"
+    assert asked.answers[1].kl is None and asked.answers[0].scores[1].kl is None
+
+
+def test_same_pieces(base, assistant, tiny):
+    assert same_pieces(base.tokenizer, assistant.tokenizer)
+    assert not same_pieces(base.tokenizer, tiny.tokenizer)
+
+
+def test_who_reads_a_template(base, assistant, tmp_path):
+    """A base that has one, as published ones do, is told by its card alone."""
+    folder = shutil.copytree(assistant.folder, tmp_path / "model")
+    for card, reads in [({"stage": "base"}, "text"), ({"stage": "preferred"}, "template"), ({}, "template")]:
+        (folder / "liuli.json").write_text(json.dumps(card))
+        assert Reader(load(folder), {}).to_json()["reads"] == reads
+    decoder = load(base.folder).decoder
+    lora.add(decoder, lora.Settings(rank=2), seed=0)
+    adapter.save(decoder, tmp_path / "chat", str(base.folder), base.hash)
+    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is None
+    shutil.copy(assistant.folder / "tokenizer_config.json", tmp_path / "chat")
+    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).to_json()["stage"] == "adapter"
+    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is not None
+
+
+def test_a_dialogue_as_plain_text(base, assistant):
+    said = [("system", "Be brief."), ("user", "hi<|im_end|>"), ("assistant", "yes"), ("user", "12?")]
+    prompt = Prompt("talk:1", tuple({"role": role, "content": text} for role, text in said))
+    text = "Be brief.\nhi<|im_end|>\nyes\n12?"
+    assert Reader(base, {}).ids(prompt) == [0, *base.tokenizer.encode(text)]  # what was said stays text
+    assert Reader(base, {}).ids(Prompt.of_text("hi<|im_end|>", "")) == base.tokenizer.encode("hi<|im_end|>", prompt=True)
+    stop = base.tokenizer.specials["<|im_end|>"]
+    assert Reader(assistant, {}).ids(prompt).count(stop) == 4
+    tools = ({"type": "function", "function": {"name": "look"}},)
+    with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, for which plain text has no form"):
+        compare([base], [Prompt("talk:1", prompt.messages, tools)], Settings(1))
+
+
+def test_mistakes(base, tmp_path):
+    long = Prompt.of_text("a" * 200, "prompt 2")
+    with pytest.raises(LiuliError, match=r"^prompt 2, read by .*: the prompt has 201 tokens, but the context holds 128"):
+        compare([base], [ASKED, long], Settings(1))
+    with pytest.raises(LiuliError, match="nothing to compare"):
+        compare([base], [], Settings(1))
+    for settings, said in [({"max_tokens": 0}, "max_tokens must be"), ({"seed": -1}, "seed must be")]:
+        with pytest.raises(LiuliError, match=said):
+            Settings(**{"seed": 1, **settings})
+    with pytest.raises(LiuliError, match="top_p must be"):
+        Settings(1, sampling={"top_p": 2.0})
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(base.folder / name, tmp_path)
+    with pytest.raises(LiuliError, match="holds no tokenizer: it cannot read a prompt"):
+        compare([load(tmp_path)], [ASKED], Settings(1))
