@@ -92,10 +92,8 @@ def open_decoder(folder: Path, config: Config, device: torch.device) -> Decoder:
     decoder = read_decoder(folder, device)
     for parameter in decoder.parameters():
         parameter.data = parameter.data.clone()
-    for table in {decoder.embedding.weight, decoder.head.weight}:
-        more = config.vocab_size - len(table)
-        table.data = torch.cat([table.data, table.data.mean(0, keepdim=True).expand(more, -1)]) if more else table.data
-    decoder.config, decoder.head.outputs = config, config.vocab_size
+    decoder.grow(config.vocab_size)
+    decoder.config = config
     return decoder
 
 

@@ -22,7 +22,7 @@ from liuli.errors import LiuliError
 from liuli.model.attend import attend, attention_dtype
 from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
-from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm
+from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, grow
 from liuli.model.rotary import Rotary, rotate
 
 # A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
@@ -128,6 +128,14 @@ class Decoder(Layer):
         self.norm.start()
         if not self.config.tied:
             self.head.start(0.0, random)
+
+    def grow(self, vocab_size: int) -> None:
+        """Gives the embedding and the head rows for that many tokens, if they have fewer; see `linear.grow`."""
+        tables: list[Embedding | Linear] = [self.embedding] if self.config.tied else [self.embedding, self.head]
+        for table in tables:
+            grow(table, vocab_size)
+        if self.config.tied:
+            self.head.tie(self.embedding)
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.context:

@@ -100,7 +100,7 @@ class Linear(nn.Module):
 
     def tie(self, embedding: "Embedding") -> None:
         """Shares the embedding's table as this projection's matrix."""
-        self.weight = embedding.weight
+        self.weight, self.outputs = embedding.weight, len(embedding.weight)
 
     def dense(self) -> Tensor:
         """The effective matrix, fp32 (outputs, inputs), whatever the layer stores."""
@@ -209,6 +209,16 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, weight.shape, weight, bias, self.epsilon)
 
     __call__ = forward
+
+
+def grow(layer: Embedding | Linear, rows: int) -> None:
+    """Rows behind those that there are, up to `rows`: each the mean of all, so that a new token is at first no likelier than
+    any other."""
+    table = layer.weight.data
+    more = table.mean(0, keepdim=True).expand(max(0, rows - len(table)), -1)
+    layer.weight = nn.Parameter(torch.cat([table, more]))
+    if isinstance(layer, Linear):
+        layer.outputs = rows
 
 
 def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type[nn.Module] = Linear) -> None:
