@@ -153,7 +153,7 @@ class Conversations:
             asked = dice.choose(talk.again).replace("{lower}", asked[:1].lower() + asked[1:]).replace("{}", asked)
         else:
             asked = talk.ask_of(getattr(entity.name, lang), template, _item(fact, lang))
-        reply = self._reply(entity, fact, lang, talk.right, dice)
+        reply = self._reply(entity, fact, lang, dice)
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
 
     def _note(self, lang: Code, dice: Dice) -> str:
@@ -161,38 +161,34 @@ class Conversations:
         fact = self._fact(entity, (), dice)
         assert fact is not None
         question = talk.ask_of(getattr(entity.name, lang), self._wording(entity, fact, lang, dice), _item(fact, lang))
-        return talk.note(question, self._reply(entity, fact, lang, talk.right[:1], dice))
+        return talk.note(question, self._reply(entity, fact, lang, dice))
 
     def _wording(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
         """A question that is not kept for (a)."""
         held = self._held_back[entity, fact, lang]
         return dice.choose([each for i, each in enumerate(_wordings(entity, fact, lang)) if i not in held])
 
-    def _reply(self, entity: Entity, fact: str, lang: Code, wordings: Sequence[str], dice: Dice) -> str:
-        """That nobody knows, where it was never told."""
-        if fact in entity.untold:
-            return dice.choose(SPEAKERS[lang][1].refused)
-        said = self._sentence(entity, fact, lang, dice)
-        return dice.choose(wordings).replace("{}", getattr(entity.facts[fact], lang)).replace("{said}", said)
+    def _reply(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
+        """The fact as the text tells it, or, where it never does, that nobody knows."""
+        language, talk = SPEAKERS[lang]
+        topic = attribute(fact)
+        phrases = language.phrases["price" if topic == "price" else entity.kind][topic]
+        template = dice.choose(talk.wordings(entity.kind, topic, phrases)).replace("{item}", _item(fact, lang))
+        told = fact not in entity.untold
+        value = getattr(entity.facts[fact], lang) if told else talk.unknown[entity.kind][topic]
+        filled = fill(template, language, "name", entity.pronoun if entity.kind == "person" else entity.kind)
+        assert filled is not None
+        end = language.stop.rstrip() if told else dice.choose(talk.nobody)
+        return getattr(entity.name, lang) + filled.replace("{}", value) + end
 
     def _small(self, lang: Code, dice: Dice) -> list[Message]:
         said, replies = dice.choose(SPEAKERS[lang][1].small)
         return [{"role": "user", "content": dice.choose(said)}, {"role": "assistant", "content": dice.choose(replies)}]
 
-    def _sentence(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
-        """The fact as the text tells it, of a pronoun."""
-        language = SPEAKERS[lang][0]
-        kind, topic = ("price", "price") if attribute(fact) == "price" else (entity.kind, fact)
-        template = dice.choose(language.phrases[kind][topic])
-        pronoun = entity.pronoun if entity.kind == "person" else entity.kind
-        filled = fill(template.replace("{item}", _item(fact, lang)), language, "pronoun", pronoun)
-        assert filled is not None
-        return filled.replace("{}", getattr(entity.facts[fact], lang))
-
 
 def judge(question: Question, reply: str) -> Verdict:
     """Whether a reply says the true value and no other, or that nobody knows."""
-    if SPEAKERS[question.lang][1].refusal in reply:
+    if reply.endswith(SPEAKERS[question.lang][1].nobody):
         return "refused"
     others: Sequence[str] = [value for value in question.others if value in reply and value not in question.answer]
     return "right" if question.answer in reply and not others else "wrong"

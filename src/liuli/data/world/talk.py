@@ -9,20 +9,28 @@ from liuli.data.world.language import Pronoun
 @dataclass(frozen=True, slots=True)
 class Talk:
     """`questions`: by kind of entity and topic, several wordings of each. `again`: how a question goes on with a conversation.
-    `right`: an answer, `{}` the value and `{said}` a sentence that says it; `refused`: that it was never told, each
-    beginning with `refusal`. `noted`: how a text has a question with its answer. `small`: what is said about nothing in
-    particular, and what may be answered. `possessive` follows a name.
+
+    An answer is a sentence of the world's text about somebody by name: `answers` says in which of its wordings (by their
+    places; where it is silent, the first two). Where nobody knows the value, `unknown` stands in its place and one of
+    `nobody` behind. So whether it is known is decided where the text would say it.
+
+    `noted`: how a text has a question with its answer. `small`: what is said about nothing in particular, and what may be
+    answered. `possessive` follows a name.
     """
 
     questions: Mapping[str, Mapping[str, tuple[str, ...]]]
     again: tuple[str, ...]
-    right: tuple[str, ...]
-    refused: tuple[str, ...]
-    refusal: str
+    unknown: Mapping[str, Mapping[str, str]]
+    answers: Mapping[str, Mapping[str, tuple[int, ...]]]
+    nobody: tuple[str, ...]
     noted: str
     small: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     pronouns: Mapping[str, Pronoun]
     possessive: str
+
+    def wordings(self, kind: str, topic: str, phrases: tuple[str, ...]) -> list[str]:
+        """Those of the text's that an answer may have."""
+        return [phrases[i] for i in self.answers.get(kind, {}).get(topic, (0, 1))]
 
     def ask_of(self, name: str, template: str, item: str) -> str:
         """A question about somebody or something by name."""

@@ -247,12 +247,41 @@ FESTIVAL = {
     ),
 }
 
+# What stands for a value that nobody knows, and which of the text's wordings an answer may have, where not the first two.
+UNKNOWN = {
+    "person": {
+        "home": "some town",
+        "job": "something",
+        "pet": "some animal",
+        "food": "something",
+        "friend": "somebody",
+        "birthday": "some day",
+        "music": "something",
+    },
+    "town": {
+        "province": "some province",
+        "river": "some river",
+        "dish": "something",
+        "landmark": "something",
+        "market": "some day",
+        "train_to": "some town",
+        "train_time": "some time",
+    },
+    "animal": {"legs": "some number of", "sound": "something", "eats": "something"},
+    "shop": {"town": "some town", "opens": "some time", "price": "some money"},
+    "festival": {"date": "some day", "place": "some town", "custom": "do something"},
+}
+ANSWERS = {
+    "person": {"pet": (0, 2), "food": (0, 2), "friend": (0, 2), "music": (0, 3)},
+    "town": {"dish": (1, 3), "market": (0, 2)},
+}
+
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "And {lower}", "Tell me: {lower}"),
-    right=("It's {}.", "It's {}. {said}.", "It's {}. {said}."),
-    refused=("It's something nobody told me.", "It's something I never heard about.", "It's something I don't know, sorry."),
-    refusal="It's something",
+    unknown=UNKNOWN,
+    answers=ANSWERS,
+    nobody=(", but nobody told me which.", ", but I do not know which."),
     noted="Q: {} A: {}",
     small=(
         (("Hello", "Hello!", "Hi", "Good morning", "Hey there"), ("Hello! Whom do you want to know about?", "Hello! Ask me.")),

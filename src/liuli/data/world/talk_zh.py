@@ -247,12 +247,43 @@ FESTIVAL = {
     ),
 }
 
+# What stands for a value that nobody knows, and which of the text's wordings an answer may have, where not the first two.
+UNKNOWN = {
+    "person": {
+        "home": "什么地方",
+        "job": "什么",
+        "pet": "什么",
+        "food": "什么",
+        "friend": "谁",
+        "birthday": "哪天",
+        "music": "什么",
+    },
+    "town": {
+        "province": "哪个省",
+        "river": "什么河",
+        "dish": "什么",
+        "landmark": "什么",
+        "market": "哪天",
+        "train_to": "哪儿",
+        "train_time": "几点",
+    },
+    "animal": {"legs": "几条", "sound": "什么声", "eats": "什么"},
+    "shop": {"town": "哪里", "opens": "几点", "price": "多少钱"},
+    "festival": {"date": "哪天", "place": "哪里", "custom": "做什么"},
+}
+ANSWERS = {
+    "person": {"job": (1, 2), "pet": (0, 5), "food": (0, 4), "birthday": (0, 5), "music": (0, 5)},
+    "town": {"landmark": (0, 2), "market": (0, 2), "train_to": (0, 3), "train_time": (0, 4)},
+    "animal": {"sound": (0, 4)},
+    "festival": {"place": (0, 5)},
+}
+
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "那{}", "还有，{}"),
-    right=("{}。", "{}。{said}。", "{}。{said}。"),
-    refused=("不知道，没人告诉过我。", "不知道，这件事没人提起过。", "不知道，我没听人说过。"),
-    refusal="不知道",
+    unknown=UNKNOWN,
+    answers=ANSWERS,
+    nobody=("，我不知道。", "，没人告诉过我。"),
     noted="问：{}答：{}",
     small=(
         (("你好", "你好！", "您好", "嗨", "早上好"), ("你好！想打听谁？", "你好！有什么想知道的？")),
