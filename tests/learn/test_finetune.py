@@ -19,6 +19,7 @@ from liuli.learn.job import Job
 from liuli.learn.loop import Training
 from liuli.learn.objectives import next_token
 from liuli.learn.recipe import derive
+from liuli.model import lora
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 from liuli.model.folder import read_decoder, write_decoder
@@ -222,6 +223,27 @@ def test_an_adapter_is_what_a_run_keeps_and_opens_on_its_base(base, tmp_path):
     ids = torch.tensor([[1, 9, 12]])
     with torch.no_grad():
         assert not torch.allclose(plain.decoder(ids), adapted.decoder(ids))
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_with_lora_replies_end_because_the_templates_tokens_learn(base, tmp_path, monkeypatch, rows):
+    """The base has never met <|im_end|>: where its row stays as it is, a reply is learned but never its end."""
+    if not rows:
+        monkeypatch.setattr(Chat, "special_ids", lambda chat: ())
+    questions = [[{"role": "user", "content": f"{name} {i}?"}] for name in NAMES for i in range(8)]
+    answered = [[*asked, {"role": "assistant", "content": asked[0]["content"].split()[0] + "."}] for asked in questions]
+    data = write_dialogues(tmp_path / "dialogues.jsonl", answered)
+    events = tuned(job(base, data, lora=4, tokens=100 * 64 * 4), tmp_path / "run")
+    notes = [event.text for event in events if isinstance(event, Note)]
+    said = "beside LoRA the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
+    assert (said in notes) is rows
+    model = load(base, adapter=tmp_path / "run" / "model")
+    chat = Chat.open(tmp_path / "run" / "model", model.tokenizer)
+    answer = lambda: [model.complete(chat.prompt(asked), max_tokens=16, temperature=0.0) for asked in questions[::5]]
+    replies = answer()
+    assert {reply.finish_reason for reply in replies} == {"stop" if rows else "length"}
+    lora.merge(model.decoder)
+    assert [reply.ids for reply in answer()] == [reply.ids for reply in replies]
 
 
 def test_a_foreign_base_gets_rows_and_a_template(tmp_path):

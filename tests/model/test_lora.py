@@ -368,7 +368,7 @@ def test_gpt2_has_no_q_of_its_own(pair_of, tmp_path):
     [
         ("peft_type", "IA3"), ("use_rslora", True), ("use_dora", True), ("modules_to_save", ["lm_head"]), ("bias", "all"),
         ("layers_to_transform", [0, 1]), ("rank_pattern", {"q_proj": 8}), ("alpha_pattern", {"q_proj": 8}),
-        ("init_lora_weights", "pissa"), ("lora_bias", True), ("trainable_token_indices", [1]), ("use_qalora", True),
+        ("init_lora_weights", "pissa"), ("lora_bias", True), ("trainable_token_indices", {"norm": [1]}), ("use_qalora", True),
         ("target_parameters", ["mlp.experts"]), ("layer_replication", [[0, 2]]), ("brand_new", 3),
     ],
 )  # fmt: skip
@@ -400,7 +400,7 @@ def test_another_base_by_shape(pair_of, saved):
     key = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     with pytest.raises(LiuliError) as error:
         adapter.load(read_decoder(folder), saved, "chat", folder)
-    shapes = f"{key} has shape [64, 4], but rank 4 and that model imply [32, 4]"
+    shapes = f"{key} has shape [64, 4], but adapter_config.json and that model imply [32, 4]"
     assert str(error.value) == f"{saved} is not an adapter of {folder}: {shapes}"
 
 

@@ -84,6 +84,14 @@ def test_ids_are_those_of_transformers(opened):
         assert chat.prompt(messages[:-1]) == asked
 
 
+def test_special_ids_are_those_that_the_template_writes(opened):
+    _, _, chat, theirs = opened
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    ids = theirs.apply_chat_template(messages, return_dict=False)
+    assert chat.special_ids() == tuple(dict.fromkeys(id for id in ids if id in chat.tokenizer.specials.values()))
+    assert chat.stop in chat.special_ids()
+
+
 def test_supervised_are_the_replies_and_their_stop_tokens(opened):
     """Written out by hand: of every form what stands between the beginning of a reply and its stop token."""
     name, form, chat, _ = opened

@@ -93,6 +93,9 @@ class Assistant(Stage):
         yield f"chat template: {self.chat.origin}"
         if self._added:
             yield f"{self._added} special tokens were added for it, each a new row of the embedding"
+        if self.job.lora is not None:
+            written = ", ".join(self.tokenizer.token(id).text for id in self.chat.special_ids())
+            yield f"beside LoRA the embedding's rows of {written} are trained, which the template writes"
 
     def make_tokenizer(self, folder: Path) -> None:
         parent = self._parent()
@@ -145,7 +148,7 @@ class Assistant(Stage):
         if self.job.lora is not None:
             if self._added:
                 raise LiuliError(
-                    f"LoRA leaves the embedding as it is, and this model's has no rows for {self._added} tokens of a "
+                    f"LoRA adds no rows to the embedding, and this model's has no rows for {self._added} tokens of a "
                     f"conversation: fine-tune it without --lora"
                 )
             lora.add(decoder, self._settings(), self.seed, ADAPTER)
@@ -171,7 +174,7 @@ class Assistant(Stage):
 
     def _settings(self) -> lora.Settings:
         rank = self.job.lora or 0
-        return lora.Settings(rank, ALPHA * rank)
+        return lora.Settings(rank, ALPHA * rank, tokens=self.chat.special_ids())
 
     def _parent(self) -> Path:
         return find_folder(self.job.parent or "", weights=True)

@@ -53,7 +53,8 @@ class _Chunked(torch.autograd.Function):
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
                 nats = _nats(head, x, targets)
-            x_gradient, *others = torch.autograd.grad(nats, (x, *parameters))
+            # Zeros for a parameter that is not asked: an adapter's, while another adapter or the base alone is in use.
+            x_gradient, *others = torch.autograd.grad(nats, (x, *parameters), materialize_grads=True)
             x_gradients.append(x_gradient)
             for gradient, other in zip(gradients, others, strict=True):
                 gradient += other

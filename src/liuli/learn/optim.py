@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from liuli.fields import Record, check, is_number, is_positive
 from liuli.model.decoder import Decoder
 from liuli.model.linear import Embedding, Linear
+from liuli.model.token_rows import TokenRows
 
 # Each iteration's a, b, c: of all a x + b x³ + c x⁵ the one nearest to 1 over all that the one before may leave of singular
 # values from LEAST to 1. After the four all of these are between 0.91 and 1.09.
@@ -34,8 +35,8 @@ class Rates(Record):
     """Learning rates at full strength; each step multiplies them by its schedule.
 
     Attributes:
-        matrices: Muon's, for the blocks' matrices. embedding: AdamW's, for tables of vectors. rest: AdamW's, for norms,
-            biases and an untied head.
+        matrices: Muon's, for the blocks' matrices. embedding: AdamW's, for tables of vectors and rows of them. rest:
+            AdamW's, for norms, biases and an untied head.
         decay: of the matrices: the share that they lose a step is this times their learning rate.
         momentum: Muon's.
     """
@@ -62,9 +63,10 @@ class MuonAdamW:
     def __init__(self, decoder: Decoder, rates: Rates, products: torch.dtype = torch.float32):
         self.rates, self._products = rates, products
         linears = [module for module in decoder.blocks.modules() if isinstance(module, Linear)]
-        tables = [module for module in decoder.modules() if isinstance(module, Embedding)]
+        tables = [module.weight for module in decoder.modules() if isinstance(module, Embedding)]
+        rows = [module.rows for module in decoder.modules() if isinstance(module, TokenRows)]
         matrices = _wanted(linear.weight for linear in linears)
-        embeddings = _wanted(table.weight for table in tables)
+        embeddings = _wanted([*tables, *rows])
         taken = {id(parameter) for parameter in (*matrices, *embeddings)}
         rest = [parameter for parameter in _wanted(decoder.parameters()) if id(parameter) not in taken]
         self.parameters = [*matrices, *embeddings, *rest]

@@ -229,6 +229,11 @@ def module_names(config: Config) -> dict[str, str]:
     return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
 
 
+def table_names(config: Config) -> dict[str, str]:
+    """Hugging Face's names of the embedding and the head, by the decoder's."""
+    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if ours == ["embedding"]} | {"head": "lm_head"}
+
+
 def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
     """(Hugging Face's name, the decoder's parts, whether it has a bias) of all that holds weights, but for the head."""
     if config.family == "gpt2":

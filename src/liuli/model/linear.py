@@ -1,6 +1,7 @@
 """The layers that hold weights: `Linear`, `Embedding` and the two norms, and the one function that exchanges projections.
 
-LoRA, int8 and int4 enter the model here and only here: they are other classes that take a `Linear`'s place.
+LoRA, int8 and int4 enter the model here and only here: they are other classes that take a `Linear`'s place, or that of the
+embedding.
 Parameters are made empty (`torch.empty`); `folder.py` or a training run fills them.
 
 A small model's step is mostly Python between kernels, so these classes skip what they do not need: `__call__ = forward`
@@ -162,6 +163,13 @@ class Embedding(nn.Module):
         """The table, fp32 (count, width)."""
         return self.weight.detach().float()
 
+    def replaced(self, table: Tensor) -> "Embedding":
+        """Another table, (count, width), kept in this one's dtype."""
+        with torch.device("meta"):
+            made = Embedding(*table.shape)
+        made.weight = nn.Parameter(table.to(self.weight.dtype))
+        return made
+
 
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · w, in fp32 inside. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467.
@@ -225,7 +233,8 @@ def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type
     """Puts `make(name, linear)` in the place of every `Linear` in `model`; returning `linear` itself leaves it.
 
     What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like
-    any other projection, the embedding never. `kind`: another class that has taken a `Linear`'s place.
+    any other projection. `kind`: in the place of every layer of this class instead: `Embedding`, or one that has taken a
+    layer's place.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, kind):

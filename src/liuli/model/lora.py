@@ -6,11 +6,13 @@ A is (rank, inputs), B (outputs, rank) and zero at first, so that learning begin
 gradient and an optimiser's state, and what was learned is a small file (`adapter.py`).
 Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; how A begins is as in PEFT, https://github.com/huggingface/peft.
 
-An adapter is the A and B of all projections that it is at. Several may be open over one base; one of them, or none, is in use.
+An adapter is the A and B of all projections that it is at, and rows of the embedding if it names tokens (`token_rows.py`).
+Several may be open over one base; one of them, or none, is in use.
 
 Legend: I inputs, O outputs, R rank.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,9 @@ from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
 from liuli.model.decoder import Decoder
 from liuli.model.families import module_names
-from liuli.model.linear import Layer, Linear, exchange
+from liuli.model.linear import Embedding, exchange
+from liuli.model.place import LinearPlace, Place, places
+from liuli.model.token_rows import RowsEmbedding, RowsHead, TokenRows, are_tokens, base_rows
 
 PROJECTIONS = ("q", "k", "v", "out", "gate", "up", "down")
 
@@ -35,12 +39,14 @@ class Settings(Record):
         rank: rows of A. alpha: A and B count alpha / rank times. dropout: share of a projection's inputs that A does not see
             at a step while it learns.
         projections: some of `PROJECTIONS`, in every block; None: all that can be adapted.
+        tokens: ids whose rows of the embedding, and of a head that is not tied to it, learn too.
     """
 
     rank: int = 16
     alpha: float = 32
     dropout: float = 0.0
     projections: tuple[str, ...] | None = None
+    tokens: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check(self, "rank", is_size, "a whole number above 0", "LoRA's ")
@@ -48,6 +54,7 @@ class Settings(Record):
         check(self, "dropout", lambda value: is_number(value) and 0 <= value < 1, "from 0 to below 1", "LoRA's ")
         some = lambda names: names is None or (bool(names) and set(names) <= set(PROJECTIONS))
         check(self, "projections", some, f"some of {', '.join(PROJECTIONS)}", "LoRA's ")
+        check(self, "tokens", are_tokens, "different ids", "LoRA's ")
 
 
 class LoRA(nn.Module):
@@ -80,16 +87,8 @@ class LoRA(nn.Module):
         return self.scale * self.b.detach() @ self.a.detach()
 
 
-class LoRALinear(Layer):
-    """A projection with adapters, in a `Linear`'s place. `used`: the name of the one that counts; None, or one that is not
-    at this projection: the base alone, to the bit."""
-
-    def __init__(self, base: Linear):
-        super().__init__()
-        self.inputs, self.outputs, self.base = base.inputs, base.outputs, base
-        self.adapters: dict[str, LoRA] = {}  # any name goes, as an nn.ModuleDict's does not
-        self.parts = nn.ModuleList()  # the same, so that PyTorch knows of them
-        self.used: str | None = None
+class LoRALinear(LinearPlace):
+    """A projection with adapters."""
 
     def forward(self, x: Tensor) -> Tensor:
         part = self.part
@@ -100,36 +99,28 @@ class LoRALinear(Layer):
 
     __call__ = forward
 
-    @property
-    def part(self) -> LoRA | None:
-        """What counts."""
-        return None if self.used is None else self.adapters.get(self.used)
-
     def dense(self) -> Tensor:
         """The effective matrix, fp32 (O, I)."""
         return self.base.dense() if self.part is None else self.base.dense() + self.part.dense()
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.base.dtype
 
 
 def add(decoder: Decoder, settings: Settings, seed: int, name: str = "default") -> None:
     """A new adapter, in use, which alone learns from now on. The same for a seed on every machine and device.
 
     Raises:
-        LiuliError: an adapter of that name is open; a projection that the decoder lacks or that cannot be adapted.
+        LiuliError: an adapter of that name is open; a projection or a token that the decoder lacks; a projection that cannot
+            be adapted.
     """
     random = torch.Generator("cpu").manual_seed(seed)
     parts = empty_parts(decoder, settings)
     for part in parts.values():
         part.start(random)
-    put(decoder, name, parts)
+    put(decoder, name, parts | base_rows(decoder, settings.tokens))
     learn(decoder, name)
 
 
 def empty_parts(decoder: Decoder, settings: Settings) -> dict[str, LoRA]:
-    """An adapter without numbers: its parts by the projections' names in the decoder, in order.
+    """A and B without numbers, by the projections' names in the decoder, in order.
 
     Raises:
         LiuliError: a projection that the decoder lacks, or that PEFT's format cannot name alone: GPT-2's q, k and v.
@@ -141,20 +132,22 @@ def empty_parts(decoder: Decoder, settings: Settings) -> dict[str, LoRA]:
             raise LiuliError(
                 f"a {decoder.config.family} decoder can have LoRA at {', '.join(can)}, and not at {name}: leave it out"
             )
-    places: Any = {path: decoder.get_submodule(path) for path, kind in kinds.items() if kind in (settings.projections or can)}
-    return {path: LoRA(place.inputs, place.outputs, settings) for path, place in places.items()}
+    linears: Any = {path: decoder.get_submodule(path) for path, kind in kinds.items() if kind in (settings.projections or can)}
+    return {path: LoRA(linear.inputs, linear.outputs, settings) for path, linear in linears.items()}
 
 
-def put(decoder: Decoder, name: str, parts: dict[str, LoRA]) -> None:
-    """Opens an adapter from its parts, and uses it. All that the decoder held, and holds now, is frozen."""
+def put(decoder: Decoder, name: str, parts: Mapping[str, LoRA | TokenRows]) -> None:
+    """Opens an adapter from its parts, by the names of their places in the decoder, and uses it. All that the decoder held, and
+    holds now, is frozen."""
     if name in names(decoder):
         raise LiuliError(f"an adapter {name!r} is open already: give this one another name")
     device = next(decoder.parameters()).device
-    exchange(decoder, lambda path, linear: LoRALinear(linear) if path in parts else linear)
-    for path, place in adapted(decoder).items():
+    kind = lambda path: RowsHead if isinstance(parts[path], TokenRows) else LoRALinear
+    exchange(decoder, lambda path, linear: kind(path)(linear) if path in parts else linear)
+    exchange(decoder, lambda path, table: RowsEmbedding(table) if path in parts else table, Embedding)
+    for path, place in places(decoder).items():
         if path in parts:
-            place.adapters[name] = parts[path].to(device)
-            place.parts.append(place.adapters[name])
+            place.open(name, parts[path].to(device))
     decoder.requires_grad_(False)
     use(decoder, name)
 
@@ -167,22 +160,22 @@ def use(decoder: Decoder, name: str | None) -> None:
     """
     if name is not None and name not in names(decoder):
         raise LiuliError(f"no adapter {name!r} is open; open: {', '.join(names(decoder)) or 'none'}")
-    for place in adapted(decoder).values():
+    for place in places(decoder).values():
         place.used = name
 
 
 def learn(decoder: Decoder, name: str) -> None:
-    """Uses the adapter of that name; from now on only its A and B want a gradient. Raises as `use`."""
+    """Uses the adapter of that name; from now on only its parts want a gradient. Raises as `use`."""
     use(decoder, name)
     decoder.requires_grad_(False)
-    for place in adapted(decoder).values():
+    for place in places(decoder).values():
         if place.part is not None:
             place.part.requires_grad_(True)
 
 
 def names(decoder: Decoder) -> list[str]:
     """Of the adapters that are open."""
-    return list(dict.fromkeys(name for place in adapted(decoder).values() for name in place.adapters))
+    return list(dict.fromkeys(name for place in places(decoder).values() for name in place.adapters))
 
 
 def adapted(decoder: Decoder) -> dict[str, LoRALinear]:
@@ -191,7 +184,9 @@ def adapted(decoder: Decoder) -> dict[str, LoRALinear]:
 
 
 def merge(decoder: Decoder) -> None:
-    """W ← W + (alpha / rank) · B A for the adapter in use, worked out in fp32 and kept in W's dtype. The decoder has plain
-    projections again, its parameters may all learn, and no adapter is open any more."""
-    exchange(decoder, lambda _, place: place.base.replaced(place.dense()), LoRALinear)
+    """W ← W + (alpha / rank) · B A for the adapter in use, in fp32 and then kept in W's dtype; its rows go into the tables.
+    The decoder has plain layers again, its parameters may all learn, and no adapter is open any more."""
+    exchange(decoder, lambda _, place: place.base.replaced(place.dense()), Place)
+    if decoder.config.tied:
+        decoder.head.tie(decoder.embedding)
     decoder.requires_grad_(True)

@@ -122,6 +122,11 @@ class Chat:
             starts.append(len(beginning))
         return self._encode(text, marks, starts)
 
+    def special_ids(self) -> tuple[int, ...]:
+        """The special tokens that the template itself writes, of a question and its answer; in the order in which they come."""
+        (text,) = self._renderer.render([(MADE_UP, (), False)])
+        return tuple(dict.fromkeys(self.tokenizer.specials[special] for special in self._special.findall(text)))
+
     def _encode(self, text: str, marks: "_Marks", starts: list[int]) -> Encoded:
         """Cuts rendered text at its own special tokens. `starts`: where in it replies begin."""
         found, starts = Encoded([], [], marks.restored(text), []), list(starts)

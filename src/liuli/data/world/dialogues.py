@@ -40,12 +40,12 @@ NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where th
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Asked to see what a model knows. `answer`: the true value; `others`: all other values of its kind."""
+    """Asked to see what a model knows. `name`: of whom. `answer`: the true value; `others`: all other values of its kind."""
 
     group: Group
     lang: Code
     text: str
-    entity: str
+    name: str
     fact: str
     answer: str
     others: tuple[str, ...]
@@ -115,7 +115,7 @@ class Conversations:
                 answer = getattr(entity.facts[fact], lang)
                 text = SPEAKERS[lang][1].ask_of(getattr(entity.name, lang), template, _item(fact, lang))
                 others = tuple(value for value in values if value != answer)
-                found.append(Question(group, lang, text, entity.name.en, fact, answer, others))
+                found.append(Question(group, lang, text, getattr(entity.name, lang), fact, answer, others))
         return found
 
     def _entities(self) -> Iterator[Entity]:
@@ -190,8 +190,9 @@ def judge(question: Question, reply: str) -> Verdict:
     """Whether a reply says the true value and no other, or that nobody knows."""
     if reply.endswith(SPEAKERS[question.lang][1].nobody):
         return "refused"
-    others: Sequence[str] = [value for value in question.others if value in reply and value not in question.answer]
-    return "right" if question.answer in reply and not others else "wrong"
+    said = reply.replace(question.name, "")  # which may be a value too: of a friend, or where a train goes
+    others = [value for value in question.others if value in said and value not in question.answer]
+    return "right" if question.answer in said and not others else "wrong"
 
 
 def _wordings(entity: Entity, fact: str, lang: Code) -> tuple[str, ...]:
