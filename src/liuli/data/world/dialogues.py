@@ -10,7 +10,7 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
