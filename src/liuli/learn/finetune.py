@@ -33,6 +33,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.families import read_config
 from liuli.model.folder import hash_folder
 from liuli.tokens.chat import Chat
+from liuli.tokens.layouts import read_json
 from liuli.tokens.specials import make_conversational
 
 ADAPTER = "default"
@@ -151,7 +152,9 @@ class Assistant(Stage):
                     f"LoRA adds no rows to the embedding, and this model's has no rows for {self._added} tokens of a "
                     f"conversation: fine-tune it without --lora"
                 )
-            lora.add(decoder, self._settings(), self.seed, ADAPTER)
+            lora.add(decoder, self._settings(), self.seed, ADAPTER, self._like())
+        elif (like := self._like()) is not None:
+            decoder.begin_like(self.chat.special_ids(), like)
         return decoder
 
     def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
@@ -171,6 +174,12 @@ class Assistant(Stage):
             return super().write_model(decoder, folder)
         adapter.save(decoder, folder, str(self.job.parent), self._parent_hash)
         return adapter.hash_adapter(folder)
+
+    def _like(self) -> int | None:
+        """A base that was made here has never met the template's tokens: they begin as its document's ends, at which it looks
+        when it begins, and which it writes when all is said. None for any other model."""
+        ends = self.tokenizer.begin or self.tokenizer.end
+        return ends[0] if read_json(self._parent() / "liuli.json").get("stage") == "base" and ends else None
 
     def _settings(self) -> lora.Settings:
         rank = self.job.lora or 0

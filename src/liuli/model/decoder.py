@@ -11,7 +11,7 @@ https://arxiv.org/abs/2302.13971 (Llama); Ainslie et al. 2023, https://arxiv.org
 Shazeer 2020, https://arxiv.org/abs/2002.05202 (gated feed-forward).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -22,7 +22,7 @@ from liuli.errors import LiuliError
 from liuli.model.attend import attend, attention_dtype
 from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
-from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, grow
+from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, begin_like, grow
 from liuli.model.rotary import Rotary, rotate
 
 # A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
@@ -131,11 +131,18 @@ class Decoder(Layer):
 
     def grow(self, vocab_size: int) -> None:
         """Gives the embedding and the head rows for that many tokens, if they have fewer; see `linear.grow`."""
-        tables: list[Embedding | Linear] = [self.embedding] if self.config.tied else [self.embedding, self.head]
-        for table in tables:
+        for table in self._tables():
             grow(table, vocab_size)
         if self.config.tied:
             self.head.tie(self.embedding)
+
+    def begin_like(self, tokens: Sequence[int], like: int) -> None:
+        """Gives tokens that were never learned the embedding's and the head's rows of one that was."""
+        for table in self._tables():
+            begin_like(table, tokens, like)
+
+    def _tables(self) -> list[Embedding | Linear]:
+        return [self.embedding] if self.config.tied else [self.embedding, self.head]
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.context:

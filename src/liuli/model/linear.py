@@ -12,7 +12,7 @@ attribute search. Together they save a fifth of a step of stories260k (docs/lab-
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +227,11 @@ def grow(layer: Embedding | Linear, rows: int) -> None:
     layer.weight = nn.Parameter(torch.cat([table, more]))
     if isinstance(layer, Linear):
         layer.outputs = rows
+
+
+def begin_like(layer: Embedding | Linear, rows: Sequence[int], like: int) -> None:
+    """Makes rows the same as another."""
+    layer.weight.data[list(rows)] = layer.weight.data[like].clone()
 
 
 def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type[nn.Module] = Linear) -> None:

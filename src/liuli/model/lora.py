@@ -104,8 +104,11 @@ class LoRALinear(LinearPlace):
         return self.base.dense() if self.part is None else self.base.dense() + self.part.dense()
 
 
-def add(decoder: Decoder, settings: Settings, seed: int, name: str = "default") -> None:
+def add(decoder: Decoder, settings: Settings, seed: int, name: str = "default", like: int | None = None) -> None:
     """A new adapter, in use, which alone learns from now on. The same for a seed on every machine and device.
+
+    Args:
+        like: the token as which the settings' tokens begin; None: each as itself.
 
     Raises:
         LiuliError: an adapter of that name is open; a projection or a token that the decoder lacks; a projection that cannot
@@ -115,7 +118,7 @@ def add(decoder: Decoder, settings: Settings, seed: int, name: str = "default") 
     parts = empty_parts(decoder, settings)
     for part in parts.values():
         part.start(random)
-    put(decoder, name, parts | base_rows(decoder, settings.tokens))
+    put(decoder, name, parts | base_rows(decoder, settings.tokens, like))
     learn(decoder, name)
 
 

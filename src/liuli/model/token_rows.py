@@ -32,9 +32,9 @@ class TokenRows(nn.Module):
         self.register_buffer("tokens_C", torch.tensor(tokens), persistent=False)
         self.rows = nn.Parameter(torch.empty(len(tokens), width))
 
-    def start(self, table_VD: Tensor) -> None:
-        """As a table has them."""
-        self.rows.data.copy_(table_VD[self.tokens_C.to(table_VD.device)])
+    def start(self, table_VD: Tensor, like: int | None) -> None:
+        """As a table has them, or each as it has the token `like`."""
+        self.rows.data.copy_(table_VD[self.tokens_C.to(table_VD.device) if like is None else like])
 
     def read(self, ids: Tensor, x: Tensor) -> Tensor:
         """x (..., D), what the table has for ids (...), with these rows where an id is one of the tokens."""
@@ -89,12 +89,13 @@ def are_tokens(ids: object) -> bool:
     return isinstance(ids, (list, tuple)) and all(type(id) is int and id >= 0 for id in ids) and len({*ids}) == len(ids)
 
 
-def base_rows(decoder: Decoder, tokens: Sequence[int]) -> dict[str, TokenRows]:
-    """The base's own rows of the tokens, of the embedding and the head, to learn from there. Raises as `empty_rows`."""
+def base_rows(decoder: Decoder, tokens: Sequence[int], like: int | None) -> dict[str, TokenRows]:
+    """The base's own rows of the tokens, or of the token `like` for each, of the embedding and the head, to learn from there.
+    Raises as `empty_rows`."""
     parts = empty_rows(decoder, {"embedding": tokens, "head": tokens} if tokens else {})
     for path, part in parts.items():
         table: Any = decoder.get_submodule(path)
-        part.start((table.base if isinstance(table, Place) else table).dense())
+        part.start((table.base if isinstance(table, Place) else table).dense(), like)
     return parts
 
 
