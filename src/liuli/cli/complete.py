@@ -1,17 +1,15 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
-import dataclasses
-import math
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from liuli.cli.sampling import MinP, Temperature, TopK, TopP, as_typed, set_threads, settings_said, typed
 from liuli.cli.shared import (
     Adapter,
     Device,
@@ -22,20 +20,16 @@ from liuli.cli.shared import (
     Threads,
     check_threads,
     counted,
-    name,
-    percent,
+    on_screen,
     print_json,
     read_text,
 )
+from liuli.cli.steps import print_step
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.model import Completion, Model
-    from liuli.generate.record import Candidate, StepRecord
-
-BAR = 24  # cells
-SMALL = 10_000_000  # parameters
-OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
+    from liuli.generate.record import StepRecord
 
 
 def complete(
@@ -44,12 +38,10 @@ def complete(
         str, typer.Argument(metavar="PROMPT", help="What to go on from; - reads standard input.", show_default=False)
     ],
     max_tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 64,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")] = None,
-    min_p: Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")] = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
     seed: Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
     candidates: Annotated[int | None, typer.Option(help="How many candidates a step shows; 5 by default.")] = None,
@@ -68,51 +60,24 @@ def complete(
         raise LiuliError("--candidates shows nothing without --steps or --json")
     check_threads(threads)
     text = read_text(prompt)
-    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    sampling = {name: value for name, value in given.items() if value is not None}
+    sampling = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.model import load
 
     model = load(folder, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
-    _set_threads(model, threads)
+    set_threads(model, threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
     try:
         completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
     except LiuliError as error:
-        raise _as_typed(error) from None
+        raise as_typed(error) from None
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
     try:
         _print_steps(completion, records) if steps else _print_text(model, records)
     finally:
-        print(f"liuli: {_said(model, completion, sampling)}", file=sys.stderr)
-
-
-def _as_typed(error: LiuliError) -> LiuliError:
-    """The same with an option's name as it is typed, where it begins with one."""
-    name, rest = str(error).split(" ", 1)
-    return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
-
-
-def _said(model: "Model", completion: "Completion", given: dict[str, Any]) -> str:
-    """The settings that were in force: those that were typed, and apart from them where the others come from."""
-    used, plain = dataclasses.asdict(completion.sampling), dataclasses.asdict(type(model.sampling)())
-    told = {name: value for name, value in used.items() if name in ("temperature", *given) or value != plain[name]}
-    words = {name: f"{name.replace('_', '-')} {value}" for name, value in told.items()}
-    first = "greedy" if completion.sampling.temperature == 0 else f"seed {completion.seed}"
-    typed = ", ".join([first, *(word for name, word in words.items() if name in given)])
-    others = ", ".join(word for name, word in words.items() if name not in given)
-    return typed + f"; {model.sampling_source}: {others}" * bool(others)
-
-
-def _set_threads(model: "Model", threads: int | None) -> None:
-    """A small model gains nothing from a second thread, and on a busy machine loses up to 50 times (docs/lab-log.md)."""
-    import torch
-
-    parameters = sum(parameter.numel() for parameter in model.decoder.parameters())
-    if threads or parameters < SMALL:
-        torch.set_num_threads(threads or 1)
+        print(f"liuli: {settings_said(model, completion.sampling, sampling, completion.seed)}", file=sys.stderr)
 
 
 def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_a_step: bool) -> None:
@@ -127,18 +92,18 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
 
 
 def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
-    """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text. Where that holds
-    standard error too, what follows there begins on a line of its own."""
+    """The text alone, as it comes; a screen gets a line break at the end, and no character that would drive it, a pipe or file
+    exactly the text. Where that holds standard error too, what follows there begins on a line of its own."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
-    text = ""
+    text, screen = "", sys.stdout.isatty()
     try:
         for record in records:
             text = record.text or text
-            sys.stdout.write(record.text)
+            sys.stdout.write(on_screen(record.text) if screen else record.text)
             sys.stdout.flush()
     finally:
-        if sys.stdout.isatty():
+        if screen:
             print(flush=True)
         elif text and not text.endswith("\n") and _share_a_pipe():
             print(file=sys.stderr)
@@ -156,34 +121,8 @@ def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> N
     """Each step as a small picture, then the whole text."""
     console = Console(highlight=False)
     for record in records:
-        _print_step(console, record, greedy=completion.sampling.temperature == 0)
+        print_step(console, record, greedy=completion.sampling.temperature == 0)
     console.rule()
-    console.print(Text(completion.prompt or ""), Text(completion.text, style="bold"), sep="", soft_wrap=True)
+    prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
+    console.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
     console.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")
-
-
-def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
-    assert record.token is not None and record.scores is not None
-    console.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
-    for candidate in record.scores.candidates:
-        console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
-    for rule, kept, mass in record.scores.cuts:
-        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {percent(mass)} of what stood before it"
-        console.print(line, style="dim")
-    how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
-    console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
-
-
-def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
-    """A bar for the model's own probability, and what the sampler made of it."""
-    shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
-    bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
-    if candidate.cut:
-        line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
-    elif candidate.sampled_logprob > -math.inf:
-        line.append(f"   {percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
-    if chosen:
-        line.append("  ←", style="bold")
-    return line
