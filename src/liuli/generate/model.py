@@ -22,6 +22,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
 from liuli.tokens import TextStream, Tokenizer
+from liuli.tokens.chat import Chat, has_template
 from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
 
 DEFAULT_TEMPERATURE = 0.8
@@ -90,6 +91,18 @@ class Model:
         """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
         return hash_folder(self.folder)
 
+    @cached_property
+    def chat(self) -> Chat:
+        """How messages become its ids: by its chat template, or its adapter's if that brings one.
+
+        Raises:
+            LiuliError: there is no tokenizer; what `Chat.open` raises.
+        """
+        if self.tokenizer is None:
+            raise LiuliError(f"{self.path} holds no tokenizer, so nothing can be said to it")
+        told = self.adapter if self.adapter and has_template(self.adapter) else self.folder
+        return Chat.open(told, self.tokenizer)
+
     def identity(self) -> dict[str, Any]:
         """Path and hash, and those of the adapter, for JSON."""
         own = {"path": self.path, "hash": self.hash}
@@ -109,6 +122,7 @@ class Model:
         seed: int | None = None,
         stop: Sequence[str] = (),
         candidates: int | None = None,
+        stop_ids: Sequence[int] = (),
         **sampling: Any,
     ) -> tuple[Completion, Iterator[StepRecord]]:
         """A completion that grows as its steps are taken from the iterator.
@@ -117,6 +131,7 @@ class Model:
             prompt: text, in which special strings are read and which gets the begin token; or ids, taken as they are.
             seed: the same seed makes the same choices; one is drawn where none is given.
             candidates: how many of the likeliest tokens to record at each step; None records no scores.
+            stop_ids: ids that end it, beside the folder's own.
             sampling: fields of `Sampling`; those not given are the folder's own.
 
         Raises:
@@ -124,14 +139,14 @@ class Model:
         """
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
-            known = ("max_tokens", "seed", "stop", "candidates", *Sampling.__dataclass_fields__)
+            known = ("max_tokens", "seed", "stop", "candidates", "stop_ids", *Sampling.__dataclass_fields__)
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
         ids = self._ids(prompt)
         text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
         seed = secrets.randbits(32) if seed is None else seed
         completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
         engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
-        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, self.stop_ids, candidates))
+        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, (*self.stop_ids, *stop_ids), candidates))
         return completion, _run(engine, completion)
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:
