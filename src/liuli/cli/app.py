@@ -12,6 +12,7 @@ import typer
 
 from liuli import __version__
 from liuli.cli.begin import begin
+from liuli.cli.chat import chat
 from liuli.cli.compare import compare
 from liuli.cli.complete import complete
 from liuli.cli.data import data
@@ -53,6 +54,7 @@ def _options(
 app.command()(begin)
 app.command()(tokenize)
 app.command()(complete)
+app.command()(chat)
 app.command()(plan)
 app.command()(train)
 app.command()(finetune)

@@ -1,13 +1,11 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -22,18 +20,16 @@ from liuli.cli.shared import (
     Threads,
     check_threads,
     counted,
-    name,
-    percent,
+    on_screen,
     print_json,
     read_text,
 )
+from liuli.cli.steps import print_step
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.model import Completion, Model
-    from liuli.generate.record import Candidate, StepRecord
-
-BAR = 24  # cells
+    from liuli.generate.record import StepRecord
 
 
 def complete(
@@ -96,18 +92,18 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
 
 
 def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
-    """The text alone, as it comes; a screen gets a line break at the end, a pipe or file exactly the text. Where that holds
-    standard error too, what follows there begins on a line of its own."""
+    """The text alone, as it comes; a screen gets a line break at the end, and no character that would drive it, a pipe or file
+    exactly the text. Where that holds standard error too, what follows there begins on a line of its own."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
-    text = ""
+    text, screen = "", sys.stdout.isatty()
     try:
         for record in records:
             text = record.text or text
-            sys.stdout.write(record.text)
+            sys.stdout.write(on_screen(record.text) if screen else record.text)
             sys.stdout.flush()
     finally:
-        if sys.stdout.isatty():
+        if screen:
             print(flush=True)
         elif text and not text.endswith("\n") and _share_a_pipe():
             print(file=sys.stderr)
@@ -125,34 +121,8 @@ def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> N
     """Each step as a small picture, then the whole text."""
     console = Console(highlight=False)
     for record in records:
-        _print_step(console, record, greedy=completion.sampling.temperature == 0)
+        print_step(console, record, greedy=completion.sampling.temperature == 0)
     console.rule()
-    console.print(Text(completion.prompt or ""), Text(completion.text, style="bold"), sep="", soft_wrap=True)
+    prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
+    console.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
     console.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")
-
-
-def _print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
-    assert record.token is not None and record.scores is not None
-    console.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
-    for candidate in record.scores.candidates:
-        console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
-    for rule, kept, mass in record.scores.cuts:
-        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {percent(mass)} of what stood before it"
-        console.print(line, style="dim")
-    how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
-    console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
-
-
-def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
-    """A bar for the model's own probability, and what the sampler made of it."""
-    shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
-    bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
-    if candidate.cut:
-        line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
-    elif candidate.sampled_logprob > -math.inf:
-        line.append(f"   {percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
-    if chosen:
-        line.append("  ←", style="bold")
-    return line

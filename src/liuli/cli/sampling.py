@@ -34,15 +34,15 @@ def as_typed(error: LiuliError) -> LiuliError:
     return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
 
 
-def said(model: "Model", sampling: "Sampling", seed: int, given: dict[str, Any]) -> str:
+def said(model: "Model", sampling: "Sampling", seed: int | None, given: dict[str, Any]) -> str:
     """The settings that were in force: those that were typed, and apart from them where the others come from."""
     used, plain = dataclasses.asdict(sampling), dataclasses.asdict(type(sampling)())
     told = {name: value for name, value in used.items() if name in ("temperature", *given) or value != plain[name]}
     words = {name: f"{name.replace('_', '-')} {value}" for name, value in told.items()}
-    first = "greedy" if sampling.temperature == 0 else f"seed {seed}"
-    named = ", ".join([first, *(word for name, word in words.items() if name in given)])
+    first = ["greedy"] if sampling.temperature == 0 else [] if seed is None else [f"seed {seed}"]
+    named = ", ".join([*first, *(word for name, word in words.items() if name in given)])
     others = ", ".join(word for name, word in words.items() if name not in given)
-    return named + f"; {model.sampling_source}: {others}" * bool(others)
+    return "; ".join(filter(None, [named, f"{model.sampling_source}: {others}" * bool(others)]))
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,3 +94,15 @@ def visible(text: str, data: bytes) -> str:
         text = data.decode(errors="surrogateescape")  # a byte that is no UTF-8 becomes U+DC00 + byte
         signs |= {chr(0xDC00 + byte): f"<{byte:02X}>" for byte in range(0x80, 0x100)}
     return "".join(signs.get(c, c if c.isprintable() else f"<U+{ord(c):04X}>") for c in text)
+
+
+BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # they turn the order in which a line is shown
+
+
+def on_screen(text: str) -> str:
+    """A model's text for a terminal, as it is but for characters that would drive the terminal: these by their numbers."""
+    return "".join(f"<U+{ord(c):04X}>" if _drives(c) else c for c in text)
+
+
+def _drives(character: str) -> bool:
+    return character not in "\n\t" and (unicodedata.category(character) == "Cc" or ord(character) in BIDI)

@@ -22,6 +22,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.folder import hash_folder, read_decoder
 from liuli.tokens import TextStream, Tokenizer
+from liuli.tokens.chat import Chat, has_template
 from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
 
 DEFAULT_TEMPERATURE = 0.8
@@ -89,6 +90,18 @@ class Model:
     def hash(self) -> str:
         """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
         return hash_folder(self.folder)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """How messages become its ids: by its chat template, or its adapter's if that brings one.
+
+        Raises:
+            LiuliError: there is no tokenizer; what `Chat.open` raises.
+        """
+        if self.tokenizer is None:
+            raise LiuliError(f"{self.path} holds no tokenizer, so nothing can be said to it")
+        told = self.adapter if self.adapter and has_template(self.adapter) else self.folder
+        return Chat.open(told, self.tokenizer)
 
     def identity(self) -> dict[str, Any]:
         """Path and hash, and those of the adapter, for JSON."""

@@ -225,6 +225,11 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
+def has_template(folder: Path) -> bool:
+    """Whether the folder says by itself how messages become one text."""
+    return _own_template(folder, read_json(folder / "tokenizer_config.json")) is not None
+
+
 def _own_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():

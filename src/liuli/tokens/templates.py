@@ -129,7 +129,10 @@ class Apart:
 
     def _start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", __name__]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+            start_new_session=True,  # else a Ctrl-C that stops something here would end it too
+        )  # fmt: skip
         weakref.finalize(self, process.kill)
         assert process.stdout
         if _line(process.stdout, STARTING) != "ready\n":

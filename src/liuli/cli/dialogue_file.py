@@ -1,0 +1,54 @@
+"""One dialogue in a file, as a line of JSON: `{"messages": […]}`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from liuli.data.files import printable, why
+from liuli.data.messages import check
+from liuli.data.texts import parse
+from liuli.errors import LiuliError
+
+
+def write_dialogue(name: str, messages: list[dict[str, Any]]) -> None:
+    """To a new file.
+
+    Raises:
+        LiuliError: the file is there already or cannot be written; the messages could not be read again.
+    """
+    shown = printable(name)
+    if problem := check(messages, answered=False):
+        raise LiuliError(f"{shown} was not written: {problem.at('the conversation')}")
+    try:
+        with Path(name).expanduser().open("x", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    except FileExistsError:
+        raise LiuliError(f"{shown} is there already: name a new file") from None
+    except (OSError, RuntimeError, ValueError) as error:  # nobody's ~; a NUL in the name
+        raise LiuliError(f"{shown} cannot be written: {why(error)}") from None
+
+
+def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
+    """The messages on the first line of a file, and whether more follows.
+
+    Raises:
+        LiuliError: the file cannot be read, or does not begin with a dialogue, or with one that has tools.
+    """
+    shown = printable(name)
+    try:
+        path = Path(name).expanduser()
+        if path.exists() and not path.is_file():
+            raise LiuliError(f"{shown} is no file: name one that holds a dialogue")
+        with path.open("rb") as file:
+            line, more = file.readline(), bool(file.readline().strip())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LiuliError(f"{shown} cannot be read: {why(error)}") from None
+    record = parse(line)
+    messages = record.get("messages") if isinstance(record, dict) else None
+    if not isinstance(messages, list):
+        raise LiuliError(f'{shown} does not begin with a line {{"messages": […]}}, as /save writes it')
+    if problem := check(messages, answered=False):
+        raise LiuliError(problem.at(shown))
+    if isinstance(record, dict) and record.get("tools"):
+        raise LiuliError(f"{shown}: the dialogue has tools, which nobody would call here; load one without")
+    return messages, more

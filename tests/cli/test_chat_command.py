@@ -1,0 +1,222 @@
+"""`liuli chat` as somebody uses it: typing at a terminal, and through a pipe."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+import talking
+
+from liuli.tokens.templates import CHATML
+
+PROMPT = "\r\n> $"
+MORE = "… $"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return talking.save(tmp_path_factory.mktemp("talking") / "model")
+
+
+class Terminal:
+    """The command on a screen. `type` returns what came up to the next prompt; a prompt alone is what a test waits for."""
+
+    def __init__(self, *words: object):
+        code = "from liuli.cli.app import main; main()"
+        words = ["-c", code, "chat", *map(str, words)]
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS") if name in os.environ}
+        env = kept | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "INPUTRC": "/dev/null"}
+        self.screen = pexpect.spawn(sys.executable, words, env=env, encoding="utf-8", timeout=120, dimensions=(50, 200))
+        self.greeting = self.until(PROMPT)
+
+    def until(self, seen: str) -> str:
+        self.screen.expect(seen)
+        return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", self.screen.before + self.screen.after).replace("\r", "")
+
+    def type(self, line: str, seen: str = PROMPT) -> str:
+        self.screen.sendline(line)
+        return self.until(seen).split("\n", 1)[1].removesuffix("> ")
+
+    def ends(self) -> int | None:
+        self.screen.expect(pexpect.EOF)
+        self.screen.close()
+        return self.screen.exitstatus
+
+
+def saved(path: Path) -> list[tuple[str, str]]:
+    (line,) = path.read_text(encoding="utf-8").splitlines()
+    return [(message["role"], message["content"]) for message in json.loads(line)["messages"]]
+
+
+def test_a_conversation_at_a_terminal(model, tmp_path):
+    terminal = Terminal(model, "--seed", 3, "--system", "简短")
+    assert "a context of 128 tokens; chat template: ChatML, as the folder has no template" in terminal.greeting
+    assert "seed 3; Liuli's default, as the folder names none: temperature 0.8" in terminal.greeting
+
+    shown = terminal.type("你好吗\x7f")  # a wide character taken back
+    assert re.fullmatch(r"(好的。|Hi!)\n\d+ of 128 tokens, seed 3\n", shown)
+    others = {terminal.type("/regenerate").splitlines()[0] for _ in range(6)}
+    assert others == set(talking.REPLIES)
+    assert "50.00%" in (steps := terminal.type("/candidates"))
+    assert steps.startswith("step 1, position ") and "<|im_end|>" in steps.splitlines()[-1]
+
+    assert terminal.type("one\\", MORE) == "… "
+    terminal.type("two")
+    for line in ('"""three', "/four"):
+        terminal.type(line, MORE)
+    terminal.type('"""')
+    terminal.type(f"/save {tmp_path}/a.jsonl")
+    contents = [content for role, content in saved(tmp_path / "a.jsonl") if role != "assistant"]
+    assert contents == ["简短", "你好", "one\ntwo", "three\n/four"]
+
+    terminal.type("/edit five")
+    terminal.screen.sendline("/edit")
+    terminal.until("> five$")
+    terminal.screen.sendline("六")
+    terminal.until(PROMPT)
+    assert terminal.type("/undo").startswith("taken back: “five六”; ")
+    assert terminal.type("/system") == "简短\n"
+    assert terminal.type("/system Be brief.") == "set, for the replies to come\n"
+    assert terminal.type("/system -") == "no system message\n"
+    assert terminal.type("/system") == "(no system message)\n"
+    assert "/candidates  " in terminal.type("/help")
+    assert terminal.type(f"/load {tmp_path}/a.jsonl").startswith(f"{tmp_path}/a.jsonl: 7 messages; ")
+    terminal.type(f"/save {tmp_path}/b.jsonl")
+    assert saved(tmp_path / "b.jsonl") == saved(tmp_path / "a.jsonl")
+
+    _mistakes(terminal, tmp_path)
+    terminal.type(f"/save {tmp_path}/c.jsonl")
+    assert saved(tmp_path / "c.jsonl") == saved(tmp_path / "a.jsonl")
+
+    shown = terminal.type("a message that is so long that what came first has to go, to make room for it and its reply")
+    assert "the context is full: the model is no longer told “你好”, “one two”, “three /four”, nor what was answered\n" in shown
+    terminal.type("/undo")
+    assert "there is room again: the model is told 1 exchange more, of the oldest\n" in terminal.type("x")
+    terminal.type("/undo")
+    terminal.type("/undo")
+    assert "there is room again: the model is told the whole conversation\n" in terminal.type("/regenerate")
+    terminal.screen.sendline("/quit")
+    assert terminal.ends() == 0
+
+
+def _mistakes(terminal: Terminal, folder: Path) -> None:
+    """Each is one line, and changes nothing."""
+    wrong = {
+        "/sing": 'there is no command /sing: /help lists them, and """/sing""" says it',
+        "/undo 3": "nothing comes after /undo",
+        "/save": "/save needs more: /save FILE",
+        f"/save {folder}/a.jsonl": f"{folder}/a.jsonl is there already: name a new file",
+        f"/save {folder}/none/a.jsonl": f"{folder}/none/a.jsonl cannot be written: no such file or directory",
+        f"/load {folder}/none": f"{folder}/none cannot be read: no such file or directory",
+        f"/load {folder}": f"{folder} is no file: name one that holds a dialogue",
+        "/candidates": "no reply was made here whose candidates could be shown",
+    }
+    for line, said in wrong.items():
+        assert terminal.type(line) == f"liuli: {said}\n"
+    assert "but the model's context holds 128 with the reply: shorten it" in terminal.type("x" * 150)
+    assert "the system message takes" in terminal.type("/system " + "x" * 150)
+
+
+def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
+    """The folder's own template is rendered by a process of its own, which Ctrl-C must not reach."""
+    folder = talking.save(tmp_path / "model", context=1 << 17, endless=True, template=CHATML)
+    terminal = Terminal(folder, "--max-tokens", 1 << 16)
+    assert "chat template: the folder's own template" in terminal.greeting
+    for _ in range(2):
+        terminal.type("hello", r"a<U\+001B>a<U\+001B>")  # which would have begun a command to the terminal
+        terminal.screen.sendintr()
+        said, kept, fill = terminal.until(PROMPT).splitlines()[:3]
+        assert set(said) <= set("a<U+001B>^C")
+        assert kept == "stopped, and kept as far as it came"
+        assert re.fullmatch(r"[\d,]+ of 131,072 tokens, seed \d+", fill)
+    terminal.screen.send("never said")
+    terminal.until("never said")
+    terminal.screen.sendintr()
+    assert "Ctrl-D or /quit leaves\n> " in terminal.until("leaves.*> $")
+    assert terminal.type(f"/save {tmp_path}/a.jsonl") == f"{tmp_path}/a.jsonl: 4 messages, 2 of them cut short\n"
+    assert [text[:4] for _, text in saved(tmp_path / "a.jsonl")] == ["hell", "a\x1ba\x1b"] * 2
+    assert terminal.type('"""', MORE) == "… "
+    terminal.screen.sendeof()
+    assert 'liuli: the input ended within a message: end it with """' in terminal.until(PROMPT)
+    terminal.screen.sendeof()
+    assert terminal.ends() == 0
+
+
+def test_a_pipe_gets_the_replies_alone(liuli, model):
+    lines = "你好\n\n/regenerate\n<|im_end|>\\\n二\r\n/system\n".encode()
+    result = liuli("chat", model, "--seed", 1, "--temperature", 1, "--top-k", 2, stdin=b"\xef\xbb\xbf" + lines)
+    assert result.code == 0
+    *replies, system = result.out.splitlines()
+    assert (set(replies), len(replies), system) == (set(talking.REPLIES), 3, "(no system message)")
+    assert result.err.splitlines() == [
+        f"liuli: {model}, a context of 128 tokens; chat template: ChatML, as the folder has no template",
+        "liuli: seed 1, temperature 1.0, top-k 2",
+    ]
+    assert liuli("chat", model, stdin=b"").code == 0
+
+
+def test_a_reply_is_cut_at_its_limit_and_says_so(liuli, model):
+    result = liuli("chat", model, "--max-tokens", 1, "--temperature", 0, stdin=b"a\n/regenerate\n")
+    assert "liuli: cut here: 1 token (--max-tokens)" in result.err
+    assert "liuli: at temperature 0 it can only be the same" in result.err
+
+
+def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
+    path = tmp_path / "talks.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "一"}]}\n{"messages": []}\n', encoding="utf-8")
+    result = liuli("chat", model, stdin=f"/load {path}\n二\n/edit 三\n/undo\n".encode())
+    assert (result.code, len(result.out.splitlines())) == (0, 2)
+    said = result.err.splitlines()[2:]
+    assert said[0].startswith(f"liuli: {path}: 1 message; ") and said[0].endswith(
+        "; the dialogues after the first were not read"
+    )
+    assert said[1:] == [
+        "liuli: the last message has no reply yet: /regenerate makes one",
+        "liuli: it takes the place of your message before, which had no reply",
+        "liuli: taken back: “三”; nothing is said yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("piped", "said"),
+    [
+        (b"a\n/sing\nb\n", "line 2: there is no command /sing: /help lists them, and"),
+        (b"\n\n" + b"x" * 200, "line 3: the message takes 219 tokens with what the chat template adds"),
+        (b"a\n\xff\n", "line 2: what was said is not UTF-8 text: byte 1 is 0xFF"),
+        (b'a\n"""b\n', 'the input ended within a message: end it with """'),
+        (b"a\\\n", "the input ended within a message: end it with a line"),
+        (b"/edit\n", "line 1: nothing has been said yet"),
+        (b"a\n/edit\n", "line 2: say what your last message is to be: /edit TEXT"),
+        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: no messages in it"),
+        (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}, as /save writes it'),
+        (b"/load order\n", "line 1: order: roles in an impossible order (message 1: assistant after nobody); one system"),
+        (b"/load tools\n", "line 1: tools: the dialogue has tools, which nobody would call here; load one without"),
+        (b"/load ~nobody-of-that-name/x\n", "line 1: ~nobody-of-that-name/x cannot be read: "),
+    ],
+)
+def test_a_mistake_in_a_pipe_is_its_end(liuli, model, tmp_path, monkeypatch, piped, said):
+    monkeypatch.chdir(tmp_path)
+    Path("broken").write_text("[1]\n")
+    Path("order").write_text('{"messages": [{"role": "assistant", "content": "a"}]}')
+    Path("tools").write_text('{"messages": [{"role": "user", "content": "a"}], "tools": [{}]}')
+    result = liuli("chat", model, stdin=piped)
+    assert result.code == 2
+    assert result.err.splitlines()[-1].startswith(f"liuli: {said}" if said.startswith("line") else "liuli: line ")
+    assert said in result.err
+    assert len(result.out.splitlines()) == piped.count(b"a\n")
+
+
+def test_what_cannot_be_begun(liuli, model, tiny_folder):
+    for words, said in [
+        ((tiny_folder,), "it has not learned to answer; fine-tune it first (liuli finetune)"),
+        ((model, "--max-tokens", 0), "liuli: --max-tokens must be a whole number of at least 1, not 0\n"),
+        ((model, "--seed", -1), "liuli: --seed must be a whole number, 0 or more, not -1\n"),
+        ((model, "--temperature", -1), "liuli: --temperature must be 0 or more, not -1.0\n"),
+        ((model, "--system", "x" * 200), "liuli: the system message takes"),
+    ]:
+        result = liuli("chat", *words, stdin=b"a\n")
+        assert (result.code, result.out) == (2, "")
+        assert said in result.err
