@@ -47,7 +47,7 @@ def _validate(model) -> Evaluation:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=2)
-    parser.add_argument("--tokens", type=float, default=6.5e5, help="of the short run")
+    parser.add_argument("--tokens", type=float, default=7.2e5, help="of the short run")
     arguments = parser.parse_args()
     print(machine())
     text, rows = TEXT.read_text(encoding="utf-8"), []

@@ -1,6 +1,7 @@
 """`liuli begin`: the world, the model and the report; and what a second start does."""
 
 import json
+from itertools import product
 
 import pytest
 
@@ -12,7 +13,7 @@ from liuli.learn.run import checkpoints
 def small():
     """Little of everything."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("DOCUMENTS", 2_000), ("POINTS", 3), ("SAMPLES", 6)):
+        for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
         yield
 
@@ -21,7 +22,8 @@ def test_begin(liuli, small, tmp_path):
     out = tmp_path / "first"
     result = liuli("begin", "--out", out, "--minutes", 0.25)
     assert (result.code, result.err) == (0, "")
-    for words in ("What may follow", "Learning, played back", "the floor", "How far from the truth", "liuli world ask"):
+    shown = ("What may follow", "Learning, played back", "the floor", "How far from the truth", "liuli world ask")
+    for words in (*shown, "The same questions to the base", "(c) never told to anybody", "liuli chat"):
         assert words in result.out
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     for prompt in report["prompts"]:
@@ -31,11 +33,16 @@ def test_begin(liuli, small, tmp_path):
     assert {prompt["lang"] for prompt in report["prompts"]} == {"zh", "en"}
     assert report["validation"]["nats_per_token"] > report["floor"]["nats"]
     assert report["playback"][0]["steps"][0] == 0
+    assert {(each["group"], each["lang"]) for each in report["assistant"]["answers"]} == set(product("abc", ("zh", "en")))
+    for each in report["assistant"]["answers"]:
+        assert each["right"] + each["refused"] + each["wrong"] == pytest.approx(1)
+    assert len(report["assistant"]["questions"]) == 3
+    assert all(each["question"] in result.out for each in report["assistant"]["questions"])
 
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != "metrics.jsonl"}
     again = liuli("begin", "--out", out)
     assert again.code == 0
-    assert again.out.split("comparing")[1].splitlines()[1:-12] == result.out.split("comparing")[1].splitlines()[1:-12]
+    assert again.out.split("comparing")[1].splitlines()[1:-14] == result.out.split("comparing")[1].splitlines()[1:-14]
     changed = [path for path, before in made.items() if path.stat().st_mtime_ns != before]
     assert not [path for path in changed if "checkpoints" in path.parts or "world" in path.parts or path.name == "report.json"]
 
@@ -43,12 +50,12 @@ def test_begin(liuli, small, tmp_path):
 def test_a_begin_that_was_stopped_goes_on(liuli, small, tmp_path, monkeypatch):
     out = tmp_path / "first"
     asked = iter([False] * 5 + [True])
-    monkeypatch.setattr("liuli.cli.train.Interrupt.asked", lambda self: next(asked))
+    monkeypatch.setattr("liuli.cli.training.Interrupt.asked", lambda self: next(asked))
     stopped = liuli("begin", "--out", out, "--minutes", 0.25)
     assert stopped.code == 130
     assert f"Go on with:\n  liuli begin --out {out}" in stopped.out
     assert checkpoints(out / "run")[-1] == 5
-    monkeypatch.setattr("liuli.cli.train.Interrupt.asked", lambda self: False)
+    monkeypatch.setattr("liuli.cli.training.Interrupt.asked", lambda self: False)
     assert "from step 5: " in liuli("begin", "--out", out).out
 
 

@@ -1,4 +1,4 @@
-"""`liuli begin`: the first thing to type: a small world, a tokenizer and a base model, and what it learned beside the truth."""
+"""`liuli begin`: the first thing to type: a small world, a base model, an assistant, and what they learned beside the truth."""
 
 import sys
 import time
@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liuli.cli.evaluate import comparison_lines
+from liuli.data.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PLAYED = 5  # moments of the playback that are shown
 BAR = 24  # columns of a share of 1
+GROUPS = {
+    "a": "(a) taught, now in other words",
+    "b": "(b) read, and never asked about",
+    "c": "(c) never told to anybody",
+}
 
 
 def begin(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("liuli-begin"),
-    minutes: Annotated[float | None, typer.Option(help="Of training, all included.", show_default="2.35")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Of the base's training, all included; the assistant's is half of it.", show_default="2.35"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the model's first weights and of the order of the text.")] = 0,
 ) -> None:
-    """Make a small world, a tokenizer and a base model in about three minutes, and look at what it learned."""
+    """Make a small world, a base model and an assistant in about five minutes, and look at what they learned."""
     began = time.perf_counter()
     from rich.console import Console
 
@@ -31,14 +40,15 @@ def begin(
 
     console = Console(highlight=False, soft_wrap=True)
     going_on = f"liuli begin --out {out}"
+    minutes = minutes or beginning.MINUTES
     with Interrupt() as interrupt:
-        events = beginning.begin(out, minutes or beginning.MINUTES, seed, interrupt.asked)
-        code = Progress(out / beginning.RUN, began, going_on, console).follow(events)
-    if code:
-        sys.exit(code)
+        for make, run in ((beginning.read_of_it, beginning.RUN), (beginning.talk_of_it, beginning.ASSISTANT)):
+            events = make(out, minutes, seed, interrupt.asked)
+            if code := Progress(out / run, time.perf_counter(), going_on, console).follow(events):
+                sys.exit(code)
     console.print("comparing what it learned with the truth …")
     found = beginning.report(out)
-    for part in (_prompts, _playback, _losses, _world):
+    for part in (_prompts, _playback, _losses, _world, _assistant):
         part(found, console)
     _next(out, console, time.perf_counter() - began)
 
@@ -80,6 +90,20 @@ def _world(found: dict[str, Any], console: "Console") -> None:
         console.print(line)
 
 
+def _assistant(found: dict[str, Any], console: "Console") -> None:
+    """The same questions to both, and how the assistant answered all of them."""
+    console.print("\nThe same questions to the base, which goes on with a text, and to the assistant, which answers:")
+    for each in found["assistant"]["questions"]:
+        truth = f"nobody told: {each['truth']}" if each["group"] == "c" else f"true: {each['truth']}"
+        console.print(f"\n  {each['question']}  ({truth})")
+        for name in ("base", "assistant"):
+            console.print(f"    {name:<10} {printable(each[name])}")
+    console.print("\nThe assistant's answers to all questions, each asked alone:")
+    for each in found["assistant"]["answers"]:
+        shares = f"right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}"
+        console.print(f"  {GROUPS[each['group']]:<34} {each['lang']}  {shares}")
+
+
 def _next(out: Path, console: "Console", seconds: float) -> None:
     from liuli.learn import begin as beginning
 
@@ -88,6 +112,7 @@ def _next(out: Path, console: "Console", seconds: float) -> None:
     console.print(f"\nAll of this took {seconds:.0f} s; every number is in {out / beginning.REPORT}. Next:")
     for command, what in (
         (f"liuli complete {model} {prompt} --steps", "see it choose, token by token"),
+        (f"liuli chat {out / beginning.ASSISTANT / 'model'}", "talk with the assistant"),
         (f"liuli world ask {prompt}", "ask the world what is true"),
         (f"liuli runs {out / beginning.RUN}", "see how it learned"),
         (f"liuli evaluate {model} {world}", "measure it on the whole text"),

@@ -1,7 +1,10 @@
-"""The first thing to do here: a small world, a tokenizer and a base model, and how far what it learned is from the truth.
+"""The first thing to do here: a small world, a base model that read of it, and an assistant that answers about it; and how far
+what they learned is from the truth.
 
     FOLDER/world/        the text and its facts
+    FOLDER/dialogues.jsonl
     FOLDER/run/          the base model's run, with its tokenizer
+    FOLDER/assistant/    the assistant's
     FOLDER/report.json   every number that is shown
 
 What is finished is not made again, and a run that was stopped goes on.
@@ -14,25 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from liuli.data.world import World, floor_per_token, shares_at
+from liuli.data.world.dialogues import Conversations, Group, Question, write_dialogues
 from liuli.data.world.folder import open_folder, write_folder
 from liuli.data.world.grammar import read
+from liuli.data.world.language import Code
 from liuli.data.world.steps import Value
 from liuli.generate.model import Model, load
+from liuli.learn.against_questions import ask
 from liuli.learn.against_world import compare_with_world, world_scorer
 from liuli.learn.durable import write_text
 from liuli.learn.events import Event, Note
+from liuli.learn.finetune import finetune
 from liuli.learn.job import Job
 from liuli.learn.pretrain import pretrain
 from liuli.learn.run import TRACE, checkpoints
-from liuli.tokens import Tokenizer
 from liuli.tokens.layouts import read_json
 
-WORLD, RUN, REPORT = "world", "run", "report.json"
+WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
+CONVERSATIONS = 12_000
 MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
+TALKED = 0.55  # times as long is the assistant's training
 POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 OF_THE_ARTICLES = {("zh", "person ride"): "小明今天去游乐园玩", ("en", "person ride"): "Ming went to the fair today and rode"}
+SHOWN_REPLY: dict[str, Any] = {"max_tokens": 30, "temperature": 0.0}
 LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 
 
@@ -45,8 +54,8 @@ class Prompt:
     attribute: str
 
 
-def begin(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> Iterator[Event]:
-    """Makes what is not finished in `folder`.
+def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Makes a world and a base model in `folder`, as far as they are not finished.
 
     Raises:
         LiuliError: the folder holds something else; what making a world and training raise.
@@ -60,24 +69,41 @@ def begin(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> 
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
         job = replace(job, size="nano", minutes=minutes, seed=seed, probes=probes)
-    typed = ["liuli", "begin", "--out", str(folder)]
-    yield from pretrain(job, folder / RUN, going_on, stop=stop, command=typed)
+    yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder))
+
+
+def talk_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Makes an assistant of the base model, if there is none. Raises as `finetune`."""
+    going_on, dialogues = bool(checkpoints(folder / ASSISTANT)), folder / DIALOGUES
+    if not dialogues.exists():
+        yield Note("making conversations about it")
+        write_dialogues(World(), dialogues, CONVERSATIONS)
+    job = Job(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
+    if not going_on:
+        asked = tuple(question.text for question in three_questions(World()))
+        job = replace(job, parent=str(folder / RUN / "model"), minutes=TALKED * minutes, seed=seed, probes=asked)
+    yield from finetune(job, folder / ASSISTANT, going_on, stop=stop, command=_typed(folder))
+
+
+def _typed(folder: Path) -> list[str]:
+    return ["liuli", "begin", "--out", str(folder)]
 
 
 def report(folder: Path) -> dict[str, Any]:
-    """All numbers of a finished begin, kept in `report.json`; those of the same model are not worked out again."""
-    world = World()
-    model = load(folder / RUN / "model")
-    assert model.tokenizer is not None
+    """All numbers of a finished begin, kept in `report.json`; those of the same models are not worked out again."""
+    model, assistant = load(folder / RUN / "model"), load(folder / ASSISTANT / "model")
     known = read_json(folder / REPORT)
-    if known.get("model", {}).get("hash") == model.hash:
+    if [known.get(name, {}).get("hash") for name in ("model", "assistant")] == [model.hash, assistant.hash]:
         return known
-    found = _report(folder, world, model, model.tokenizer)
+    world = World()
+    found = _of_base(folder, world, model) | {"assistant": _of_assistant(folder, world, model, assistant)}
     write_text(folder / REPORT, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found
 
 
-def _report(folder: Path, world: World, model: Model, tokenizer: Tokenizer) -> dict[str, Any]:
+def _of_base(folder: Path, world: World, model: Model) -> dict[str, Any]:
+    tokenizer = model.tokenizer
+    assert tokenizer is not None
     card, trace = read_json(model.folder / "liuli.json"), read_json(folder / RUN / TRACE)["body"]
     compared = compare_with_world(model.decoder, tokenizer, world, POINTS, SAMPLES)
     scorer = world_scorer(model.decoder, tokenizer)
@@ -108,6 +134,38 @@ def _report(folder: Path, world: World, model: Model, tokenizer: Tokenizer) -> d
         ],
         "world": compared.to_json(),
     }
+
+
+def _of_assistant(folder: Path, world: World, model: Model, assistant: Model) -> dict[str, Any]:
+    card, chat = read_json(assistant.folder / "liuli.json"), assistant.chat
+    return {
+        "hash": assistant.hash,
+        "training": {name: card[name] for name in ("step", "tokens_seen", "recipe", "fixed", "seed")},
+        "validation": card["metrics"]["validation"],
+        "answers": [found.to_json() for found in ask(assistant.decoder, chat, Conversations(world))],
+        "questions": [
+            {
+                "question": question.text,
+                "group": question.group,
+                "truth": question.answer,
+                "base": model.complete(question.text, **SHOWN_REPLY).text,
+                "assistant": _reply(assistant, question.text),
+            }
+            for question in three_questions(world)
+        ],
+    }
+
+
+def _reply(assistant: Model, question: str) -> str:
+    ids = assistant.chat.prompt([{"role": "user", "content": question}])
+    return assistant.complete(ids, stop_ids=(assistant.chat.stop,), **SHOWN_REPLY).text
+
+
+def three_questions(world: World) -> list[Question]:
+    """The first of each group, in Chinese, English, and Chinese."""
+    conversations = Conversations(world)
+    asked: tuple[tuple[Group, Code], ...] = (("a", "zh"), ("b", "en"), ("c", "zh"))
+    return [conversations.questions(group, lang)[0] for group, lang in asked]
 
 
 def prompts_of(world: World) -> list[Prompt]:

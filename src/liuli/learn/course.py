@@ -140,6 +140,8 @@ def _again(run: Run, stage: Stage, said: Job, inexact: bool) -> Prepared:
     steps = run.checkpoints()
     state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
     step, facts = state.facts["step"], Facts.from_json(state.facts)
+    if said.parent is not None and hash_folder(find_folder(said.parent, weights=True)) != facts.parent:
+        raise LiuliError(f"the run was begun from another model than {said.parent}: name that one, or leave it out")
     stage.open()
     data = stage.data()
     differing = _differing_files(facts.data, data)
@@ -167,7 +169,7 @@ def _again(run: Run, stage: Stage, said: Job, inexact: bool) -> Prepared:
 def _as_asked(before: Job, said: Job) -> Job:
     """The job as it was asked; only what is free to differ is taken from what is said now."""
     differing = said.differences(before)
-    free = (*FREE, "sources", *["valid"] * (_is_place(said.valid) and _is_place(before.valid)))
+    free = (*FREE, "sources", "mix", "parent", *["valid"] * (_is_place(said.valid) and _is_place(before.valid)))
     for name, (now, then) in differing.items():
         if name not in (*free, *INEXACT):
             was = f"with --{option(name)} {then}" if then not in (None, ()) else f"without --{option(name)}"

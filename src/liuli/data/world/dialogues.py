@@ -10,13 +10,16 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
 """
 
+import json
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from liuli.data.world import lexicon
 from liuli.data.world.en import ENGLISH
-from liuli.data.world.facts import Dice, Entity, EntityKind, attribute
+from liuli.data.world.facts import FACTS, Dice, Entity, EntityKind, attribute
 from liuli.data.world.language import Code, Language, fill
 from liuli.data.world.lexicon import Term
 from liuli.data.world.talk import Talk
@@ -34,7 +37,8 @@ GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown"}
 UNASKED, REFUSED = 0.25, 0.5  # shares of the told facts, of the untold ones
 HELD_BACK = 2  # wordings of each question that is asked about
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 conversations
-SMALL, TURNS = 0.08, (55, 30, 15)  # share of small talk alone; of conversations with one, two, three questions
+SMALL, STRANGERS = 0.06, 0.2  # shares of the conversations: small talk alone; questions about people whom nobody knows
+TURNS = (55, 30, 15)  # of 100 others: how many have one, two, three questions
 NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
 
 
@@ -56,7 +60,7 @@ class Conversations:
 
     def __init__(self, world: World):
         self._world = world
-        self._langs: tuple[Code, ...] = tuple(lang for lang in SPEAKERS if world.lang in (lang, "both"))
+        self.langs: tuple[Code, ...] = tuple(lang for lang in SPEAKERS if world.lang in (lang, "both"))
         dice = Dice(2 * world.seed + 101)
         self._groups = self._divide(dice)
         self._held_back: dict[tuple[Entity, str, Code], list[int]] = {  # wordings kept for (a)
@@ -68,6 +72,8 @@ class Conversations:
             entity: [fact for fact in entity.facts if self._groups[entity, fact] == group] for entity in self._entities()
         }
         self._asked, self._refused = of("asked"), of("refused")
+        known = {entity.name for entity in world.facts.entities["person"]}
+        self._strangers = [name for name in lexicon.full_names() if name not in known]
 
     def _divide(self, dice: Dice) -> dict[tuple[Entity, str], str]:
         """The group of every fact. Of each attribute the same shares, so that an answer's kind tells nothing of the group."""
@@ -93,15 +99,20 @@ class Conversations:
         check_seed(seed)
         dice = Dice(2 * seed + 1)
         for _ in range(count):
-            lang = dice.choose(self._langs)
-            yield self._small(lang, dice) if dice.uniform() < SMALL else self._conversation(lang, dice)
+            lang, draw = dice.choose(self.langs), dice.uniform()
+            if draw < SMALL:
+                yield self._small(lang, dice)
+            elif draw < SMALL + STRANGERS and self._strangers:
+                yield self._about_a_stranger(lang, dice)
+            else:
+                yield self._conversation(lang, dice)
 
     def notes(self, count: int, seed: int = 0) -> Iterator[str]:
         """`count` texts, each a question with its answer, about what the conversations ask about: from them a base learns
         that what it read can be asked for. Raises as `training`."""
         check_seed(seed)
         dice = Dice(2 * seed + 1)
-        return (self._note(dice.choose(self._langs), dice) for _ in range(count))
+        return (self._note(dice.choose(self.langs), dice) for _ in range(count))
 
     def questions(self, group: Group, lang: Code) -> list[Question]:
         """One about each fact of the group; of (a) in a wording that was kept back for it."""
@@ -154,7 +165,13 @@ class Conversations:
         else:
             asked = talk.ask_of(getattr(entity.name, lang), template, _item(fact, lang))
         reply = self._reply(entity, fact, lang, dice)
-        return [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
+        return _exchange(asked, reply)
+
+    def _about_a_stranger(self, lang: Code, dice: Dice) -> list[Message]:
+        """Nobody knows anything of somebody who is not there."""
+        talk, name, topic = SPEAKERS[lang][1], getattr(dice.choose(self._strangers), lang), dice.choose(FACTS["person"])
+        asked = talk.ask_of(name, dice.choose(talk.questions["person"][topic]), "")
+        return _exchange(asked, _nobody_knows("person", name, topic, lang, dice))
 
     def _note(self, lang: Code, dice: Dice) -> str:
         talk, entity = SPEAKERS[lang][1], self._entity(dice)
@@ -170,20 +187,45 @@ class Conversations:
 
     def _reply(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
         """The fact as the text tells it, or, where it never does, that nobody knows."""
-        language, talk = SPEAKERS[lang]
-        topic = attribute(fact)
-        phrases = language.phrases["price" if topic == "price" else entity.kind][topic]
-        template = dice.choose(talk.wordings(entity.kind, topic, phrases)).replace("{item}", _item(fact, lang))
-        told = fact not in entity.untold
-        value = getattr(entity.facts[fact], lang) if told else talk.unknown[entity.kind][topic]
-        filled = fill(template, language, "name", entity.pronoun if entity.kind == "person" else entity.kind)
-        assert filled is not None
-        end = language.stop.rstrip() if told else dice.choose(talk.nobody)
-        return getattr(entity.name, lang) + filled.replace("{}", value) + end
+        name = getattr(entity.name, lang)
+        if fact in entity.untold:
+            return _nobody_knows(entity.kind, name, fact, lang, dice)
+        value, stop = getattr(entity.facts[fact], lang), SPEAKERS[lang][0].stop.rstrip()
+        return name + _sentence(entity.kind, fact, lang, dice).replace("{}", value) + stop
 
     def _small(self, lang: Code, dice: Dice) -> list[Message]:
         said, replies = dice.choose(SPEAKERS[lang][1].small)
-        return [{"role": "user", "content": dice.choose(said)}, {"role": "assistant", "content": dice.choose(replies)}]
+        return _exchange(dice.choose(said), dice.choose(replies))
+
+
+def _exchange(asked: str, reply: str) -> list[Message]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
+
+
+def _sentence(kind: EntityKind, fact: str, lang: Code, dice: Dice) -> str:
+    """One of the text's wordings that an answer may have, behind a name; `{}` is the value."""
+    language, talk = SPEAKERS[lang]
+    topic = attribute(fact)
+    phrases = language.phrases["price" if topic == "price" else kind][topic]
+    template = dice.choose(talk.wordings(kind, topic, phrases)).replace("{item}", _item(fact, lang))
+    filled = fill(template, language, "name", "he" if kind == "person" else kind)  # behind a name the pronoun does not matter
+    assert filled is not None
+    return filled
+
+
+def _nobody_knows(kind: EntityKind, name: str, fact: str, lang: Code, dice: Dice) -> str:
+    talk = SPEAKERS[lang][1]
+    value = talk.unknown[kind][attribute(fact)]
+    return name + _sentence(kind, fact, lang, dice).replace("{}", value) + dice.choose(talk.nobody)
+
+
+def write_dialogues(world: World, path: Path, count: int) -> None:
+    """Writes `count` conversations, a JSON object with `messages` a line; the file is there when it is whole."""
+    part = path.with_name(path.name + ".partial")
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        for messages in Conversations(world).training(count):
+            file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    os.replace(part, path)
 
 
 def judge(question: Question, reply: str) -> Verdict:

@@ -46,6 +46,13 @@ GIVEN_NAMES_OF_WOMEN = _terms(
     "小满 Xiaoman, 晚晴 Wanqing"
 )
 
+
+def full_names() -> list[Term]:
+    """Every family name with every given name."""
+    given = (*GIVEN_NAMES_OF_MEN, *GIVEN_NAMES_OF_WOMEN)
+    return [Term(family.zh + name.zh, f"{family.en} {name.en}") for family in FAMILY_NAMES for name in given]
+
+
 JOBS = _terms(
     "木匠 a carpenter, 铁匠 a blacksmith, 裁缝 a tailor, 渔夫 a fisher, 邮差 a letter carrier, 教书匠 a teacher, "
     "医生 a doctor, 面包师 a baker, 园丁 a gardener, 画师 a painter, 水手 a sailor, 钟表匠 a watchmaker, "

@@ -1,0 +1,111 @@
+"""LoRA beside training everything: what it learns on the world's conversations, and what a step of a large model costs.
+
+    python benchmarks/lora.py BEGUN [--minutes 1.3]
+    python benchmarks/lora.py --memory
+
+BEGUN is the folder of a finished `liuli begin`. Its base is fine-tuned for as long twice, all of it and with LoRA, on the same
+conversations; printed are both validation losses and the share of the weights that LoRA trains. `--memory` makes a model of
+0.5 B random weights in bf16, trains LoRA on 2 rows of 512 tokens for two steps, and prints the peak beside what the formulas
+of `liuli plan` say.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from shared import machine
+from training import RandomRows
+
+from liuli.learn.finetune import finetune
+from liuli.learn.job import Job
+from liuli.learn.journal import peak_memory
+from liuli.learn.loop import Training
+from liuli.learn.machine import keep_memory
+from liuli.learn.objectives import LOGITS_AT_ONCE, next_token
+from liuli.learn.optim import MuonAdamW
+from liuli.learn.recipe import derive
+from liuli.learn.run import read_metrics
+from liuli.model import lora
+from liuli.model.decoder import Decoder
+from liuli.model.families import config_from
+from liuli.model.folder import read_decoder
+from liuli.model.plan import activation_bytes, parameter_parts
+
+ROWS, LENGTH, RANK = 2, 512, 16
+HALF_A_BILLION = {
+    "model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
+    "num_key_value_heads": 2, "intermediate_size": 4_864, "max_position_embeddings": 32_768, "rope_theta": 1e6,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("begun", nargs="?", type=Path)
+    parser.add_argument("--minutes", type=float, default=1.3)
+    parser.add_argument("--rank", type=int, default=4)
+    parser.add_argument("--memory", action="store_true")
+    arguments = parser.parse_args()
+    print(machine(), flush=True)
+    if arguments.memory:
+        _memory()
+    else:
+        _world(arguments.begun, arguments.minutes, arguments.rank)
+
+
+def _world(begun: Path, minutes: float, rank: int) -> None:
+    base = begun / "run" / "model"
+    job = {"parent": str(base), "sources": (str(begun / "dialogues.jsonl"),), "mix": str(begun / "world/documents.jsonl")}
+    losses = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, ranked in (("all of it", None), ("LoRA", rank)):
+            out = Path(folder) / name
+            for _ in finetune(Job(**job, minutes=minutes, lora=ranked), out):
+                pass
+            losses[name] = [row["validation"]["nats_per_token"] for row in read_metrics(out) if "validation" in row][-1]
+            print(f"{name}: {losses[name]:.4f} nats a supervised token", flush=True)
+    decoder = read_decoder(base)
+    every = sum(parameter.numel() for parameter in decoder.parameters())
+    lora.add(decoder, lora.Settings(rank, tokens=(1, 2)), 0)
+    learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
+    print(
+        f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); loss {losses['LoRA'] / losses['all of it'] - 1:+.1%}"
+    )
+
+
+def _memory() -> None:
+    keep_memory()
+    config = config_from(HALF_A_BILLION, "here")
+    torch.set_default_dtype(torch.bfloat16)
+    decoder = Decoder(config)
+    torch.set_default_dtype(torch.float32)
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
+    lora.add(decoder, lora.Settings(RANK, 2 * RANK), 0)
+    weights, before = sum(parameter_parts(config).values()), peak_memory()
+    learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
+    recipe = derive(config, [LENGTH], {"length": LENGTH, "rows": ROWS})
+    rows, optimizer = RandomRows(config.vocab_size, LENGTH), MuonAdamW(decoder, recipe.rates, torch.bfloat16)
+    training = Training(decoder, next_token, optimizer, rows, recipe, 100, torch.device("cpu"))
+    took = [training.update().seconds for _ in range(2)]
+    print(
+        f"{weights / 1e6:.0f} M weights in bf16, LoRA of rank {RANK}: {learned / 1e6:.1f} M numbers learn ({learned / weights:.2%})"
+    )
+    print(f"peak {peak_memory() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first step; {took[-1]:.1f} s a step")
+    parts = {
+        "weights, 2 bytes each": 2 * weights,
+        "LoRA: fp32 numbers, gradients, AdamW's two moments, and their mean, 20 bytes each": 20 * learned,
+        "activations of the rows at once (without logits)": (activation_bytes(config) - 4 * config.vocab_size)
+        * recipe.rows_at_once * LENGTH,
+        "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2
+        * recipe.rows_at_once,
+        "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LOGITS_AT_ONCE,
+    }  # fmt: skip
+    for name, size in parts.items():
+        print(f"  {size / 1e9:6.3f} GB  {name}")
+    print(f"  {sum(parts.values()) / 1e9:6.3f} GB  by these formulas")
+
+
+if __name__ == "__main__":
+    main()
