@@ -69,9 +69,8 @@ def _world(begun: Path, minutes: float, rank: int) -> None:
     every = sum(parameter.numel() for parameter in decoder.parameters())
     lora.add(decoder, lora.Settings(rank, tokens=(1, 2)), 0)
     learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
-    print(
-        f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); loss {losses['LoRA'] / losses['all of it'] - 1:+.1%}"
-    )
+    worse = losses["LoRA"] / losses["all of it"] - 1
+    print(f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); its loss is {worse:+.1%}")
 
 
 def _memory() -> None:
@@ -89,9 +88,8 @@ def _memory() -> None:
     rows, optimizer = RandomRows(config.vocab_size, LENGTH), MuonAdamW(decoder, recipe.rates, torch.bfloat16)
     training = Training(decoder, next_token, optimizer, rows, recipe, 100, torch.device("cpu"))
     took = [training.update().seconds for _ in range(2)]
-    print(
-        f"{weights / 1e6:.0f} M weights in bf16, LoRA of rank {RANK}: {learned / 1e6:.1f} M numbers learn ({learned / weights:.2%})"
-    )
+    share = f"{learned / 1e6:.1f} M numbers learn ({learned / weights:.2%})"
+    print(f"{weights / 1e6:.0f} M weights in bf16, LoRA of rank {RANK}: {share}")
     print(f"peak {peak_memory() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first step; {took[-1]:.1f} s a step")
     parts = {
         "weights, 2 bytes each": 2 * weights,

@@ -34,7 +34,7 @@ def test_lines_for_a_log(liuli, words, tmp_path):
     result = liuli(*words, "--tokens", 40 * 64)
     assert (result.code, result.err) == (0, "")
     assert re.search(
-        r"^40 steps, [\d,]+ parameters, 2 rows of 32 tokens a step, learning rate 0.02; cpu, fp32", result.out, re.M
+        r"^40 steps, [\d,]+ parameters, 2 rows of 32 tokens a step, learning rate 0.018; cpu, fp32", result.out, re.M
     )
     assert len(re.findall(r"^step \d+ of 40, ", result.out, re.M)) == 21
     assert "GB of memory at most" in result.out

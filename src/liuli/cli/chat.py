@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.dialogue_file import first_dialogue, write_dialogue
 from liuli.cli.lines import CtrlC, Lines
 from liuli.cli.sampling import MinP, Temperature, TopK, TopP, as_typed, said, set_threads, typed
 from liuli.cli.shared import Adapter, Device, Dtype, Pattern, Threads, check_threads, counted, on_screen
@@ -158,6 +157,8 @@ class Session:
 
     def save(self, name: str) -> None:
         """Writes the conversation to a new file, as a line of JSON that `liuli finetune` reads too."""
+        from liuli.cli.dialogue_file import write_dialogue
+
         messages = self.talk.messages
         write_dialogue(name, messages)
         cut = f", {len(self.talk.cut_short):,} of them cut short" if self.talk.cut_short else ""
@@ -165,6 +166,8 @@ class Session:
 
     def load(self, name: str) -> None:
         """Goes on with the conversation in a file (its first line)."""
+        from liuli.cli.dialogue_file import first_dialogue
+
         messages, more = first_dialogue(name)
         self.talk.load(messages)
         said = f"{printable(name)}: {counted(len(messages), 'message')}; {self._left()}"
