@@ -246,6 +246,16 @@ def test_with_lora_replies_end_because_the_templates_tokens_learn(base, tmp_path
     assert [reply.ids for reply in answer()] == [reply.ids for reply in replies]
 
 
+def test_a_held_out_question_longer_than_the_context_is_not_asked(base, tmp_path):
+    held = [[{"role": "user", "content": "x" * 200 + str(i)}, {"role": "assistant", "content": "."}] for i in range(2)]
+    short = [[{"role": "user", "content": "kurz?"}, {"role": "assistant", "content": "ja"}]]
+    data, valid = write_dialogues(tmp_path / "a.jsonl"), write_dialogues(tmp_path / "held.jsonl", held + short)
+    tuned(job(base, data, valid=str(valid)), tmp_path / "run")
+    body = json.loads((tmp_path / "run" / "trace.json").read_text(encoding="utf-8"))["body"]
+    assert [probe["input"]["text"] for probe in body["probes"]] == ["kurz?"]
+    assert body["samples"][0]["prompt"] == "kurz?"
+
+
 def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     folder = tmp_path / "foreign"
     train(["Ada keeps a cat. 小明有3只狗。" * 5], vocab_size=270).write(folder)

@@ -103,14 +103,14 @@ class Assistant(Stage):
         folder.mkdir(exist_ok=True)
         material.write_beside(parent, material.open_tokenizer(parent), folder)
         self.tokenizer, self.chat, self._added = make_conversational(folder)
+        self._context = read_config(parent).context
 
     def open_tokenizer(self, folder: Path) -> None:
         super().open_tokenizer(folder)
-        self.chat = Chat.open(folder, self.tokenizer)
+        self.chat, self._context = Chat.open(folder, self.tokenizer), self.kept_config(folder).context
 
     def lengths(self) -> tuple[list[int], bool]:
-        context = read_config(find_folder(self.job.parent or "")).context
-        return [len(piece.ids) for piece in self._pieces("training", self.job.length or context)], True
+        return [len(piece.ids) for piece in self._pieces("training", self.job.length or self._context)], True
 
     def config(self) -> Config:
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
@@ -131,18 +131,20 @@ class Assistant(Stage):
         return iter(self._pieces("held out", length))
 
     def prompts(self) -> Iterator[str]:
-        """What a few held-out dialogues begin with."""
-        return (dialogue.first_prompt for dialogue in islice(self.division.validation(), PROBES))
+        """What a few held-out dialogues begin with, which leave room for a reply."""
+        every = (dialogue.first_prompt for dialogue in self.division.validation())
+        return islice((prompt for prompt in every if len(self._ids(prompt)) <= self._context // 2), PROBES)
 
     def probe(self, prompt: str) -> Probe:
-        ids = self.chat.prompt([{"role": "user", "content": prompt}])
-        return Probe(prompt, [self.tokenizer.token(id) for id in ids])
+        return Probe(prompt, [self.tokenizer.token(id) for id in self._ids(prompt)])
 
     def sample(self) -> Sample:
         """A reply to the first question that is held out."""
-        prompt = next(self.prompts())
-        ids = self.chat.prompt([{"role": "user", "content": prompt}])
-        return Sample(prompt, ids, tuple({self.chat.stop, *self.tokenizer.end}))
+        prompt = next(self.prompts(), "?")
+        return Sample(prompt, self._ids(prompt), tuple({self.chat.stop, *self.tokenizer.end}))
+
+    def _ids(self, prompt: str) -> list[int]:
+        return self.chat.prompt([{"role": "user", "content": prompt}])
 
     def make_decoder(self, config: Config, device: torch.device) -> Decoder:
         decoder = material.open_decoder(self._parent(), config, device)
