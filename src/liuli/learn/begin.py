@@ -37,7 +37,7 @@ WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogu
 DOCUMENTS = 100_000  # more than two cores read once in the time
 CONVERSATIONS = 12_000
 MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
-TALKED = 0.55  # times as long is the assistant's training
+TALKED, LEAST_TALKED = 0.55, 0.5  # times as long is the assistant's training, but at least so many minutes
 POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 OF_THE_ARTICLES = {("zh", "person ride"): "小明今天去游乐园玩", ("en", "person ride"): "Ming went to the fair today and rode"}
@@ -81,7 +81,8 @@ def talk_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     job = Job(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
     if not going_on:
         asked = tuple(question.text for question in three_questions(World()))
-        job = replace(job, parent=str(folder / RUN / "model"), minutes=TALKED * minutes, seed=seed, probes=asked)
+        budget = max(LEAST_TALKED, TALKED * minutes)
+        job = replace(job, parent=str(folder / RUN / "model"), minutes=budget, seed=seed, probes=asked)
     yield from finetune(job, folder / ASSISTANT, going_on, stop=stop, command=_typed(folder))
 
 
