@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class DialogueRows:
         self._epoch, self._row = 0, 0
         left: Iterable[int] = range(len(pieces))
         if cursor is not None:
-            if cursor.settings != self._settings():
+            if cursor.settings != self._settings:
                 raise LiuliError("the cursor is of other rows: the dialogues, the template or the rows' length differ")
             self._epoch, self._row = cursor.tensors["place"].tolist()
             left = cursor.tensors["left"].tolist()
@@ -147,11 +148,12 @@ class DialogueRows:
     def cursor(self) -> Cursor:
         """The place behind the rows taken so far."""
         left = torch.tensor([piece.number for piece in self._buffer], dtype=torch.int64)
-        return Cursor(self._settings(), {"place": torch.tensor([self._epoch, self._row]), "left": left})
+        return Cursor(self._settings, {"place": torch.tensor([self._epoch, self._row]), "left": left})
 
     def close(self) -> None:
         """Nothing is read in the background."""
 
+    @cached_property
     def _settings(self) -> dict[str, Any]:
         digest = hashlib.sha256()
         for piece in self._pieces:

@@ -1,8 +1,8 @@
 """An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from liuli.learn import material
 from liuli.learn.batches import Batches, Cursor
 from liuli.learn.course import follow
 from liuli.learn.dialogue_rows import Cuts, DialogueRows, Mixed, pieces_of_dialogues
-from liuli.learn.events import Event
 from liuli.learn.job import Job
 from liuli.learn.loop import Rows
 from liuli.learn.pieces import Piece
@@ -39,18 +38,6 @@ from liuli.tokens.specials import make_conversational
 ADAPTER = "default"
 ALPHA = 2  # times the rank
 PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
-
-
-def finetune(
-    job: Job,
-    out: Path,
-    resume: bool = False,
-    inexact: bool = False,
-    stop: Callable[[], bool] = lambda: False,
-    command: Sequence[str] = (),
-) -> Iterator[Event]:
-    """Fine-tunes the job's `parent` on the dialogues in its `sources`, in the folder `out`; see `course.follow`."""
-    return follow(Assistant, job, out, resume, inexact, stop, command)
 
 
 class Assistant(Stage):
@@ -221,3 +208,6 @@ class Assistant(Stage):
 def _part(name: str, cursor: Cursor | None) -> Cursor | None:
     """One of the two that `Mixed` keeps."""
     return cursor and Cursor(cursor.settings[name], under(name, cursor.tensors))
+
+
+finetune = partial(follow, Assistant)  # Fine-tunes the job's `parent` on the dialogues in its `sources`, in a folder

@@ -1,6 +1,7 @@
 """A base model from text."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -12,26 +13,12 @@ from liuli.learn import material
 from liuli.learn.batches import Batches, Cursor
 from liuli.learn.course import follow
 from liuli.learn.evaluate import pieces_of
-from liuli.learn.events import Event
-from liuli.learn.job import Job
 from liuli.learn.pieces import Piece
 from liuli.learn.recipe import Recipe
 from liuli.learn.stage import Sample, Stage
 from liuli.learn.trace import Probe
 
 PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
-
-
-def pretrain(
-    job: Job,
-    out: Path,
-    resume: bool = False,
-    inexact: bool = False,
-    stop: Callable[[], bool] = lambda: False,
-    command: Sequence[str] = (),
-) -> Iterator[Event]:
-    """Trains a base model in the folder `out`; see `course.follow`."""
-    return follow(Text, job, out, resume, inexact, stop, command)
 
 
 class Text(Stage):
@@ -77,3 +64,6 @@ class Text(Stage):
     def sample(self) -> Sample:
         """From nothing."""
         return Sample("", self.tokenizer.begin or self.tokenizer.end, tuple(self.tokenizer.end))
+
+
+pretrain = partial(follow, Text)  # Trains a base model on the job's `sources` in a folder

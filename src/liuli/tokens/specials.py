@@ -30,7 +30,7 @@ def make_conversational(folder: Path) -> tuple[Tokenizer, Chat, int]:
     chat = Chat.open(folder, tokenizer)
     if chat.template in OWN:
         _change(folder / "tokenizer_config.json", chat_template=chat.template)
-    ends = [chat.stop, *(id for id in (*read_end_ids(folder), *tokenizer.end) if id != chat.stop)]
+    ends = [chat.stop, *read_end_ids(folder), *tokenizer.end]
     _change(folder / "generation_config.json", eos_token_id=list(dict.fromkeys(ends)))
     return tokenizer, chat, added
 
