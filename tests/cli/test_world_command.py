@@ -6,6 +6,7 @@ import re
 import pytest
 
 from liuli.data.world import World
+from liuli.data.world.dialogues import Conversations
 
 
 def test_ask(liuli):
@@ -58,7 +59,7 @@ def test_wrong_options_before_and_after_ask(liuli, tmp_path):
     for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000)):
         result = liuli("world", *option, "ask", "小明")
         assert (result.code, result.out) == (2, "")
-        assert result.err == "liuli: liuli world ask writes nothing: leave out --out and --documents\n"
+        assert result.err == "liuli: --out and --documents are of liuli world alone: leave them out before ask\n"
     assert not (tmp_path / "w").exists()
 
 
@@ -195,3 +196,44 @@ def test_bad_input(liuli, tmp_path):
     for place in ("file", "file/deeper"):
         assert error("--documents", 1, "--out", tmp_path / place) == f"liuli: {tmp_path / 'file'} is a file: name a folder\n"
     assert "--seed" in error("ask", "--seed", "x", "小明")
+
+
+def test_dialogues(liuli, tmp_path):
+    out = tmp_path / "talk.jsonl"
+    result = liuli("world", "dialogues", "--out", out, "--count", 30, "--lang", "zh")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"30 conversations in {out}; liuli finetune MODEL {out} --out RUN")
+    lines = [json.loads(line)["messages"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert lines == list(Conversations(World("begin", 0, "zh")).training(30))
+    body = json.loads(liuli("world", "dialogues", "--out", out, "--count", 2, "--json").out)
+    assert body == {"file": str(out), "dialogues": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.jsonl"]
+
+
+def test_dialogues_bad_input(liuli, tmp_path):
+    def error(*words):
+        result = liuli("world", *words)
+        assert (result.code, result.out) == (2, "")
+        return result.err
+
+    out = tmp_path / "talk.jsonl"
+    assert error("dialogues", "--out", out, "--count", -1) == "liuli: the number of conversations must be at least 0, not -1\n"
+    assert error("dialogues", "--out", tmp_path).startswith(f"liuli: {tmp_path} is a folder: give --out a file, such as")
+    assert "cannot be written to" in error("dialogues", "--out", tmp_path / "nowhere" / "talk.jsonl")
+    assert "leave them out before dialogues" in error("--out", tmp_path / "w", "dialogues", "--out", out)
+    assert "--out" in error("dialogues")
+    assert not list(tmp_path.iterdir())
+
+
+def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
+    """What was there stays, and nothing else."""
+    out = tmp_path / "talk.jsonl"
+    out.write_text("before")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Conversations, "_small", interrupted)
+    result = liuli("world", "dialogues", "--out", out)
+    assert (result.code, result.err) == (130, f"liuli: stopped; {out} is as it was\n")
+    assert out.read_text() == "before" and len(list(tmp_path.iterdir())) == 1

@@ -26,7 +26,7 @@ def begin(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("liuli-begin"),
     minutes: Annotated[
         float | None,
-        typer.Option(help="Of the base's training, all included; the assistant's is half of it.", show_default="2.35"),
+        typer.Option(help="Of the base's training, all included; the assistant's is nearly as long.", show_default="2.35"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the model's first weights and of the order of the text.")] = 0,
 ) -> None:

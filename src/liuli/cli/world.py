@@ -1,7 +1,10 @@
-"""`liuli world`: writes a small world's documents and facts; `liuli world ask`: what may follow a text, with probabilities."""
+"""`liuli world`: writes a small world's documents and facts; `liuli world ask`: what may follow a text, with probabilities;
+`liuli world dialogues`: writes conversations about it."""
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,17 +42,15 @@ def write(
     given = {"size": size, "seed": seed, "lang": lang, "json": json or None}
     if context.invoked_subcommand:
         if out is not None or documents is not None:
-            raise LiuliError("liuli world ask writes nothing: leave out --out and --documents")
+            name = context.invoked_subcommand
+            raise LiuliError(f"--out and --documents are of liuli world alone: leave them out before {name}")
         context.obj = given
         return
     if not out:
         raise LiuliError("liuli world needs --out FOLDER, where it writes documents.jsonl, facts.json and README.md")
-    settings = _settings(given, {})
-    try:
+    settings = DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    with _untouched_if_stopped(out):
         _write(settings, out, 50_000 if documents is None else documents)
-    except KeyboardInterrupt:
-        print(f"liuli: stopped; {out} is as it was", file=sys.stderr)
-        sys.exit(130)
 
 
 @world.command()
@@ -65,7 +66,7 @@ def ask(
     json: Json = False,
 ) -> None:
     """Print the true next pieces after a text, with their probabilities."""
-    settings = _settings(context.obj, {"size": size, "seed": seed, "lang": lang, "json": json or None})
+    settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
     text = read_text(prefix)
     if prefix == "-":
         text = text.removesuffix("\n").removesuffix("\r")
@@ -76,14 +77,50 @@ def ask(
         _print(text, branch)
 
 
-def _settings(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The options given before `ask` and after it, which mean the same, and the defaults of those given in neither place."""
+@world.command()
+def dialogues(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, a JSON Lines file.", show_default=False)],
+    count: Annotated[int, typer.Option(help="How many to write.")] = 48_000,
+    size: Size = None,
+    seed: Seed = None,
+    lang: Lang = None,
+    json: Json = False,
+) -> None:
+    """Write conversations about the world, from which a model learns to answer."""
+    from liuli.data.world.dialogues import write_dialogues
+
+    settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
+    if out.is_dir():
+        raise LiuliError(f"{out} is a folder: give --out a file, such as {out / 'dialogues.jsonl'}")
+    with _untouched_if_stopped(str(out)):
+        write_dialogues(_make(settings), out, count)
+    if settings["json"]:
+        print_json({"file": str(out), "dialogues": count})
+    else:
+        print(f"{count:,} conversations in {out}; liuli finetune MODEL {out} --out RUN learns to answer from them")
+
+
+@contextmanager
+def _untouched_if_stopped(out: str) -> Iterator[None]:
+    """Ctrl-C within ends the command; what was there is still there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"liuli: stopped; {out} is as it was", file=sys.stderr)
+        sys.exit(130)
+
+
+def _settings(context: typer.Context, after: dict[str, Any]) -> dict[str, Any]:
+    """The options given before a subcommand and after it, which mean the same, and the defaults of those given in neither
+    place."""
+    before: dict[str, Any] = context.obj
     found = DEFAULTS.copy()
     for given in (before, after):
         found |= {name: value for name, value in given.items() if value is not None}
     for name, value in before.items():
         if value is not None and found[name] != value:
-            raise LiuliError(f"--{name} is given twice: {value} before ask and {found[name]} after it")
+            raise LiuliError(f"--{name} is given twice: {value} before {context.info_name} and {found[name]} after it")
     return found
 
 

@@ -35,9 +35,9 @@ from liuli.tokens.layouts import read_json
 
 WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
-CONVERSATIONS = 12_000
+CONVERSATIONS = 48_000  # likewise
 MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
-TALKED, LEAST_TALKED = 0.55, 0.5  # times as long is the assistant's training, but at least so many minutes
+TALKED, LEAST_TALKED = 0.85, 0.5  # times as long is the assistant's training, but at least so many minutes
 POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 OF_THE_ARTICLES = {("zh", "person ride"): "小明今天去游乐园玩", ("en", "person ride"): "Ming went to the fair today and rode"}

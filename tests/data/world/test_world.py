@@ -37,10 +37,10 @@ def test_next_pieces_and_log_probability_agree_on_10000_documents(both):
 
 # Made on one machine, checked on every other.
 HASHES = {
-    ("begin", "both"): "644147c8f9193485c4c4333a4167b04145b66d3d1b67e7139bac95f82d124990",
-    ("begin", "zh"): "93f3f9dc187d680c76b8626c79dc242da1ce2d0d7ae89597351b0ee5d759d66f",
-    ("begin", "en"): "6f2a8c63161d356f3bf618193c60838d4d2cee2849f29882d18349b45c87c65f",
-    ("large", "both"): "8837675d00ac00c31ce710d42551f5840f449ef219d3d7695c9f917dd9aa4f46",
+    ("begin", "both"): "abc4023b5b403fa6923bcc01c37024d47e2a9fb40c28f60b9689fd6a6bc51cd7",
+    ("begin", "zh"): "74f2032119c7915287de2c966e3d86e978f3a842e79b8fd1155159374d1708cd",
+    ("begin", "en"): "72c02b1cfcee258861fae21e817b63bb46bf2296ed03bdd6dc63fcfbfa4b52da",
+    ("large", "both"): "67be0898dd177ddeccf85150fd587d33c720905bc2aba12fe6055820fcf19397",
 }
 
 
@@ -170,10 +170,10 @@ def test_what_no_document_begins_with_is_refused(both, prefix, message):
 @pytest.mark.parametrize(
     ("prefix", "fact", "name"),
     [
-        ("阿宝住在", "home", r"阿宝 \(Bao\)"),
+        ("小舟住在", "home", r"小舟 \(Zhou\)"),
         ("小虎做", "job", r"小虎 \(Hu\)"),
         ("小虎做木匠做得很用心", "job", r"小虎 \(Hu\)"),
-        ("Bao lives in Clearbrook", "home", r"阿宝 \(Bao\)"),
+        ("Zhou lives in Northgate", "home", r"小舟 \(Zhou\)"),
         ("灯笼铺开在青溪", "town", r"灯笼铺 \(Lantern House\)"),
     ],
 )

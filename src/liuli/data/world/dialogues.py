@@ -13,6 +13,7 @@ So (a) is known if wordings do not matter, (b) if what was read can be said, and
 import json
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from liuli.data.world.talk_en import TALK as TALK_EN
 from liuli.data.world.talk_zh import TALK as TALK_ZH
 from liuli.data.world.world import World, check_seed
 from liuli.data.world.zh import CHINESE
+from liuli.errors import LiuliError
 
 Group = Literal["a", "b", "c"]
 Verdict = Literal["right", "refused", "wrong"]
@@ -34,10 +36,10 @@ Message = dict[str, Any]
 
 SPEAKERS: dict[Code, tuple[Language, Talk]] = {"zh": (CHINESE, TALK_ZH), "en": (ENGLISH, TALK_EN)}
 GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown"}
-UNASKED, REFUSED = 0.25, 0.5  # shares of the told facts, of the untold ones
+UNASKED, REFUSED = 0.25, 0.65  # shares of the told facts, of the untold ones
 HELD_BACK = 2  # wordings of each question that is asked about
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 conversations
-SMALL, STRANGERS = 0.06, 0.2  # shares of the conversations: small talk alone; questions about people whom nobody knows
+SMALL, STRANGERS = 0.06, 0.05  # shares of the conversations: small talk alone; questions about people whom nobody knows
 TURNS = (55, 30, 15)  # of 100 others: how many have one, two, three questions
 NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
 
@@ -94,25 +96,13 @@ class Conversations:
         """`count` conversations, as messages; the same for a seed on every machine.
 
         Raises:
-            LiuliError: a negative seed.
+            LiuliError: a negative count or seed.
         """
         check_seed(seed)
+        if count < 0:
+            raise LiuliError(f"the number of conversations must be at least 0, not {count}")
         dice = Dice(2 * seed + 1)
-        for _ in range(count):
-            lang, draw = dice.choose(self.langs), dice.uniform()
-            if draw < SMALL:
-                yield self._small(lang, dice)
-            elif draw < SMALL + STRANGERS and self._strangers:
-                yield self._about_a_stranger(lang, dice)
-            else:
-                yield self._conversation(lang, dice)
-
-    def notes(self, count: int, seed: int = 0) -> Iterator[str]:
-        """`count` texts, each a question with its answer, about what the conversations ask about: from them a base learns
-        that what it read can be asked for. Raises as `training`."""
-        check_seed(seed)
-        dice = Dice(2 * seed + 1)
-        return (self._note(dice.choose(self.langs), dice) for _ in range(count))
+        return (self._any(dice) for _ in range(count))
 
     def questions(self, group: Group, lang: Code) -> list[Question]:
         """One about each fact of the group; of (a) in a wording that was kept back for it."""
@@ -132,6 +122,14 @@ class Conversations:
     def _entities(self) -> Iterator[Entity]:
         for group in self._world.facts.entities.values():
             yield from group
+
+    def _any(self, dice: Dice) -> list[Message]:
+        lang, draw = dice.choose(self.langs), dice.uniform()
+        if draw < SMALL:
+            return self._small(lang, dice)
+        if draw < SMALL + STRANGERS and self._strangers:
+            return self._about_a_stranger(lang, dice)
+        return self._conversation(lang, dice)
 
     def _conversation(self, lang: Code, dice: Dice) -> list[Message]:
         """Questions about one entity; by its name first, then by a pronoun."""
@@ -173,13 +171,6 @@ class Conversations:
         asked = talk.ask_of(name, dice.choose(talk.questions["person"][topic]), "")
         return _exchange(asked, _nobody_knows("person", name, topic, lang, dice))
 
-    def _note(self, lang: Code, dice: Dice) -> str:
-        talk, entity = SPEAKERS[lang][1], self._entity(dice)
-        fact = self._fact(entity, (), dice)
-        assert fact is not None
-        question = talk.ask_of(getattr(entity.name, lang), self._wording(entity, fact, lang, dice), _item(fact, lang))
-        return talk.note(question, self._reply(entity, fact, lang, dice))
-
     def _wording(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> str:
         """A question that is not kept for (a)."""
         held = self._held_back[entity, fact, lang]
@@ -219,13 +210,23 @@ def _nobody_knows(kind: EntityKind, name: str, fact: str, lang: Code, dice: Dice
     return name + _sentence(kind, fact, lang, dice).replace("{}", value) + dice.choose(talk.nobody)
 
 
-def write_dialogues(world: World, path: Path, count: int) -> None:
-    """Writes `count` conversations, a JSON object with `messages` a line; the file is there when it is whole."""
-    part = path.with_name(path.name + ".partial")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        for messages in Conversations(world).training(count):
-            file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
-    os.replace(part, path)
+def write_dialogues(world: World, path: Path, count: int, seed: int = 0) -> None:
+    """Writes `count` conversations, a JSON object with `messages` a line; the file is there when it is whole.
+
+    Raises:
+        LiuliError: it cannot be written; a negative count or seed.
+    """
+    conversations, part = Conversations(world).training(count, seed), path.with_name(path.name + ".partial")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            for messages in conversations:
+                file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+        os.replace(part, path)
+    except OSError as error:
+        raise LiuliError(f"the conversations cannot be written to {path}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def judge(question: Question, reply: str) -> Verdict:

@@ -14,8 +14,7 @@ class Talk:
     places; where it is silent, the first two). Where nobody knows the value, `unknown` stands in its place and one of
     `nobody` behind. So whether it is known is decided where the text would say it.
 
-    `noted`: how a text has a question with its answer. `small`: what is said about nothing in particular, and what may be
-    answered. `possessive` follows a name.
+    `small`: what is said about nothing in particular, and what may be answered. `possessive` follows a name.
     """
 
     questions: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -23,7 +22,6 @@ class Talk:
     unknown: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, Mapping[str, tuple[int, ...]]]
     nobody: tuple[str, ...]
-    noted: str
     small: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     pronouns: Mapping[str, Pronoun]
     possessive: str
@@ -40,10 +38,6 @@ class Talk:
         """A question about whom one speaks of already."""
         words = self.pronouns[pronoun]
         return _filled(template, words.who, words.he, words.whose, item)
-
-    def note(self, question: str, answer: str) -> str:
-        """A question with its answer, as a text has them."""
-        return self.noted.format(question, answer)
 
 
 def _filled(template: str, who: str, whom: str, whose: str, item: str) -> str:

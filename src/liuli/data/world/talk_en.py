@@ -251,7 +251,7 @@ FESTIVAL = {
 UNKNOWN = {
     "person": {
         "home": "some town",
-        "job": "something",
+        "job": "a master of some trade",
         "pet": "some animal",
         "food": "something",
         "friend": "somebody",
@@ -282,7 +282,6 @@ TALK = Talk(
     unknown=UNKNOWN,
     answers=ANSWERS,
     nobody=(", but nobody told me which.", ", but I do not know which."),
-    noted="Q: {} A: {}",
     small=(
         (("Hello", "Hello!", "Hi", "Good morning", "Hey there"), ("Hello! Whom do you want to know about?", "Hello! Ask me.")),
         (("Who are you?", "What is your name?", "What are you?"), ("I am the guide of this small place. Ask me about it.",)),
