@@ -8,7 +8,7 @@ import pytest
 
 from liuli.data.messages import check
 from liuli.data.world import World
-from liuli.data.world.dialogues import GROUPS, SPEAKERS, Conversations, judge, write_dialogues
+from liuli.data.world.dialogues import DOUBT, GROUPS, SPEAKERS, Conversations, judge, write_dialogues
 from liuli.data.world.facts import FACTS, HABITS, attribute
 from liuli.data.world.language import fill
 from liuli.errors import LiuliError
@@ -54,10 +54,11 @@ def test_what_is_kept_back_is_in_no_conversation(conversations):
                     assert talk.ask_of(getattr(entity.name, lang), template, "") not in asked
 
 
-def test_every_answer_is_true_or_refuses_what_was_never_told(conversations):
-    """Each reply is rebuilt from the facts: a sentence of the text about that entity, and nothing else."""
+def test_every_answer_is_true_or_a_refusal(conversations):
+    """Each reply is rebuilt from the facts: a sentence of the text about that entity, and nothing else. What was never told is
+    refused, and one in fifty of what was told."""
     world = conversations._world
-    true, refused = set(), set()
+    true, refused, doubted = set(), set(), set()
     for group in world.facts.entities.values():
         for entity in group:
             for fact in entity.facts:
@@ -71,10 +72,11 @@ def test_every_answer_is_true_or_refuses_what_was_never_told(conversations):
                         if item and lang == "zh":
                             continue
                         filled = filled.replace("{item}", item)
+                        refusals = {filled.replace("{}", talk.unknown[entity.kind][topic]) + end for end in talk.nobody}
                         if fact in entity.untold:
-                            said = filled.replace("{}", talk.unknown[entity.kind][topic])
-                            refused |= {said + end for end in talk.nobody}
+                            refused |= refusals
                         else:
+                            doubted |= refusals
                             true.add(filled.replace("{}", getattr(entity.facts[fact], lang)) + language.stop.rstrip())
     counts = Counter()
     for messages in conversations.training(4_000, seed=3):
@@ -89,10 +91,13 @@ def test_every_answer_is_true_or_refuses_what_was_never_told(conversations):
                 counts["true"] += 1
             elif said in refused:
                 counts["refused"] += 1
+            elif said in doubted:
+                counts["doubted"] += 1
             else:
                 assert said.endswith(SPEAKERS["zh"][1].nobody + SPEAKERS["en"][1].nobody), said  # of strangers
                 counts["strangers"] += 1
     assert all(counts[name] > 50 for name in ("small", "true", "refused", "strangers"))
+    assert 0.5 < counts["doubted"] / (counts["true"] * DOUBT) < 1.5
     assert 0.2 < (counts["refused"] + counts["strangers"]) / counts.total() < 0.5
 
 
@@ -125,7 +130,7 @@ def test_the_same_bytes_everywhere(tmp_path):
     write_dialogues(World(), tmp_path / "dialogues.jsonl", 2_000)
     text = (tmp_path / "dialogues.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0])["messages"][0]["role"] == "user"
-    assert hashlib.sha256(text.encode()).hexdigest() == "03320c0925901d6f23c738dbf86959b2b7b6a21a1e6d8f185776f11051f08702"
+    assert hashlib.sha256(text.encode()).hexdigest() == "4d090ac626c8ec53a28eda171ac57c844e1c595dcdb90bd7d9a26ee8fa43c7ed"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
