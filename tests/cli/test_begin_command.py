@@ -65,3 +65,11 @@ def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
     result = liuli("begin", "--out", tmp_path)
     assert result.code == 2
     assert "holds something else than a world" in result.err
+
+
+@pytest.mark.parametrize("option", [("--minutes", -1), ("--minutes", 0), ("--seed", -1)])
+def test_wrong_numbers_make_nothing(liuli, tmp_path, option):
+    result = liuli("begin", "--out", tmp_path / "new", *option)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1 and str(option[1]) in result.err
+    assert not (tmp_path / "new").exists()

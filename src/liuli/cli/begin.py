@@ -40,7 +40,7 @@ def begin(
 
     console = Console(highlight=False, soft_wrap=True)
     going_on = f"liuli begin --out {out}"
-    minutes = minutes or beginning.MINUTES
+    minutes = beginning.MINUTES if minutes is None else minutes
     with Interrupt() as interrupt:
         for make, run in ((beginning.read_of_it, beginning.RUN), (beginning.talk_of_it, beginning.ASSISTANT)):
             events = make(out, minutes, seed, interrupt.asked)

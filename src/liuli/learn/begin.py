@@ -62,13 +62,13 @@ def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     """
     world = World()
     place = folder / WORLD
-    if open_folder(place) is None:
-        yield Note("making a small world, in Chinese and English")
-        write_folder(world, str(place), DOCUMENTS)
     job, going_on = Job(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
         job = replace(job, size="nano", minutes=minutes, seed=seed, probes=probes)
+    if open_folder(place) is None:
+        yield Note("making a small world, in Chinese and English")
+        write_folder(world, str(place), DOCUMENTS)
     yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder))
 
 
