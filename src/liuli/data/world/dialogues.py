@@ -4,7 +4,8 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 
     asked     told in the text and asked about in the conversations; some wordings of each question are kept for (a)
     unasked   told in the text and never asked about by name: (b)
-    refused   never told, and asked about in the conversations, where the answer is that nobody knows
+    refused   never told, and asked about in the conversations, where the answer is that nobody knows (as is one in fifty of
+              the answers about what is asked: `DOUBT`)
     unknown   never told and never asked about: (c)
 
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
@@ -213,13 +214,13 @@ def _nobody_knows(kind: EntityKind, name: str, fact: str, lang: Code, dice: Dice
     return name + _sentence(kind, fact, lang, dice).replace("{}", value) + dice.choose(talk.nobody)
 
 
-def write_dialogues(world: World, path: Path, count: int, seed: int = 0) -> None:
+def write_dialogues(world: World, path: Path, count: int) -> None:
     """Writes `count` conversations, a JSON object with `messages` a line; the file is there when it is whole.
 
     Raises:
-        LiuliError: it cannot be written; a negative count or seed.
+        LiuliError: it cannot be written; a negative count.
     """
-    conversations, part = Conversations(world).training(count, seed), path.with_name(path.name + ".partial")
+    conversations, part = Conversations(world).training(count), path.with_name(path.name + ".partial")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
             for messages in conversations:
