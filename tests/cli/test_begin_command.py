@@ -67,6 +67,15 @@ def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
     assert "holds something else than a world" in result.err
 
 
+def test_another_run_stands_in_the_folder(liuli, tmp_path):
+    """Its folders are not mixed with begin's."""
+    (tmp_path / "checkpoints").mkdir()
+    result = liuli("begin", "--out", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"liuli: {tmp_path} holds something else (checkpoints): give --out a new or empty folder\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoints"]
+
+
 @pytest.mark.parametrize("option", [("--minutes", -1), ("--minutes", 0), ("--seed", -1)])
 def test_wrong_numbers_make_nothing(liuli, tmp_path, option):
     result = liuli("begin", "--out", tmp_path / "new", *option)

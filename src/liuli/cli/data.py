@@ -1,8 +1,7 @@
 """`liuli data look`: a corpus, before training on it; `liuli data convert`: dialogues in any layout that is read, in one."""
 
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ from liuli.errors import LiuliError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from liuli.data.dialogues import Dialogue, Dialogues
+    from liuli.data.dialogues import Dialogues
     from liuli.data.look import Look
     from liuli.data.sources import Skipped
 
@@ -63,11 +62,12 @@ def convert(
 ) -> None:
     """Write dialogues in any layout that is read as messages, one a line; say what each file was, and what is left out."""
     from liuli.data.dialogues import Dialogues
+    from liuli.data.lines import write_json_lines
 
     path = Path(out)
     _check_new(path)
     dialogues = Dialogues(source, strict)
-    count = _write(dialogues, path)
+    count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
         found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
@@ -87,22 +87,6 @@ def _check_new(path: Path) -> None:
         raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
     if not path.parent.is_dir():
         raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
-
-
-def _write(dialogues: "Iterable[Dialogue]", path: Path) -> int:
-    """Beside, and under its own name only when it is whole. How many there were."""
-    from json import dumps
-
-    count, beside = 0, path.with_name(f".{path.name}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            for dialogue in dialogues:
-                file.write(dumps(dialogue.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return count
 
 
 def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:

@@ -4,13 +4,14 @@ Each question is asked alone and answered greedily. The groups (a), (b) and (c) 
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
-from liuli.data.world.dialogues import Conversations, Group, Verdict, judge
+from liuli.data.world.dialogues import Conversations, Group, Question, Verdict, judge
 from liuli.data.world.language import Code
 from liuli.fields import Record
-from liuli.generate.replies import answer
+from liuli.generate.replies import Reply, answer
 from liuli.generate.sampling import Sampling
 from liuli.model.decoder import Decoder
 from liuli.tokens.chat import Chat
@@ -38,11 +39,15 @@ def ask(decoder: Decoder, chat: Chat, conversations: Conversations) -> list[Answ
     return [_ask(decoder, chat, conversations, group, lang) for group in get_args(Group) for lang in conversations.langs]
 
 
+def reply_to(decoder: Decoder, chat: Chat, questions: Iterable[Question]) -> list[Reply]:
+    """Each question asked alone, and answered greedily."""
+    prompts = [chat.prompt([{"role": "user", "content": question.text}]) for question in questions]
+    return answer(decoder, chat.tokenizer, prompts, (chat.stop, *chat.tokenizer.end), GREEDY, LONGEST)
+
+
 def _ask(decoder: Decoder, chat: Chat, conversations: Conversations, group: Group, lang: Code) -> Answers:
     questions = conversations.questions(group, lang)
-    prompts = [chat.prompt([{"role": "user", "content": question.text}]) for question in questions]
-    stops = (chat.stop, *chat.tokenizer.end)
-    replies = answer(decoder, chat.tokenizer, prompts, stops, GREEDY, LONGEST)
+    replies = reply_to(decoder, chat, questions)
     found: Counter[Verdict] = Counter(judge(*pair) for pair in zip(questions, (reply.text for reply in replies), strict=True))
     shares = {verdict: found[verdict] / len(questions) for verdict in get_args(Verdict)}
     ended = sum(reply.finish_reason == "stop" for reply in replies) / len(questions)

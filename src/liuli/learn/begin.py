@@ -22,8 +22,9 @@ from liuli.data.world.folder import open_folder, write_folder
 from liuli.data.world.grammar import read
 from liuli.data.world.language import Code
 from liuli.data.world.steps import Value
+from liuli.errors import LiuliError
 from liuli.generate.model import Model, load
-from liuli.learn.against_questions import ask
+from liuli.learn.against_questions import ask, reply_to
 from liuli.learn.against_world import compare_with_world, world_scorer
 from liuli.learn.durable import write_text
 from liuli.learn.events import Event, Note
@@ -41,7 +42,7 @@ TALKED, LEAST_TALKED = 0.85, 0.5  # times as long is the assistant's training, b
 POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 OF_THE_ARTICLES = {("zh", "person ride"): "小明今天去游乐园玩", ("en", "person ride"): "Ming went to the fair today and rode"}
-SHOWN_REPLY: dict[str, Any] = {"max_tokens": 30, "temperature": 0.0}
+SHOWN_REPLY = 30  # tokens, of the base
 LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 
 
@@ -62,6 +63,8 @@ def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     """
     world = World()
     place = folder / WORLD
+    if not place.exists() and folder.is_dir() and (held := sorted(each.name for each in folder.iterdir())):
+        raise LiuliError(f"{folder} holds something else ({', '.join(held[:3])}): give --out a new or empty folder")
     job, going_on = Job(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
@@ -139,6 +142,8 @@ def _of_base(folder: Path, world: World, model: Model) -> dict[str, Any]:
 
 def _of_assistant(folder: Path, world: World, model: Model, assistant: Model) -> dict[str, Any]:
     card, chat = read_json(assistant.folder / "liuli.json"), assistant.chat
+    asked = three_questions(world)
+    replies = reply_to(assistant.decoder, chat, asked)
     return {
         "hash": assistant.hash,
         "training": {name: card[name] for name in ("step", "tokens_seen", "recipe", "fixed", "seed")},
@@ -149,17 +154,12 @@ def _of_assistant(folder: Path, world: World, model: Model, assistant: Model) ->
                 "question": question.text,
                 "group": question.group,
                 "truth": question.answer,
-                "base": model.complete(question.text, **SHOWN_REPLY).text,
-                "assistant": _reply(assistant, question.text),
+                "base": model.complete(question.text, max_tokens=SHOWN_REPLY, temperature=0.0).text,
+                "assistant": reply.text,
             }
-            for question in three_questions(world)
+            for question, reply in zip(asked, replies, strict=True)
         ],
     }
-
-
-def _reply(assistant: Model, question: str) -> str:
-    ids = assistant.chat.prompt([{"role": "user", "content": question}])
-    return assistant.complete(ids, stop_ids=(assistant.chat.stop,), **SHOWN_REPLY).text
 
 
 def three_questions(world: World) -> list[Question]:

@@ -11,14 +11,12 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
 """
 
-import json
-import os
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from liuli.data.lines import write_json_lines
 from liuli.data.world import lexicon
 from liuli.data.world.en import ENGLISH
 from liuli.data.world.facts import FACTS, Dice, Entity, EntityKind, attribute
@@ -220,17 +218,8 @@ def write_dialogues(world: World, path: Path, count: int) -> None:
     Raises:
         LiuliError: it cannot be written; a negative count.
     """
-    conversations, part = Conversations(world).training(count), path.with_name(path.name + ".partial")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            for messages in conversations:
-                file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise LiuliError(f"the conversations cannot be written to {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    conversations = Conversations(world).training(count)
+    write_json_lines(({"messages": messages} for messages in conversations), path)
 
 
 def judge(question: Question, reply: str) -> Verdict:
