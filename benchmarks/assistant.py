@@ -1,6 +1,6 @@
 """A Chinese assistant from real data: ten minutes of novels and technical prose, five of dialogues, and a control.
 
-    python benchmarks/assistant.py [--minutes 10 5] [--keep FOLDER] [--show 20]
+    python benchmarks/assistant.py [--minutes 10 5] [--size nano] [--keep FOLDER] [--show 20]
 
 A base is trained on `text/zh`, then fine-tuned twice for as long: on the Chinese dialogues, and on the same questions with
 their answers shuffled. Printed: how many of 200 replies to held-out first turns end by themselves within 256 tokens at
@@ -8,9 +8,11 @@ temperature 0.8, the supervised loss of both on the same held-out dialogues, and
 """
 
 import argparse
+import gzip
 import json
 import random
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -20,24 +22,28 @@ from shared import SHARED, machine
 
 from liuli.data.dialogues import Dialogue, Dialogues
 from liuli.data.division import split
+from liuli.data.lines import write_json_lines
 from liuli.generate.model import Model, load
 from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
 from liuli.learn.dialogue_rows import Cuts, pieces_of_dialogues
-from liuli.learn.evaluate import measure, rows_of
+from liuli.learn.evaluate import Evaluation, measure, rows_of
 from liuli.learn.finetune import finetune
 from liuli.learn.job import Job
 from liuli.learn.pretrain import pretrain
-from liuli.tokens.chat import Chat
 
-CHINESE = ("belle-dev1k.json", "oasst-zh.json", "cdial-train.txt", "chatterbot-zh")
+CHINESE = ("belle-dev1k.json", "oasst-zh.json", "cdial-train.txt", "chatterbot-zh", "glaive_toolcall_zh_demo.json")
+KDCONV = ("kdconv-film.json", "kdconv-travel.json")  # whose layout names no roles
+TRUE, SHUFFLED = "dialogues", "shuffled answers"
+ROLES = ("user", "assistant")
+LENGTH = 512  # of the base's rows, and so of its context: a question and 256 tokens of reply fit
 ASKED, LONGEST, SAMPLING = 200, 256, Sampling(temperature=0.8)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs=2, default=(10.0, 5.0))
-    parser.add_argument("--size", default="micro")
+    parser.add_argument("--size", default="nano")
     parser.add_argument("--keep", help="a folder for the runs, which are gone on with; else they are thrown away")
     parser.add_argument("--show", type=int, default=20)
     arguments = parser.parse_args()
@@ -49,25 +55,44 @@ def main() -> None:
 
 
 def _run(folder: Path, minutes: tuple[float, float], size: str, show: int) -> None:
-    text = sorted(str(path) for path in (SHARED / "data" / "text" / "zh").glob("*.txt"))
-    text.append(str(SHARED / "data" / "text" / "zh" / "d2l-book.jsonl"))
-    _train(pretrain, Job(sources=tuple(text), size=size, minutes=minutes[0]), folder / "base")
-    parts = split(Dialogues([str(SHARED / "data" / "dialogues" / name) for name in CHINESE]))
+    job = Job(sources=_text(folder), size=size, minutes=minutes[0], length=LENGTH)
+    _train(pretrain, job, folder / "base")
+    place = SHARED / "data" / "dialogues"
+    parts = split(
+        Dialogues([*(str(place / name) for name in CHINESE), *(_with_roles(place / name, folder) for name in KDCONV)])
+    )
     training, held_out = list(parts.training()), list(parts.validation())
     tuned = {}
-    for name, some in (("dialogues", training), ("shuffled answers", _shuffled(training))):
+    for name, some in ((TRUE, training), (SHUFFLED, _shuffled(training))):
         data, held = folder / f"{name}.jsonl", folder / "held-out.jsonl"
-        _write(some, data)
-        _write(held_out, held)
+        for dialogues, path in ((some, data), (held_out, held)):
+            write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
         job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), minutes=minutes[1])
         _train(finetune, job, folder / name)
         tuned[name] = load(folder / name / "model")
-    losses = {name: _loss(model, held_out) for name, model in tuned.items()}
-    for name, loss in losses.items():
-        print(f"{name}: {loss:.4f} nats a supervised token of {len(held_out):,} held-out dialogues", flush=True)
-    better = 1 - losses["dialogues"] / losses["shuffled answers"]
-    print(f"the loss on the true answers is {better:.1%} below that of the control")
-    _replies(tuned["dialogues"], held_out, show)
+    _losses(tuned, held_out)
+    _replies(tuned[TRUE], held_out, show)
+
+
+def _text(folder: Path) -> tuple[str, ...]:
+    """The novels, a book on deep learning, and the Chinese side of Python's documentation, a document a file."""
+    place = SHARED / "data" / "text" / "zh"
+    files: dict[str, list[str]] = {}
+    with gzip.open(place / "python-docs-en-zh.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for pair in map(json.loads, lines):
+            files.setdefault(pair["file"], []).append(pair["zh"])
+    python = folder / "python-docs-zh.jsonl"
+    write_json_lines(({"text": "\n\n".join(paragraphs)} for paragraphs in files.values()), python)
+    return (*sorted(str(path) for path in place.glob("*.txt")), str(place / "d2l-book.jsonl"), str(python))
+
+
+def _with_roles(file: Path, folder: Path) -> str:
+    """KdConv's dialogues as messages: two people in turn, the second of whom is the assistant here."""
+    out = folder / file.with_suffix(".jsonl").name
+    talks = [[message["message"] for message in talk["messages"]] for talk in json.loads(file.read_text(encoding="utf-8"))]
+    messages = [[{"role": ROLES[i % 2], "content": said} for i, said in enumerate(talk)] for talk in talks]
+    write_json_lines(({"messages": each} for each in messages), out)
+    return str(out)
 
 
 def _train(how: Any, job: Job, out: Path) -> None:
@@ -76,40 +101,65 @@ def _train(how: Any, job: Job, out: Path) -> None:
             pass
 
 
-def _write(dialogues: list[Dialogue], path: Path) -> None:
-    lines = (json.dumps(dialogue.to_json(), ensure_ascii=False) + "\n" for dialogue in dialogues)
-    path.write_text("".join(lines), encoding="utf-8")
-
-
 def _shuffled(dialogues: list[Dialogue]) -> list[Dialogue]:
-    """The same questions, each with the answer to another."""
-    answers = [message for each in dialogues for message in each.messages if message["role"] == "assistant"]
-    random.Random(0).shuffle(answers)
-    left = iter(answers)
-    return [
-        replace(each, messages=tuple(next(left) if message["role"] == "assistant" else message for message in each.messages))
-        for each in dialogues
-    ]
+    """The same questions, each with the answer to another; calls of tools stay where tools are called."""
+    kind = lambda message: "call" if message.get("tool_calls") else message["role"]
+    answers: dict[str, list[Any]] = {"call": [], "assistant": []}
+    for dialogue in dialogues:
+        for message in dialogue.messages:
+            if kind(message) in answers:
+                answers[kind(message)].append(message)
+    for some in answers.values():
+        random.Random(0).shuffle(some)
+    other = lambda message: answers[kind(message)].pop() if kind(message) in answers else message
+    return [replace(dialogue, messages=tuple(map(other, dialogue.messages))) for dialogue in dialogues]
 
 
-def _loss(model: Model, dialogues: list[Dialogue]) -> float:
+def _losses(models: dict[str, Model], dialogues: list[Dialogue]) -> None:
+    """Of the true answers, a file at a time and all together."""
+    by_file: dict[str, list[Dialogue]] = {}
+    for dialogue in dialogues:
+        name = Path(dialogue.source.rpartition(":")[0])
+        by_file.setdefault(name.parent.name if name.parent.name in CHINESE else name.name, []).append(dialogue)
+    tokens, nats = 0, Counter[str]()
+    for file, some in by_file.items():
+        found = {name: _measured(model, some) for name, model in models.items()}
+        nats.update({name: each.nats for name, each in found.items()})
+        tokens += found[TRUE].tokens
+        _compare(
+            f"{file}, {len(some):,} dialogues, {found[TRUE].tokens:,} supervised tokens",
+            found[TRUE].tokens,
+            found[TRUE].nats,
+            found[SHUFFLED].nats,
+        )
+    _compare(f"all {len(dialogues):,} held-out dialogues, {tokens:,} supervised tokens", tokens, nats[TRUE], nats[SHUFFLED])
+
+
+def _compare(what: str, tokens: int, true: float, shuffled: float) -> None:
+    print(
+        f"{what}: {true / tokens:.4f} nats a token, the control {shuffled / tokens:.4f}: {1 - true / shuffled:.1%} lower",
+        flush=True,
+    )
+
+
+def _measured(model: Model, dialogues: list[Dialogue]) -> Evaluation:
     assert model.tokenizer is not None
-    length, chat = model.config.context, Chat.open(model.folder, model.tokenizer)
-    pieces = pieces_of_dialogues(dialogues, chat, length, Cuts())
-    return measure(model.decoder, model.tokenizer, rows_of(pieces, model.tokenizer, length)).nats_per_token
+    length = model.config.context
+    pieces = pieces_of_dialogues(dialogues, model.chat, length, Cuts())
+    return measure(model.decoder, model.tokenizer, rows_of(pieces, model.tokenizer, length))
 
 
 def _replies(model: Model, dialogues: list[Dialogue], show: int) -> None:
     assert model.tokenizer is not None
-    chat = Chat.open(model.folder, model.tokenizer)
     prompts, ids = [], []
     for dialogue in dialogues:
-        found = chat.prompt([{"role": "user", "content": dialogue.first_prompt}])
+        asked = next(i for i, message in enumerate(dialogue.messages) if message["role"] == "user")
+        found = model.chat.prompt(dialogue.messages[: asked + 1], dialogue.tools)
         if len(found) + LONGEST <= model.config.context:
             prompts.append(dialogue.first_prompt)
             ids.append(found)
     prompts, ids = prompts[:ASKED], ids[:ASKED]
-    replies = answer(model.decoder, model.tokenizer, ids, (chat.stop, *model.stop_ids), SAMPLING, LONGEST)
+    replies = answer(model.decoder, model.tokenizer, ids, (model.chat.stop, *model.stop_ids), SAMPLING, LONGEST)
     ended = sum(reply.finish_reason == "stop" for reply in replies)
     print(f"{ended} of {len(replies)} replies end by themselves within {LONGEST} tokens ({ended / len(replies):.1%})")
     for prompt, reply in islice(zip(prompts, replies, strict=True), show):

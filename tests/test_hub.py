@@ -14,6 +14,7 @@ from liuli.hub import find_folder
 def published(tmp_path) -> Path:
     folder = tmp_path / "published"
     families.save("llama2", folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
     (folder / "README.md").write_text("not needed")
     (folder / "pytorch_model.bin").write_bytes(b"the same weights, not needed beside safetensors")
     return folder
@@ -43,6 +44,7 @@ def test_a_hub_name_is_fetched_once_and_then_found_offline(hub, published, tmp_p
     assert first.stdout.startswith(hash_folder(published)), first.stdout + first.stderr
     assert "pytorch_model.bin" not in first.stdout
     assert "README.md" not in first.stdout
+    assert "chat_template.jinja" in first.stdout
     fetched = [path for path in hub.asked if path.startswith("GET /somebody")]
     assert any("model.safetensors" in path for path in fetched)
     again = python(LOAD, tmp_path, hub.endpoint)

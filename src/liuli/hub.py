@@ -7,7 +7,7 @@ from typing import Literal
 
 from liuli.errors import LiuliError
 
-DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
+DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 
 
 def find_folder(name: str | Path, weights: bool = False) -> Path:

@@ -160,6 +160,8 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
         (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context holds 128"),
         (["MODEL", "--file", "EMPTY.txt"], "EMPTY.txt holds no prompt: write one a line"),
         (["MODEL", "--file", "EMPTY.jsonl"], "no dialogue found in "),
+        (["MODEL", "--file", "UNASKED.jsonl"], "UNASKED.jsonl:1: nobody asks anything in it; give it a message of role user"),
+        (["MODEL", "--file", "CALLS.jsonl"], "the dialogue has tools, for which plain text has no form"),
         (["MODEL", "--file", "nowhere.txt"], "there is no file nowhere.txt"),
         (["MODEL", "--file", "nowhere.jsonl"], "there is no file or folder 'nowhere.jsonl'"),
         (["MODEL", "--file", "BROKEN"], "BROKEN is not UTF-8 text: byte 2 of 2 is 0xFF"),
@@ -177,6 +179,10 @@ def test_mistakes(liuli, base, tmp_path, words, said):
         shutil.copy(base / name, bare)
     (tmp_path / "EMPTY.txt").write_text(" \n\n")
     (tmp_path / "EMPTY.jsonl").write_text("")
+    (tmp_path / "UNASKED.jsonl").write_text('{"messages": [{"role": "system", "content": "x"}]}\n')
+    call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    (tmp_path / "CALLS.jsonl").write_text(json.dumps({"messages": [*turns, turns[0]]}) + "\n")
     (tmp_path / "BROKEN").write_bytes(b"a\xff")
     places = {"MODEL": base} | {path.name: path for path in tmp_path.iterdir()}
     result = liuli("compare", *(places.get(word, word) for word in words))

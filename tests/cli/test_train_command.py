@@ -56,7 +56,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130
-    assert "saving after this step" in err
+    assert "saved and stop after the next step" in err
     found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Go on with:\n  (.*)\n", out)
     assert found
     assert found[2] == f"liuli train --out {tmp_path / 'run'} --resume"
@@ -75,22 +75,28 @@ def updates(count, seconds=1.0):
 
 def test_a_late_run_says_so_once(monkeypatch):
     monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 0.0)
-    ready = Ready(0, 100, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=50.0)
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=50.0)
     code, text = shown([ready, *updates(40)])
     assert code == 0
     assert text.count("this run will be late") == 1
-    in_time = Ready(0, 100, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=100.0 / LATE + 10)
+    in_time = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=100.0 / LATE + 10)
     assert "late" not in shown([in_time, *updates(40)])[1]
 
 
 def test_a_panel_on_a_terminal():
-    ready = Ready(0, 100, 1000, RECIPE, FIXED, 1e6, 1e9, None)
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None)
     events = [ready, *updates(40, 0.5), Validated(40, FOUND, True), Sampled(40, "", "小明\n去"), *updates(41)[-1:]]
     code, text = shown([*events, Finished(100, 6400, 40, FOUND, 10**9)], terminal=True)
     assert code == 0
     assert "128 tokens/s" in text
     assert "小明⏎去" in text
     assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
+    assert "it rose since step 40: " in text and "best/model is the model of that step" in text
+
+
+def test_how_many_numbers_learn_where_not_all_do():
+    ready = Ready(0, 100, 1000, 50, RECIPE, FIXED, 1e6, 1e9, None)
+    assert "100 steps, 1,000 parameters (50 numbers learn), " in shown([ready])[1]
 
 
 def test_a_run_that_was_stopped_has_the_exit_code_of_ctrl_c():

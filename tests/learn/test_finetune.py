@@ -1,14 +1,18 @@
 """Fine-tuning: losses as a reference has them, rows that hold whole exchanges, runs that go on to the bit."""
 
 import json
+import shutil
+from datetime import date
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from trainings import CONFIG, assert_same, job_in, kept, run, write_corpus
+from trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_corpus
 
-from liuli.data.dialogues import Dialogue
+from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.division import split
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.batches import IGNORED, Cursor
@@ -19,12 +23,15 @@ from liuli.learn.job import Job
 from liuli.learn.loop import Training
 from liuli.learn.objectives import next_token
 from liuli.learn.recipe import derive
+from liuli.learn.run import read_metrics
 from liuli.model import lora
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 from liuli.model.folder import read_decoder, write_decoder
+from liuli.model.token_rows import never_met
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat import Chat
+from liuli.tokens.templates import CHATML
 from liuli.tokens.train import train
 
 NAMES, ANIMALS = ("小明", "Ada", "小红", "Grace", "老王"), ("cat", "狗", "otter", "熊猫", "horse", "鸟", "fox")
@@ -54,6 +61,16 @@ def base(tmp_path_factory):
     write_corpus(folder)
     run(job_in(folder, tokens=12 * 64 * 2, length=64), folder / "run")
     return folder / "run" / "model"
+
+
+@pytest.fixture(scope="module")
+def longer_base(tmp_path_factory):
+    """A base of enough steps that the rows of what it never met are alike."""
+    folder = tmp_path_factory.mktemp("longer")
+    job = job_in(folder, tokens=250 * 64 * 2, length=64)
+    run(job, folder / "run")
+    met = {id for text in sentences() for id in open_tokenizer(folder / "run" / "model").encode(text)}
+    return folder / "run" / "model", met
 
 
 def job(base, data, **change):
@@ -226,10 +243,12 @@ def test_an_adapter_is_what_a_run_keeps_and_opens_on_its_base(base, tmp_path):
 
 
 @pytest.mark.parametrize("rows", [True, False])
-def test_with_lora_replies_end_because_the_templates_tokens_learn(base, tmp_path, monkeypatch, rows):
+def test_with_lora_replies_end_because_the_templates_tokens_learn(longer_base, tmp_path, monkeypatch, rows):
     """The base has never met <|im_end|>: where its row stays as it is, a reply is learned but never its end."""
     if not rows:
         monkeypatch.setattr(Chat, "special_ids", lambda chat: ())
+        monkeypatch.setattr("liuli.learn.finetune.never_met", lambda *_: [])
+    base, _ = longer_base
     questions = [[{"role": "user", "content": f"{name} {i}?"}] for name in NAMES for i in range(8)]
     answered = [[*asked, {"role": "assistant", "content": asked[0]["content"].split()[0] + "."}] for asked in questions]
     data = write_dialogues(tmp_path / "dialogues.jsonl", answered)
@@ -275,7 +294,7 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     events = tuned(job(folder, data), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert "2 special tokens were added for it, each a new row of the embedding" in notes
+    assert "2 special tokens were added for it" in notes
     model = tmp_path / "run" / "model"
     assert read_decoder(model).config.vocab_size == tokenizer.vocab_size + 2
     theirs = transformers.AutoTokenizer.from_pretrained(model)
@@ -283,8 +302,105 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     messages = next(conversations())
     assert theirs.apply_chat_template(messages, return_dict=False) == ours.dialogue(messages).ids
     assert json.loads((model / "generation_config.json").read_text())["eos_token_id"][0] == ours.stop
-    with pytest.raises(LiuliError, match="has no rows for 2 tokens of a conversation"):
+    with pytest.raises(LiuliError, match="has none for 2 tokens of a conversation"):
         tuned(job(folder, data, lora=2), tmp_path / "lora")
+    padded = Decoder(config_from(CONFIG | {"vocab_size": tokenizer.vocab_size + 3}, "here"))
+    padded.start(0)
+    write_decoder(padded, folder)
+    tuned(job(folder, data, lora=2), tmp_path / "lora")
+
+
+def test_no_answer_fits_a_row(base, tmp_path):
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    with pytest.raises(LiuliError, match=r"no answer fits a row of 4 tokens with what it answers; give a larger --length"):
+        tuned(job(base, data, length=4), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(LiuliError, match="a run's length must be a whole number above 0, not -3"):
+        job(base, data, length=-3)
+
+
+def test_with_strict_nothing_is_left_out(base):
+    chat, messages = Chat.open(base, open_tokenizer(base)), tuple(next(conversations()))
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    refusing, system = Chat(chat.tokenizer, refuses + chat.template, "here"), {"role": "system", "content": "x"}
+    with pytest.raises(LiuliError, match=r"^talk:7: the chat template refuses this conversation: no system here"):
+        list(pieces_of_dialogues([Dialogue((system, *messages), "talk:7")], refusing, 64, Cuts(), strict=True))
+    with pytest.raises(LiuliError, match=r"^talk:7: an answer is too long for a row of 20 tokens; give a larger --length"):
+        list(pieces_of_dialogues([Dialogue(messages, "talk:7")], chat, 20, Cuts(), strict=True))
+
+
+def test_what_is_left_out_of_a_held_out_file_is_said(base, tmp_path):
+    data, valid = write_dialogues(tmp_path / "dialogues.jsonl"), tmp_path / "held.jsonl"
+    longer = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "long " * 40}]
+    write_dialogues(valid, [next(conversations()), longer])
+    with valid.open("a", encoding="utf-8") as file:
+        file.write("{}\n")
+    events = tuned(job(base, data, valid=str(valid)), tmp_path / "run")
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(note.startswith("skipped ") and str(valid) in note for note in notes), notes
+    assert "held out: skipped 1 × an answer too long for a row of 64 tokens; give a larger --length" in notes
+    assert "1 held-out dialogues begin with a prompt that is trained on too" in notes
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+def test_an_epoch_is_of_the_dialogues_whatever_is_mixed_in(base, tmp_path, rows):
+    data, text = write_dialogues(tmp_path / "dialogues.jsonl"), str(write_corpus(tmp_path))
+    chosen = {"tokens": None, "epochs": 2.0, "mix": text, "rows": rows}
+    tuned(job(base, data, **chosen), tmp_path / "run")
+    steps = [row for row in read_metrics(tmp_path / "run") if "loss" in row]
+    chat = Chat.open(base, open_tokenizer(base))
+    dialogues = split(Dialogues([str(data)])).training()
+    once = DialogueRows(list(pieces_of_dialogues(dialogues, chat, 64, Cuts())), 64, 0, 0, epochs=1)
+    batch = once.take(1000)
+    assert batch is not None
+    assert len(steps) == pytest.approx(2 * len(batch.pieces) / (rows - max(1, round(rows / 4))), abs=1)
+
+
+def test_text_is_not_all_that_a_step_has(base, tmp_path):
+    data, text = write_dialogues(tmp_path / "dialogues.jsonl"), str(write_corpus(tmp_path))
+    with pytest.raises(LiuliError, match="with --mix a step needs at least 2 rows"):
+        tuned(job(base, data, mix=text, rows=1), tmp_path / "run")
+
+
+def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, monkeypatch):
+    dated, data = tmp_path / "base", write_dialogues(tmp_path / "dialogues.jsonl")
+    shutil.copytree(base, dated)
+    says = "{{ '<|im_start|>system\\n' + strftime_now('%d %b %Y') + '<|im_end|>\\n' }}"
+    (dated / "chat_template.jinja").write_text(says + CHATML, encoding="utf-8")
+    asked = job(dated, data)
+    with monkeypatch.context() as patch:
+        patch.setattr("liuli.learn.course.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
+        tuned(asked, tmp_path / "whole")
+        tuned(asked, tmp_path / "stopped", at=(7,))
+    tuned(Job(), tmp_path / "stopped", resume=True)
+    assert_same(kept(tmp_path / "stopped"), kept(tmp_path / "whole"))
+    rows = Chat.open(dated, open_tokenizer(dated), "2026-01-02").dialogue(next(conversations())).ids
+    assert "02 Jan 2026" in open_tokenizer(dated).decode(rows)
+
+
+def test_tokens_that_a_base_never_met(longer_base):
+    model, met = longer_base
+    tokenizer = open_tokenizer(model)
+    met = met | {*tokenizer.begin, *tokenizer.end}
+    every = range(tokenizer.vocab_size)
+    assert never_met(read_decoder(model), tokenizer.specials["<|im_end|>"], every) == [id for id in every if id not in met]
+
+
+def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
+    """Words of which the base's text has no letter: without rows of their own LoRA could neither tell nor write them."""
+    model, met = longer_base
+    asked = [[{"role": "user", "content": word}, {"role": "assistant", "content": word[::-1]}] for word in ("ZQ", "XJ", "VK")]
+    data = write_dialogues(tmp_path / "dialogues.jsonl", asked * 20)
+    asking = job(model, data, lora=4, valid=str(write_dialogues(tmp_path / "held.jsonl", asked)), tokens=120 * 64 * 4)
+    events = tuned(asking, tmp_path / "run")
+    tokenizer = open_tokenizer(model)
+    new = {id for word in ("ZQ", "XJ", "VK", "user", "assistant", "\n") for id in tokenizer.encode(word)} - met
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert f"and those of {len(new)} tokens of the dialogues which the base has never met" in notes
+    tuned_model = load(model, adapter=tmp_path / "run" / "model")
+    chat = Chat.open(tmp_path / "run" / "model", tokenizer)
+    for messages in asked:
+        assert tuned_model.complete(chat.prompt(messages[:1]), max_tokens=8, temperature=0.0).text == messages[1]["content"]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def chat(
     session = Session(talk, Lines(terminal=sys.stdin.isatty() and sys.stdout.isatty()))
     session.note(f"{model.path}, a context of {talk.context:,} tokens; chat template: {model.chat.origin}")
     session.note(said(model, talk.sampling, seed, sampling))
+    if model.stage == "base":
+        session.note("its card says that it is a base: it has not learned to answer (liuli finetune)")
     session.run()
 
 

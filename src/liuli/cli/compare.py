@@ -117,7 +117,9 @@ def _of_dialogues(file: Path) -> "list[Prompt]":
 
     dialogues, found = Dialogues(file, answered=False), []
     for each in dialogues:
-        end = max(i for i, message in enumerate(each.messages, 1) if message["role"] == "user")
+        end = max((i for i, message in enumerate(each.messages, 1) if message["role"] == "user"), default=0)
+        if not end:
+            raise LiuliError(f"{each.source}: nobody asks anything in it; give it a message of role user, or take it out")
         found.append(Prompt(each.source, each.messages[:end], each.tools))
     note_skipped(dialogues.skipped)
     return found

@@ -147,6 +147,8 @@ class Progress:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
             lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
+        if event.best_step < event.step:
+            lines.append(f"it rose since step {event.best_step:,}: {self._out / 'best' / 'model'} is the model of that step")
         lines.append(f"the model is {self._out / 'model'}; liuli runs {self._out} shows how it learned")
         for line in lines:
             self._line(line)
@@ -163,7 +165,9 @@ def _fixed(ready: "Ready") -> str:
     compiled = ", compiled" if fixed["compile"] else ""
     machine = f"{fixed['device']}, {fixed['dtype']} products, {fixed['threads']} threads{compiled}"
     start = f"from step {ready.step:,}: " if ready.step else ""
-    return f"{start}{ready.steps:,} steps, {ready.parameters:,} parameters, {rows}, learning rate {recipe['rate']:g}; {machine}"
+    few = f" ({ready.learned:,} numbers learn)" if ready.learned < ready.parameters else ""
+    counts = f"{start}{ready.steps:,} steps, {ready.parameters:,} parameters{few}"
+    return f"{counts}, {rows}, learning rate {recipe['rate']:g}; {machine}"
 
 
 def _time(seconds: float) -> str:

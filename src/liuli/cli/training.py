@@ -45,4 +45,4 @@ class Interrupt:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        print("\nliuli: saving after this step; Ctrl-C again stops at once", file=sys.stderr)
+        print("\nliuli: it will be saved and stop after the next step; Ctrl-C again stops at once", file=sys.stderr)

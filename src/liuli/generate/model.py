@@ -92,6 +92,11 @@ class Model:
         return hash_folder(self.folder)
 
     @cached_property
+    def stage(self) -> str | None:
+        """What its card, or its adapter's, says that it is: base, assistant, adapter; None where it has none."""
+        return read_json((self.adapter or self.folder) / "liuli.json").get("stage")
+
+    @cached_property
     def chat(self) -> Chat:
         """How messages become its ids: by its chat template, or its adapter's if that brings one.
 

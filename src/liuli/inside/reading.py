@@ -14,7 +14,6 @@ from liuli.generate.model import Completion, Model
 from liuli.generate.record import StepRecord
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat import Chat
-from liuli.tokens.layouts import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Prompt(Record):
         Raises:
             LiuliError: tools belong to it, for which plain text has no form.
         """
-        if self.tools or any(message["role"] == "tool" for message in self.messages):
+        if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
             raise LiuliError("the dialogue has tools, for which plain text has no form: compare assistants alone on it")
         return "\n".join(message["content"] for message in self.messages)
 
@@ -47,7 +46,7 @@ class Reader:
     """A model, and how it reads.
 
     Attributes:
-        stage: what the card says that it is, None where there is none. chat: its template; None: it reads plain text.
+        chat: its template; None: it reads plain text.
         sampling: the folder's own settings, but for those that were `given`.
 
     Raises:
@@ -59,8 +58,7 @@ class Reader:
             raise LiuliError(f"{model.path} holds no tokenizer: it cannot read a prompt")
         self.model, self.tokenizer = model, model.tokenizer
         self.given, self.sampling = dict(sampling), replace(model.sampling, **sampling)
-        self.stage: str | None = read_json((model.adapter or model.folder) / "liuli.json").get("stage")
-        self.chat = None if self.stage == "base" else _template(model, self.tokenizer)
+        self.chat = None if model.stage == "base" else _template(model, self.tokenizer)
 
     def ids(self, prompt: Prompt) -> list[int]:
         """The prompt as it reads it.
@@ -89,7 +87,7 @@ class Reader:
     def to_json(self) -> dict[str, Any]:
         config, tokenizer = self.model.config, self.tokenizer
         return self.model.identity() | {
-            "stage": self.stage,
+            "stage": self.model.stage,
             "reads": "text" if self.chat is None else "template",
             "template": None if self.chat is None else self.chat.origin,
             "context": config.context,

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def follow(
         if begun and not resume:
             raise LiuliError(f"{out} holds a run already: give --resume to go on with it, or name another folder")
         if before is None or not resume:
+            job = replace(job, today=date.today().isoformat())
             asked, before = job, {"stage": stage.name, "job": job.to_json(), "command": list(command)}
             run.ask(before)
         else:
@@ -219,7 +221,7 @@ def _steps_of_text(setup: Setup) -> int:
         return budget.check_steps(math.ceil(job.tokens / recipe.tokens), f"a budget of {job.tokens:g} tokens")
     assert job.epochs is not None
     rows, once = 0, setup.stage.rows(recipe, epochs=1)
-    while (batch := once.take(64)) is not None:
+    while (batch := once.take(recipe.rows)) is not None:
         rows += len(batch.pieces)
     return budget.check_steps(math.ceil(job.epochs * rows / recipe.rows), f"a budget of {job.epochs:g} epochs")
 

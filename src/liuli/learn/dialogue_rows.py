@@ -43,11 +43,13 @@ class Cuts:
             yield f"skipped {count:,} × {why}"
 
 
-def pieces_of_dialogues(dialogues: Iterable[Dialogue], chat: Chat, length: int, cuts: Cuts) -> Iterator[Piece]:
+def pieces_of_dialogues(
+    dialogues: Iterable[Dialogue], chat: Chat, length: int, cuts: Cuts, strict: bool = False
+) -> Iterator[Piece]:
     """The dialogues as pieces of at most `length` places, numbered in order. `cuts` is told what became of them.
 
     Raises:
-        LiuliError: the template refuses every one of them.
+        LiuliError: the template refuses every one of them; where `strict`, it refuses one, or an answer does not fit a row.
     """
     number = 0
     for dialogue in dialogues:
@@ -55,8 +57,12 @@ def pieces_of_dialogues(dialogues: Iterable[Dialogue], chat: Chat, length: int, 
         try:
             found = list(_pieces(dialogue, chat, length, cuts))
         except LiuliError as error:
+            if strict:
+                raise LiuliError(f"{dialogue.source}: {error}") from None
             cuts.refused[str(error)] += 1
             continue
+        if strict and cuts.long_answers:
+            raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
         for ids, supervised in found:
             yield Piece(np.array(ids, np.int32), number, 0, np.array(supervised))
             number += 1
@@ -176,14 +182,15 @@ class DialogueRows:
 
 
 class Mixed:
-    """Rows of dialogues with rows of text among them, `MIXED` of each step's; they end with the dialogues."""
+    """Rows of dialogues with rows of text among them, `MIXED` of each step's (one at least); they end with the dialogues."""
 
     def __init__(self, dialogues: DialogueRows, text: Batches):
         self._dialogues, self._text = dialogues, text
 
     def take(self, rows: int) -> Batch | None:
+        assert rows > 1, "a step needs a row of each"
         of_text = max(1, round(MIXED * rows))
-        first = self._dialogues.take(max(1, rows - of_text))
+        first = self._dialogues.take(rows - of_text)
         second = first and self._text.take(of_text)
         if first is None or second is None:
             return None

@@ -17,12 +17,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything is fixed; training begins or goes on. `flops`: of a token's training. `peak`: FLOP/s of the machine.
+    """Everything is fixed; training begins or goes on. `learned`: how many numbers learn, all parameters or an
+    adapter's. `flops`: of a token's training. `peak`: FLOP/s of the machine.
     `seconds`: how long the run was asked to take in all, None where that is not asked."""
 
     step: int
     steps: int
     parameters: int
+    learned: int
     recipe: dict[str, Any]
     fixed: dict[str, Any]
     flops: float

@@ -1,14 +1,15 @@
 """An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues import Dialogues
 from liuli.data.division import split
 from liuli.data.files import File
 from liuli.data.sources import Sources
@@ -31,27 +32,44 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.families import read_config
 from liuli.model.folder import hash_folder
+from liuli.model.token_rows import never_met
 from liuli.tokens.chat import Chat
 from liuli.tokens.layouts import read_json
 from liuli.tokens.specials import make_conversational
 
 ADAPTER = "default"
+RATE, LORA_RATE = 0.01, 0.04  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
 ALPHA = 2  # times the rank
+TRAINING, HELD_OUT = "training", "held out"
 PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is trained on, or what is held out, encoded. `length`: of the rows for which it was cut. `notes`: what there was to
+    say of its files."""
+
+    length: int
+    pieces: list[Piece]
+    cuts: Cuts
+    notes: list[str]
 
 
 class Assistant(Stage):
     """Replies are to be predicted, each from all that was said before it."""
 
     name, command = "assistant", "liuli finetune"
-    recipe = {"rate": 0.01}  # noqa: RUF012  # half of what a new model gets (docs/lab-log.md)
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self._notes: list[str] = []
-        self._encoded: dict[str, tuple[int, list[Piece], Cuts] | None] = {}  # by side: for which length, and what became of it
+        self._sides: dict[str, Side] = {}
         self._added = 0
+        self._never_met: list[int] = []  # tokens of the dialogues, by the base, where LoRA learns
         self.mix: Split | None = None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {"rate": RATE if self.job.lora is None else LORA_RATE}
 
     def open(self) -> None:
         if not self.job.parent:
@@ -73,31 +91,45 @@ class Assistant(Stage):
         ]
 
     def notes(self) -> Iterator[str]:
-        yield from self._notes
+        training = self._sides[TRAINING]
+        held_out = self._side(HELD_OUT, training.length)
+        yield from training.notes
+        yield from held_out.notes
         yield from (f"skipped {each}" for each in (self.mix.sources.skipped if self.mix else ()))
-        known = self._encoded["training"]
-        assert known is not None
-        yield from known[2].lines(known[0])
+        yield from training.cuts.lines(training.length)
+        yield from (f"held out: {line}" for line in held_out.cuts.lines(training.length))
+        if self.division.shared:
+            yield f"{self.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
         yield f"chat template: {self.chat.origin}"
         if self._added:
-            yield f"{self._added} special tokens were added for it, each a new row of the embedding"
+            yield f"{self._added} special tokens were added for it"
         if self.job.lora is not None:
             written = ", ".join(self.tokenizer.token(id).text for id in self.chat.special_ids())
             yield f"beside LoRA the embedding's rows of {written} are trained, which the template writes"
+            if self._never_met:
+                yield f"and those of {len(self._never_met):,} tokens of the dialogues which the base has never met"
 
     def make_tokenizer(self, folder: Path) -> None:
         parent = self._parent()
         folder.mkdir(exist_ok=True)
         material.write_beside(parent, material.open_tokenizer(parent), folder)
-        self.tokenizer, self.chat, self._added = make_conversational(folder)
+        self.tokenizer, self.chat, self._added = make_conversational(folder, self.job.today)
         self._context = read_config(parent).context
 
     def open_tokenizer(self, folder: Path) -> None:
         super().open_tokenizer(folder)
-        self.chat, self._context = Chat.open(folder, self.tokenizer), self.kept_config(folder).context
+        self.chat = Chat.open(folder, self.tokenizer, self.job.today)
+        self._context = self.kept_config(folder).context
 
     def lengths(self) -> tuple[list[int], bool]:
-        return [len(piece.ids) for piece in self._pieces("training", self.job.length or self._context)], True
+        length = self.job.length or self._context
+        found = [len(piece.ids) for piece in self._pieces(TRAINING, length)]
+        if not found:
+            raise LiuliError(
+                f"there is nothing to learn from: no answer fits a row of {length} tokens with what it answers; give a larger "
+                f"--length"
+            )
+        return found, True
 
     def config(self) -> Config:
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
@@ -105,9 +137,11 @@ class Assistant(Stage):
         return replace(config, vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
 
     def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
-        pieces = self._pieces("training", recipe.length)
+        pieces = self._pieces(TRAINING, recipe.length)
         empty = (self.tokenizer.end or [self.chat.stop])[0]
         of = _part("dialogues", cursor) if self.mix else cursor
+        if self.mix is not None and recipe.rows < 2:
+            raise LiuliError("with --mix a step needs at least 2 rows, one of them text; give --rows 2 or more")
         dialogues = DialogueRows(pieces, recipe.length, self.seed, empty, epochs, of)
         if self.mix is None:
             return dialogues
@@ -115,7 +149,7 @@ class Assistant(Stage):
         return Mixed(dialogues, text)
 
     def held_out(self, length: int) -> Iterator[Piece]:
-        return iter(self._pieces("held out", length))
+        return iter(self._pieces(HELD_OUT, length))
 
     def prompts(self) -> Iterator[str]:
         """What a few held-out dialogues begin with, which leave room for a reply."""
@@ -136,12 +170,12 @@ class Assistant(Stage):
     def make_decoder(self, config: Config, device: torch.device) -> Decoder:
         decoder = material.open_decoder(self._parent(), config, device)
         if self.job.lora is not None:
-            if self._added:
+            if lacking := config.vocab_size - read_config(self._parent()).vocab_size:
                 raise LiuliError(
-                    f"LoRA adds no rows to the embedding, and this model's has no rows for {self._added} tokens of a "
-                    f"conversation: fine-tune it without --lora"
+                    f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
+                    f"fine-tune it without --lora"
                 )
-            lora.add(decoder, self._settings(), self.seed, ADAPTER, self._like())
+            lora.add(decoder, self._settings(decoder), self.seed, ADAPTER, self._like())
         elif (like := self._like()) is not None:
             decoder.begin_like(self.chat.special_ids(), like)
         return decoder
@@ -170,9 +204,12 @@ class Assistant(Stage):
         ends = self.tokenizer.begin or self.tokenizer.end
         return ends[0] if read_json(self._parent() / "liuli.json").get("stage") == "base" and ends else None
 
-    def _settings(self) -> lora.Settings:
-        rank = self.job.lora or 0
-        return lora.Settings(rank, ALPHA * rank, tokens=self.chat.special_ids())
+    def _settings(self, decoder: Decoder) -> lora.Settings:
+        rank, written = self.job.lora or 0, self.chat.special_ids()
+        if self._like() is not None:
+            used = {id for piece in self._sides[TRAINING].pieces for id in piece.ids.tolist()}
+            self._never_met = never_met(decoder, self.chat.stop, used - {*written})
+        return lora.Settings(rank, ALPHA * rank, tokens=(*written, *self._never_met))
 
     def _parent(self) -> Path:
         return find_folder(self.job.parent or "", weights=True)
@@ -181,28 +218,33 @@ class Assistant(Stage):
     def _parent_hash(self) -> str:
         return hash_folder(self._parent())
 
-    def _pieces(self, side: str, length: int) -> list[Piece]:
-        """Of one side; encoded once, unless other cuts are asked for."""
-        known = self._encoded.get(side)
-        if known is not None and known[0] != length and not known[2].cut:
-            fits = max((piece.places for piece in known[1]), default=0) <= length <= known[0]
-            known = self._encoded[side] = (length, *known[1:]) if fits else None
-        if known is None or known[0] != length:
-            dialogues: Iterable[Dialogue] = self.division.training() if side == "training" else self.division.validation()
-            cuts = Cuts()
-            known = self._encoded[side] = length, list(pieces_of_dialogues(dialogues, self.chat, length, cuts)), cuts
-            if side == "training":
-                self._notes = list(self._read())
-        return known[1]
+    def _pieces(self, name: str, length: int) -> list[Piece]:
+        return self._side(name, length).pieces
 
-    def _read(self) -> Iterator[str]:
-        """What the pass over all dialogues, just ended, has met."""
-        dialogues = self.division.dialogues
-        for file, layouts in dialogues.layouts.items():
-            yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
-        yield from (f"skipped {each}" for each in dialogues.skipped)
-        if dialogues.unanswered:
-            yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
+    def _side(self, name: str, length: int) -> Side:
+        """Encoded once, unless other cuts are asked for."""
+        known = self._sides.get(name)
+        if known is not None and known.length != length and not known.cuts.cut:
+            fits = max((piece.places for piece in known.pieces), default=0) <= length <= known.length
+            known = replace(known, length=length) if fits else None
+        if known is None or known.length != length:
+            training = name == TRAINING
+            dialogues = self.division.training() if training else self.division.validation()
+            cuts = Cuts()
+            pieces = list(pieces_of_dialogues(dialogues, self.chat, length, cuts, bool(self.job.strict)))
+            read = self.division.dialogues if training else self.division.other
+            known = Side(length, pieces, cuts, list(_said(read)) if read else [])
+        self._sides[name] = known
+        return known
+
+
+def _said(dialogues: Dialogues) -> Iterator[str]:
+    """What the pass over all of them, just ended, has met."""
+    for file, layouts in dialogues.layouts.items():
+        yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+    yield from (f"skipped {each}" for each in dialogues.skipped)
+    if dialogues.unanswered:
+        yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
 
 
 def _part(name: str, cursor: Cursor | None) -> Cursor | None:

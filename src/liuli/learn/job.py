@@ -18,7 +18,7 @@ class Job(Record):
     tokenizer: bpe, char, or a folder. minutes, tokens, epochs: the budget, at most one of them.
     length, rows, rate, decay, warm_up, warm_down: of the recipe. probes: prompts whose next token is watched.
     mix: text that is learned from beside dialogues. lora: the rank of an adapter that alone learns.
-    keep: checkpoints before the last.
+    keep: checkpoints before the last. today: the day on which the run began, as 2026-11-27: chat templates may write it.
     """
 
     sources: tuple[str, ...] = ()
@@ -47,6 +47,7 @@ class Job(Record):
     keep: int | None = None
     mix: str | None = None
     lora: int | None = None
+    today: str | None = None
 
     def __post_init__(self) -> None:
         for names in (("minutes", "tokens", "epochs"), ("size", "config", "parent")):
@@ -57,6 +58,7 @@ class Job(Record):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
         check(self, "minutes tokens epochs", lambda value: value is None or is_positive(value), "a number above 0")
         check(self, "lora", lambda value: value is None or is_size(value), "a whole number above 0", "the rank of ")
+        check(self, "length rows", lambda value: value is None or is_size(value), "a whole number above 0", "a run's ")
         check(self, "threads", lambda value: value is None or is_size(value), "a whole number above 0", "the number of ")
         whole = lambda value: value is None or (type(value) is int and value >= 0)
         check(self, "seed keep", whole, "a whole number of at least 0")

@@ -1,4 +1,4 @@
-"""The optimiser: Muon for the blocks' matrices, AdamW for all else.
+"""The optimiser: Muon for the blocks' matrices and for LoRA's, AdamW for all else.
 
 Muon makes a matrix's update orthogonal, so that it changes every direction equally. Matrices of one shape are stacked and
 iterated as one batch. Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Amsel et al. 2025,
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from liuli.fields import Record, check, is_number, is_positive
 from liuli.model.decoder import Decoder
 from liuli.model.linear import Embedding, Linear
+from liuli.model.lora import LoRA
 from liuli.model.token_rows import TokenRows
 
 # Each iteration's a, b, c: of all a x + b x³ + c x⁵ the one nearest to 1 over all that the one before may leave of singular
@@ -35,8 +36,8 @@ class Rates(Record):
     """Learning rates at full strength; each step multiplies them by its schedule.
 
     Attributes:
-        matrices: Muon's, for the blocks' matrices. embedding: AdamW's, for tables of vectors and rows of them. rest:
-            AdamW's, for norms, biases and an untied head.
+        matrices: Muon's, for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and rows of
+            them. rest: AdamW's, for norms, biases and an untied head.
         decay: of the matrices: the share that they lose a step is this times their learning rate.
         momentum: Muon's.
     """
@@ -62,10 +63,11 @@ class MuonAdamW:
 
     def __init__(self, decoder: Decoder, rates: Rates, products: torch.dtype = torch.float32):
         self.rates, self._products = rates, products
-        linears = [module for module in decoder.blocks.modules() if isinstance(module, Linear)]
+        linears = [module.weight for module in decoder.blocks.modules() if isinstance(module, Linear)]
+        adapters = [matrix for module in decoder.modules() if isinstance(module, LoRA) for matrix in (module.a, module.b)]
         tables = [module.weight for module in decoder.modules() if isinstance(module, Embedding)]
         rows = [module.rows for module in decoder.modules() if isinstance(module, TokenRows)]
-        matrices = _wanted(linear.weight for linear in linears)
+        matrices = _wanted([*linears, *adapters])
         embeddings = _wanted([*tables, *rows])
         taken = {id(parameter) for parameter in (*matrices, *embeddings)}
         rest = [parameter for parameter in _wanted(decoder.parameters()) if id(parameter) not in taken]
@@ -74,7 +76,7 @@ class MuonAdamW:
         self._momenta = {shape: torch.zeros(len(of), *shape, device=of[0].device) for shape, of in self._shapes.items()}
         groups = [{"params": embeddings, "lr": rates.embedding}, {"params": rest, "lr": rates.rest}]
         self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
+            [group for group in groups if group["params"]] or groups[:1], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
         )
         self._full = [group["lr"] for group in self._adamw.param_groups]
 

@@ -113,4 +113,6 @@ class Setup:
         """`seconds`: the budget, where it is one of time."""
         fixed, recipe = self.facts.fixed.to_json(), self.facts.recipe
         flops = 3 * forward_flops(self.config, recipe.length / 2)
-        return Ready(training.step, training.steps, self.parameters, recipe.to_json(), fixed, flops, machine.peak, seconds)
+        learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
+        counts = training.step, training.steps, self.parameters, learned
+        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds)

@@ -39,12 +39,10 @@ class Stage(ABC):
     """Attributes:
     name: of the stage, in a model's card. command: what begins a run of it.
     tokenizer: once it was made or opened. held_out_how: which part is held out, for people.
-    recipe: fields of the recipe that it has otherwise than the rules of `recipe.py` say.
     """
 
     name: ClassVar[str]
     command: ClassVar[str]
-    recipe: ClassVar[dict[str, Any]] = {}
     tokenizer: Tokenizer
     held_out_how: str
 
@@ -54,6 +52,11 @@ class Stage(ABC):
     @abstractmethod
     def open(self) -> None:
         """Finds the data. Raises LiuliError: there is none, or too little to hold some out."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Fields of the recipe that it has otherwise than the rules of `recipe.py` say."""
+        return {}
 
     @property
     def seed(self) -> int:

@@ -56,8 +56,15 @@ def read_config(folder: Path) -> Config:
     """The `Config` in a folder's `config.json`."""
     path = folder / "config.json"
     if not path.is_file():
-        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder")
+        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder{_rather(folder)}")
     return config_from(read_json(path), str(path))
+
+
+def _rather(folder: Path) -> str:
+    """What could be meant by a folder that is of a run, or of an adapter."""
+    if (folder / "model" / "config.json").is_file():
+        return f"; its model is {folder / 'model'}"
+    return "; it is an adapter's: give its base's folder, and --adapter" if (folder / "adapter_config.json").is_file() else ""
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:

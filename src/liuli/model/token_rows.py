@@ -9,7 +9,7 @@ https://github.com/huggingface/peft.
 Legend: C rows, D width, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ from liuli.errors import LiuliError
 from liuli.model.decoder import Decoder
 from liuli.model.linear import Embedding
 from liuli.model.place import LinearPlace, Place
+
+ALIKE = 0.9  # cosine of two rows, from which neither is told from the other; of two that were met it is about 0.5 at most
 
 
 class TokenRows(nn.Module):
@@ -113,3 +115,15 @@ def empty_rows(decoder: Decoder, tokens: Mapping[str, Sequence[int]]) -> dict[st
         raise LiuliError(f"there is no token {id} whose row could learn: the model has {count} tokens, counted from 0")
     parts = {path: TokenRows(ids, width) for path, ids in tokens.items()}
     return parts | {"head": parts["embedding"]} if decoder.config.tied and parts else parts
+
+
+def never_met(decoder: Decoder, stranger: int, tokens: Iterable[int]) -> list[int]:
+    """Those of the tokens that the decoder never met in its training, in order; `stranger` is one that it surely never met.
+
+    At every place the loss pushes the head's rows of all other tokens away from the state there, and those that are never
+    right are pushed alike until they are parallel: such a row says no more than that its token does not come.
+    Source: Land and Bartolo 2024, https://arxiv.org/abs/2405.05417.
+    """
+    table_VD = F.normalize(decoder.head.dense(), dim=-1)
+    alike_V = table_VD @ table_VD[stranger] > ALIKE
+    return [id for id in sorted(tokens) if alike_V[id]]

@@ -46,13 +46,18 @@ class Chat:
     Attributes:
         template: Jinja. origin: where it is from, for people. stop: the id that ends a reply.
 
+    Args:
+        names: what else the template may read. today: what it takes for today, as 2026-11-27; None: what the clock says.
+
     Raises:
         LiuliError: the template fails, or no special token ends its replies.
     """
 
-    def __init__(self, tokenizer: Tokenizer, template: str, origin: str, names: dict[str, str] | None = None):
+    def __init__(
+        self, tokenizer: Tokenizer, template: str, origin: str, names: dict[str, str] | None = None, today: str | None = None
+    ):
         self.tokenizer, self.template, self.origin = tokenizer, template, origin
-        self._renderer = Renderer(template, names or {})
+        self._renderer = Renderer(template, names or {}, today)
         longest_first = sorted(tokenizer.specials, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._added = {token.text: token for token in getattr(tokenizer.encoder, "added", [])}
@@ -60,13 +65,13 @@ class Chat:
         self.stop = self._stop()
 
     @classmethod
-    def open(cls, folder: Path, tokenizer: Tokenizer) -> "Chat":
+    def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
         """The folder's own template; else the form for BERT's vocabulary, or ChatML, whichever the tokenizer has tokens for.
 
         Raises:
             LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
         """
-        own = cls.own(folder, tokenizer)
+        own = cls.own(folder, tokenizer, today)
         if own is not None:
             return own
         if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
@@ -79,7 +84,7 @@ class Chat:
         )
 
     @classmethod
-    def own(cls, folder: Path, tokenizer: Tokenizer) -> "Chat | None":
+    def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
         """The template that the folder itself holds; None where it holds none.
 
         Raises:
@@ -87,7 +92,7 @@ class Chat:
         """
         config = read_json(folder / "tokenizer_config.json")
         own = _own_template(folder, config)
-        return None if own is None else cls(tokenizer, own, "the folder's own template", _names(config))
+        return None if own is None else cls(tokenizer, own, "the folder's own template", _names(config), today)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
         """The ids of the messages up to where a reply begins.
@@ -239,7 +244,7 @@ def _own_template(folder: Path, config: dict[str, Any]) -> str | None:
             raise LiuliError(f"{path} is not UTF-8 text") from None
     given = config.get("chat_template")
     if isinstance(given, list):  # several, each with a name
-        given = next((each["template"] for each in given if isinstance(each, dict) and each.get("name") == "default"), None)
+        given = next((each.get("template") for each in given if isinstance(each, dict) and each.get("name") == "default"), None)
     if given is not None and not isinstance(given, str):
         raise LiuliError(f"{folder / 'tokenizer_config.json'}: chat_template must be a string")
     return given

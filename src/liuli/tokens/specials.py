@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from liuli.errors import LiuliError
-from liuli.tokens.chat import CHATML_TOKENS, Chat
+from liuli.tokens.chat import CHATML_TOKENS, Chat, has_template
 from liuli.tokens.layouts import open_tokenizer, read_end_ids, read_json
 from liuli.tokens.templates import OWN
 from liuli.tokens.tokenizer import Tokenizer
 
 
-def make_conversational(folder: Path) -> tuple[Tokenizer, Chat, int]:
+def make_conversational(folder: Path, today: str | None = None) -> tuple[Tokenizer, Chat, int]:
     """Gives the tokenizer files in a folder of one's own what they lack to hold conversations.
 
     Returns:
@@ -27,7 +27,7 @@ def make_conversational(folder: Path) -> tuple[Tokenizer, Chat, int]:
     if lacking and not _can_converse(folder, tokenizer):
         _add(folder, tokenizer, lacking)
         tokenizer, added = open_tokenizer(folder), len(lacking)
-    chat = Chat.open(folder, tokenizer)
+    chat = Chat.open(folder, tokenizer, today)
     if chat.template in OWN:
         _change(folder / "tokenizer_config.json", chat_template=chat.template)
     ends = [chat.stop, *read_end_ids(folder), *tokenizer.end]
@@ -36,8 +36,7 @@ def make_conversational(folder: Path) -> tuple[Tokenizer, Chat, int]:
 
 
 def _can_converse(folder: Path, tokenizer: Tokenizer) -> bool:
-    named = (folder / "chat_template.jinja").is_file() or read_json(folder / "tokenizer_config.json").get("chat_template")
-    return bool(named) or (tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials)
+    return has_template(folder) or (tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials)
 
 
 def _add(folder: Path, tokenizer: Tokenizer, tokens: Sequence[str]) -> None:

@@ -78,16 +78,17 @@ class Renderer:
     """One template, ready to render.
 
     Args:
-        template: Jinja, as in `tokenizer_config.json`. names: what else it may read (`bos_token` and the like).
+        template: Jinja, as in `tokenizer_config.json`. names: what else it may read (`bos_token` and the like). today: what
+            `strftime_now` tells, as 2026-11-27; None: the clock.
 
     Raises:
         LiuliError: it is too large, or no Jinja.
     """
 
-    def __init__(self, template: str, names: dict[str, str]):
+    def __init__(self, template: str, names: dict[str, str], today: str | None = None):
         if len(template) > LARGEST:
             raise LiuliError(f"the chat template has {len(template):,} characters; at most {LARGEST:,} are read")
-        self.template, self._names = template, names
+        self.template, self._names, self._today = template, names, today
         self._apart = None if template in OWN else Apart()
         self.render([])
 
@@ -97,7 +98,7 @@ class Renderer:
         Raises:
             LiuliError: the template refuses or fails, takes too long, or writes too much.
         """
-        task = {"template": self.template, "names": self._names, "conversations": list(conversations)}
+        task = {"template": self.template, "names": self._names, "today": self._today, "conversations": list(conversations)}
         answer = answer_to(task) if self._apart is None else self._apart.ask(task, SECONDS * max(1, len(conversations)))
         if "error" in answer:
             raise LiuliError(f"the chat template {answer['error']}")
@@ -156,7 +157,9 @@ def answer_to(task: dict[str, Any]) -> dict[str, Any]:
     """{"texts": one of each conversation} or {"error": what the template does wrong}."""
     try:
         template = _compiled(task["template"])
-        return {"texts": [_render(template, task["names"], *each) for each in task["conversations"]]}
+        now = datetime.fromisoformat(task["today"]) if task["today"] else datetime.now()
+        names = task["names"] | {"strftime_now": lambda form: now.strftime(form)}
+        return {"texts": [_render(template, names, *each) for each in task["conversations"]]}
     except _Refused as error:
         return {"error": f"refuses this conversation: {error}"}
     except TemplateError as error:
@@ -172,7 +175,7 @@ def answer_to(task: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"fails: {type(error).__name__}: {error}"}
 
 
-def _render(template: Any, names: dict[str, str], messages: list[Any], tools: list[Any], replying: bool) -> str:
+def _render(template: Any, names: dict[str, Any], messages: list[Any], tools: list[Any], replying: bool) -> str:
     pieces, size = [], 0
     for piece in template.generate(**names, messages=messages, tools=tools or None, add_generation_prompt=replying):
         size += len(piece)
@@ -201,7 +204,6 @@ def _environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     made.filters["tojson"] = _to_json
     made.globals["raise_exception"] = _refuse
-    made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return made
 
 
