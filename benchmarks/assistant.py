@@ -1,10 +1,10 @@
-"""A Chinese assistant from real data: ten minutes of novels and technical prose, five of dialogues, and a control.
+"""A Chinese assistant from real data: ten minutes of novels and technical prose, then dialogues, and a control.
 
-    python benchmarks/assistant.py [--minutes 10 5] [--size nano] [--keep FOLDER] [--show 20]
+    python benchmarks/assistant.py [--minutes 10] [--epochs 3] [--size nano] [--keep FOLDER] [--show 20]
 
-A base is trained on `text/zh`, then fine-tuned twice for as long: on the Chinese dialogues, and on the same questions with
-their answers shuffled. Printed: how many of 200 replies to held-out first turns end by themselves within 256 tokens at
-temperature 0.8, the supervised loss of both on the same held-out dialogues, and some replies, unedited.
+A base is trained on `text/zh`, then fine-tuned twice for as long, at most five minutes: on the Chinese dialogues, and on the
+same questions with their answers shuffled. Printed: how many of 200 replies to held-out first turns end by themselves within
+256 tokens at temperature 0.8, the supervised loss of both on the same held-out dialogues, and some replies, unedited.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import gzip
 import json
 import random
 import tempfile
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -42,7 +43,8 @@ ASKED, LONGEST, SAMPLING = 200, 256, Sampling(temperature=0.8)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, nargs=2, default=(10.0, 5.0))
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--size", default="nano")
     parser.add_argument("--keep", help="a folder for the runs, which are gone on with; else they are thrown away")
     parser.add_argument("--show", type=int, default=20)
@@ -51,11 +53,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(arguments.keep or scratch)
         folder.mkdir(exist_ok=True)
-        _run(folder, arguments.minutes, arguments.size, arguments.show)
+        _run(folder, arguments.minutes, arguments.epochs, arguments.size, arguments.show)
 
 
-def _run(folder: Path, minutes: tuple[float, float], size: str, show: int) -> None:
-    job = Job(sources=_text(folder), size=size, minutes=minutes[0], length=LENGTH)
+def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> None:
+    job = Job(sources=_text(folder), size=size, minutes=minutes, length=LENGTH)
     _train(pretrain, job, folder / "base")
     place = SHARED / "data" / "dialogues"
     parts = split(
@@ -67,8 +69,10 @@ def _run(folder: Path, minutes: tuple[float, float], size: str, show: int) -> No
         data, held = folder / f"{name}.jsonl", folder / "held-out.jsonl"
         for dialogues, path in ((some, data), (held_out, held)):
             write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
-        job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), minutes=minutes[1])
+        job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs)
+        began = time.perf_counter()
         _train(finetune, job, folder / name)
+        print(f"{name}: fine-tuned in {(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
         tuned[name] = load(folder / name / "model")
     _losses(tuned, held_out)
     _replies(tuned[TRUE], held_out, show)

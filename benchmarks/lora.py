@@ -1,22 +1,27 @@
 """LoRA beside training everything: what it learns on the world's conversations, and what a step of a large model costs.
 
-    python benchmarks/lora.py BEGUN [--minutes 1.3]
+    python benchmarks/lora.py BEGUN [--read] [--rank 4]
     python benchmarks/lora.py --memory
 
-BEGUN is the folder of a finished `liuli begin`. Its base is fine-tuned for as long twice, all of it and with LoRA, on the same
-conversations; printed are both validation losses and the share of the weights that LoRA trains. `--memory` makes a model of
-0.5 B random weights in bf16, trains LoRA on 2 rows of 512 tokens for two steps, and prints the peak beside what the formulas
-of `liuli plan` say.
+BEGUN is the folder of a finished `liuli begin`. Its base is fine-tuned for as many steps twice, all of it and with LoRA, on the
+same conversations; printed are both validation losses and the share of the weights that LoRA trains. To that base a question is
+something new; `--read` trains another of its size first, whose text has half of the conversations as plain text, as the text of
+published bases has questions, and fine-tunes it on the other half. `--memory` makes a model of 0.5 B random weights in bf16,
+trains LoRA on 2 rows of 512 tokens for two steps, and prints the peak beside what the formulas of `liuli plan` say.
 """
 
 import argparse
+import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from shared import machine
 from training import RandomRows
 
+from liuli.data.lines import write_json_lines
+from liuli.learn.events import Ready
 from liuli.learn.finetune import finetune
 from liuli.learn.job import Job
 from liuli.learn.journal import peak_memory
@@ -24,6 +29,7 @@ from liuli.learn.loop import Training
 from liuli.learn.machine import keep_memory
 from liuli.learn.objectives import LOGITS_AT_ONCE, next_token
 from liuli.learn.optim import MuonAdamW
+from liuli.learn.pretrain import pretrain
 from liuli.learn.recipe import derive
 from liuli.learn.run import read_metrics
 from liuli.model import lora
@@ -33,6 +39,8 @@ from liuli.model.folder import read_decoder
 from liuli.model.plan import activation_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16
+STEPS = 800 * 2048  # tokens
+READ, READ_TOKENS = 40_000, 8e6  # documents; all that it reads is read several times
 HALF_A_BILLION = {
     "model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
     "num_key_value_heads": 2, "intermediate_size": 4_864, "max_position_embeddings": 32_768, "rope_theta": 1e6,
@@ -43,32 +51,44 @@ HALF_A_BILLION = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("begun", nargs="?", type=Path)
-    parser.add_argument("--minutes", type=float, default=1.3)
+    parser.add_argument("--read", action="store_true")
     parser.add_argument("--rank", type=int, default=4)
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     print(machine(), flush=True)
     if arguments.memory:
         _memory()
-    else:
-        _world(arguments.begun, arguments.minutes, arguments.rank)
+        return
+    begun, text = arguments.begun, arguments.begun / "world/documents.jsonl"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        base, talks = _reader(begun, folder) if arguments.read else (begun / "run/model", begun / "dialogues.jsonl")
+        _compare(Job(parent=str(base), sources=(str(talks),), mix=str(text), tokens=STEPS), arguments.rank, folder)
 
 
-def _world(begun: Path, minutes: float, rank: int) -> None:
-    base = begun / "run" / "model"
-    job = {"parent": str(base), "sources": (str(begun / "dialogues.jsonl"),), "mix": str(begun / "world/documents.jsonl")}
-    losses = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, ranked in (("all of it", None), ("LoRA", rank)):
-            out = Path(folder) / name
-            for _ in finetune(Job(**job, minutes=minutes, lora=ranked), out):
-                pass
-            losses[name] = [row["validation"]["nats_per_token"] for row in read_metrics(out) if "validation" in row][-1]
-            print(f"{name}: {losses[name]:.4f} nats a supervised token", flush=True)
-    decoder = read_decoder(base)
-    every = sum(parameter.numel() for parameter in decoder.parameters())
-    lora.add(decoder, lora.Settings(rank, tokens=(1, 2)), 0)
-    learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
+def _reader(begun: Path, folder: Path) -> tuple[Path, Path]:
+    """A base to which questions are nothing new, and the conversations that it has not read."""
+    talks = [json.loads(line)["messages"] for line in (begun / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()]
+    half, text, unread = len(talks) // 2, folder / "talks.jsonl", folder / "dialogues.jsonl"
+    write_json_lines(({"text": "\n".join(turn["content"] for turn in talk)} for talk in talks[:half]), text)
+    write_json_lines(({"messages": talk} for talk in talks[half:]), unread)
+    documents = (begun / "world/documents.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "documents.jsonl").write_text("".join(documents[:READ]), encoding="utf-8")
+    job = Job(sources=(str(folder / "documents.jsonl"), str(text)), size="nano", tokens=READ_TOKENS)
+    for _ in pretrain(job, folder / "run"):
+        pass
+    return folder / "run/model", unread
+
+
+def _compare(job: Job, rank: int, folder: Path) -> None:
+    losses, learned = {}, 0
+    for name, ranked in (("all of it", None), ("LoRA", rank)):
+        out = folder / name
+        for event in finetune(replace(job, lora=ranked), out):
+            learned = event.learned if isinstance(event, Ready) else learned
+        losses[name] = [row["validation"]["nats_per_token"] for row in read_metrics(out) if "validation" in row][-1]
+        print(f"{name}: {losses[name]:.4f} nats a supervised token", flush=True)
+    every = sum(parameter.numel() for parameter in read_decoder(Path(str(job.parent))).parameters())
     worse = losses["LoRA"] / losses["all of it"] - 1
     print(f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); its loss is {worse:+.1%}")
 
@@ -93,7 +113,7 @@ def _memory() -> None:
     print(f"peak {peak_memory() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first step; {took[-1]:.1f} s a step")
     parts = {
         "weights, 2 bytes each": 2 * weights,
-        "LoRA: fp32 numbers, gradients, AdamW's two moments, and their mean, 20 bytes each": 20 * learned,
+        "LoRA: fp32 numbers, gradients, Muon's momentum, and their mean, 16 bytes each": 16 * learned,
         "activations of the rows at once (without logits)": (activation_bytes(config) - 4 * config.vocab_size)
         * recipe.rows_at_once * LENGTH,
         "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2

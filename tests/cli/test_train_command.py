@@ -91,7 +91,7 @@ def test_a_panel_on_a_terminal():
     assert "128 tokens/s" in text
     assert "小明⏎去" in text
     assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
-    assert "it rose since step 40: " in text and "best/model is the model of that step" in text
+    assert "it rose since step 40: " in text and "best/model is that step's model" in text
 
 
 def test_how_many_numbers_learn_where_not_all_do():

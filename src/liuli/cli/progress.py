@@ -147,8 +147,8 @@ class Progress:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
             lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
-        if event.best_step < event.step:
-            lines.append(f"it rose since step {event.best_step:,}: {self._out / 'best' / 'model'} is the model of that step")
+            if event.best_step < event.step:
+                lines.append(f"it rose since step {event.best_step:,}: {self._out / 'best' / 'model'} is that step's model")
         lines.append(f"the model is {self._out / 'model'}; liuli runs {self._out} shows how it learned")
         for line in lines:
             self._line(line)

@@ -38,7 +38,7 @@ from liuli.tokens.layouts import read_json
 from liuli.tokens.specials import make_conversational
 
 ADAPTER = "default"
-RATE, LORA_RATE = 0.01, 0.04  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
+RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
 ALPHA = 2  # times the rank
 TRAINING, HELD_OUT = "training", "held out"
 PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
