@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_corpus
+from trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_config, write_corpus
 
 from liuli.data.dialogues import Dialogue, Dialogues
 from liuli.data.division import split
@@ -17,7 +17,7 @@ from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.batches import IGNORED, Cursor
 from liuli.learn.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
-from liuli.learn.events import Note, Stopped
+from liuli.learn.events import Note, Ready, Stopped
 from liuli.learn.finetune import finetune
 from liuli.learn.job import Job
 from liuli.learn.loop import Training
@@ -426,3 +426,16 @@ def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
         run(Job(), tmp_path / "run", resume=True)
     with pytest.raises(LiuliError, match="there is no model to fine-tune"):
         tuned(Job(sources=(str(data),)), tmp_path / "other")
+
+
+def test_rows_are_as_long_as_the_model_reads(tmp_path):
+    """And not as short as a new model's of its size: a longer answer would be left out."""
+    folder = tmp_path / "base"
+    write_corpus(folder)
+    context = write_config(folder, max_position_embeddings=512)
+    run(job_in(folder, tokens=12 * 512 * 2, length=512, config=str(context)), folder / "run")
+    longer = [[{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "cat " * 100}] for i in range(60)]
+    data = write_dialogues(tmp_path / "dialogues.jsonl", longer)
+    events = tuned(job(folder / "run" / "model", data, length=None, rows=2, tokens=10 * 2 * 512), tmp_path / "run")
+    ready = next(event for event in events if isinstance(event, Ready))
+    assert ready.recipe["length"] > 400

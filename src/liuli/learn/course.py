@@ -104,7 +104,7 @@ def _fresh(run: Run, stage: Stage, began: float) -> Prepared:
     lengths, all_read = stage.lengths()
     config = stage.config()
     given = {name: getattr(job, name) for name in RECIPE if getattr(job, name) is not None}
-    recipe = derive(config, lengths, stage.recipe | given)
+    recipe = derive(config, lengths, stage.recipe | given, stage.longest_row)
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
             f"the text is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more text "

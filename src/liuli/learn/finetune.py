@@ -23,7 +23,7 @@ from liuli.learn.dialogue_rows import Cuts, DialogueRows, Mixed, pieces_of_dialo
 from liuli.learn.job import Job
 from liuli.learn.loop import Rows
 from liuli.learn.pieces import Piece
-from liuli.learn.recipe import Recipe
+from liuli.learn.recipe import LONGEST, Recipe
 from liuli.learn.stage import Sample, Stage
 from liuli.learn.state import under
 from liuli.learn.trace import Probe
@@ -70,6 +70,11 @@ class Assistant(Stage):
     @property
     def recipe(self) -> dict[str, Any]:
         return {"rate": RATE if self.job.lora is None else LORA_RATE}
+
+    @property
+    def longest_row(self) -> int:
+        """An answer is cut nowhere: rows as long as the model reads, within reason."""
+        return min(self._context, LONGEST[-1][1])
 
     def open(self) -> None:
         if not self.job.parent:

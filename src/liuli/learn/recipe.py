@@ -1,7 +1,8 @@
 """One dial: from a size and a budget to every number of a training run, by the rules written here.
 
-1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds. 2,048 pieces of that length
-   wait to be shuffled: fewer shuffle less, more would let short documents be used up first where a row holds several.
+1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds or, where an assistant is made,
+   the model's. 2,048 pieces of that length wait to be shuffled: fewer shuffle less, more would let short documents be used up
+   first where a row holds several.
 2. A step reads about 2,048 tokens for a model of 1 M parameters, and grows with the fourth root of their number.
 3. The learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the embedding's and
    the rest's are fixed multiples of it.
@@ -73,14 +74,15 @@ RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
-def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recipe:
+def derive(config: Config, documents: list[int], given: dict[str, Any], most: int | None = None) -> Recipe:
     """The recipe for a model.
 
     Args:
-        documents: lengths, in tokens, of the first documents. given: fields that are set otherwise.
+        documents: lengths, in tokens, of the first documents. given: fields that are set otherwise. most: places
+            of a row, where the size does not bound them.
     """
     parameters = sum(parameter_parts(config).values())
-    length = given.get("length") or _length(parameters, documents)
+    length = given.get("length") or _length(most or next(most for size, most in LONGEST if parameters <= size), documents)
     tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
     rows = given.get("rows") or max(1, tokens // length)
     found = {
@@ -96,8 +98,7 @@ def derive(config: Config, documents: list[int], given: dict[str, Any]) -> Recip
     return Recipe(**found | given)
 
 
-def _length(parameters: int, documents: list[int]) -> int:
-    """Of 1,000 documents all but one fit a row, if a model of this size may have such rows; a multiple of 64."""
-    most = next(length for size, length in LONGEST if parameters <= size)
+def _length(most: int, documents: list[int]) -> int:
+    """Of 1,000 documents all but one fit a row, if a row may be so long; a multiple of 64."""
     longest = sorted(documents)[-1 - len(documents) // 1000]
     return min(most, 64 * math.ceil((longest - 1) / 64) or 64)

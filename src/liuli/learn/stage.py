@@ -59,6 +59,11 @@ class Stage(ABC):
         return {}
 
     @property
+    def longest_row(self) -> int | None:
+        """In places, where no length was asked for; None: as the model's size says."""
+        return None
+
+    @property
     def seed(self) -> int:
         return self.job.seed or 0
 
