@@ -3,8 +3,9 @@
     python benchmarks/assistant.py [--minutes 10] [--epochs 3] [--size nano] [--keep FOLDER] [--show 20]
 
 A base is trained on `text/zh`, then fine-tuned twice for as long, at most five minutes: on the Chinese dialogues, and on the
-same questions with their answers shuffled. Printed: how many of 200 replies to held-out first turns end by themselves within
-256 tokens at temperature 0.8, the supervised loss of both on the same held-out dialogues, and some replies, unedited.
+same questions with their answers shuffled; answers that with their question are longer than 256 tokens are left out. Printed:
+how many of 200 replies to held-out first turns end by themselves within 256 tokens at temperature 0.8, the supervised loss of
+both on the same held-out dialogues, and some replies, unedited.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> N
         data, held = folder / f"{name}.jsonl", folder / "held-out.jsonl"
         for dialogues, path in ((some, data), (held_out, held)):
             write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
-        job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs)
+        job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs, length=LONGEST)
         began = time.perf_counter()
         _train(finetune, job, folder / name)
         print(f"{name}: fine-tuned in {(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
@@ -148,9 +149,8 @@ def _compare(what: str, tokens: int, true: float, shuffled: float) -> None:
 
 def _measured(model: Model, dialogues: list[Dialogue]) -> Evaluation:
     assert model.tokenizer is not None
-    length = model.config.context
-    pieces = pieces_of_dialogues(dialogues, model.chat, length, Cuts())
-    return measure(model.decoder, model.tokenizer, rows_of(pieces, model.tokenizer, length))
+    pieces = pieces_of_dialogues(dialogues, model.chat, LONGEST, Cuts())
+    return measure(model.decoder, model.tokenizer, rows_of(pieces, model.tokenizer, LONGEST))
 
 
 def _replies(model: Model, dialogues: list[Dialogue], show: int) -> None:
