@@ -13,6 +13,7 @@ from rich.console import Console
 from trainings import job_in
 
 from liuli.cli.progress import LATE, Progress
+from liuli.cli.training import Interrupt
 from liuli.learn.evaluate import Evaluation
 from liuli.learn.events import Finished, Ready, Sampled, Stopped, Update, Validated
 from liuli.learn.pretrain import pretrain
@@ -56,7 +57,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130
-    assert "saved and stop after the next step" in err
+    assert "stopping, and saving; Ctrl-C again stops at once" in err
     found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Go on with:\n  (.*)\n", out)
     assert found
     assert found[2] == f"liuli train --out {tmp_path / 'run'} --resume"
@@ -92,6 +93,18 @@ def test_a_panel_on_a_terminal():
     assert "小明⏎去" in text
     assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
     assert "it rose since step 40: " in text and "best/model is that step's model" in text
+
+
+def test_ctrl_c_says_nothing_while_something_else_is_written(capsys):
+    """The handler runs wherever the process is, in the middle of drawing too: there a print can wait for ever."""
+    with Interrupt() as interrupt:
+        assert not interrupt.asked()
+        signal.raise_signal(signal.SIGINT)
+        assert capsys.readouterr().err == ""
+        assert interrupt.asked() and interrupt.asked()
+        assert capsys.readouterr().err == "\nliuli: stopping, and saving; Ctrl-C again stops at once\n"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_how_many_numbers_learn_where_not_all_do():

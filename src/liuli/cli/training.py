@@ -31,7 +31,7 @@ class Interrupt:
     """The first Ctrl-C asks for an end after the step, and the run is saved; the second one is a KeyboardInterrupt."""
 
     def __enter__(self) -> "Interrupt":
-        self._asked = False
+        self._asked = self._said = False
         self._before: Any = signal.signal(signal.SIGINT, self._ask)
         return self
 
@@ -39,10 +39,14 @@ class Interrupt:
         signal.signal(signal.SIGINT, self._before)
 
     def asked(self) -> bool:
+        """Also says so, once. The handler says nothing: it may run within a write to the screen, whose lock is taken, while
+        the thread that draws the panel waits for it with another lock in hand."""
+        if self._asked and not self._said:
+            self._said = True
+            print("\nliuli: stopping, and saving; Ctrl-C again stops at once", file=sys.stderr)
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        print("\nliuli: it will be saved and stop after the next step; Ctrl-C again stops at once", file=sys.stderr)
