@@ -14,6 +14,8 @@ import liuli as package
 from liuli.model import adapter, lora
 from liuli.model.folder import hash_folder, read_decoder
 
+transformers.utils.logging.disable_progress_bar()  # they would stand in what a command says
+
 ids_BT = torch.arange(60)[None]
 
 
