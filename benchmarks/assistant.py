@@ -65,11 +65,11 @@ def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> N
         Dialogues([*(str(place / name) for name in CHINESE), *(_with_roles(place / name, folder) for name in KDCONV)])
     )
     training, held_out = list(parts.training()), list(parts.validation())
-    tuned = {}
+    held, tuned = folder / "held-out.jsonl", {}
+    write_json_lines((dialogue.to_json() for dialogue in held_out), held)
     for name, some in ((TRUE, training), (SHUFFLED, _shuffled(training))):
-        data, held = folder / f"{name}.jsonl", folder / "held-out.jsonl"
-        for dialogues, path in ((some, data), (held_out, held)):
-            write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
+        data = folder / f"{name}.jsonl"
+        write_json_lines((dialogue.to_json() for dialogue in some), data)
         job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs, length=LONGEST)
         began = time.perf_counter()
         _train(finetune, job, folder / name)
