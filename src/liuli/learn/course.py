@@ -131,7 +131,7 @@ def _fresh(run: Run, stage: Stage, began: float) -> Prepared:
     steps = _steps_in_time(setup, 60 * minutes, began) if minutes else _steps_of_text(setup)
     setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
     training, journal = setup.training(), setup.journal()
-    for line in stage.notes():
+    for line in stage.notes(recipe.length):
         yield Note(line)
     yield setup.ready(training, machine, minutes and 60 * minutes)
     return training, journal

@@ -118,7 +118,7 @@ class DialogueRows:
         length: T. empty: the id that stands where nothing does. cursor: goes on from there, to the bit.
 
     Raises:
-        LiuliError: the cursor is of other rows; there are no pieces.
+        LiuliError: the cursor is of other rows.
     """
 
     def __init__(
@@ -130,8 +130,7 @@ class DialogueRows:
         epochs: int | None = None,
         cursor: Cursor | None = None,
     ):
-        if not pieces:
-            raise LiuliError("there is nothing to learn from: no answer fits a row")
+        assert pieces, "what is taken from nothing never ends"
         self._pieces, self._length, self._seed, self._empty, self._epochs = pieces, length, seed, empty, epochs
         self._epoch, self._row = 0, 0
         left: Iterable[int] = range(len(pieces))

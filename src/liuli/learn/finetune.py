@@ -1,7 +1,7 @@
 """An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -19,11 +19,12 @@ from liuli.hub import find_folder
 from liuli.learn import material
 from liuli.learn.batches import Batches, Cursor
 from liuli.learn.course import follow
-from liuli.learn.dialogue_rows import Cuts, DialogueRows, Mixed, pieces_of_dialogues
+from liuli.learn.dialogue_rows import DialogueRows, Mixed
 from liuli.learn.job import Job
 from liuli.learn.loop import Rows
 from liuli.learn.pieces import Piece
 from liuli.learn.recipe import LONGEST, Recipe
+from liuli.learn.sides import Sides
 from liuli.learn.stage import Sample, Stage
 from liuli.learn.state import under
 from liuli.learn.trace import Probe
@@ -40,19 +41,7 @@ from liuli.tokens.specials import make_conversational
 ADAPTER = "default"
 RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
 ALPHA = 2  # times the rank
-TRAINING, HELD_OUT = "training", "held out"
 PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What is trained on, or what is held out, encoded. `length`: of the rows for which it was cut. `notes`: what there was to
-    say of its files."""
-
-    length: int
-    pieces: list[Piece]
-    cuts: Cuts
-    notes: list[str]
 
 
 class Assistant(Stage):
@@ -62,9 +51,8 @@ class Assistant(Stage):
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self._sides: dict[str, Side] = {}
         self._added = 0
-        self._never_met: list[int] = []  # tokens of the dialogues, by the base, where LoRA learns
+        self._never_met: list[int] = []  # of the dialogues' tokens, by the base, where LoRA learns
         self.mix: Split | None = None
 
     @property
@@ -95,14 +83,13 @@ class Assistant(Stage):
             *(self.mix.sources.files if self.mix else ()),
         ]
 
-    def notes(self) -> Iterator[str]:
-        training = self._sides[TRAINING]
-        held_out = self._side(HELD_OUT, training.length)
+    def notes(self, length: int) -> Iterator[str]:
+        training, held_out = self._sides.training(length), self._sides.held_out(length)
         yield from training.notes
         yield from held_out.notes
         yield from (f"skipped {each}" for each in (self.mix.sources.skipped if self.mix else ()))
-        yield from training.cuts.lines(training.length)
-        yield from (f"held out: {line}" for line in held_out.cuts.lines(training.length))
+        yield from training.cuts.lines(length)
+        yield from (f"held out: {line}" for line in held_out.cuts.lines(length))
         if self.division.shared:
             yield f"{self.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
         yield f"chat template: {self.chat.origin}"
@@ -128,13 +115,7 @@ class Assistant(Stage):
 
     def lengths(self) -> tuple[list[int], bool]:
         length = self.job.length or self._context
-        found = [len(piece.ids) for piece in self._pieces(TRAINING, length)]
-        if not found:
-            raise LiuliError(
-                f"there is nothing to learn from: no answer fits a row of {length} tokens with what it answers; give a larger "
-                f"--length"
-            )
-        return found, True
+        return [len(piece.ids) for piece in self._sides.training(length).pieces], True
 
     def config(self) -> Config:
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
@@ -142,7 +123,7 @@ class Assistant(Stage):
         return replace(config, vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
 
     def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
-        pieces = self._pieces(TRAINING, recipe.length)
+        pieces = self._sides.training(recipe.length).pieces
         empty = (self.tokenizer.end or [self.chat.stop])[0]
         of = _part("dialogues", cursor) if self.mix else cursor
         if self.mix is not None and recipe.rows < 2:
@@ -154,7 +135,7 @@ class Assistant(Stage):
         return Mixed(dialogues, text)
 
     def held_out(self, length: int) -> Iterator[Piece]:
-        return iter(self._pieces(HELD_OUT, length))
+        return iter(self._sides.held_out(length).pieces)
 
     def prompts(self) -> Iterator[str]:
         """What a few held-out dialogues begin with, which leave room for a reply."""
@@ -174,15 +155,19 @@ class Assistant(Stage):
 
     def make_decoder(self, config: Config, device: torch.device) -> Decoder:
         decoder = material.open_decoder(self._parent(), config, device)
+        written, like = self.chat.special_ids(), self._like()
         if self.job.lora is not None:
             if lacking := config.vocab_size - read_config(self._parent()).vocab_size:
                 raise LiuliError(
                     f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
                     f"fine-tune it without --lora"
                 )
-            lora.add(decoder, self._settings(decoder), self.seed, ADAPTER, self._like())
-        elif (like := self._like()) is not None:
-            decoder.begin_like(self.chat.special_ids(), like)
+            if like is not None:
+                self._never_met = never_met(decoder, self.chat.stop, self._sides.tokens().difference(written))
+            settings = lora.Settings(self.job.lora, ALPHA * self.job.lora, tokens=(*written, *self._never_met))
+            lora.add(decoder, settings, self.seed, ADAPTER, like)
+        elif like is not None:
+            decoder.begin_like(written, like)
         return decoder
 
     def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
@@ -209,12 +194,9 @@ class Assistant(Stage):
         ends = self.tokenizer.begin or self.tokenizer.end
         return ends[0] if read_json(self._parent() / "liuli.json").get("stage") == "base" and ends else None
 
-    def _settings(self, decoder: Decoder) -> lora.Settings:
-        rank, written = self.job.lora or 0, self.chat.special_ids()
-        if self._like() is not None:
-            used = {id for piece in self._sides[TRAINING].pieces for id in piece.ids.tolist()}
-            self._never_met = never_met(decoder, self.chat.stop, used - {*written})
-        return lora.Settings(rank, ALPHA * rank, tokens=(*written, *self._never_met))
+    @cached_property
+    def _sides(self) -> Sides:
+        return Sides(self.division, self.chat, bool(self.job.strict))
 
     def _parent(self) -> Path:
         return find_folder(self.job.parent or "", weights=True)
@@ -222,34 +204,6 @@ class Assistant(Stage):
     @cached_property
     def _parent_hash(self) -> str:
         return hash_folder(self._parent())
-
-    def _pieces(self, name: str, length: int) -> list[Piece]:
-        return self._side(name, length).pieces
-
-    def _side(self, name: str, length: int) -> Side:
-        """Encoded once, unless other cuts are asked for."""
-        known = self._sides.get(name)
-        if known is not None and known.length != length and not known.cuts.cut:
-            fits = max((piece.places for piece in known.pieces), default=0) <= length <= known.length
-            known = replace(known, length=length) if fits else None
-        if known is None or known.length != length:
-            training = name == TRAINING
-            dialogues = self.division.training() if training else self.division.validation()
-            cuts = Cuts()
-            pieces = list(pieces_of_dialogues(dialogues, self.chat, length, cuts, bool(self.job.strict)))
-            read = self.division.dialogues if training else self.division.other
-            known = Side(length, pieces, cuts, list(_said(read)) if read else [])
-        self._sides[name] = known
-        return known
-
-
-def _said(dialogues: Dialogues) -> Iterator[str]:
-    """What the pass over all of them, just ended, has met."""
-    for file, layouts in dialogues.layouts.items():
-        yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
-    yield from (f"skipped {each}" for each in dialogues.skipped)
-    if dialogues.unanswered:
-        yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
 
 
 def _part(name: str, cursor: Cursor | None) -> Cursor | None:

@@ -37,7 +37,7 @@ class Text(Stage):
         other = self.split.other
         return [*self.split.sources.files, *(other.files if other else ())]
 
-    def notes(self) -> Iterator[str]:
+    def notes(self, length: int) -> Iterator[str]:
         return (f"skipped {each}" for each in self.split.sources.skipped)
 
     def make_tokenizer(self, folder: Path) -> None:

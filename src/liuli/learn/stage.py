@@ -72,8 +72,9 @@ class Stage(ABC):
         """All `liuli.data.files.File`s that are read."""
 
     @abstractmethod
-    def notes(self) -> Iterator[str]:
-        """What people should know before the first step: what of the data is not used, as far as it was read, and why."""
+    def notes(self, length: int) -> Iterator[str]:
+        """What people should know before the first step: what of the data is not used in rows of `length`, as far as it was
+        read, and why."""
 
     @abstractmethod
     def make_tokenizer(self, folder: Path) -> None:
