@@ -32,6 +32,7 @@ from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_to
 from liuli.model.plan import plan
+from liuli.model.start import start
 
 ROWS, LENGTH = 8, 512
 KEPT = ", freed memory kept"
@@ -64,7 +65,7 @@ def training(size: str, rows: int, length: int) -> Training:
     torch.set_num_threads(found.threads)
     print(f"self-test: {found.dtype}, {found.threads} threads, peak {found.peak / 1e9:.0f} GFLOP/s; {found.tokens_per_second}")
     decoder = Decoder(config)
-    decoder.start(0)
+    start(decoder, 0)
     material.multiply_in(decoder, DTYPES[found.dtype])
     recipe = derive(config, [length], {"length": length, "rows": rows})
     optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])

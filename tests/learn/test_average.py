@@ -7,12 +7,13 @@ from trainings import CONFIG
 from liuli.learn.average import SHARE, Average
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
+from liuli.model.start import start
 
 
 @pytest.fixture
 def decoder():
     decoder = Decoder(config_from(CONFIG, "here"))
-    decoder.start(0)
+    start(decoder, 0)
     return decoder
 
 

@@ -28,6 +28,7 @@ from liuli.model import lora
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 from liuli.model.folder import read_decoder, write_decoder
+from liuli.model.start import start
 from liuli.model.token_rows import never_met
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat import Chat
@@ -287,7 +288,7 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     tokenizer = open_tokenizer(folder)
     assert "<|im_start|>" not in tokenizer.specials
     decoder = Decoder(config_from(CONFIG | {"vocab_size": tokenizer.vocab_size}, "here"))
-    decoder.start(0)
+    start(decoder, 0)
     write_decoder(decoder, folder)
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     events = tuned(job(folder, data), tmp_path / "run")
@@ -303,7 +304,7 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     with pytest.raises(LiuliError, match="has none for 2 tokens of a conversation"):
         tuned(job(folder, data, lora=2), tmp_path / "lora")
     padded = Decoder(config_from(CONFIG | {"vocab_size": tokenizer.vocab_size + 3}, "here"))
-    padded.start(0)
+    start(padded, 0)
     write_decoder(padded, folder)
     tuned(job(folder, data, lora=2), tmp_path / "lora")
 

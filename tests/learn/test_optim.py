@@ -10,6 +10,7 @@ from liuli.learn.optim import BETAS, MuonAdamW, Rates, orthogonal
 from liuli.model.decoder import Decoder
 from liuli.model.families import config_from
 from liuli.model.linear import Linear
+from liuli.model.start import start
 
 GPT2 = {"model_type": "gpt2", "vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20}
 
@@ -19,7 +20,7 @@ USUAL = {"matrices": 0.01, "embedding": 0.02, "rest": 0.005, "decay": 0.0, "mome
 
 def gpt2():
     decoder = Decoder(config_from(GPT2, "here"))
-    decoder.start(0)
+    start(decoder, 0)
     return decoder
 
 

@@ -18,6 +18,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.families import config_from, read_config
 from liuli.model.folder import read_decoder
 from liuli.model.linear import MixedLinear, exchange
+from liuli.model.start import start
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.layouts import read_json
 from liuli.tokens.train import train as train_tokenizer
@@ -82,7 +83,7 @@ def make_decoder(config: Config, job: Job, device: torch.device) -> Decoder:
     if job.parent is not None:
         return open_decoder(find_folder(job.parent, weights=True), config, device)
     decoder = Decoder(config)
-    decoder.start(job.seed or 0)
+    start(decoder, job.seed or 0)
     return decoder.to(device)
 
 

@@ -34,7 +34,6 @@ BLOCK_POINTS = (
 )  # fmt: skip
 Tap = Callable[[str, Tensor], Tensor]
 
-EMBEDDING_DEVIATION = 0.02
 ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "relu": F.relu}
 
 
@@ -108,26 +107,6 @@ class Decoder(Layer):
         if cache is not None:
             cache.commit()
         return x_ND.view(*shape, -1)
-
-    def start(self, seed: int) -> None:
-        """Weights to learn from: normal, with a deviation of 1/√inputs; what adds to the residual is zero, so that a block
-        begins as nothing. The same for a seed on every machine and device."""
-        random = torch.Generator("cpu").manual_seed(seed)
-        self.embedding.start(EMBEDDING_DEVIATION, random)
-        if self.positions is not None:
-            self.positions.start(EMBEDDING_DEVIATION, random)
-        for module in self.blocks.modules():
-            if isinstance(module, Linear):
-                module.start(module.inputs**-0.5, random)
-            elif isinstance(module, (RMSNorm, LayerNorm)):
-                module.start()
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            block.attention.out.start(0.0, random)
-            block.feed_forward.down.start(0.0, random)
-        self.norm.start()
-        if not self.config.tied:
-            self.head.start(0.0, random)
 
     def grow(self, vocab_size: int) -> None:
         """Gives the embedding and the head rows for that many tokens, if they have fewer; see `linear.grow`."""
