@@ -68,6 +68,7 @@ def base(tmp_path_factory):
 def longer_base(tmp_path_factory):
     """A base of enough steps that the rows of what it never met are alike."""
     folder = tmp_path_factory.mktemp("longer")
+    write_config(folder, hidden_size=64, head_dim=32, intermediate_size=64)
     job = job_in(folder, tokens=250 * 64 * 2, length=64)
     run(job, folder / "run")
     met = {id for text in sentences() for id in open_tokenizer(folder / "run" / "model").encode(text)}
@@ -241,12 +242,8 @@ def test_an_adapter_is_what_a_run_keeps_and_opens_on_its_base(base, tmp_path):
         assert not torch.allclose(plain.decoder(ids), adapted.decoder(ids))
 
 
-@pytest.mark.parametrize("rows", [True, False])
-def test_with_lora_replies_end_because_the_templates_tokens_learn(longer_base, tmp_path, monkeypatch, rows):
-    """The base has never met <|im_end|>: where its row stays as it is, a reply is learned but never its end."""
-    if not rows:
-        monkeypatch.setattr(Chat, "special_ids", lambda chat: ())
-        monkeypatch.setattr("liuli.learn.finetune.never_met", lambda *_: [])
+def test_with_lora_replies_end_and_the_templates_tokens_learn(longer_base, tmp_path):
+    """The base has never met <|im_start|> and <|im_end|>, which begin and end every message."""
     base, _ = longer_base
     questions = [[{"role": "user", "content": f"{name} {i}?"}] for name in NAMES for i in range(8)]
     answered = [[*asked, {"role": "assistant", "content": asked[0]["content"].split()[0] + "."}] for asked in questions]
@@ -254,12 +251,12 @@ def test_with_lora_replies_end_because_the_templates_tokens_learn(longer_base, t
     events = tuned(job(base, data, lora=4, tokens=100 * 64 * 4), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
     said = "beside LoRA the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
-    assert (said in notes) is rows
+    assert said in notes
     model = load(base, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", model.tokenizer)
     answer = lambda: [model.complete(chat.prompt(asked), max_tokens=16, temperature=0.0) for asked in questions[::5]]
     replies = answer()
-    assert {reply.finish_reason for reply in replies} == {"stop" if rows else "length"}
+    assert {reply.finish_reason for reply in replies} == {"stop"}
     lora.merge(model.decoder)
     assert [reply.ids for reply in answer()] == [reply.ids for reply in replies]
 
@@ -381,8 +378,9 @@ def test_tokens_that_a_base_never_met(longer_base):
     model, met = longer_base
     tokenizer = open_tokenizer(model)
     met = met | {*tokenizer.begin, *tokenizer.end}
+    strangers = [tokenizer.specials[text] for text in ("<|im_start|>", "<|im_end|>", "<tool_call>")]
     every = range(tokenizer.vocab_size)
-    assert never_met(read_decoder(model), tokenizer.specials["<|im_end|>"], every) == [id for id in every if id not in met]
+    assert never_met(read_decoder(model), strangers, every) == [id for id in every if id not in met]
 
 
 def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):

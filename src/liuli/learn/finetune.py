@@ -163,7 +163,8 @@ class Assistant(Stage):
                     f"fine-tune it without --lora"
                 )
             if like is not None:
-                self._never_met = never_met(decoder, self.chat.stop, self._sides.tokens().difference(written))
+                unused = {*self.tokenizer.specials.values()}.difference(self.tokenizer.begin, self.tokenizer.end)
+                self._never_met = never_met(decoder, sorted(unused), self._sides.tokens().difference(written))
             settings = lora.Settings(self.job.lora, ALPHA * self.job.lora, tokens=(*written, *self._never_met))
             lora.add(decoder, settings, self.seed, ADAPTER, like)
         elif like is not None:

@@ -21,7 +21,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.linear import Embedding
 from liuli.model.place import LinearPlace, Place
 
-ALIKE = 0.9  # cosine of two rows, from which neither is told from the other; of two that were met it is about 0.5 at most
+ALIKE = 0.8  # cosine of a row to those of strangers; of one that was met it is seldom above 0.6
 
 
 class TokenRows(nn.Module):
@@ -117,13 +117,13 @@ def empty_rows(decoder: Decoder, tokens: Mapping[str, Sequence[int]]) -> dict[st
     return parts | {"head": parts["embedding"]} if decoder.config.tied and parts else parts
 
 
-def never_met(decoder: Decoder, stranger: int, tokens: Iterable[int]) -> list[int]:
-    """Those of the tokens that the decoder never met in its training, in order; `stranger` is one that it surely never met.
+def never_met(decoder: Decoder, strangers: Sequence[int], tokens: Iterable[int]) -> list[int]:
+    """Those of the tokens that the decoder never met in its training, in order; `strangers` are some that it surely never met.
 
     At every place the loss pushes the head's rows of all other tokens away from the state there, and those that are never
-    right are pushed alike until they are parallel: such a row says no more than that its token does not come.
-    Source: Land and Bartolo 2024, https://arxiv.org/abs/2405.05417.
+    right are pushed alike, until hardly more is left of them than that direction: such a row says no more than that its token
+    does not come. Source: Land and Bartolo 2024, https://arxiv.org/abs/2405.05417.
     """
-    table_VD = F.normalize(decoder.head.dense(), dim=-1)
-    alike_V = table_VD @ table_VD[stranger] > ALIKE
+    table_VD = decoder.head.dense()
+    alike_V = F.cosine_similarity(table_VD, table_VD[list(strangers)].mean(0), dim=-1) > ALIKE
     return [id for id in sorted(tokens) if alike_V[id]]
