@@ -3,7 +3,8 @@
     python benchmarks/assistant.py [--minutes 10] [--epochs 3] [--size nano] [--keep FOLDER] [--show 20]
 
 A base is trained on `text/zh`, then fine-tuned twice for as long, at most five minutes: on the Chinese dialogues, and on the
-same questions with their answers shuffled; answers that with their question are longer than 256 tokens are left out. Printed:
+same questions with their answers shuffled; answers that with their question are longer than 256 tokens are left out. A quarter
+of the rows are the same dialogues as plain text (the control's with its own answers): what people ask teaches, too. Printed:
 how many of 200 replies to held-out first turns end by themselves within 256 tokens at temperature 0.8, the supervised loss of
 both on the same held-out dialogues, and some replies, unedited.
 """
@@ -39,6 +40,7 @@ KDCONV = ("kdconv-film.json", "kdconv-travel.json")  # whose layout names no rol
 TRUE, SHUFFLED = "dialogues", "shuffled answers"
 ROLES = ("user", "assistant")
 LENGTH = 512  # of the base's rows, and so of its context: a question and 256 tokens of reply fit
+RATE, DECAY = 0.08, 0.05  # the best of the trials in docs/lab-log.md
 ASKED, LONGEST, SAMPLING = 200, 256, Sampling(temperature=0.8)
 
 
@@ -68,9 +70,13 @@ def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> N
     held, tuned = folder / "held-out.jsonl", {}
     write_json_lines((dialogue.to_json() for dialogue in held_out), held)
     for name, some in ((TRUE, training), (SHUFFLED, _shuffled(training))):
-        data = folder / f"{name}.jsonl"
+        data, text = folder / f"{name}.jsonl", folder / f"{name}, plain.jsonl"
         write_json_lines((dialogue.to_json() for dialogue in some), data)
-        job = Job(parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs, length=LONGEST)
+        write_json_lines(({"text": _plain(dialogue)} for dialogue in some), text)
+        job = Job(
+            parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs, length=LONGEST,
+            mix=str(text), rate=RATE, decay=DECAY,
+        )  # fmt: skip
         began = time.perf_counter()
         _train(finetune, job, folder / name)
         print(f"{name}: fine-tuned in {(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
@@ -118,6 +124,10 @@ def _shuffled(dialogues: list[Dialogue]) -> list[Dialogue]:
         random.Random(0).shuffle(some)
     other = lambda message: answers[kind(message)].pop() if kind(message) in answers else message
     return [replace(dialogue, messages=tuple(map(other, dialogue.messages))) for dialogue in dialogues]
+
+
+def _plain(dialogue: Dialogue) -> str:
+    return "\n".join(message.get("content") or "" for message in dialogue.messages)
 
 
 def _losses(models: dict[str, Model], dialogues: list[Dialogue]) -> None:

@@ -39,7 +39,7 @@ from liuli.model.folder import read_decoder
 from liuli.model.plan import activation_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16
-STEPS = 800 * 2048  # tokens
+STEPS = 1600 * 2048  # tokens
 READ, READ_TOKENS = 40_000, 8e6  # documents; all that it reads is read several times
 HALF_A_BILLION = {
     "model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
