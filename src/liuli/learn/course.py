@@ -211,8 +211,9 @@ def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
     rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=_validated(tokens)))
     validation, look = rehearsal.journal().rehearse(trial)
     trial.batches.close()
-    left = seconds - (time.perf_counter() - began) - again
-    return budget.check_steps(budget.Speed(step, validation, look).steps_within(left), f"a budget of {seconds:.3g} seconds")
+    ready = time.perf_counter() - began + again
+    steps = budget.Speed(step, validation, look).steps_within(seconds - ready)
+    return budget.check_steps(steps, f"a budget of {seconds:.3g} seconds, where {ready:.3g} are needed to get ready,")
 
 
 def _steps_of_text(setup: Setup) -> int:
