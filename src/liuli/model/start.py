@@ -9,16 +9,12 @@ https://arxiv.org/abs/2305.09828 (weights that begin with the structure that tra
 Legend: D width, H a head's width, P the pairs of numbers in it that are turned by the position.
 """
 
-from typing import TYPE_CHECKING, Any
-
 import torch
 from torch import Tensor
 
+from liuli.model.decoder import Block, Decoder
 from liuli.model.linear import LayerNorm, Linear, RMSNorm
 from liuli.model.rotary import frequencies
-
-if TYPE_CHECKING:
-    from liuli.model.decoder import Decoder
 
 DEVIATION = 0.1  # of the embedding
 CONSTANT = 4 * DEVIATION  # one number of every token's vector, by which a head can look at a place whatever stands there
@@ -28,7 +24,7 @@ OWN = 6.4  # a token's own logit, at first: a tied head would else say again wha
 FAST = 4  # pairs that turn fastest: together they know one place from the next
 
 
-def start(decoder: "Decoder", seed: int) -> None:
+def start(decoder: Decoder, seed: int) -> None:
     """Normal numbers, with a deviation of 1/√inputs; what adds to the residual is zero, so that a block begins as nothing, but
     for the induction circuit. The same for a seed on every machine and device."""
     random = torch.Generator("cpu").manual_seed(seed)
@@ -53,14 +49,14 @@ def start(decoder: "Decoder", seed: int) -> None:
             _induction(decoder, random)
 
 
-def has_room(decoder: "Decoder") -> bool:
+def has_room(decoder: Decoder) -> bool:
     """Whether the circuit fits: two blocks, positions that turn, and in the residual a head's width for what stands here and as
     much for what stood before."""
     config = decoder.config
     return config.rotary and config.layers > 1 and config.head_width >= 4 and config.width >= 2 * config.head_width
 
 
-def _induction(decoder: "Decoder", random: torch.Generator) -> None:
+def _induction(decoder: Decoder, random: torch.Generator) -> None:
     """Block 0's first head looks one token back, and writes what stood there into directions of its own; block 1's looks for
     places before which the present token stood, and says what stands there."""
     width = decoder.config.head_width
@@ -96,5 +92,5 @@ def _one_back(turns_P: Tensor) -> tuple[Tensor, Tensor]:
     return query_H, key_H
 
 
-def _blocks(decoder: "Decoder") -> list[Any]:
-    return list(decoder.blocks)
+def _blocks(decoder: Decoder) -> list[Block]:
+    return [block for block in decoder.blocks if isinstance(block, Block)]
