@@ -23,17 +23,17 @@ from typing import Any
 
 from shared import SHARED, machine
 
-from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
 from liuli.data.division import split
-from liuli.data.lines import write_json_lines
+from liuli.evaluate.loss import Evaluation, measure, rows_of
+from liuli.files import write_json_lines
 from liuli.generate.model import Model, load
 from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
-from liuli.learn.dialogue_rows import Cuts, pieces_of_dialogues
-from liuli.learn.evaluate import Evaluation, measure, rows_of
-from liuli.learn.finetune import finetune
-from liuli.learn.job import Job
-from liuli.learn.pretrain import pretrain
+from liuli.learn.prepare.job import Job
+from liuli.learn.rows.dialogue_rows import Cuts, pieces_of_dialogues
+from liuli.learn.stages.finetune import finetune
+from liuli.learn.stages.pretrain import pretrain
 
 CHINESE = ("belle-dev1k.json", "oasst-zh.json", "cdial-train.txt", "chatterbot-zh", "glaive_toolcall_zh_demo.json")
 KDCONV = ("kdconv-film.json", "kdconv-travel.json")  # whose layout names no roles

@@ -16,10 +16,10 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+from liuli.evaluate.against_world import log_probabilities
 from liuli.generate.model import load
-from liuli.learn.against_world import log_probabilities
-from liuli.learn.job import Job
-from liuli.learn.pretrain import pretrain
+from liuli.learn.prepare.job import Job
+from liuli.learn.stages.pretrain import pretrain
 
 PEOPLE = ("小明", "小红", "小刚", "小丽", "阿强", "阿兰")
 DAYS = ("今天", "昨天", "周末", "上午")

@@ -22,11 +22,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-import trainings
+from helpers import trainings
 
-from liuli.learn.run import checkpoints
-from liuli.learn.state import read_state
-from liuli.model.folder import read_decoder
+from liuli.learn.run.folder import checkpoints
+from liuli.learn.run.state import read_state
+from liuli.model.formats.hugging_face import read_decoder
 
 STEPS = 60
 LIULI = (sys.executable, "-c", "from liuli.cli.app import main; main()")

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from shared import SHARED
 
-from liuli.data.sources import Document, Sources
-from liuli.data.validation import Validation
+from liuli.data.split import Validation
+from liuli.data.text.sources import Document, Sources
 
 UNICODE = 0x110000 - 0x800  # characters there can be: all code points but the surrogates
 Ints = NDArray[np.int64]

@@ -20,22 +20,22 @@ import torch
 from shared import machine
 from training import RandomRows
 
-from liuli.data.lines import write_json_lines
-from liuli.learn.events import Ready
-from liuli.learn.finetune import finetune
-from liuli.learn.job import Job
-from liuli.learn.journal import peak_memory
-from liuli.learn.loop import Training
-from liuli.learn.machine import keep_memory
-from liuli.learn.objectives import LOGITS_AT_ONCE, next_token
-from liuli.learn.optim import MuonAdamW
-from liuli.learn.pretrain import pretrain
-from liuli.learn.recipe import derive
-from liuli.learn.run import read_metrics
-from liuli.model import lora
+from liuli.files import write_json_lines
+from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.machine import keep_memory
+from liuli.learn.run.events import Ready
+from liuli.learn.run.folder import read_metrics
+from liuli.learn.run.journal import peak_memory
+from liuli.learn.stages.finetune import finetune
+from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.step.loop import Training
+from liuli.learn.step.objectives import LOGITS_AT_ONCE, next_token
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.recipe import derive
+from liuli.model.adapters import lora
 from liuli.model.decoder import Decoder
-from liuli.model.families import config_from
-from liuli.model.folder import read_decoder
+from liuli.model.formats.families import config_from
+from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.plan import activation_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16

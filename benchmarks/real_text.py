@@ -10,12 +10,12 @@ from pathlib import Path
 from kneser_ney import KneserNey, bits_per_byte, joined
 from shared import SHARED, machine
 
-from liuli.data.sources import Sources
-from liuli.data.validation import Validation
+from liuli.data.split import Validation
+from liuli.data.text.sources import Sources
+from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
-from liuli.learn.evaluate import evaluate
-from liuli.learn.job import Job
-from liuli.learn.pretrain import pretrain
+from liuli.learn.prepare.job import Job
+from liuli.learn.stages.pretrain import pretrain
 
 
 def main() -> None:

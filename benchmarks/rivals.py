@@ -19,7 +19,7 @@ import transformers
 from shared import alternate, machine, seconds
 
 from liuli.model.config import PRESETS
-from liuli.model.families import config_to
+from liuli.model.formats.families import config_to
 
 Step = Callable[[], float]  # one update of the weights; its loss, in nats per token
 

@@ -26,9 +26,10 @@ MB = 1e6
 def measure(tokenizer: str, source: str, length: int) -> dict[str, float]:
     """One epoch, in this process; memory is the process's peak above what it held when it began to read."""
     import liuli
-    from liuli.data.sources import Sources
-    from liuli.data.validation import Validation
-    from liuli.learn.batches import IGNORED, Batches
+    from liuli.data.packing.batch import IGNORED
+    from liuli.data.split import Validation
+    from liuli.data.text.sources import Sources
+    from liuli.learn.rows.text_rows import Batches
 
     opened = liuli.open_tokenizer(tokenizer)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,13 +14,13 @@ from pathlib import Path
 from nanogpt_loop import run as reference
 from shared import SHARED, machine
 
-from liuli.data.sources import Sources
-from liuli.data.validation import Validation
+from liuli.data.split import Validation
+from liuli.data.text.sources import Sources
+from liuli.evaluate.loss import Evaluation, evaluate
 from liuli.generate.model import load
-from liuli.learn.evaluate import Evaluation, evaluate
-from liuli.learn.job import Job
-from liuli.learn.pretrain import pretrain
-from liuli.learn.run import read_metrics
+from liuli.learn.prepare.job import Job
+from liuli.learn.run.folder import read_metrics
+from liuli.learn.stages.pretrain import pretrain
 
 TEXT = SHARED / "data" / "text" / "en" / "tinyshakespeare.txt"
 GOAL = 1.886  # nats a character

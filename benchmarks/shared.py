@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from liuli.learn.machine import processor
+from liuli.learn.prepare.machine import processor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -20,17 +20,18 @@ import transformers
 from rivals import fastest
 from shared import alternate, machine, seconds
 
-from liuli.learn import material
-from liuli.learn.batches import Batch, Cursor
-from liuli.learn.journal import peak_memory
-from liuli.learn.loop import Training
-from liuli.learn.machine import DTYPES, keep_memory, self_test
-from liuli.learn.objectives import next_token
-from liuli.learn.optim import MuonAdamW
-from liuli.learn.recipe import derive
+from liuli.data.packing.batch import Batch
+from liuli.learn.prepare import material
+from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
+from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.run.journal import peak_memory
+from liuli.learn.step.loop import Training
+from liuli.learn.step.objectives import next_token
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.recipe import derive
 from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
-from liuli.model.families import config_to
+from liuli.model.formats.families import config_to
 from liuli.model.plan import plan
 from liuli.model.start import start
 

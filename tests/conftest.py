@@ -27,7 +27,7 @@ def stories(data: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
-    import tiny
+    from helpers import tiny
 
     folder = tmp_path_factory.mktemp("tiny")
     tiny.save(folder)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import families
 import pytest
-from hub_server import Hub, python
+from helpers import families
+from helpers.hub_server import Hub, python
 
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
@@ -38,7 +38,7 @@ except liuli.LiuliError as error:
 
 
 def test_a_hub_name_is_fetched_once_and_then_found_offline(hub, published, tmp_path):
-    from liuli.model.folder import hash_folder
+    from liuli.model.formats.hugging_face import hash_folder
 
     first = python(LOAD, tmp_path, hub.endpoint)
     assert first.stdout.startswith(hash_folder(published)), first.stdout + first.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "liuli"
-ROOMS = ["tokens", "model", "generate", "data", "learn", "inside", "act", "serve", "cli"]
+ROOMS = ["tokens", "model", "generate", "world", "data", "evaluate", "learn", "inside", "act", "serve", "recipes", "cli"]
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

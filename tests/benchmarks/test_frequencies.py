@@ -2,7 +2,7 @@
 
 import pytest
 from frequencies import experiment
-from trainings import write_config
+from helpers.trainings import write_config
 
 SMALL = {"tokens": 2.5e5, "length": 32, "device": "cpu", "dtype": "fp32", "threads": 1}
 

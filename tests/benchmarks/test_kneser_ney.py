@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from kneser_ney import UNICODE, KneserNey, bits_per_byte, joined
 
-from liuli.data.sources import Document
+from liuli.data.text.sources import Document
 
 
 def some_text(seed: int, alphabet: str = "ab c琉璃", length: int = 400) -> str:

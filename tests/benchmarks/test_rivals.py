@@ -7,7 +7,7 @@ import pytest
 from rivals import Setting, fastest, transformers_step
 
 from liuli.model.config import Config
-from liuli.model.families import config_to
+from liuli.model.formats.families import config_to
 
 TINY = config_to(Config("qwen3", 97, 32, 2, 4, 2, 8, 48, context=64, tied=True))
 SETTINGS = [Setting(*both) for both in product(("sdpa", "eager"), (False, True))]

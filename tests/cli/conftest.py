@@ -1,1 +1,1 @@
-from command import liuli  # noqa: F401 (a fixture)
+from helpers.command import liuli  # noqa: F401 (a fixture)

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from liuli.learn import begin
-from liuli.learn.run import checkpoints
+from liuli.learn.run.folder import checkpoints
+from liuli.recipes import begin
 
 
 @pytest.fixture(scope="module")

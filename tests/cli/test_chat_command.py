@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pexpect
 import pytest
-import talking
+from helpers import talking
 
-from liuli.tokens.templates import CHATML
+from liuli.tokens.chat.templates import CHATML
 
 PROMPT = "\r\n> $"
 MORE = "… $"

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import jsonschema
-import pairs
 import pytest
+from helpers import pairs
 from rich.cells import cell_len
 from rich.console import Console
 
 from liuli import load
-from liuli.model import adapter, lora
+from liuli.model.adapters import lora, peft_folder
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/compare.schema.json").read_text(encoding="utf-8"))
 WORDS = ["--seed", 3, "--max-tokens", 6]
@@ -135,7 +135,7 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
     lora.add(decoder, lora.Settings(rank=2), seed=0)
     for place in lora.adapted(decoder).values():
         place.part.b.data.fill_(0.3)
-    adapter.save(decoder, tmp_path / "chat", str(base), load(base).hash)
+    peft_folder.save(decoder, tmp_path / "chat", str(base), load(base).hash)
     body = json.loads(liuli("compare", base, tmp_path / "chat", "--prompt", "小明", *WORDS, "--json").out)
     jsonschema.validate(body, SCHEMA, jsonschema.Draft202012Validator)
     assert body["models"][1]["path"] == str(base)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from liuli.data.dialogues import Dialogues
+from liuli.data.dialogues.dialogues import Dialogues
 
 
 @pytest.fixture
@@ -107,6 +107,6 @@ def test_an_interruption_leaves_nothing_behind(liuli, folder, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("liuli.data.dialogues.Dialogue.to_json", interrupt)
+    monkeypatch.setattr("liuli.data.dialogues.dialogues.Dialogue.to_json", interrupt)
     assert liuli("data", "convert", "talks", "--out", "out.jsonl").code == 130
     assert names(folder) == ["talks"]

@@ -4,11 +4,11 @@ import json
 import shutil
 
 import pytest
-import tiny
+from helpers import tiny
 
-from liuli.data.sources import Sources
+from liuli.data.text.sources import Sources
+from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
-from liuli.learn.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")

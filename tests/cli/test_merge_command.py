@@ -11,8 +11,8 @@ import transformers
 from safetensors.torch import load_file
 
 import liuli as package
-from liuli.model import adapter, lora
-from liuli.model.folder import hash_folder, read_decoder
+from liuli.model.adapters import lora, peft_folder
+from liuli.model.formats.hugging_face import hash_folder, read_decoder
 
 transformers.utils.logging.disable_progress_bar()  # they would stand in what a command says
 
@@ -26,7 +26,7 @@ def adapted(tiny_folder, tmp_path_factory) -> Path:
     lora.add(decoder, lora.Settings(rank=4), seed=0)
     for place in lora.adapted(decoder).values():
         place.part.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
-    adapter.save(decoder, folder, str(tiny_folder), hash_folder(tiny_folder))
+    peft_folder.save(decoder, folder, str(tiny_folder), hash_folder(tiny_folder))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_the_card_names_both_parents(liuli, tiny_folder, adapted, tmp_path):
     assert card == {
         "stage": "merged",
         "parent": hash_folder(tiny_folder),
-        "adapter": adapter.hash_adapter(adapted),
+        "adapter": peft_folder.hash_adapter(adapted),
         "hash": hash_folder(tmp_path / "merged"),
         "command": command,
     }
@@ -82,7 +82,7 @@ def test_what_lies_beside_the_adapter_stands_for_the_models_own(liuli, tiny_fold
 
 
 def test_json_names_the_adapter_beside_the_model(liuli, tiny_folder, tiny, adapted, tmp_path):
-    named = {"path": str(adapted), "hash": adapter.hash_adapter(adapted)}
+    named = {"path": str(adapted), "hash": peft_folder.hash_adapter(adapted)}
     (tmp_path / "text.txt").write_text("the cat " * 50)
     without = json.loads(liuli("evaluate", tiny_folder, tmp_path / "text.txt", "--json").out)
     body = json.loads(liuli("evaluate", tiny_folder, tmp_path / "text.txt", "--adapter", adapted, "--json").out)
@@ -109,7 +109,7 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("liuli.learn.material.copy_beside", fail)
+    monkeypatch.setattr("liuli.learn.prepare.material.copy_beside", fail)
     result = liuli("merge", tiny_folder, adapted, "--out", tmp_path / "empty")
     assert (result.code, result.err) == (2, "liuli: somewhere cannot be read or written: no space left on device\n")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "mine"]

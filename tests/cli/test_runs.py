@@ -15,13 +15,13 @@ from rich.cells import cell_len
 
 from liuli import load
 from liuli.cli.runs import _ago
-from liuli.learn.run import in_use
+from liuli.learn.run.folder import in_use
 
 STEPS, EVERY = 20, 5
 HOLD = """
 import sys
 from pathlib import Path
-from liuli.learn.run import Run
+from liuli.learn.run.folder import Run
 run = Run(Path(sys.argv[1]))
 print(flush=True)
 input()
@@ -92,8 +92,8 @@ def finished(tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A run as `liuli train` writes it, of a model of twelve thousand parameters."""
-    from liuli.learn.job import Job
-    from liuli.learn.pretrain import pretrain
+    from liuli.learn.prepare.job import Job
+    from liuli.learn.stages.pretrain import pretrain
 
     folder, threads = tmp_path_factory.mktemp("trained"), torch.get_num_threads()
     (folder / "text.txt").write_text("".join(f"小明今天去游乐园玩 {i}, and Ada keeps a cat.\n\n" for i in range(300)))

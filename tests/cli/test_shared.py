@@ -2,7 +2,8 @@
 
 import pytest
 
-from liuli.cli.shared import on_screen, percent, scaled
+from liuli.cli.shared import percent, scaled
+from liuli.display import on_screen
 
 
 @pytest.mark.parametrize(

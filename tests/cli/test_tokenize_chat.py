@@ -4,14 +4,14 @@ import json
 import re
 from functools import partial
 
-import pairs
 import pytest
+from helpers import pairs
 from rich.cells import cell_len
 from rich.console import Console
 
 from liuli.cli.shared import name
 from liuli.tokens import open_tokenizer
-from liuli.tokens.chat import Chat
+from liuli.tokens.chat.chat import Chat
 
 GREEN, ESCAPE = re.compile(r"\x1b\[(?:1;)?32m(.*?)\x1b\[0m"), re.compile(r"\x1b\[[0-9;]*m")
 TALKS = [

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from liuli.cli.shared import visible
 from liuli.cli.tokenizer import _table
+from liuli.display import visible
 from liuli.tokens import open_tokenizer
 from liuli.tokens.report import ScriptRow, TokenizerReport
 from liuli.tokens.train import LEAST

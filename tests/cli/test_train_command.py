@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.trainings import job_in
 from rich.console import Console
-from trainings import job_in
 
 from liuli.cli.progress import LATE, Progress
 from liuli.cli.training import Interrupt
-from liuli.learn.evaluate import Evaluation
-from liuli.learn.events import Finished, Ready, Sampled, Stopped, Update, Validated
-from liuli.learn.pretrain import pretrain
-from liuli.learn.run import checkpoints
+from liuli.evaluate.loss import Evaluation
+from liuli.learn.run.events import Finished, Ready, Sampled, Stopped, Update, Validated
+from liuli.learn.run.folder import checkpoints
+from liuli.learn.stages.pretrain import pretrain
 
 FOUND = Evaluation(nats=300.0, tokens=100, bytes=400, windows=4, length=32)
 RECIPE = {"rows": 2, "length": 32, "rate": 0.02}

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from liuli.data.world import World
-from liuli.data.world.dialogues import Conversations
+from liuli.world import World
+from liuli.world.dialogues import Conversations
 
 
 def test_ask(liuli):
@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_nothing_behind(liuli, tmp_path, monkeypatch, where):
 
 
 def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
-    from liuli.data.world.grammar import KINDS, Floor
+    from liuli.world.grammar import KINDS, Floor
 
     monkeypatch.setattr(World, "floor", Floor(dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 1.0), 8.0))
     words = ("world", "--size", "large", "--documents", 50, "--out", tmp_path / "w")

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from corpora import jsonl, write
+from helpers.corpora import jsonl, write
 
-from liuli.data.dialogues import DIALOGUES, Dialogues
-from liuli.data.layouts import KNOWN
-from liuli.data.messages import DEEPEST, ORDER, check
+from liuli.data.dialogues.dialogues import DIALOGUES, Dialogues
+from liuli.data.dialogues.layouts import KNOWN
+from liuli.data.dialogues.messages import DEEPEST, ORDER, check
 from liuli.errors import LiuliError
 
 GOOD = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
@@ -251,10 +251,10 @@ def test_files_of_no_format(tmp_path):
 
 
 def test_more_than_is_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.data.turns.LARGEST_YAML", 20)
+    monkeypatch.setattr("liuli.data.dialogues.turns.LARGEST_YAML", 20)
     path = write(tmp_path / "a.yaml", "conversations: [[a, b]]")
     assert "more than the 0 MB that are read of a .yaml; write one object a line, as .jsonl" in message(path, strict=True)
-    monkeypatch.setattr("liuli.data.records.LONGEST_LINE", 20)
+    monkeypatch.setattr("liuli.data.text.records.LONGEST_LINE", 20)
     path = write(tmp_path / "a.txt", "a\t" + "b" * 30)
     assert message(path, strict=True) == f"{path}:1: a line longer than 0 MB; take it away, or parts of it"
 

@@ -11,10 +11,10 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpora import LONG, jsonl, texts, write
+from helpers.corpora import LONG, jsonl, texts, write
 
-from liuli.data.files import KNOWN
-from liuli.data.sources import Sources
+from liuli.data.text.files import KNOWN
+from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
 
@@ -285,13 +285,13 @@ def test_a_folder_of_everything_runs_none_of_it(tmp_path):
 
 
 def test_a_line_longer_than_the_limit_is_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.data.records.LONGEST_LINE", 1000)
+    monkeypatch.setattr("liuli.data.text.records.LONGEST_LINE", 1000)
     line = json.dumps({"text": "x" * (1000 - len('{"text": ""}'))})
     path = write(tmp_path / "a.jsonl", "\n".join([line, line + " ", line * 9, line]))
     sources = Sources([str(path)])
     assert [document.source[-1] for document in sources.documents()] == ["1", "4"]
     assert [each.reason for each in sources.skipped] == ["a line longer than 0 MB"]
-    monkeypatch.setattr("liuli.data.records.LARGEST_ARRAY", 1000)
+    monkeypatch.setattr("liuli.data.text.records.LARGEST_ARRAY", 1000)
     path = write(tmp_path / "a.json", json.dumps([{"text": LONG}]))
     assert "more than the 0 MB that are read of a .json; write one object a line" in message(path, strict=True)
 
@@ -299,7 +299,7 @@ def test_a_line_longer_than_the_limit_is_skipped(tmp_path, monkeypatch):
 MEASURE = """
 import re, sys
 from pathlib import Path
-from liuli.data.sources import Sources
+from liuli.data.text.sources import Sources
 characters = sum(len(document.text) for document in Sources(sys.argv[1:]).documents())
 print(characters, int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10)
 """

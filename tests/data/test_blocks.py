@@ -1,11 +1,11 @@
 """Blocks join to the text, are the same however it is read, and move only near a change."""
 
 import pytest
-from corpora import SHAPES, text_of
+from helpers.corpora import SHAPES, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liuli.data.blocks import LARGEST, REACH, SPAN, cut
+from liuli.data.text.blocks import LARGEST, REACH, SPAN, cut
 
 
 def blocks_of(data: bytes) -> list[bytes]:
@@ -49,7 +49,7 @@ def test_a_text_of_at_most_16_kb_stays_whole():
     st.lists(st.integers(1, 200_000), min_size=1),
 )
 def test_the_same_blocks_in_whatever_pieces_it_is_read(shape, size, seed, sizes):
-    import liuli.data.blocks
+    import liuli.data.text.blocks
 
     data = text_of(shape, size, seed)
     pieces, at = [], 0
@@ -58,12 +58,12 @@ def test_the_same_blocks_in_whatever_pieces_it_is_read(shape, size, seed, sizes)
         at += len(pieces[-1])
     whole = blocks_of(data)
     assert b"".join(whole) == data
-    step = liuli.data.blocks.STEP
+    step = liuli.data.text.blocks.STEP
     try:
-        liuli.data.blocks.STEP = 70_000  # windows are small, so that there are several
+        liuli.data.text.blocks.STEP = 70_000  # windows are small, so that there are several
         assert list(cut(pieces)) == whole
     finally:
-        liuli.data.blocks.STEP = step
+        liuli.data.text.blocks.STEP = step
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,15 +4,15 @@ import io
 import json
 
 import pytest
-from corpora import jsonl, write
-from hub_server import Hub, python
+from helpers.corpora import jsonl, write
+from helpers.hub_server import Hub, python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues.messages import check
 from liuli.data.division import Division, split
-from liuli.data.messages import check
-from liuli.data.validation import held_out
+from liuli.data.split import held_out
 from liuli.errors import LiuliError
 
 
@@ -281,7 +281,7 @@ def test_standard_input_is_an_object_a_line(monkeypatch):
 
 
 HUB = """
-from liuli.data.dialogues import Dialogues
+from liuli.data.dialogues.dialogues import Dialogues
 for dialogue in Dialogues("hub:somebody/talks"):
     print(dialogue.source, len(dialogue.messages))
 """

@@ -5,14 +5,14 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpora import write
-from hub_server import Hub, python
+from helpers.corpora import write
+from helpers.hub_server import Hub, python
 
-from liuli.data.sources import Sources
+from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
 STREAM = """
-from liuli.data.sources import Sources
+from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 try:
     for document in Sources(["hub:somebody/texts"]).documents():

@@ -5,9 +5,9 @@ from collections import defaultdict
 
 import pytest
 
-from liuli.data.lanes import BEFORE, MOST, interleaved, lanes_of
-from liuli.data.sources import Sources
-from liuli.data.validation import Validation
+from liuli.data.split import Validation
+from liuli.data.text.lanes import BEFORE, MOST, interleaved, lanes_of
+from liuli.data.text.sources import Sources
 
 LINE = "小明今天去游乐园玩，坐了过山车。 {}\n\n"
 
@@ -29,7 +29,7 @@ def place_of(document):
 @pytest.mark.parametrize("how", ["content", "tail:0.3", "tail:0.9"])
 @pytest.mark.parametrize("most", [MOST, 2, 1])
 def test_all_of_the_text_each_lane_in_its_order(tmp_path, monkeypatch, how, most):
-    monkeypatch.setattr("liuli.data.lanes.MOST", most)
+    monkeypatch.setattr("liuli.data.text.lanes.MOST", most)
     split = Validation.parse(how).split(Sources([str(folder_of(tmp_path))]))
     lanes = lanes_of(split.sources)
     assert len(lanes) <= most

@@ -6,13 +6,13 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from corpora import LONG, jsonl, text_of, write
+from helpers.corpora import LONG, jsonl, text_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liuli.data.look import Characters, Look, Samples, look
-from liuli.data.sources import Document, Sources
-from liuli.data.validation import Validation, held_out
+from liuli.data.split import Validation, held_out
+from liuli.data.text.look import Characters, Look, Samples, look
+from liuli.data.text.sources import Document, Sources
 from liuli.errors import LiuliError
 from liuli.tokens.scripts import SCRIPTS, kind_of, script_of
 

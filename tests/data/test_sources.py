@@ -9,11 +9,11 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpora import LONG, documents, jsonl, texts, write
+from helpers.corpora import LONG, documents, jsonl, texts, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liuli.data.sources import Seen, Sources
+from liuli.data.text.sources import Seen, Sources
 from liuli.errors import LiuliError
 
 
@@ -79,9 +79,9 @@ def test_what_is_skipped_keeps_its_number(tmp_path):
 
 def test_not_all_before_the_start_is_decoded(corpus, monkeypatch):
     sources = Sources([str(corpus)])
-    monkeypatch.setattr("liuli.data.records.parse", lambda data: pytest.fail("parsed"))
+    monkeypatch.setattr("liuli.data.text.records.parse", lambda data: pytest.fail("parsed"))
     monkeypatch.setattr(
-        "liuli.data.records.WholeText._check", lambda self: pytest.fail("read") if "a.txt" in self.place(0) else 1 / 0
+        "liuli.data.text.records.WholeText._check", lambda self: pytest.fail("read") if "a.txt" in self.place(0) else 1 / 0
     )
     with pytest.raises(ZeroDivisionError):  # it has come as far as d.md.gz
         next(sources.documents(5))

@@ -4,12 +4,12 @@ import hashlib
 from itertools import pairwise
 
 import pytest
-from corpora import jsonl, text_of, write
+from helpers.corpora import jsonl, text_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liuli.data.sources import Document, Sources
-from liuli.data.validation import Split, Validation, held_out
+from liuli.data.split import Split, Validation, held_out
+from liuli.data.text.sources import Document, Sources
 from liuli.errors import LiuliError
 
 

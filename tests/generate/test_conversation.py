@@ -1,14 +1,14 @@
 """A conversation without a terminal: what it holds, what the model is told of it, and what may go wrong."""
 
 import pytest
-import talking
+from helpers import talking
 
 import liuli
 from liuli import LiuliError
 from liuli.generate.conversation import Conversation, trimmed
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
-from liuli.tokens.templates import CHATML
+from liuli.tokens.chat.templates import CHATML
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,17 @@
 import json
 import shutil
 
-import pairs
 import pytest
 import torch
 import transformers
+from helpers import pairs
 
 from liuli import LiuliError, load
+from liuli.generate.reading import Prompt, Reader, same_pieces
 from liuli.inside import compare as room
 from liuli.inside.compare import Check, Settings, compare
-from liuli.inside.reading import Prompt, Reader, same_pieces
-from liuli.model import adapter, lora
-from liuli.tokens.chat import Chat
+from liuli.model.adapters import lora, peft_folder
+from liuli.tokens.chat.chat import Chat
 
 ASKED = Prompt.of_text("小明今天去", "prompt 1")
 
@@ -159,7 +159,7 @@ def test_who_reads_a_template(base, assistant, tmp_path):
         assert Reader(load(folder), {}).to_json()["reads"] == reads
     decoder = load(base.folder).decoder
     lora.add(decoder, lora.Settings(rank=2), seed=0)
-    adapter.save(decoder, tmp_path / "chat", str(base.folder), base.hash)
+    peft_folder.save(decoder, tmp_path / "chat", str(base.folder), base.hash)
     assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is None
     shutil.copy(assistant.folder / "tokenizer_config.json", tmp_path / "chat")
     assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).to_json()["stage"] == "adapter"

@@ -4,8 +4,8 @@ import os
 
 import pytest
 import torch
-from command import liuli  # noqa: F401 (a fixture)
-from killing import Killer
+from helpers.command import liuli  # noqa: F401 (a fixture)
+from helpers.killing import Killer
 
 
 @pytest.fixture(scope="session", autouse=True)

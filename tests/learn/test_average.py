@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from trainings import CONFIG
+from helpers.trainings import CONFIG
 
-from liuli.learn.average import SHARE, Average
+from liuli.learn.step.average import SHARE, Average
 from liuli.model.decoder import Decoder
-from liuli.model.families import config_from
+from liuli.model.formats.families import config_from
 from liuli.model.start import start
 
 

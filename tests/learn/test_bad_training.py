@@ -5,10 +5,10 @@ import os
 
 import pytest
 import torch
-from trainings import assert_same, job_in, kept, run, sentences, write_corpus
+from helpers.trainings import assert_same, job_in, kept, run, sentences, write_corpus
 
-from liuli.learn.run import Run, checkpoints, read_metrics
-from liuli.learn.state import _digest, file_hash
+from liuli.learn.run.folder import Run, checkpoints, read_metrics
+from liuli.learn.run.state import _digest, file_hash
 
 SHORT = ("--tokens", 20 * 64)
 
@@ -331,7 +331,7 @@ def test_a_learning_rate_that_leads_out_of_numbers(train, resume, folder, tmp_pa
         assert "Infinity" not in (out / name).read_text()
     last = checkpoints(out)[-1]
     assert result.err.strip().endswith(str(out / "checkpoints" / str(last)))
-    from liuli.model.folder import read_decoder
+    from liuli.model.formats.hugging_face import read_decoder
 
     read_decoder(out / "model")  # which refuses what is not finite
     assert_one_line(train("--lr", rate, "--tokens", steps * 64, "--resume", out=out), "step ", "The last good checkpoint is")

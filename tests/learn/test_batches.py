@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liuli
-from liuli.data.sources import Sources
-from liuli.data.validation import Split, Validation
-from liuli.data.world import World
+from liuli.data.packing.batch import IGNORED, Batch
+from liuli.data.packing.pieces import encoded
+from liuli.data.split import Split, Validation
+from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
-from liuli.learn.batches import IGNORED, Batch, Batches, Cursor, encoded
+from liuli.learn.rows.text_rows import Batches, Cursor
 from liuli.tokens.train import train
+from liuli.world import World
 
 WORDS = "小明今天去游乐园玩，坐了过山车。Ada keeps a cat; it is 12 years old.\n"
 
@@ -291,7 +293,7 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkey
 
 def test_nothing_left_to_train_on(tmp_path, tokenizer, monkeypatch):
     split = Split(split_of(tmp_path, texts_of(40)).sources, "by content")
-    monkeypatch.setattr("liuli.data.validation.held_out", lambda text: True)
+    monkeypatch.setattr("liuli.data.split.held_out", lambda text: True)
     with pytest.raises(LiuliError, match="all of the text is held out"):
         Batches(split, tokenizer, 64, 0).take(1)
 

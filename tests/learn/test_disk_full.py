@@ -4,11 +4,11 @@ import re
 import shutil
 
 import pytest
-from trainings import assert_same, job_in, kept
+from helpers.trainings import assert_same, job_in, kept
 
-from liuli.learn.run import checkpoints
-from liuli.learn.state import read_state
-from liuli.model.folder import read_decoder
+from liuli.learn.run.folder import checkpoints
+from liuli.learn.run.state import read_state
+from liuli.model.formats.hugging_face import read_decoder
 
 STEPS = 10
 

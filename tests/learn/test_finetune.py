@@ -9,30 +9,31 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_config, write_corpus
+from helpers.trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_config, write_corpus
 
-from liuli.data.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
 from liuli.data.division import split
+from liuli.data.packing.batch import IGNORED
 from liuli.errors import LiuliError
 from liuli.generate.model import load
-from liuli.learn.batches import IGNORED, Cursor
-from liuli.learn.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
-from liuli.learn.events import Note, Ready, Stopped
-from liuli.learn.finetune import finetune
-from liuli.learn.job import Job
-from liuli.learn.loop import Training
-from liuli.learn.objectives import next_token
-from liuli.learn.recipe import derive
-from liuli.learn.run import read_metrics
-from liuli.model import lora
+from liuli.learn.prepare.job import Job
+from liuli.learn.rows.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
+from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.run.events import Note, Ready, Stopped
+from liuli.learn.run.folder import read_metrics
+from liuli.learn.stages.finetune import finetune
+from liuli.learn.step.loop import Training
+from liuli.learn.step.objectives import next_token
+from liuli.learn.step.recipe import derive
+from liuli.model.adapters import lora
+from liuli.model.adapters.token_rows import never_met
 from liuli.model.decoder import Decoder
-from liuli.model.families import config_from
-from liuli.model.folder import read_decoder, write_decoder
+from liuli.model.formats.families import config_from
+from liuli.model.formats.hugging_face import read_decoder, write_decoder
 from liuli.model.start import start
-from liuli.model.token_rows import never_met
 from liuli.tokens import open_tokenizer
-from liuli.tokens.chat import Chat
-from liuli.tokens.templates import CHATML
+from liuli.tokens.chat.chat import Chat
+from liuli.tokens.chat.templates import CHATML
 from liuli.tokens.train import train
 
 NAMES, ANIMALS = ("小明", "Ada", "小红", "Grace", "老王"), ("cat", "狗", "otter", "熊猫", "horse", "鸟", "fox")
@@ -365,7 +366,7 @@ def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, mon
     (dated / "chat_template.jinja").write_text(says + CHATML, encoding="utf-8")
     asked = job(dated, data)
     with monkeypatch.context() as patch:
-        patch.setattr("liuli.learn.course.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
+        patch.setattr("liuli.learn.prepare.course.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
         tuned(asked, tmp_path / "whole")
         tuned(asked, tmp_path / "stopped", at=(7,))
     tuned(Job(), tmp_path / "stopped", resume=True)

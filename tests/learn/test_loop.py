@@ -7,32 +7,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from trainings import CONFIG
+from helpers.trainings import CONFIG, decoder_of
 
+from liuli.data.packing.batch import IGNORED, batch_of
+from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
-from liuli.learn import objectives
-from liuli.learn.batches import IGNORED, batch_of
-from liuli.learn.finite import NotFinite, first_bad
-from liuli.learn.loop import Training, train
-from liuli.learn.objectives import cross_entropy, next_token
-from liuli.learn.optim import MuonAdamW
-from liuli.learn.pieces import Piece
-from liuli.learn.recipe import Recipe
-from liuli.model.decoder import Decoder, FeedForward
-from liuli.model.families import config_from
-from liuli.model.folder import write_decoder
+from liuli.learn.step import objectives
+from liuli.learn.step.finite import NotFinite, first_bad
+from liuli.learn.step.loop import Training, train
+from liuli.learn.step.objectives import cross_entropy, next_token
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.recipe import Recipe
+from liuli.model.decoder import FeedForward
+from liuli.model.formats.hugging_face import write_decoder
 from liuli.model.linear import Linear
 
 CPU = torch.device("cpu")
-
-
-def decoder_of(seed=0, **change):
-    """All weights random, so that every layer has a part in the loss."""
-    decoder = Decoder(config_from(CONFIG | change, "here"))
-    random = torch.Generator().manual_seed(seed)
-    for parameter in decoder.parameters():
-        torch.nn.init.normal_(parameter, 0.0 if parameter.ndim > 1 else 1.0, 0.3, random)
-    return decoder
 
 
 def documents(count, seed=0, least=2, most=30):

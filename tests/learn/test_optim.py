@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from test_loop import decoder_of
+from helpers.trainings import decoder_of
 
 from liuli.errors import LiuliError
-from liuli.learn import optim
-from liuli.learn.optim import BETAS, MuonAdamW, Rates, orthogonal
+from liuli.learn.step import optimizer as optim
+from liuli.learn.step.optimizer import BETAS, MuonAdamW, Rates, orthogonal
 from liuli.model.decoder import Decoder
-from liuli.model.families import config_from
+from liuli.model.formats.families import config_from
 from liuli.model.linear import Linear
 from liuli.model.start import start
 

@@ -6,13 +6,13 @@ import random
 import shutil
 
 import pytest
-from trainings import LENGTH, ROWS, assert_same, job_in, kept, run, write_corpus
+from helpers.trainings import LENGTH, ROWS, assert_same, job_in, kept, run, write_corpus
 
-from liuli.learn.events import Finished, Note, Ready, Saved, Stopped, Update
-from liuli.learn.job import Job
-from liuli.learn.run import checkpoints
-from liuli.learn.state import read_state
-from liuli.model.folder import hash_folder, read_decoder
+from liuli.learn.prepare.job import Job
+from liuli.learn.run.events import Finished, Note, Ready, Saved, Stopped, Update
+from liuli.learn.run.folder import checkpoints
+from liuli.learn.run.state import read_state
+from liuli.model.formats.hugging_face import hash_folder, read_decoder
 
 STEPS = 10  # of a run that is killed; it saves after each
 
@@ -102,7 +102,7 @@ def test_bf16(folder, tmp_path, whole):
 
 
 def test_gathered_over_several_passes_and_with_decay(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.learn.recipe.TOKENS_AT_ONCE", LENGTH)
+    monkeypatch.setattr("liuli.learn.step.recipe.TOKENS_AT_ONCE", LENGTH)
     job = job_in(folder, 20, decay=0.1, rows=3, seed=7, keep=3)
     run(job, tmp_path / "whole")
     run(job, tmp_path / "stopped", at=[7])

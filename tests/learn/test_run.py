@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from liuli.errors import LiuliError
-from liuli.learn.durable import link, sync_tree, write_text
-from liuli.learn.run import Run, checkpoints, read_asked, read_metrics
+from liuli.files import link, sync_tree, write_text
+from liuli.learn.run.folder import Run, checkpoints, read_asked, read_metrics
 
 HOLDER = """
 import sys
 from pathlib import Path
-from liuli.learn.run import Run
+from liuli.learn.run.folder import Run
 run = Run(Path(sys.argv[1]))
 run.ask({"job": {}})
 print("locked", flush=True)

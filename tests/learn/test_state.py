@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 import torch
-from trainings import assert_same, job_in, kept, run
+from helpers.trainings import assert_same, job_in, kept, run
 
 from liuli.errors import LiuliError
-from liuli.learn.run import checkpoints
-from liuli.learn.state import (
+from liuli.learn.run.folder import checkpoints
+from liuli.learn.run.state import (
     State,
     file_hash,
     random_states,

@@ -9,14 +9,14 @@ import jsonschema
 import pytest
 import torch
 import transformers
-from trainings import job_in, run
+from helpers.trainings import job_in, run
 
 import liuli
-from liuli.learn.evaluate import Exam, pieces_of
-from liuli.learn.events import Finished, Ready, Sampled, Saved, Update, Validated
-from liuli.learn.run import read_metrics
-from liuli.learn.trace import CANDIDATES, POINTS, Probe, Trace
-from liuli.model.folder import hash_folder
+from liuli.evaluate.loss import Exam, pieces_of
+from liuli.learn.run.events import Finished, Ready, Sampled, Saved, Update, Validated
+from liuli.learn.run.folder import read_metrics
+from liuli.learn.run.trace import CANDIDATES, POINTS, Probe, Trace
+from liuli.model.formats.hugging_face import hash_folder
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/training-trace.schema.json").read_text(encoding="utf-8"))
 PROBES = ("小明有", "Ada has 5 ")
@@ -108,9 +108,9 @@ def test_probes_say_what_the_saved_models_say(finished):
 
 def test_validation_and_samples_are_those_of_the_saved_models(finished):
     out, body = finished[0], read(finished[0])["body"]
-    from liuli.data.sources import Sources
-    from liuli.data.validation import Validation
-    from liuli.model.folder import read_decoder
+    from liuli.data.split import Validation
+    from liuli.data.text.sources import Sources
+    from liuli.model.formats.hugging_face import read_decoder
 
     facts = json.loads((out / "state/state.json").read_text())
     split = Validation.parse("content").split(Sources([facts["data"][0]["name"]]))

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import families
 import pytest
 import torch
 import transformers
+from helpers import families
 
 from liuli.model.decoder import Decoder
-from liuli.model.folder import read_decoder
+from liuli.model.formats.hugging_face import read_decoder
 
 
 @dataclass

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from liuli.model import attend
+from liuli.model import attention as attend
 from liuli.model.decoder import visible
 
 ROWS, TOKENS, HEADS, WIDTH = 3, 24, 4, 16

@@ -3,14 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import families
 import pytest
 import torch
+from helpers import families
 
 from liuli.errors import LiuliError
 from liuli.model.cache import Slots
 from liuli.model.decoder import BLOCK_POINTS, Decoder
-from liuli.model.folder import read_decoder
+from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.linear import Linear, RMSNorm, exchange
 
 ids_1T = torch.randint(0, families.VOCABULARY, (1, 40), generator=torch.Generator().manual_seed(1))

@@ -6,15 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import families
 import pytest
 import torch
 import transformers
+from helpers import families
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
-from liuli.model.families import read_config
-from liuli.model.folder import hash_folder, read_decoder, write_decoder
+from liuli.model.formats.families import read_config
+from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 
 ids_1T = torch.arange(40)[None]
 
@@ -131,7 +131,7 @@ def test_weights_are_mapped_not_copied(tmp_path):
 import sys
 from pathlib import Path
 import torch
-from liuli.model.folder import read_decoder
+from liuli.model.formats.hugging_face import read_decoder
 def own():  # kB that no file backs
     return int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
 folder = Path(sys.argv[1])
@@ -160,7 +160,7 @@ def test_nothing_half_written_has_its_final_name(pair_of, tmp_path, monkeypatch)
     def fails(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("liuli.model.folder.save_file", fails)
+    monkeypatch.setattr("liuli.model.formats.hugging_face.save_file", fails)
     with pytest.raises(LiuliError, match=r"cannot be written to .*disk full"):
         write_decoder(pair_of("llama2").ours, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()

@@ -7,17 +7,17 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from families import VOCABULARY
+from helpers.families import VOCABULARY
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
-from liuli.learn.material import multiply_in
-from liuli.learn.optim import MuonAdamW, Rates
-from liuli.model import adapter, lora
+from liuli.learn.prepare.material import multiply_in
+from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.model.adapters import lora, peft_folder
+from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, Settings
 from liuli.model.decoder import Decoder
-from liuli.model.folder import hash_folder, read_decoder
+from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.model.linear import Linear, MixedLinear
-from liuli.model.lora import PROJECTIONS, LoRALinear, Settings
 
 FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
 SETTINGS = Settings(rank=4, alpha=12)
@@ -48,18 +48,18 @@ def qwen3(pair_of) -> Decoder:
 def saved(pair_of, tmp_path) -> Path:
     """An adapter of the random Qwen 3, in a folder."""
     base = pair_of("qwen3").folder
-    adapter.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
     return tmp_path / "adapter"
 
 
 def change_config(folder: Path, **changes) -> None:
-    path = folder / adapter.CONFIG
+    path = folder / peft_folder.CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def change_tensors(folder: Path, change) -> None:
-    tensors = load_file(folder / adapter.TENSORS)
-    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, folder / adapter.TENSORS)
+    tensors = load_file(folder / peft_folder.TENSORS)
+    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, folder / peft_folder.TENSORS)
 
 
 # PEFT. In 64 bits what is left is the norms of transformers, which are in 32; in 32 bits the bases alone differ by 2e-5.
@@ -70,7 +70,7 @@ def change_tensors(folder: Path, change) -> None:
 def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=dtype))
-    adapter.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).to(dtype), tmp_path)
     with torch.no_grad():
         expected = theirs(ids_BT).logits
@@ -78,7 +78,7 @@ def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
             assert (theirs(ids_BT).logits - expected).std() > 0.2 * pair.deviation
     assert (logits(ours) - expected).abs().max() < limit * expected.std()
     held = {name for name, _ in theirs.named_parameters() if "lora_" in name}
-    assert len(held) == len(load_file(tmp_path / adapter.TENSORS)) == 2 * len(lora.adapted(ours))
+    assert len(held) == len(load_file(tmp_path / peft_folder.TENSORS)) == 2 * len(lora.adapted(ours))
 
 
 @pytest.mark.parametrize(("family", "projections"), [("gpt2", ("out",)), ("gpt2", ("up", "down")), ("qwen3", ("k", "up"))])
@@ -86,7 +86,7 @@ def test_peft_finds_the_projections_that_are_meant(pair_of, tmp_path, family, pr
     """GPT-2 has two that are called c_proj."""
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), Settings(rank=2, projections=projections))
-    adapter.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     assert len([name for name, _ in theirs.named_parameters() if "lora_" in name]) == 2 * 3 * len(projections)
     with torch.no_grad():
@@ -108,29 +108,29 @@ def test_what_peft_saves_is_opened(pair_of, tmp_path, family):
         expected = theirs(ids_BT).logits
     theirs.save_pretrained(tmp_path)
     ours = read_decoder(pair.folder, dtype=torch.float64)
-    adapter.load(ours, tmp_path, "theirs", pair.folder)
+    peft_folder.load(ours, tmp_path, "theirs", pair.folder)
     assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
     lora.use(ours, None)
     assert (logits(ours) - expected).std() > 0.1 * pair.deviation
 
 
 def test_what_is_saved_is_loaded_to_the_bit(pair_of, qwen3, saved):
-    adapter.load(qwen3, saved, "again", pair_of("qwen3").folder)
+    peft_folder.load(qwen3, saved, "again", pair_of("qwen3").folder)
     assert torch.equal(logits(qwen3), logits(with_random_adapter(read_decoder(pair_of("qwen3").folder))))
     assert not any(parameter.requires_grad for parameter in qwen3.parameters())
-    card = json.loads((saved / adapter.CARD).read_text())
-    assert card == {"stage": "adapter", "parent": hash_folder(pair_of("qwen3").folder), "hash": adapter.hash_adapter(saved)}
+    card = json.loads((saved / peft_folder.CARD).read_text())
+    assert card == {"stage": "adapter", "parent": hash_folder(pair_of("qwen3").folder), "hash": peft_folder.hash_adapter(saved)}
 
 
 def test_a_hash_tells_adapters_apart(saved):
-    first = adapter.hash_adapter(saved)
+    first = peft_folder.hash_adapter(saved)
     change_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
-    assert adapter.hash_adapter(saved) == first
+    assert peft_folder.hash_adapter(saved) == first
     change_config(saved, lora_alpha=13)
-    assert adapter.hash_adapter(saved) != first
+    assert peft_folder.hash_adapter(saved) != first
     change_config(saved, lora_alpha=12)
     change_tensors(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
-    assert adapter.hash_adapter(saved) != first
+    assert peft_folder.hash_adapter(saved) != first
 
 
 # The formula.
@@ -242,7 +242,7 @@ def test_a_base_in_16_bits(pair_of, saved):
     pair = pair_of("qwen3")
     ours, half = (read_decoder(pair.folder, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     for decoder in (ours, half):
-        adapter.load(decoder, saved, "same", pair.folder)
+        peft_folder.load(decoder, saved, "same", pair.folder)
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).bfloat16(), saved)
     with torch.no_grad():
         error = (theirs(ids_BT).logits - logits(ours)).std()
@@ -359,7 +359,7 @@ def test_gpt2_has_no_q_of_its_own(pair_of, tmp_path):
     theirs = peft.get_peft_model(copy.deepcopy(pair.theirs), peft.LoraConfig(target_modules=["c_attn"]))
     theirs.save_pretrained(tmp_path)
     with pytest.raises(LiuliError, match=r"holds .*h.0.attn.c_attn.lora_A.weight.* can have LoRA only at their out, up, down"):
-        adapter.load(decoder, tmp_path, "theirs", pair.folder)
+        peft_folder.load(decoder, tmp_path, "theirs", pair.folder)
     assert not lora.adapted(decoder)
 
 
@@ -375,8 +375,8 @@ def test_gpt2_has_no_q_of_its_own(pair_of, tmp_path):
 def test_settings_of_others_that_change_the_numbers(pair_of, qwen3, saved, name, value):
     change_config(saved, **{name: value})
     with pytest.raises(LiuliError) as error:
-        adapter.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
-    assert str(error.value) == f"{saved / adapter.CONFIG}: {name} = {value!r} is not supported"
+        peft_folder.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
+    assert str(error.value) == f"{saved / peft_folder.CONFIG}: {name} = {value!r} is not supported"
 
 
 def test_another_base_by_hash(pair_of, saved, tmp_path):
@@ -387,19 +387,19 @@ def test_another_base_by_hash(pair_of, saved, tmp_path):
     other.save_pretrained(tmp_path / "other")
     decoder = read_decoder(tmp_path / "other")
     with pytest.raises(LiuliError) as error:
-        adapter.load(decoder, saved, "chat", tmp_path / "other")
+        peft_folder.load(decoder, saved, "chat", tmp_path / "other")
     hashes = hash_folder(pair.folder), hash_folder(tmp_path / "other")
     assert f"it was made for the model with hash {hashes[0]}, and that one has {hashes[1]}" in str(error.value)
     assert not lora.adapted(decoder)
-    (saved / adapter.CARD).unlink()
-    adapter.load(decoder, saved, "chat", tmp_path / "other")
+    (saved / peft_folder.CARD).unlink()
+    peft_folder.load(decoder, saved, "chat", tmp_path / "other")
 
 
 def test_another_base_by_shape(pair_of, saved):
     folder = pair_of("llama3").folder  # its heads are half as wide
     key = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     with pytest.raises(LiuliError) as error:
-        adapter.load(read_decoder(folder), saved, "chat", folder)
+        peft_folder.load(read_decoder(folder), saved, "chat", folder)
     shapes = f"{key} has shape [64, 4], but adapter_config.json and that model imply [32, 4]"
     assert str(error.value) == f"{saved} is not an adapter of {folder}: {shapes}"
 
@@ -419,7 +419,7 @@ def test_another_base_by_shape(pair_of, saved):
 def test_tensors_that_are_not_an_adapters(pair_of, qwen3, saved, change, said):
     change_tensors(saved, change)
     with pytest.raises(LiuliError, match=said):
-        adapter.load(qwen3, saved, "chat", pair_of("qwen3").folder)
+        peft_folder.load(qwen3, saved, "chat", pair_of("qwen3").folder)
 
 
 def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
@@ -429,18 +429,18 @@ def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
         (base, "holds no adapter_config.json, so it is not an adapter"),
     ):
         with pytest.raises(LiuliError, match=said):
-            adapter.load(qwen3, folder, "chat", base)
+            peft_folder.load(qwen3, folder, "chat", base)
     change_config(saved, r=None)
     with pytest.raises(LiuliError, match=r"adapter_config.json: LoRA's rank must be a whole number above 0, not None"):
-        adapter.load(qwen3, saved, "chat", base)
-    (saved / adapter.CONFIG).write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 12}')
-    adapter.load(qwen3, saved, "chat", base)
-    (saved / adapter.TENSORS).write_bytes(b"not a tensor")
+        peft_folder.load(qwen3, saved, "chat", base)
+    (saved / peft_folder.CONFIG).write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 12}')
+    peft_folder.load(qwen3, saved, "chat", base)
+    (saved / peft_folder.TENSORS).write_bytes(b"not a tensor")
     with pytest.raises(LiuliError, match=r"adapter_model.safetensors is broken or truncated"):
-        adapter.load(qwen3, saved, "again", base)
+        peft_folder.load(qwen3, saved, "again", base)
 
 
 def test_a_folder_that_cannot_be_written(qwen3, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LiuliError, match="the adapter cannot be written to"):
-        adapter.save(with_random_adapter(qwen3), tmp_path / "file" / "adapter", "base", "hash")
+        peft_folder.save(with_random_adapter(qwen3), tmp_path / "file" / "adapter", "base", "hash")

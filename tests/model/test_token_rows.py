@@ -7,26 +7,27 @@ import peft
 import pytest
 import torch
 import torch.nn.functional as F
-from families import VOCABULARY
+from helpers.families import VOCABULARY
 from safetensors.torch import load_file
 from test_lora import SETTINGS, change_config, change_tensors, ids_BT, logits, with_random_adapter
 
 from liuli.errors import LiuliError
 from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
-from liuli.learn import objectives
-from liuli.learn.average import Average
-from liuli.learn.material import multiply_in
-from liuli.learn.objectives import cross_entropy
-from liuli.learn.optim import MuonAdamW, Rates
-from liuli.model import adapter, linear, lora
+from liuli.learn.prepare.material import multiply_in
+from liuli.learn.step import objectives
+from liuli.learn.step.average import Average
+from liuli.learn.step.objectives import cross_entropy
+from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.model import linear
+from liuli.model.adapters import lora, peft_folder
+from liuli.model.adapters.lora import Settings
+from liuli.model.adapters.place import places
+from liuli.model.adapters.token_rows import TokenRows
 from liuli.model.cache import Slots
 from liuli.model.decoder import Decoder
-from liuli.model.folder import hash_folder, read_decoder, write_decoder
+from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear
-from liuli.model.lora import Settings
-from liuli.model.place import places
-from liuli.model.token_rows import TokenRows
 
 TIED, UNTIED = ("gpt2", "llama3", "qwen3"), ("llama-biases", "mistral")
 TOKENS = tuple(sorted({*ids_BT[0, :7].tolist(), 98}, reverse=True))
@@ -70,18 +71,18 @@ def plain_weights(decoder: Decoder, base: Decoder) -> dict[str, torch.Tensor]:
 def test_peft_opens_what_is_saved(pair_of, tmp_path, family):
     pair = pair_of(family)
     ours = with_random_rows(read_decoder(pair.folder, dtype=torch.float64))
-    adapter.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     with torch.no_grad():
         expected = theirs(ids_BT).logits
         with theirs.disable_adapter():
             assert (theirs(ids_BT).logits - expected).std() > 0.2 * pair.deviation
     assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
-    names = {name for name in load_file(tmp_path / adapter.TENSORS) if "lora_" not in name}
+    names = {name for name in load_file(tmp_path / peft_folder.TENSORS) if "lora_" not in name}
     embedding = "transformer.wte" if family == "gpt2" else "model.embed_tokens"
     modules = [embedding] if family in TIED else [embedding, "lm_head"]
     assert names == {f"base_model.model.{module}.token_adapter.trainable_tokens_delta" for module in modules}
-    indices = json.loads((tmp_path / adapter.CONFIG).read_text())["trainable_token_indices"]
+    indices = json.loads((tmp_path / peft_folder.CONFIG).read_text())["trainable_token_indices"]
     assert indices == list(TOKENS) if family in TIED else {"embed_tokens": list(TOKENS), "lm_head": list(TOKENS)}
 
 
@@ -112,9 +113,9 @@ def test_what_peft_saves_is_opened_and_saved_again(pair_of, tmp_path, family, in
     ours = read_decoder(pair.folder, dtype=torch.float64)
     with torch.no_grad():
         base = ours(seen)
-        adapter.load(ours, tmp_path / "theirs", "theirs", pair.folder)
+        peft_folder.load(ours, tmp_path / "theirs", "theirs", pair.folder)
         assert (ours(seen) - expected).abs().max() < 1e-5 * expected.std()
-        adapter.save(ours, tmp_path / "ours", "base", hash_folder(pair.folder))
+        peft_folder.save(ours, tmp_path / "ours", "base", hash_folder(pair.folder))
         again = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path / "ours")
         assert (again(seen).logits - expected).abs().max() < 1e-5 * expected.std()
         lora.use(ours, None)
@@ -125,9 +126,9 @@ def test_what_peft_saves_is_opened_and_saved_again(pair_of, tmp_path, family, in
 def test_what_is_saved_is_loaded_to_the_bit_and_goes_on_learning(pair_of, tmp_path, family):
     base = pair_of(family).folder
     ours = with_random_rows(read_decoder(base))
-    adapter.save(ours, tmp_path, "base", hash_folder(base))
+    peft_folder.save(ours, tmp_path, "base", hash_folder(base))
     again = read_decoder(base)
-    adapter.load(again, tmp_path, "again", base)
+    peft_folder.load(again, tmp_path, "again", base)
     assert torch.equal(logits(again), logits(ours))
     assert not any(parameter.requires_grad for parameter in again.parameters())
     lora.learn(again, "again")
@@ -137,14 +138,14 @@ def test_what_is_saved_is_loaded_to_the_bit_and_goes_on_learning(pair_of, tmp_pa
 
 def test_a_hash_tells_tokens_and_rows_apart(pair_of, tmp_path):
     base = pair_of("qwen3").folder
-    adapter.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
-    first = adapter.hash_adapter(tmp_path)
+    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    first = peft_folder.hash_adapter(tmp_path)
     change_config(tmp_path, trainable_token_indices=[*TOKENS[1:], TOKENS[0]])
-    assert adapter.hash_adapter(tmp_path) != first
+    assert peft_folder.hash_adapter(tmp_path) != first
     change_config(tmp_path, trainable_token_indices=list(TOKENS))
-    assert adapter.hash_adapter(tmp_path) == first
+    assert peft_folder.hash_adapter(tmp_path) == first
     change_tensors(tmp_path, lambda tensors: {k: v + 1 if "token" in k else v for k, v in tensors.items()})
-    assert adapter.hash_adapter(tmp_path) != first
+    assert peft_folder.hash_adapter(tmp_path) != first
 
 
 # What they compute.
@@ -221,10 +222,10 @@ def test_products_in_16_bits_while_they_learn(pair_of, family, mixed_first):
 def test_a_base_in_16_bits(pair_of, tmp_path):
     """As far from 32 bits as PEFT is, or nearer."""
     pair = pair_of("qwen3")
-    adapter.save(with_random_rows(read_decoder(pair.folder)), tmp_path, "base", hash_folder(pair.folder))
+    peft_folder.save(with_random_rows(read_decoder(pair.folder)), tmp_path, "base", hash_folder(pair.folder))
     ours, half = (read_decoder(pair.folder, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     for decoder in (ours, half):
-        adapter.load(decoder, tmp_path, "same", pair.folder)
+        peft_folder.load(decoder, tmp_path, "same", pair.folder)
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).bfloat16(), tmp_path)
     with torch.no_grad():
         error = (theirs(ids_BT).logits - logits(ours)).std()
@@ -377,11 +378,11 @@ def test_a_token_that_the_model_lacks(pair_of):
 )  # fmt: skip
 def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
     base = pair_of(family).folder
-    adapter.save(with_random_adapter(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path, "base", hash_folder(base))
     change_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError) as error:
-        adapter.load(read_decoder(base), tmp_path, "theirs", base)
-    assert str(error.value) == f"{tmp_path / adapter.CONFIG}: trainable_token_indices = {indices!r} is not supported"
+        peft_folder.load(read_decoder(base), tmp_path, "theirs", base)
+    assert str(error.value) == f"{tmp_path / peft_folder.CONFIG}: trainable_token_indices = {indices!r} is not supported"
 
 
 @pytest.mark.parametrize(
@@ -394,11 +395,11 @@ def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
 )
 def test_rows_that_are_not_what_the_settings_say(pair_of, tmp_path, indices, said):
     base = pair_of("qwen3").folder
-    adapter.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
     change_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError, match=said):
-        adapter.load(read_decoder(base), tmp_path, "theirs", base)
+        peft_folder.load(read_decoder(base), tmp_path, "theirs", base)
     change_config(tmp_path, trainable_token_indices=list(TOKENS))
     change_tensors(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if "token_adapter" not in k})
     with pytest.raises(LiuliError, match=r"lacks .*embed_tokens.token_adapter.trainable_tokens_delta"):
-        adapter.load(read_decoder(base), tmp_path, "theirs", base)
+        peft_folder.load(read_decoder(base), tmp_path, "theirs", base)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import token_samples as samples
-from token_samples import LAYOUTS, Layout
+from helpers import token_samples as samples
+from helpers.token_samples import LAYOUTS, Layout
 
 from liuli.tokens import open_tokenizer
 from liuli.tokens.train import train

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import token_samples as samples
 import tokenizers
+from helpers import token_samples as samples
 from tokenizers import decoders, models
 
 from liuli import LiuliError

@@ -6,12 +6,12 @@ import string
 
 import pytest
 import transformers
-from chat_templates import FORMS, Form
+from helpers.chat_templates import FORMS, Form
 
 from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer
-from liuli.tokens.chat import Chat
-from liuli.tokens.templates import BERT, CHATML
+from liuli.tokens.chat.chat import Chat
+from liuli.tokens.chat.templates import BERT, CHATML
 from liuli.tokens.train import train
 
 OWN = Form(CHATML, ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"), {"eos_token": "<|im_end|>"}, tools=True)
@@ -218,7 +218,7 @@ def test_templates_that_cannot_be_learned_from(tmp_path, template, message):
 
 
 def test_a_template_that_loops_is_stopped_and_the_next_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.tokens.templates.SECONDS", 0.5)
+    monkeypatch.setattr("liuli.tokens.chat.templates.SECONDS", 0.5)
     loop = (
         "{% if messages | length == 3 %}{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}{% endif %}"
     )

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-import token_samples as samples
 import tokenizers
-from token_samples import Layout, only
+from helpers import token_samples as samples
+from helpers.token_samples import Layout, only
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 Encode, Decode = Callable[[str], list[int]], Callable[[list[int]], str]

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from helpers.token_samples import ODD, bilingual
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_samples import ODD, bilingual
 
 from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer

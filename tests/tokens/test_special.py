@@ -1,9 +1,9 @@
 """Special tokens: never read out of content, always out of a prompt; the begin token once; an end token never."""
 
 import pytest
-import token_samples as samples
 import tokenizers
-from token_samples import only
+from helpers import token_samples as samples
+from helpers.token_samples import only
 from tokenizers import AddedToken, decoders, models, processors
 
 from liuli.errors import LiuliError

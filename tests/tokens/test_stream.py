@@ -1,9 +1,9 @@
 """Streamed text: what `decode` gives, piece by piece, and never half a character."""
 
 import pytest
+from helpers.token_samples import ODD, WORDS, layouts, only, wordpiece_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_samples import ODD, WORDS, layouts, only, wordpiece_lines
 
 from liuli.tokens import TextStream
 

@@ -4,8 +4,8 @@ import dataclasses
 import re
 
 import pytest
-import token_samples as samples
-from token_samples import ODD, layouts, only
+from helpers import token_samples as samples
+from helpers.token_samples import ODD, layouts, only
 from tokenizers import processors
 
 from liuli.errors import LiuliError

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-import token_samples as samples
-from token_samples import ODD, Layout, layouts, only
+from helpers import token_samples as samples
+from helpers.token_samples import ODD, Layout, layouts, only
 from tokenizers import AddedToken
 
 from liuli.tokens import open_tokenizer

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 import tokenizers
+from helpers.token_samples import ODD, bilingual, write_json
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from token_samples import ODD, bilingual, write_json
 from tokenizers import Regex, pre_tokenizers
 
 from liuli.errors import LiuliError
 from liuli.tokens import Tokenizer, open_tokenizer
-from liuli.tokens.pipeline import BYTE_OF, PipelineEncoder, spelled_bytes
+from liuli.tokens.encoders.pipeline import BYTE_OF, PipelineEncoder, spelled_bytes
 from liuli.tokens.sample import BLOCK, take_sample
 from liuli.tokens.trace import replay, trace
 from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, PATTERN, SPECIALS, TrainedTokenizer, train

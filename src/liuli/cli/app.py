@@ -25,7 +25,7 @@ from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.train import train
 from liuli.cli.world import world
-from liuli.data.files import why
+from liuli.display import why
 from liuli.errors import LiuliError
 
 app = typer.Typer(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liuli.cli.evaluate import comparison_lines
-from liuli.data.files import printable
+from liuli.display import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def begin(
 
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt
-    from liuli.learn import begin as beginning
+    from liuli.recipes import begin as beginning
 
     console = Console(highlight=False, soft_wrap=True)
     going_on = f"liuli begin --out {out}"
@@ -105,7 +105,7 @@ def _assistant(found: dict[str, Any], console: "Console") -> None:
 
 
 def _next(out: Path, console: "Console", seconds: float) -> None:
-    from liuli.learn import begin as beginning
+    from liuli.recipes import begin as beginning
 
     model, world = out / beginning.RUN / "model", out / beginning.WORLD
     prompt = "小明今天去游乐园玩"
@@ -127,7 +127,7 @@ def _moments(count: int) -> list[int]:
 
 
 def _token(candidate: dict[str, Any]) -> str:
-    from liuli.cli.shared import visible
+    from liuli.display import visible
 
     return visible(candidate["token"]["text"], bytes(candidate["token"]["bytes"]))
 

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from liuli.cli.lines import CtrlC, Lines
 from liuli.cli.sampling import MinP, Temperature, TopK, TopP, as_typed, said, set_threads, typed
-from liuli.cli.shared import Adapter, Device, Dtype, Pattern, Threads, check_threads, counted, on_screen
+from liuli.cli.shared import Adapter, Device, Dtype, Pattern, Threads, check_threads, counted
 from liuli.cli.steps import print_step
-from liuli.data.files import printable
+from liuli.display import on_screen, printable
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:

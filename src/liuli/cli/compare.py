@@ -16,13 +16,13 @@ from rich.text import Text
 
 from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
 from liuli.cli.shared import Device, Json, Threads, check_threads, counted, name, note_skipped, percent, print_json
-from liuli.data.files import printable
+from liuli.display import printable
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
+    from liuli.generate.reading import Prompt
     from liuli.inside.compare import Answer, Asked, CompareTrace, Score
-    from liuli.inside.reading import Prompt
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
 DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
@@ -82,7 +82,7 @@ def compare(
 
 
 def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
-    from liuli.inside.reading import Prompt
+    from liuli.generate.reading import Prompt
 
     found = [Prompt.of_text(text, f"prompt {number}") for number, text in enumerate(texts, 1)]
     if file is not None:
@@ -93,7 +93,7 @@ def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
 
 
 def _of_lines(file: Path) -> "list[Prompt]":
-    from liuli.inside.reading import Prompt
+    from liuli.generate.reading import Prompt
 
     if file.is_dir() or not file.exists():  # a pipe will do
         raise LiuliError(f"there is no file {file}")
@@ -112,8 +112,8 @@ def _of_lines(file: Path) -> "list[Prompt]":
 
 def _of_dialogues(file: Path) -> "list[Prompt]":
     """Each up to the user's last message."""
-    from liuli.data.dialogues import Dialogues
-    from liuli.inside.reading import Prompt
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.generate.reading import Prompt
 
     dialogues, found = Dialogues(file, answered=False), []
     for each in dialogues:
@@ -127,8 +127,8 @@ def _of_dialogues(file: Path) -> "list[Prompt]":
 
 def _open(name: str, device: str) -> "Model":
     """A model, or an adapter over the base that it names."""
+    from liuli.files import read_json
     from liuli.generate.model import load
-    from liuli.tokens.layouts import read_json
 
     config = Path(name) / "adapter_config.json"
     if not config.is_file() or (Path(name) / "config.json").is_file():

@@ -20,11 +20,11 @@ from liuli.cli.shared import (
     Threads,
     check_threads,
     counted,
-    on_screen,
     print_json,
     read_text,
 )
 from liuli.cli.steps import print_step
+from liuli.display import on_screen
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.shared import Json, Strict, counted, print_json, visible
+from liuli.cli.shared import Json, Strict, counted, print_json
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from liuli.data.dialogues import Dialogues
-    from liuli.data.look import Look
-    from liuli.data.sources import Skipped
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.data.text.look import Look
+    from liuli.data.text.sources import Skipped
 
 data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
 
@@ -38,9 +39,9 @@ def look(
     json: Json = False,
 ) -> None:
     """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
-    from liuli.data.look import look as look_at
-    from liuli.data.sources import Sources
-    from liuli.data.validation import Validation
+    from liuli.data.split import Validation
+    from liuli.data.text.look import look as look_at
+    from liuli.data.text.sources import Sources
 
     validation = Validation.parse(valid)
     found = look_at(validation.split(Sources(source, strict, dedup)))
@@ -61,8 +62,8 @@ def convert(
     json: Json = False,
 ) -> None:
     """Write dialogues in any layout that is read as messages, one a line; say what each file was, and what is left out."""
-    from liuli.data.dialogues import Dialogues
-    from liuli.data.lines import write_json_lines
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.files import write_json_lines
 
     path = Path(out)
     _check_new(path)

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from liuli.data.files import printable, why
-from liuli.data.messages import check
-from liuli.data.texts import parse
+from liuli.data.dialogues.messages import check
+from liuli.data.text.texts import parse
+from liuli.display import printable, why
 from liuli.errors import LiuliError
 
 

@@ -9,10 +9,10 @@ from liuli.cli.shared import Adapter, Device, Dtype, Folder, Json, Pattern, Stri
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.data.world import Comparison, World
+    from liuli.evaluate.loss import Evaluation
     from liuli.generate.model import Model
-    from liuli.learn.evaluate import Evaluation
     from liuli.tokens import Tokenizer
+    from liuli.world import Comparison, World
 
 LENGTH = 1024  # tokens of a window, at most, unless asked
 KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "habits"}
@@ -47,10 +47,10 @@ def evaluate(
     """Measure a model on a text: nats a token, bits a byte, perplexity, in non-overlapping windows over all of it."""
     import torch
 
-    from liuli.data.sources import Sources
-    from liuli.data.validation import Validation
+    from liuli.data.split import Validation
+    from liuli.data.text.sources import Sources
+    from liuli.evaluate import loss as measuring
     from liuli.generate.model import load
-    from liuli.learn import evaluate as measuring
 
     check_threads(threads)
     if threads:
@@ -80,13 +80,13 @@ def _tokenizer(opened: "Model") -> "Tokenizer":
 
 def _world(sources: list[str]) -> "World | None":
     """The world whose folder is the only source."""
-    from liuli.data.world.folder import open_folder
+    from liuli.world.folder import open_folder
 
     return open_folder(Path(sources[0])) if len(sources) == 1 else None
 
 
 def _compare(opened: "Model", tokenizer: "Tokenizer", world: "World", points: int) -> "Comparison":
-    from liuli.learn.against_world import compare_with_world
+    from liuli.evaluate.against_world import compare_with_world
 
     return compare_with_world(opened.decoder, tokenizer, world, points)
 

@@ -64,8 +64,8 @@ def finetune(
     """Fine-tune a model on dialogues. Ctrl-C saves, and the run can go on."""
     began = time.perf_counter()
     from liuli.cli.progress import Progress, resuming
-    from liuli.learn.finetune import finetune
-    from liuli.learn.job import Job
+    from liuli.learn.prepare.job import Job
+    from liuli.learn.stages.finetune import finetune
 
     job = Job(
         sources=tuple(data or ()), parent=model, mix=mix, lora=lora, minutes=minutes, epochs=epochs, seed=seed, valid=valid,

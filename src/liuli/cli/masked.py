@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from liuli.cli.shared import counted, name, note_skipped, print_json
-from liuli.data.files import printable
+from liuli.display import printable
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.data.dialogues import Dialogue
+    from liuli.data.dialogues.dialogues import Dialogue
     from liuli.tokens import Tokenizer
-    from liuli.tokens.chat import Chat, Encoded
+    from liuli.tokens.chat.chat import Chat, Encoded
 
 SHOWN = 10  # dialogues of a file
 GUTTERS = {False: "  ", True: "> "}  # of a line that is not supervised, and of one that is: so it can be read without colour
@@ -37,9 +37,9 @@ LEGEND = (
 
 def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -> None:
     """The first dialogues of a file, and how many more it holds."""
-    from liuli.data.dialogues import Dialogues
+    from liuli.data.dialogues.dialogues import Dialogues
     from liuli.hub import find_folder
-    from liuli.tokens.chat import Chat
+    from liuli.tokens.chat.chat import Chat
 
     chat, dialogues = Chat.open(find_folder(folder), tokenizer), Dialogues(file)
     stream = iter(dialogues)

@@ -17,12 +17,12 @@ def merge(
     json: Json = False,
 ) -> None:
     """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
+    from liuli.files import new_folder
     from liuli.hub import find_folder
-    from liuli.learn.durable import new_folder
-    from liuli.learn.material import copy_beside
-    from liuli.model import lora
-    from liuli.model.adapter import hash_adapter, load
-    from liuli.model.folder import hash_folder, read_decoder, write_decoder
+    from liuli.learn.prepare.material import copy_beside
+    from liuli.model.adapters import lora
+    from liuli.model.adapters.peft_folder import hash_adapter, load
+    from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 
     base = find_folder(model, weights=True)
     with new_folder(out) as part:

@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from liuli.cli.shared import visible
+from liuli.display import visible
 
 if TYPE_CHECKING:
-    from liuli.learn.events import Event, Finished, Ready, Sampled, Update, Validated
+    from liuli.learn.run.events import Event, Finished, Ready, Sampled, Update, Validated
 
 RECENT = 50  # steps that speed and loss are averaged over
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
@@ -54,7 +54,7 @@ class Progress:
         return code
 
     def _take(self, event: "Event") -> int:
-        from liuli.learn import events
+        from liuli.learn.run import events
 
         if isinstance(event, events.Update):
             self._recent.append(event)

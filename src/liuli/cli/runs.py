@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.shared import Json, counted, name, percent, print_json, scaled, visible
-from liuli.data.files import printable, why
+from liuli.cli.shared import Json, counted, name, percent, print_json, scaled
+from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.learn.summary import Curves, Loss, Summary, Watched
+    from liuli.learn.run.summary import Curves, Loss, Summary, Watched
 
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
@@ -37,7 +37,7 @@ def runs(
     json: Json = False,
 ) -> None:
     """List runs; or show one: what it is, its losses as curves, and how its guesses changed."""
-    from liuli.learn.run import find_runs, is_run
+    from liuli.learn.run.folder import find_runs, is_run
 
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
@@ -53,7 +53,7 @@ def runs(
 
 def _show_all(folder: Path, found: list[Path], json: bool) -> None:
     """A row a run. A broken one is a row too, and what is wrong stands beside the output."""
-    from liuli.learn.summary import Summary, summarise
+    from liuli.learn.run.summary import Summary, summarise
 
     rows: list[Summary | dict[str, Any]] = []
     for path in found:
@@ -102,7 +102,7 @@ def _ago(then: float, now: float) -> str:
 
 
 def _show_one(path: Path, json: bool) -> None:
-    from liuli.learn.summary import read_trace, summarise
+    from liuli.learn.run.summary import read_trace, summarise
 
     run, curves = summarise(path)
     if json:
@@ -165,7 +165,7 @@ def _data(files: Sequence[dict[str, Any]]) -> str:
 
 def _settings(values: dict[str, Any]) -> str:
     """By the names of their options."""
-    from liuli.learn.job import option
+    from liuli.learn.prepare.job import option
 
     return ", ".join(f"{option(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
 

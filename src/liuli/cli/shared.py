@@ -3,16 +3,16 @@
 import json
 import os
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.data.sources import Skipped
+    from liuli.data.text.sources import Skipped
     from liuli.tokens import Token
 
 Folder = Annotated[
@@ -84,25 +84,3 @@ def scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
 def name(token: "Token") -> str:
     """A token on one line; a special one by its name."""
     return token.text if token.special else visible(token.text, token.bytes)
-
-
-def visible(text: str, data: bytes) -> str:
-    """A text on one line: spaces and breaks as signs, the bytes of a broken character as numbers."""
-    signs = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
-    signs |= {sign: f"<U+{ord(sign):04X}>" for sign in signs.values()}  # one that stands in the text itself
-    if "\N{REPLACEMENT CHARACTER}" in text:
-        text = data.decode(errors="surrogateescape")  # a byte that is no UTF-8 becomes U+DC00 + byte
-        signs |= {chr(0xDC00 + byte): f"<{byte:02X}>" for byte in range(0x80, 0x100)}
-    return "".join(signs.get(c, c if c.isprintable() else f"<U+{ord(c):04X}>") for c in text)
-
-
-BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # they turn the order in which a line is shown
-
-
-def on_screen(text: str) -> str:
-    """A model's text for a terminal, as it is but for characters that would drive the terminal: these by their numbers."""
-    return "".join(f"<U+{ord(c):04X}>" if _drives(c) else c for c in text)
-
-
-def _drives(character: str) -> bool:
-    return character not in "\n\t" and (unicodedata.category(character) == "Cc" or ord(character) in BIDI)

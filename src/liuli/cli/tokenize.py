@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from liuli.cli.masked import show_dialogues
-from liuli.cli.shared import Folder, Json, Pattern, counted, name, print_json, read_text, visible
+from liuli.cli.shared import Folder, Json, Pattern, counted, name, print_json, read_text
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a tokenizer on texts, and report what it does to them."""
-    from liuli.data.sources import Sources
+    from liuli.data.text.sources import Sources
     from liuli.tokens import open_tokenizer
     from liuli.tokens.report import report
     from liuli.tokens.train import check_out

@@ -68,8 +68,8 @@ def train(
     """Train a base model on text. Ctrl-C saves, and the run can go on."""
     began = time.perf_counter()
     from liuli.cli.progress import Progress, resuming
-    from liuli.learn.job import Job
-    from liuli.learn.pretrain import pretrain
+    from liuli.learn.prepare.job import Job
+    from liuli.learn.stages.pretrain import pretrain
 
     job = Job(
         sources=tuple(sources or ()), size=size, config=config, parent=parent, tokenizer=tokenizer, vocab_size=vocab_size,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Json, print_json, read_text, visible
+from liuli.cli.shared import Json, print_json, read_text
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.data.world import Branch, World
+    from liuli.world import Branch, World
 
 world = typer.Typer(invoke_without_command=True)
 
@@ -88,7 +89,7 @@ def dialogues(
     json: Json = False,
 ) -> None:
     """Write conversations about the world, from which a model learns to answer."""
-    from liuli.data.world.dialogues import write_dialogues
+    from liuli.world.dialogues import write_dialogues
 
     settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
     if out.is_dir():
@@ -125,13 +126,13 @@ def _settings(context: typer.Context, after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make(settings: dict[str, Any]) -> "World":
-    from liuli.data.world import World
+    from liuli.world import World
 
     return World(settings["size"], settings["seed"], settings["lang"])
 
 
 def _write(settings: dict[str, Any], out: str, documents: int) -> None:
-    from liuli.data.world.folder import write_folder
+    from liuli.world.folder import write_folder
 
     made = _make(settings)
     watched = sys.stderr.isatty()
@@ -161,7 +162,7 @@ def _print(prefix: str, branch: "Branch") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from liuli.data.world import END
+    from liuli.world import END
 
     console = Console(highlight=False)
     ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
 
-from liuli.data.dialogues import Dialogue, Dialogues
-from liuli.data.sources import Seen
-from liuli.data.validation import LAST, ONE_IN, Validation, check_apart, held_out
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.split import LAST, ONE_IN, Validation, check_apart, held_out
+from liuli.data.text.sources import Seen
 from liuli.errors import LiuliError
 
 

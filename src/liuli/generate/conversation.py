@@ -143,7 +143,7 @@ class Conversation:
         self.system = text or None
 
     def load(self, messages: Sequence[Message]) -> None:
-        """Another conversation in the place of this one: messages in a possible order, as `liuli.data.messages.check` has it.
+        """Another conversation in the place of this one: messages in a possible order (`data/dialogues/messages.py`).
 
         Raises:
             LiuliError: its system message leaves no room for a question; the template refuses it.

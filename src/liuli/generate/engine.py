@@ -22,7 +22,7 @@ from torch import Tensor
 
 from liuli.errors import LiuliError
 from liuli.fields import check, is_size
-from liuli.generate.constrain import Constraint
+from liuli.generate.constraints.constraint import Constraint
 from liuli.generate.record import FinishReason, StepRecord, score
 from liuli.generate.sampling import Choice, Draw, Sampling, choose_rows
 from liuli.generate.stop import StopStrings

@@ -11,22 +11,23 @@ from typing import Any
 
 import torch
 
+from liuli.devices import find_device, find_dtype
 from liuli.errors import LiuliError
+from liuli.files import read_json
 from liuli.generate.engine import Engine, Request
 from liuli.generate.record import FinishReason, StepRecord
 from liuli.generate.sampling import Sampling
 from liuli.hub import find_folder
-from liuli.model.adapter import hash_adapter
-from liuli.model.adapter import load as load_adapter
+from liuli.model.adapters.peft_folder import hash_adapter
+from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.folder import hash_folder, read_decoder
+from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.tokens import TextStream, Tokenizer
-from liuli.tokens.chat import Chat, has_template
-from liuli.tokens.layouts import find_tokenizer, read_end_ids, read_json
+from liuli.tokens.chat.chat import Chat, has_template
+from liuli.tokens.formats.folder import find_tokenizer, read_end_ids
 
 DEFAULT_TEMPERATURE = 0.8
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -181,13 +182,12 @@ def load(
             beside it, that stands for the model's own.
 
     Raises:
-        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `liuli.model.adapter.load` raise; a tokenizer
-            with more ids than the model has; a device that this machine lacks.
+        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer with more ids
+            than the model has; a device that this machine lacks.
     """
-    if isinstance(dtype, str) and dtype not in DTYPES:
-        raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
+    number = find_dtype(dtype) if isinstance(dtype, str) else dtype
     folder = find_folder(path, weights=True)
-    decoder = read_decoder(folder, find_device(device), DTYPES[dtype] if isinstance(dtype, str) else dtype)
+    decoder = read_decoder(folder, find_device(device), number)
     tokenizer = None
     if adapter is not None:
         load_adapter(decoder, Path(adapter), str(adapter), folder)
@@ -214,25 +214,6 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
             if record.finish_reason == "error":
                 raise LiuliError(f"token {record.index}: {record.error}")
             yield record
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of that name; None: a GPU where this machine has one.
-
-    Raises:
-        LiuliError: there is no such device here.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    here = [kind for kind, there in available.items() if there]
-    if name is None:
-        return torch.device(here[0])
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise LiuliError(f"there is no device {name!r}; devices here: {', '.join(here)}") from None
-    if device.type not in here:
-        raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices here: {', '.join(here)}")
-    return device
 
 
 def _default_sampling(folder: Path) -> tuple[Sampling, str]:

@@ -23,9 +23,9 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_size
 from liuli.generate.model import Completion, Model
+from liuli.generate.reading import Prompt, Reader, same_pieces
 from liuli.generate.record import Candidate, FinishReason
 from liuli.generate.sampling import Sampling
-from liuli.inside.reading import Prompt, Reader, same_pieces
 from liuli.tokens import Token
 
 SCHEMA = "compare@1"

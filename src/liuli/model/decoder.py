@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
-from liuli.model.attend import attend, attention_dtype
+from liuli.model.attention import attend, attention_dtype
 from liuli.model.cache import Rows, Visible
 from liuli.model.config import Config
 from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, begin_like, grow

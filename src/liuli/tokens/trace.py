@@ -13,8 +13,8 @@ from typing import Any
 from tokenizers import PreTokenizedString
 
 from liuli.fields import Record
-from liuli.tokens.bpe import RankedEncoder, merge
-from liuli.tokens.pipeline import PipelineEncoder, spelled_bytes
+from liuli.tokens.encoders.bpe import RankedEncoder, merge
+from liuli.tokens.encoders.pipeline import PipelineEncoder, spelled_bytes
 from liuli.tokens.tokenizer import Token, Tokenizer, check_encodable
 
 Span = tuple[int, int]  # half-open range of characters

@@ -15,7 +15,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
 from liuli.errors import LiuliError
-from liuli.tokens.layouts import read_json
+from liuli.files import read_json
 from liuli.tokens.sample import Sample, take_sample
 
 # Where text is cut before anything is merged; no token crosses a cut. docs/tokenizers.md explains each line.

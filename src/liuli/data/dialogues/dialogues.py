@@ -1,0 +1,141 @@
+"""Dialogues from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
+
+A source is any list of names, as for `Sources`. A `.jsonl` or `.json` (a list, or an object a line) holds records in the
+layouts of `layouts`, a `.txt` or `.tsv` a dialogue a line, a `.yml` or `.yaml` chatterbot's lists (`turns`); each also `.gz`
+or `.zst`. Standard input is `.jsonl`.
+"""
+
+import codecs
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from liuli.data.dialogues.layouts import Converted, convert
+from liuli.data.dialogues.turns import DIALOGUE, Chatterbot, TabbedLines
+from liuli.data.text.files import File, Formats, Problem, find_files
+from liuli.data.text.records import LONGEST_LINE, Array, Kind, Lines, Reader, format_of
+from liuli.data.text.sources import Pass, Skipped, opened
+from liuli.data.text.texts import parse
+
+DIALOGUES = Formats(
+    what="dialogues",
+    noun="file of dialogues",
+    known=".jsonl, .json, .txt, .tsv, .yml and .yaml (each also .gz or .zst)",
+    piped="lines",
+    suffixes={".jsonl": "lines", ".json": "array", ".txt": "turns", ".tsv": "turns", ".yml": "yaml", ".yaml": "yaml"},
+)
+QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Messages in the form of `messages`; `tools`: function tools that the assistant may call, in the form that chat templates
+    read. `source` says for people where it is from: `belle.json:17`."""
+
+    messages: tuple[dict[str, Any], ...]
+    source: str
+    tools: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def first_prompt(self) -> str:
+        """What the user says first: it decides on which side the dialogue is held out."""
+        return next(message["content"] for message in self.messages if message["role"] == "user")
+
+    @property
+    def answered(self) -> bool:
+        """Whether the assistant has the last word."""
+        return self.messages[-1]["role"] == "assistant"
+
+    def to_json(self) -> dict[str, Any]:
+        """`messages`, and `tools` where there are any."""
+        return {"messages": list(self.messages)} | ({"tools": list(self.tools)} if self.tools else {})
+
+
+@dataclass(slots=True)
+class DialoguePass(Pass):
+    """What one pass over dialogues has met so far."""
+
+    layouts: dict[str, Counter[str]] = field(default_factory=dict)
+    unanswered: int = 0
+
+
+class Dialogues:
+    """All dialogues behind some names.
+
+    `skipped`, `layouts` (of each file by its name: how many dialogues were in which layout) and `unanswered` (dialogues kept
+    whose last message has no answer, so that nothing is learned from it) tell of the pass that began last, as far as it has
+    come: any number of passes may go on side by side.
+
+    Args:
+        names: files, folders, `-`, `hub:…`; one alone may be given as it is.
+        strict: stop at the first problem instead of skipping and counting it.
+        answered: each must have an answer to learn from; else those of a `.jsonl` or `.json` may be mere questions.
+
+    Raises:
+        LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `dialogues`).
+    """
+
+    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False, answered: bool = True):
+        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
+        self.strict, self.kind = strict, DIALOGUE if answered else QUESTIONS
+        self.files = find_files(self.names, DIALOGUES)
+        self._latest = DialoguePass(strict)
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        return self.dialogues()
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        return list(self._latest.skipped.values())
+
+    @property
+    def layouts(self) -> dict[str, dict[str, int]]:
+        return {file: dict(counts) for file, counts in self._latest.layouts.items()}
+
+    @property
+    def unanswered(self) -> int:
+        return self._latest.unanswered
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """All of them, in order. Every call streams the same again.
+
+        Raises:
+            LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named holds no list
+                of dialogues; anything that would be skipped, where `strict`.
+        """
+        this = self._latest = DialoguePass(self.strict)
+        for file in self.files:
+            reader = opened(file, partial(_read, kind=self.kind))
+            if isinstance(reader, Problem):
+                this.skip(file, file.name, reader)
+                continue
+            for index, found in this.records(file, reader):
+                dialogue = Dialogue(found.messages, reader.place(index), found.tools)
+                this.layouts.setdefault(file.name, Counter())[found.layout] += 1
+                this.unanswered += not dialogue.answered
+                yield dialogue
+        if not this.layouts:
+            raise this.nothing("dialogue", self.names)
+
+
+def _read(file: File, kind: Kind[Converted]) -> Reader[Converted]:
+    """How a file of its format is read. Raises Unreadable: it is of none, or cannot be read."""
+    match format_of(file):
+        case "turns":
+            return TabbedLines(file)
+        case "yaml":
+            return Chatterbot(file)
+        case "array" if not _begins_with_an_object(file):
+            return Array(file, kind)
+        case _:
+            return Lines(file, kind)
+
+
+def _begins_with_an_object(file: File) -> bool:
+    """Whether the first line of a `.json` is an object by itself: many datasets call so what has one object a line."""
+    with file.open() as stream:
+        line = stream.readline(LONGEST_LINE).removeprefix(codecs.BOM_UTF8).strip()
+    return line.startswith(b"{") and not isinstance(parse(line), Problem)

@@ -1,0 +1,167 @@
+"""From a record in one of the common layouts to messages, exactly; or to what is wrong with it. Nothing is guessed.
+
+- `messages`: a list `messages` (or `conversations`) of `{role, content}`.
+- Alpaca: `instruction`, `input`, `output`; `history`, a list of pairs, comes before them. An input that is not empty stands on
+  the line after its instruction, as LLaMA-Factory joins them.
+- ShareGPT: a list `conversations` (or `messages`) of `{from, value}`. A `function_call`'s value is JSON with `name` and
+  `arguments`, or a list of such (LLaMA-Factory's form of Glaive's tool calls); an `observation` is what the tool said.
+- question/answer: a record of these two fields alone.
+
+The first three may have `system`, and `tools`: a list of function tools, or a string that holds one. Other fields of a record
+(an id, a category) are not looked at, but for those of `OTHERS`, which make another thing of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from liuli.data.dialogues.messages import alternating, check, flaw, object_in, tidy
+from liuli.data.text.files import Problem
+from liuli.data.text.texts import kind_of, listed
+from liuli.display import printable
+
+KNOWN = "messages, Alpaca, ShareGPT, question/answer, tab-separated turns (.txt, .tsv) and chatterbot's lists (.yml, .yaml)"
+SPEAKERS = {
+    "human": "user", "user": "user",
+    "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
+    "observation": "tool", "tool": "tool",
+    "system": "system",
+}  # fmt: skip
+OTHERS = {  # fields that say that a record is not simply a dialogue, and what it is
+    "chosen": "a preference, not a dialogue",
+    "rejected": "a preference, not a dialogue",
+    "label": "a thumb for an answer, not a dialogue",
+    "kto_tag": "a thumb for an answer, not a dialogue",
+    "images": "a dialogue about images, sounds or films",
+    "videos": "a dialogue about images, sounds or films",
+    "audios": "a dialogue about images, sounds or films",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The messages and tools of one record, and the layout it was in."""
+
+    layout: str
+    messages: tuple[dict[str, Any], ...]
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+def convert(record: Any, answered: bool = True) -> Converted | Problem:
+    """What a line or an element of a list says, recognised by its fields. `answered`: see `messages.check`."""
+    if not isinstance(record, dict):
+        return Problem("no object with a dialogue", f"but {kind_of(record)}", 'write {"messages": […]}')
+    for field, what in OTHERS.items():
+        value = record.get(field)
+        if value not in (None, "", []) and (field != "label" or isinstance(value, bool)):  # a label in words is a category
+            return Problem(what, f"fields: {listed(record)}", "only dialogues are read here")
+    fitting = [converter for fields, converter in CONVERTERS.items() if set(fields) <= set(record)]
+    if set(record) == {"question", "answer"}:
+        fitting = [_of_question]
+    if len(fitting) > 1:
+        return Problem("more than one layout in a record", f"fields: {listed(record)}", "keep the fields of one of them")
+    if not fitting:
+        return _unknown(f"fields: {listed(record)}")
+    found = fitting[0](record)
+    return found if isinstance(found, Problem) else _checked(found, answered)
+
+
+def of_turns(layout: str, turns: list[str]) -> Converted | Problem:
+    """A dialogue in which the user and the assistant speak in turn."""
+    return _checked(Converted(layout, tuple(alternating(turns))))
+
+
+def _checked(found: Converted, answered: bool = True) -> Converted | Problem:
+    return check(found.messages, answered) or found
+
+
+def _unknown(detail: str) -> Problem:
+    return Problem("no layout of a dialogue that Liuli reads", detail, f"it reads {KNOWN}")
+
+
+def _of_list(record: dict[str, Any]) -> Converted | Problem:
+    field = "messages" if "messages" in record else "conversations"
+    turns = record[field]
+    if not isinstance(turns, list) or not turns:
+        found = "but an empty one" if turns == [] else f"but {kind_of(turns)}"
+        return Problem(f'"{field}" is no list of messages', found, 'write [{"role": "…", "content": "…"}, …]')
+    fields = turns[0] if isinstance(turns[0], dict) else ()
+    if "role" in fields:
+        layout, messages = "messages", turns
+    elif "from" in fields:
+        layout, messages = "ShareGPT", [_of_turn(turn) for turn in turns]
+    else:
+        what = f"fields: {listed(fields)}" if isinstance(turns[0], dict) else f"but {kind_of(turns[0])}"
+        return _unknown(f"{listed(record)}; the first of its {field}: {what}")
+    if problem := next((each for each in messages if isinstance(each, Problem)), None):
+        return problem
+    return _with_extras(record, layout, messages)
+
+
+def _of_instruction(record: dict[str, Any]) -> Converted | Problem:
+    history = record.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        return Problem('"history" is no list of pairs', advice='write [["question", "answer"], …]')
+    asked = [record["instruction"], "" if record.get("input") is None else record["input"]]
+    others = [each for each in asked if not isinstance(each, str)]  # which `check` refuses
+    question = others[0] if others else "\n".join(filter(None, asked))
+    turns = [turn for pair in history for turn in pair] + [question, record["output"]]
+    return _with_extras(record, "Alpaca", alternating(turns))
+
+
+def _of_question(record: dict[str, Any]) -> Converted:
+    return Converted("question/answer", tuple(alternating([record["question"], record["answer"]])))
+
+
+CONVERTERS: dict[tuple[str, ...], Callable[[dict[str, Any]], Converted | Problem]] = {
+    ("messages",): _of_list,
+    ("conversations",): _of_list,
+    ("instruction", "output"): _of_instruction,
+}
+
+
+def _with_extras(record: dict[str, Any], layout: str, messages: list[Any]) -> Converted | Problem:
+    """The record's own system message in front, and its tools."""
+    system, tools = record.get("system"), _tools(record.get("tools"))
+    first = [] if system is None or system == "" else [{"role": "system", "content": system}]
+    return tools if isinstance(tools, Problem) else Converted(layout, tuple(map(tidy, first + messages)), tools)
+
+
+def _of_turn(turn: Any) -> Any:
+    """A message from a ShareGPT turn; what it does not know it leaves for `check`."""
+    if not isinstance(turn, dict):
+        return turn
+    speaker, value = turn.get("from"), turn.get("value")
+    others = {field: other for field, other in turn.items() if field not in ("from", "value")}
+    if speaker == "function_call":
+        calls = object_in(value)
+        calls = calls if isinstance(calls, list) else [calls]
+        if not calls or not all(isinstance(call, dict) and set(call) == {"name", "arguments"} for call in calls):
+            said = value if isinstance(value, str) else kind_of(value)
+            return Problem("a function_call that is no JSON with name and arguments", printable(said[:64]), "mend it")
+        return others | {"role": "assistant", "content": "", "tool_calls": [{"function": call} for call in calls]}
+    role = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
+    return others | {"role": role, "content": value}
+
+
+def _tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
+    """Function tools as chat templates read them; a bare `{name, description, parameters}` is put in its frame."""
+    tools = object_in(given) if given else []
+    if not isinstance(tools, list):
+        return Problem('"tools" is no list of tools', f"but {kind_of(tools)}", "write a list of function tools")
+    framed = [
+        {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool
+        for tool in tools
+    ]
+    if not all(map(_is_tool, framed)):
+        advice = 'write {"type": "function", "function": {"name": "…", "description": "…", "parameters": {…}}}'
+        return Problem("a tool that cannot be read", advice=advice)
+    problem = flaw(framed)
+    return replace(problem, detail=f"tools: {problem.detail}") if problem else tuple(framed)
+
+
+def _is_tool(tool: Any) -> bool:
+    function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
+        return False
+    return isinstance(function.get("description") or "", str) and isinstance(function.get("parameters") or {}, dict)

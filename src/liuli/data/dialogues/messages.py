@@ -1,0 +1,149 @@
+"""The messages of a dialogue, in the form that chat templates read, and whether they make one.
+
+A message is `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; the assistant's may have `tool_calls`:
+`[{"type": "function", "function": {"name": str, "arguments": dict}}]`. `name`, a tool's `tool_call_id` and a call's `id` are
+kept where they are given. Any other field would be lost, so it is refused.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from liuli.data.text.files import Problem
+from liuli.data.text.texts import encoded, kind_of, listed, parse
+from liuli.display import printable
+
+FOLLOW = {  # who may speak after whom; a tool only while a call of the assistant waits for its result
+    "nobody": ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
+ROLES = ("system", "user", "assistant", "tool")
+ORDER = "one system message may come first; user and assistant take turns; a tool answers the assistant's call"
+DEEPEST = 64  # lists and objects in one another, in the arguments of a call or the schema of a tool
+CALL = '{"type": "function", "function": {"name": "…", "arguments": {…}}}'
+
+
+def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
+    """What is wrong with a dialogue, the first of it; None where it can be trained on.
+
+    `answered`: that it has at least one message of the assistant; a chat that waits for its first reply has none. A last
+    message without an answer is no mistake: nothing is learned from it.
+    """
+    before, waiting, answers = "nobody", 0, 0
+    for number, message in enumerate(messages, 1):
+        problem = _flaw_of_message(message) or _flaw_of_order(message["role"], before, waiting)
+        if problem:
+            detail = f"message {number:,}" + f": {problem.detail}" * bool(problem.detail)
+            return replace(problem, detail=detail)
+        before = message["role"]
+        waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
+        answers += before == "assistant"
+    if not messages:
+        return Problem("no messages in it")
+    if answered and not answers:
+        return Problem("no answer in it", advice="a dialogue to learn from has a message of the assistant")
+    return None
+
+
+def tidy(message: Any) -> Any:
+    """The same message with less freedom of form: parts of text joined, a call's arguments as an object and not as a string
+    that holds one, fields left out that are null. What it does not know it leaves for `check`."""
+    if not isinstance(message, dict):
+        return message
+    found = {field: value for field, value in message.items() if value is not None or field == "content"}
+    calls, parts = found.get("tool_calls"), found.get("content")
+    if calls == []:
+        del found["tool_calls"]
+    elif isinstance(calls, list):
+        found["tool_calls"] = [_tidy_call(call) for call in calls]
+        found["content"] = "" if parts is None else parts
+    if isinstance(parts, list) and all(_is_text(part) for part in parts):
+        found["content"] = "".join(part["text"] for part in parts)
+    return found
+
+
+def flaw(value: Any) -> Problem | None:
+    """What is wrong with the strings, numbers and depth of a JSON value; None where it can be written and read again."""
+    left = [(value, 0)]
+    while left:
+        each, depth = left.pop()
+        if depth > DEEPEST:
+            return Problem("lists and objects too deep in one another", f"more than {DEEPEST}", "take it away")
+        if isinstance(each, str):
+            found = encoded(each)
+            if isinstance(found, Problem):
+                return found
+        elif isinstance(each, float) and not math.isfinite(each):
+            return Problem("a number that JSON does not have", str(each), "write one that is finite, or take it away")
+        elif isinstance(each, dict):
+            left += [(inner, depth + 1) for pair in each.items() for inner in pair]
+        elif isinstance(each, list):
+            left += [(inner, depth + 1) for inner in each]
+    return None
+
+
+def alternating(turns: Iterable[str]) -> list[dict[str, Any]]:
+    """What two people say in turn, the user first."""
+    return [{"role": ("user", "assistant")[number % 2], "content": turn} for number, turn in enumerate(turns)]
+
+
+def object_in(value: Any) -> Any:
+    """The JSON in a string, where there is some; else the value as it is."""
+    found = parse(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
+    return value if isinstance(found, Problem) else found
+
+
+def _flaw_of_order(role: str, before: str, waiting: int) -> Problem | None:
+    if role not in FOLLOW[before]:
+        return Problem("roles in an impossible order", f"{role} after {before}", ORDER)
+    if role == "tool" and waiting <= 0:
+        return Problem("roles in an impossible order", f"tool after {before} without a call", ORDER)
+    return None
+
+
+def _flaw_of_message(message: Any) -> Problem | None:
+    if not isinstance(message, dict):
+        return Problem("a message that is no object", f"but {kind_of(message)}", 'write {"role": "…", "content": "…"}')
+    role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
+    if role not in ROLES:
+        said = printable(role[:64]) if isinstance(role, str) else kind_of(role)
+        return Problem("an unknown role", said, f"the roles are {listed(ROLES)}")
+    fields = {"role", "content", "name"} | {"assistant": {"tool_calls"}, "tool": {"tool_call_id"}}.get(role, set())
+    if others := [field for field in message if field not in fields]:
+        return Problem("a field of a message that is not read", f"{role}: {listed(others)}", "take it out of the messages")
+    if not isinstance(content, str):
+        return Problem("a content that is no string", f"but {kind_of(content)}", "write it as a string; only text is read")
+    if not content.strip() and (role == "user" or (role == "assistant" and "tool_calls" not in message)):
+        return Problem("an empty answer" if role == "assistant" else "an empty message of the user", advice="take it away")
+    if "tool_calls" in message and not (isinstance(calls, list) and calls and all(map(_is_call, calls))):
+        return Problem("a tool call that cannot be read", advice=f"write {CALL}")
+    if not all(isinstance(message.get(field, ""), str) for field in ("name", "tool_call_id")):
+        return Problem("a name that is no string", advice="write it as a string, or take it away")
+    return flaw(message)
+
+
+def _is_call(call: Any) -> bool:
+    if not isinstance(call, dict) or not {"type", "function"} <= set(call) <= {"type", "function", "id"}:
+        return False
+    function = call["function"]
+    known = isinstance(function, dict) and set(function) == {"name", "arguments"} and call["type"] == "function"
+    named = known and isinstance(function["name"], str) and function["name"].strip()
+    return bool(named) and isinstance(function["arguments"], dict) and isinstance(call.get("id", ""), str)
+
+
+def _tidy_call(call: Any) -> Any:
+    if not isinstance(call, dict):
+        return call
+    found: dict[str, Any] = {"type": "function"} | {field: value for field, value in call.items() if value is not None}
+    function = found.get("function")
+    if isinstance(function, dict) and "arguments" in function:
+        found["function"] = function | {"arguments": object_in(function["arguments"])}
+    return found
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and set(part) == {"type", "text"} and part["type"] == "text" and isinstance(part["text"], str)

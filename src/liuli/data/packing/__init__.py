@@ -1,0 +1,1 @@
+"""Packing: documents as ids, cut into pieces and packed into rows."""

@@ -1,0 +1,1 @@
+"""Plain text from files, folders, standard input and the hub."""

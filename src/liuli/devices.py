@@ -1,0 +1,44 @@
+"""Where and in what numbers a model computes: the devices of this machine, and the names of the dtypes."""
+
+import torch
+
+from liuli.errors import LiuliError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name, its index included; None: a GPU if this machine has one.
+
+    Raises:
+        LiuliError: there is no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [kind for kind, there in available.items() if there]
+    if name is None:
+        return torch.device(here[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise LiuliError(f"there is no device {name!r}; devices here: {', '.join(here)}") from None
+    if device.type not in here:
+        raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices here: {', '.join(here)}")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.index is not None and device.index >= count:
+        raise LiuliError(f"there is no device {name!r}: this machine has {count}, counted from 0")
+    return device
+
+
+def find_dtype(name: str) -> torch.dtype:
+    """The dtype of that name. Raises LiuliError: there is none."""
+    if name not in DTYPES:
+        raise LiuliError(f"there is no dtype {name!r}; dtypes: {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until a GPU has done all that was queued for it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

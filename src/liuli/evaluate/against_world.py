@@ -1,0 +1,85 @@
+"""A decoder beside the truth of the world: what `liuli.world.compare` asks of a model, answered.
+
+Legend: B rows, T places.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from liuli.data.packing.batch import IGNORED
+from liuli.errors import LiuliError
+from liuli.generate.engine import Engine, Request
+from liuli.generate.sampling import Sampling
+from liuli.model.decoder import Decoder
+from liuli.tokens import Tokenizer
+from liuli.world import END, Comparison, World, compare, token_scorer
+from liuli.world.comparison import Scorer
+
+TOKENS_AT_ONCE = 4096
+SEATS, LONGEST = 64, 24  # requests that are sampled together; tokens of a continuation, which is longer than any piece
+
+
+def compare_with_world(
+    decoder: Decoder, tokenizer: Tokenizer, world: World, points: int = 200, samples: int = 1000
+) -> Comparison:
+    """The gap by kind of choice, over `points` choices each; `samples` continuations drawn for each.
+
+    Raises:
+        LiuliError: the tokenizer has no begin or no end token; a document does not fit the model's context.
+    """
+    scorer = world_scorer(decoder, tokenizer)
+
+    def sample(prefixes: Sequence[str]) -> Sequence[str]:
+        return continuations(decoder, tokenizer, prefixes)
+
+    return compare(world, scorer, sample, points, samples)
+
+
+def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
+    """Texts -> their log-probabilities in nats (see `liuli.world.comparison`)."""
+    if not tokenizer.end:
+        raise LiuliError("this tokenizer has no end token: a whole document cannot be scored")
+    return token_scorer(tokenizer, lambda rows: log_probabilities(decoder, rows), tokenizer.end[0])
+
+
+@torch.no_grad()
+def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[float]:
+    """Of each row of ids: the summed log-probability, in nats, of all after the first. Rows of a length go together."""
+    device = next(decoder.parameters()).device
+    found = [0.0] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    while order:
+        longest = len(rows[order[-1]])
+        count = max(1, TOKENS_AT_ONCE // longest)
+        order, some = order[:-count], order[-count:]
+        ids_BT = torch.zeros(len(some), longest, dtype=torch.int64)
+        targets_BT = torch.full_like(ids_BT, IGNORED)
+        for b, i in enumerate(some):
+            row = torch.tensor(rows[i])
+            ids_BT[b, : len(row)], targets_BT[b, : len(row) - 1] = row, row[1:]
+        logits_BTV = decoder(ids_BT.to(device)).float()
+        nats_BT = F.cross_entropy(logits_BTV.transpose(1, 2), targets_BT.to(device), ignore_index=IGNORED, reduction="none")
+        for i, nats in zip(some, nats_BT.sum(1).tolist(), strict=True):
+            found[i] = -nats
+    return found
+
+
+def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str]) -> list[str]:
+    """What the model writes after each prefix, drawn at temperature 1; END where it ends the text."""
+    engine = Engine(decoder, tokenizer, slots=SEATS)
+    texts: dict[str, str] = {}
+    for seed, prefix in enumerate(prefixes):
+        ids = [*tokenizer.begin, *tokenizer.encode(prefix)]
+        room = min(LONGEST, decoder.config.context - len(ids))
+        if room < 1:
+            raise LiuliError(
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: it cannot "
+                f"be compared with the world"
+            )
+        texts[engine.submit(Request(ids, Sampling(temperature=1.0), room, seed, (), tokenizer.end))] = ""
+    while engine.busy:
+        for record in engine.step():
+            texts[record.request] += record.text + END * (record.finish_reason == "stop")
+    return list(texts.values())

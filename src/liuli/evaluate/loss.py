@@ -1,0 +1,135 @@
+"""How well a model predicts a text: nats, over non-overlapping windows of all of it.
+
+A document is read from its begin token on and cut into windows of as many tokens as the model was trained on; within a window
+a token is predicted from those before it. Its end counts as a token too. The first token of a document that has no begin
+token, or that begins in the middle, is predicted by nothing, and its bytes are not counted.
+
+Legend: B rows, T places.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from liuli.data.packing.batch import IGNORED, Batch, batch_of
+from liuli.data.packing.pieces import Cutter, Piece, encoded
+from liuli.data.text.sources import Document
+from liuli.errors import LiuliError
+from liuli.learn.step.objectives import next_token
+from liuli.model.decoder import Decoder
+from liuli.tokens import Tokenizer
+
+TOKENS_AT_ONCE = 4096
+SPREAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`nats`: summed over `tokens` predicted, in `windows` of at most `length` of them; `bytes` of text that they are."""
+
+    nats: float
+    tokens: int
+    bytes: int
+    windows: int
+    length: int
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.nats / self.tokens
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes if self.bytes else math.inf
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nats_per_token, 700))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "nats_per_token": self.nats_per_token,
+            "bits_per_byte": self.bits_per_byte if self.bytes else None,
+            "perplexity": self.perplexity,
+            "nats": self.nats,
+            "tokens": self.tokens,
+            "bytes": self.bytes,
+            "windows": self.windows,
+            "length": self.length,
+        }
+
+
+def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Document], length: int) -> Evaluation:
+    """Over all of `documents`, in windows of `length` tokens.
+
+    Raises:
+        LiuliError: there is nothing to predict.
+    """
+    return measure(decoder, tokenizer, rows_of(pieces_of(documents, tokenizer, length), tokenizer, length))
+
+
+def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) -> Evaluation:
+    """Over rows that were packed before."""
+    device = next(decoder.parameters()).device
+    nats, tokens, size, windows, length = 0.0, 0, 0, 0, 0
+    with torch.no_grad():
+        for batch in batches:
+            for part in batch.parts(len(batch.pieces), device):
+                nats += float(next_token(decoder, part))
+            tokens, windows = tokens + batch.supervised, windows + sum(map(len, batch.pieces))
+            predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
+            size += sum(len(tokenizer.token(id).bytes) for id in predicted)
+            length = batch.ids_BT.shape[1]
+    if not tokens:
+        raise LiuliError("there is nothing to predict: the text has fewer than two tokens")
+    return Evaluation(nats, tokens, size, windows, length)
+
+
+def pieces_of(documents: Iterable[Document], tokenizer: Tokenizer, length: int) -> Iterator[Piece]:
+    """The windows, in order: full ones, and a rest at the end of each document."""
+    cutter = Cutter(length, None)
+    for part in encoded(documents, tokenizer):
+        yield from cutter.add(part)
+    yield from cutter.finish()
+
+
+def rows_of(pieces: Iterable[Piece], tokenizer: Tokenizer, length: int) -> Iterator[Batch]:
+    """Windows packed into rows in their order, several rows at a time."""
+    rows = _packed(pieces, length)
+    while some := list(islice(rows, max(1, TOKENS_AT_ONCE // length))):
+        yield batch_of(some, [0] * len(some), length, 0)
+
+
+def _packed(pieces: Iterable[Piece], length: int) -> Iterator[list[Piece]]:
+    row: list[Piece] = []
+    for piece in pieces:
+        if sum(each.places for each in row) + piece.places > length:
+            yield row
+            row = []
+        row.append(piece)
+    if row:
+        yield row
+
+
+class Exam:
+    """Held-out windows, packed once: all of them, or as many as hold about `limit` tokens, evenly spread over the first
+    `SPREAD` times as many."""
+
+    def __init__(self, windows: Iterable[Piece], tokenizer: Tokenizer, length: int, limit: int):
+        pieces, held = [], 0
+        for piece in windows:
+            pieces.append(piece)
+            held += piece.places
+            if held > SPREAD * limit:
+                break
+        if not pieces:
+            raise LiuliError("nothing is held out to validate on: give more text, or --valid FILE")
+        every = max(1.0, held / limit)
+        chosen = [pieces[int(i * every)] for i in range(max(1, int(len(pieces) / every)))]
+        self._tokenizer, self._batches = tokenizer, list(rows_of(chosen, tokenizer, length))
+
+    def __call__(self, decoder: Decoder) -> Evaluation:
+        return measure(decoder, self._tokenizer, self._batches)

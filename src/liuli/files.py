@@ -1,0 +1,148 @@
+"""Files and folders that are either whole or not there, whenever the process or the machine stops.
+
+Everything is written to a temporary name next to its place, flushed to the disk (fsync), and renamed once.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from liuli.display import printable, why
+from liuli.errors import LiuliError
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Replaces `path` at once: `write` fills a temporary file, which is flushed to the disk and then renamed.
+
+    If anything fails, `path` is as it was and the temporary file is removed.
+
+    Raises:
+        OSError: the file cannot be written. What `write` raises is passed on.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        sync(part)
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` at once by `text` in UTF-8 with \\n line ends. Raises OSError."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_json(path: Path, body: Any, indent: int = 2) -> None:
+    """Replaces `path` at once by one JSON value. Raises OSError."""
+    write_text(path, json.dumps(body, ensure_ascii=False, indent=indent) + "\n")
+
+
+def write_json_lines(records: Iterable[dict[str, Any]], path: Path) -> int:
+    """Replaces `path` at once by one JSON object per line. Returns how many there are.
+
+    Raises:
+        LiuliError: the file cannot be written.
+    """
+    count = 0
+
+    def write(part: Path) -> None:
+        nonlocal count
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                count += 1
+
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise LiuliError(f"{path} cannot be written: {why(error)}") from None
+    return count
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} if there is no such file.
+
+    Raises:
+        LiuliError: the file is not valid JSON, or holds something else than an object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, or a number of thousands of digits
+        raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))})") from None
+    except OSError as error:
+        raise LiuliError(f"{path} cannot be read: {why(error)}") from None
+    if not isinstance(found, dict):
+        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}")
+    return found
+
+
+def link(path: Path, target: str) -> None:
+    """Makes `path` a symbolic link to `target`, which is relative to its folder; replaces an older link at once."""
+    if path.is_symlink() and os.readlink(path) == target:
+        return
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    os.symlink(target, part)
+    os.replace(part, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file's content, or a folder's own entries, to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        sync_descriptor(number)
+    finally:
+        os.close(number)
+
+
+def sync_descriptor(number: int) -> None:
+    """Flushes an open file to the disk. On macOS fsync leaves the data in the drive's own cache; F_FULLFSYNC does not."""
+    if sys.platform == "darwin":
+        with suppress(OSError):  # a file system without it, such as a network's
+            fcntl.fcntl(number, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(number)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flushes all files and folders in `folder`, and the folder itself, the innermost first."""
+    for place, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            sync(Path(place) / name)
+        sync(Path(place))
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which is renamed to `folder` when it is whole. If that fails, nothing of it stays.
+
+    Raises:
+        LiuliError: something of that name exists already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise LiuliError(f"{folder} exists already: name a new or an empty folder")
+    place = folder.resolve()
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        sync_tree(part)
+        os.rename(part, place)  # which replaces an empty folder
+        sync(place.parent)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

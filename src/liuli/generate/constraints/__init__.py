@@ -1,0 +1,1 @@
+"""Constraints: what may be generated next."""

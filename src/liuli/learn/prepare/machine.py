@@ -1,0 +1,160 @@
+"""What this machine computes fastest in: a self-test of half a second, kept per machine.
+
+Two processors of one name may differ by six in 16 bits (AMX), two threads on a busy machine may be slower than one, and a
+narrow model gains from neither: so one block of the very model is timed, forward and backward, in each setting.
+"""
+
+import ctypes
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from liuli.devices import synchronise
+from liuli.fields import Record
+from liuli.model.attention import attention_dtype
+from liuli.model.config import Config
+from liuli.model.decoder import Block, visible
+from liuli.model.linear import MixedLinear, exchange
+from liuli.model.rotary import Rotary
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TOKENS = 1024  # of the block's test, at most
+ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT = 3600  # seconds: a machine that was busy is not so for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Machine(Record):
+    """`dtype` of matrix products and CPU `threads` that train fastest; `peak`: FLOP/s of a large product in them.
+    `tokens_per_second`: what one block reached, by setting."""
+
+    dtype: str
+    threads: int
+    peak: float
+    tokens_per_second: dict[str, float]
+
+
+def self_test(config: Config, length: int, device: torch.device, dtype: str | None, threads: int | None) -> Machine:
+    """The fastest of the settings that are left open; those given are taken as they are.
+
+    Args:
+        length: places of a row.
+    """
+    settings = [(name, count) for name in ([dtype] if dtype else DTYPES) for count in _thread_counts(device, threads)]
+    shape = f"{config.width}x{config.feed_forward_width}x{config.heads}x{config.kv_heads}x{length}"
+    key = f"{processor(device)}, {os.cpu_count()} cores, torch {torch.__version__}, {shape}, {settings}"
+    known = _read_cache()
+    if key not in known or not 0 <= time.time() - known[key]["at"] < KEPT:
+        known[key] = {"at": time.time(), "found": asdict(_measure(config, length, device, settings))}
+        _write_cache(known)
+    return Machine(**known[key]["found"])
+
+
+def processor(device: torch.device | None = None) -> str:
+    """The processor's or the GPU's name."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().split("\n") if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def keep_memory() -> None:
+    """Has the C library keep memory that is freed. By default glibc gives it back to the system at the end of a step and has
+    every page of it cleared anew in the next: a fifth of a small model's step (docs/lab-log.md)."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 30)  # bytes; larger tensors are still given back
+        library.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def _thread_counts(device: torch.device, threads: int | None) -> list[int]:
+    most = torch.get_num_threads()
+    if threads is not None:
+        return [threads]
+    return [most] if device.type != "cpu" or most == 1 else [1, most]
+
+
+def _measure(config: Config, length: int, device: torch.device, settings: list[tuple[str, int]]) -> Machine:
+    before, random = torch.get_num_threads(), torch.get_rng_state()
+    try:
+        times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
+        steps = {name: _block_step(config, length, device, DTYPES[name]) for name, _ in settings}
+        for _ in range(ROUNDS):
+            for name, count in settings:
+                torch.set_num_threads(count)
+                times[name, count].append(_seconds(steps[name][1], device))
+        speeds = {(name, count): steps[name][0] / median(taken) for (name, count), taken in times.items()}
+        dtype, count = max(speeds, key=lambda setting: speeds[setting])
+        torch.set_num_threads(count)
+        size = 1024 if device.type == "cpu" else 8192
+        matrix = torch.randn(size, size, device=device, dtype=DTYPES[dtype])
+        peak = 2 * size**3 / _seconds(lambda: matrix @ matrix, device)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(random)
+    return Machine(dtype, count, peak, {f"{name}, {count} threads": round(speed) for (name, count), speed in speeds.items()})
+
+
+def _block_step(config: Config, length: int, device: torch.device, dtype: torch.dtype) -> tuple[int, Callable[[], object]]:
+    """Forward and backward of one block, as a call; and how many tokens it takes."""
+    with torch.device(device):
+        length = min(length, TOKENS)
+        shape = torch.Size((max(1, TOKENS // length), length))
+        block = Block(config, 0)
+        for parameter in block.parameters():
+            nn.init.normal_(parameter, std=0.02)
+        if dtype != torch.float32:
+            exchange(block, lambda _, linear: MixedLinear(linear, dtype))
+        x_ND = torch.randn(shape.numel(), config.width, requires_grad=True)
+        index_BT = torch.arange(length)[None]
+        turned_in = attention_dtype(device.type == "cpu", length, dtype, torch.float32)
+        angles = Rotary(config).angles(index_BT, turned_in) if config.rotary else None
+        seen = visible(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
+    return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()
+
+
+def _seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Of the fastest of several runs."""
+    found: list[float] = []
+    while sum(found) < SECONDS or len(found) < 2:
+        synchronise(device)
+        start = time.perf_counter()
+        run()
+        synchronise(device)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def _cache_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liuli" / "self-test.json"
+
+
+def _read_cache() -> dict[str, dict[str, Any]]:
+    try:
+        known = json.loads(_cache_file().read_text(encoding="utf-8"))
+        return known if all({"at", "found"} == set(entry) for entry in known.values()) else {}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _write_cache(known: dict[str, dict[str, Any]]) -> None:
+    try:
+        _cache_file().parent.mkdir(parents=True, exist_ok=True)
+        beside = _cache_file().with_suffix(f".{os.getpid()}.part")
+        beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        os.replace(beside, _cache_file())
+    except OSError:
+        pass  # the test is made again next time: half a second

@@ -1,0 +1,1 @@
+"""The rows that a training step reads, resumable at any row."""

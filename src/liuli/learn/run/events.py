@@ -1,0 +1,87 @@
+"""What happens in a run, as it happens, for whoever shows it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liuli.evaluate.loss import Evaluation
+from liuli.fields import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for a person."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything is fixed; training begins or goes on. `learned`: how many numbers learn, all parameters or an
+    adapter's. `flops`: of a token's training. `peak`: FLOP/s of the machine.
+    `seconds`: how long the run was asked to take in all, None where that is not asked."""
+
+    step: int
+    steps: int
+    parameters: int
+    learned: int
+    recipe: dict[str, Any]
+    fixed: dict[str, Any]
+    flops: float
+    peak: float
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Record):
+    """One step. `step` counts from 1; `loss` in nats per supervised token of the whole batch, before the update; `tokens`
+    supervised so far; `strength` of the learning rates, 0 to 1; `seconds` that the step took."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    strength: float
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    step: int
+    found: Evaluation
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    step: int
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Somebody asked; the run can go on from `step`."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """`best_step`: of the lowest validation loss; `validation`: the last; `memory`: bytes of the process at its largest."""
+
+    step: int
+    tokens: int
+    best_step: int
+    validation: Evaluation | None
+    memory: int
+
+
+Event = Note | Ready | Update | Validated | Sampled | Saved | Stopped | Finished

@@ -1,0 +1,226 @@
+"""A run is a folder: its checkpoints, its metrics, and the lock that lets one process alone write there.
+
+    RUN/run.json                        what was asked for
+    RUN/checkpoints/<step>/{model,state}
+    RUN/latest, RUN/best                → checkpoints/<step>
+    RUN/model, RUN/state                → latest/model, latest/state
+    RUN/metrics.jsonl                   a line a step, a line a validation
+    RUN/trace.json, RUN/tensorboard/    learning, played back; the same numbers for TensorBoard
+
+A checkpoint is written beside, brought to the disk, and renamed once: a folder with a number is whole. What is logged before a
+checkpoint is on the disk before it. Links are relative, so that a run can be moved.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from liuli.errors import LiuliError
+from liuli.files import link, sync, sync_tree, write_text
+
+CHECKPOINTS, METRICS, ASKED, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
+LOCKED = 3  # times that a lock must be found taken
+
+
+class Run:
+    """The run in `folder`, made where there is none. Until `close`, or until the process ends, no other can write there.
+
+    Raises:
+        LiuliError: another process writes there; the folder cannot be made, or holds something that is no run.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._check_own()
+        self._made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
+        self._metrics: BinaryIO | None = None
+
+    def _check_own(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LiuliError(f"{self.folder} is a file: name a folder for the run")
+        held = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
+        if held - {"lock"} and ASKED not in held and f".{ASKED}.part" not in held:
+            raise LiuliError(f"{self.folder} holds something else than a run ({min(held)}): name a new or an empty folder")
+
+    @property
+    def asked(self) -> dict[str, Any] | None:
+        """What `ask` wrote; None where the run has not begun."""
+        return read_asked(self.folder)
+
+    def clear(self) -> None:
+        """Removes what an attempt left that came to no checkpoint."""
+        self.close_metrics()
+        for name in (METRICS, TRACE):
+            (self.folder / name).unlink(missing_ok=True)
+        for name in ("tensorboard", "tokenizer", "rehearsal", CHECKPOINTS):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def withdraw(self) -> None:
+        """Removes the folder of a run that could not begin, if it was not there before."""
+        self.close_metrics()
+        if self._made and not self.checkpoints():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def set_aside(self, name: str) -> Path | None:
+        """Renames a file that is broken; where to. None if there is none."""
+        place, aside = self.folder / name, self.folder / f"broken-{name}"
+        if not place.exists():
+            return None
+        os.replace(place, aside)
+        return aside
+
+    def ask(self, what: dict[str, Any]) -> None:
+        write_text(self.folder / ASKED, json.dumps(what, ensure_ascii=False, indent=1) + "\n")
+
+    def checkpoints(self) -> list[int]:
+        """Steps of the checkpoints there are, each whole, in order."""
+        return checkpoints(self.folder)
+
+    def checkpoint(self, step: int) -> Path:
+        return self.folder / CHECKPOINTS / str(step)
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Adds a line to the metrics."""
+        if self._metrics is None:
+            self._metrics = (self.folder / METRICS).open("ab", buffering=0)
+        line = json.dumps(row).encode() + b"\n"
+        while line:  # on a disk that is nearly full a part of it is written
+            line = line[self._metrics.write(line) :]
+
+    def save(self, step: int, write: Callable[[Path], None], best: int | None, keep: int) -> None:
+        """Makes checkpoint `step`, which `write` fills, the latest; then removes all but it, checkpoint `best` and the `keep`
+        before it. Where anything fails, the checkpoints before are as they were.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written.
+        """
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())
+        place = self.checkpoint(step)
+        part = place.with_name(f".{step}.part")
+        try:
+            if not place.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir(parents=True)
+                write(part)
+                sync_tree(part)
+                os.rename(part, place)
+                sync(place.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        self.settle(best, keep)
+
+    def settle(self, best: int | None, keep: int) -> None:
+        """Links to the newest checkpoint and the best; removes what is not to be kept, and what a stopped process left."""
+        steps = self.checkpoints()
+        link(self.folder / "latest", f"{CHECKPOINTS}/{steps[-1]}")
+        for name in ("model", "state"):
+            link(self.folder / name, f"latest/{name}")
+        if best in steps:
+            link(self.folder / "best", f"{CHECKPOINTS}/{best}")
+        elif not (self.folder / "best").exists():
+            (self.folder / "best").unlink(missing_ok=True)
+        for step in steps[: -1 - keep]:
+            if step != best:  # renamed first, so that a number always stands for a whole checkpoint
+                os.rename(self.checkpoint(step), self.checkpoint(step).with_name(f".{step}.part"))
+        for left in (self.folder / CHECKPOINTS).glob(".*.part"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def rewind(self, step: int) -> None:
+        """Drops what was logged after `step`, and a last line that was cut short."""
+        rows = [row for row in read_metrics(self.folder) if row["step"] <= step]
+        self.close_metrics()
+        write_text(self.folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def close_metrics(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+    def close(self) -> None:
+        """Lets go of the lock."""
+        self.close_metrics()
+        os.close(self._lock)
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / ASKED).is_file()
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Those that stand in `folder` or in a folder of it, by name."""
+    return sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{ASKED}") if path.is_file())
+
+
+def checkpoints(folder: Path) -> list[int]:
+    place = folder / CHECKPOINTS
+    return sorted(int(path.name) for path in place.iterdir() if path.name.isdigit()) if place.is_dir() else []
+
+
+def read_asked(folder: Path) -> dict[str, Any] | None:
+    try:
+        asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise LiuliError(f"{folder / ASKED} cannot be read ({error}): the run cannot go on") from None
+    if not isinstance(asked, dict):
+        raise LiuliError(f"{folder / ASKED} does not hold what was asked of a run")
+    return asked
+
+
+def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a run's metrics; a last line that was cut short is left out.
+
+    Raises:
+        LiuliError: a line that is no row stands before the last.
+    """
+    try:
+        lines = (folder / METRICS).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for number, line in enumerate(lines[:-1], 1):  # what stands behind the last line break is nothing, or cut short
+        try:
+            row = json.loads(line)
+            if not isinstance(row["step"], int):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            raise LiuliError(f"{folder / METRICS}, line {number} is no row of metrics: delete that line") from None
+        yield row
+
+
+def _lock(folder: Path) -> int:
+    """The kernel's own lock on a file, which ends with its process however that ends."""
+    number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    for attempt in range(LOCKED):
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number
+        except OSError:
+            if attempt + 1 < LOCKED:
+                time.sleep(0.05)  # who only asks whether it is in use holds it for an instant
+    os.close(number)
+    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder")
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process trains there. The lock is shared for an instant, never taken away nor made."""
+    try:
+        number = os.open(folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False

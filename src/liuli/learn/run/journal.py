@@ -1,0 +1,238 @@
+"""What a run tells and keeps while it trains: metrics, validation, playback, samples, checkpoints, the model's card."""
+
+import json
+import math
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from liuli.display import why
+from liuli.errors import LiuliError
+from liuli.evaluate.loss import Evaluation, Exam
+from liuli.files import read_json, sync_tree
+from liuli.generate.engine import Engine, Request
+from liuli.generate.sampling import Sampling
+from liuli.learn.run.events import Event, Finished, Note, Sampled, Saved, Update, Validated
+from liuli.learn.run.folder import TRACE, Run, read_metrics
+from liuli.learn.run.state import State, write_state
+from liuli.learn.run.trace import Trace
+from liuli.learn.step.finite import NotFinite
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from liuli.learn.stages.stage import Stage
+    from liuli.learn.step.loop import Training
+
+SAMPLE = Sampling(temperature=0.8)
+SAMPLE_TOKENS = 40
+
+
+@dataclass
+class Journal:
+    """Keeps a run.
+
+    Attributes:
+        every: steps from one validation, sample and checkpoint to the next.
+        facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
+        beside: writes what belongs to a model's folder beside its decoder: the tokenizer, what generates by default.
+        best: the lowest validation loss so far, in nats a token, and its step. keep: checkpoints kept before the last.
+    """
+
+    run: Run
+    stage: "Stage"
+    exam: Exam
+    trace: Trace
+    every: int
+    keep: int
+    facts: dict[str, Any]
+    card: dict[str, Any]
+    beside: Callable[[Path], None]
+    best: tuple[float, int] | None = None
+    last: Evaluation | None = None
+    _board: "SummaryWriter | None" = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self.run.checkpoints())
+
+    def record(self, training: "Training", update: Update | None) -> Iterator[Event]:
+        """After each step, and at step 0 before the first."""
+        step = training.step
+        with self._writing():
+            if update is not None:
+                self._tell(update)
+            due = step % self.every == 0 or step == training.steps
+            if self.trace.due(step) or due:
+                training.check_weights()
+                self._look(training, update)
+                if not due:
+                    self.trace.write(self.run.folder / TRACE)
+            if due:
+                yield self._validate(training)
+                yield self._sample(training)
+                yield from self.save(training)
+
+    def save(self, training: "Training") -> Iterator[Event]:
+        """A checkpoint of this moment.
+
+        Raises:
+            NotFinite: a weight is not finite.
+        """
+        training.check_weights()
+        step = training.step
+        with self._writing():
+            best = self.best and self.best[1]
+            self.trace.write(self.run.folder / TRACE)
+            self.run.save(step, lambda part: self._write(part, training), best, self.keep)
+            self.trace.write(self.run.folder / TRACE)
+            if self._board:
+                self._board.flush()
+        yield Saved(step, self.run.checkpoint(step))
+
+    def rehearse(self, training: "Training") -> tuple[float, float]:
+        """Seconds of a validation with its sample and checkpoint, and of a look; nothing of them stays."""
+        scratch = self.run.folder / "rehearsal"
+        times = [time.perf_counter()]
+        self.last = self.exam(training.decoder)
+        self._sample(training)
+        with self._writing():
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            self._write(scratch, training)
+            sync_tree(scratch)
+            shutil.rmtree(scratch)
+        times.append(time.perf_counter())
+        self.trace.look(training.decoder, 0, 0, 0.0, None)
+        times.append(time.perf_counter())
+        return times[1] - times[0], times[2] - times[1]
+
+    def go_on(self, training: "Training", best: dict[str, Any] | None) -> Iterator[Event]:
+        """Takes over what the run kept up to where `training` stands, and drops what it kept after."""
+        step = training.step
+        self.best = (best["nats_per_token"], best["step"]) if best else None
+        rows = [row for row in read_metrics(self.run.folder) if row["step"] <= step]
+        validations = [row["validation"] for row in rows if "validation" in row]
+        if validations:
+            self.last = Evaluation(**{name: validations[-1][name] for name in Evaluation.__dataclass_fields__})
+        try:
+            self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
+        except LiuliError as error:  # nothing is trained from it
+            kept = self.run.set_aside(TRACE)
+            self._look(training, None)
+            yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
+        card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
+        if step not in self.trace.saved_steps:
+            self.trace.saved(step, card["hash"])
+        with self._writing():
+            self.run.rewind(step)
+            self.run.settle(self.best and self.best[1], self.keep)
+            self.trace.write(self.run.folder / TRACE)
+
+    def finished(self, training: "Training") -> Finished:
+        if self._board:
+            with self._writing():
+                self._board.close()
+        assert self.best is not None
+        return Finished(training.step, training.tokens, self.best[1], self.last, peak_memory())
+
+    def last_good(self) -> str:
+        steps = self.run.checkpoints()
+        return f"The last good checkpoint is {self.run.checkpoint(steps[-1])}" if steps else "There is no checkpoint yet"
+
+    def _tell(self, update: Update) -> None:
+        self.run.log(update.to_json())
+        self.trace.heard(update.loss, update.seconds)
+        for name in ("loss", "gradient_norm", "strength"):
+            self._chart(f"training/{name}", getattr(update, name), update.step)
+
+    def _look(self, training: "Training", update: Update | None) -> None:
+        norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
+        with training.average.shown():
+            self.trace.look(training.decoder, training.step, training.tokens, strength, norm)
+
+    def _validate(self, training: "Training") -> Validated:
+        step = training.step
+        with training.average.shown():
+            found = self.exam(training.decoder)
+        if not math.isfinite(found.nats):
+            raise NotFinite(f"the loss on held-out text is {found.nats:.4g} after step {step}; the model is not saved")
+        better = self.best is None or found.nats_per_token < self.best[0]
+        if better:
+            self.best = found.nats_per_token, step
+        self.last = found
+        self.run.log({"step": step, "validation": found.to_json()})
+        self.trace.validated(step, found)
+        self._chart("validation/bits_per_byte", found.bits_per_byte, step)
+        self._chart("validation/nats_per_token", found.nats_per_token, step)
+        return Validated(step, found, better)
+
+    def _sample(self, training: "Training") -> Sampled:
+        """A text that is the same for a step whenever it is asked."""
+        step, begun, seed = training.step, self.stage.sample(), self.stage.seed + training.step
+        engine = Engine(training.decoder, self.stage.tokenizer, slots=1, capacity=len(begun.ids) + SAMPLE_TOKENS)
+        room = min(SAMPLE_TOKENS, training.decoder.config.context - len(begun.ids))
+        engine.submit(Request(list(begun.ids), SAMPLE, room, seed, (), begun.stops, None))
+        text = ""
+        with training.average.shown():
+            while engine.busy:
+                text += "".join(record.text for record in engine.step())
+        self.trace.sampled(step, seed, begun.text, text)
+        return Sampled(step, begun.text, text)
+
+    def _write(self, part: Path, training: "Training") -> None:
+        state = training.state()
+        best = {"nats_per_token": self.best[0], "step": self.best[1]} if self.best else None
+        facts = self.facts | state.facts | {"best": best}
+        try:
+            write_state(part, State(facts, state.tensors), lambda folder: self._write_model(folder, training))
+        except (LiuliError, SafetensorError) as error:  # which tell of the disk as well
+            raise OSError(str(error)) from None
+
+    def _write_model(self, folder: Path, training: "Training") -> None:
+        with training.average.shown():
+            hash = self.stage.write_model(training.decoder, folder)
+        self.beside(folder)
+        metrics = {"validation": self.last.to_json()} if self.last else {}
+        card = {
+            **self.card,
+            **self.facts,
+            "step": training.step,
+            "tokens_seen": training.tokens,
+            "metrics": metrics,
+            "hash": hash,
+        }
+        (folder / "liuli.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        self.trace.saved(training.step, hash)
+
+    def _chart(self, name: str, value: float, step: int) -> None:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=step)
+        self._board.add_scalar(name, value, step)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LiuliError(
+                f"{error.filename or self.run.folder} cannot be written: {why(error)}; training stopped. {self.last_good()}; "
+                f"make room, then go on with --resume"
+            ) from None
+
+
+def peak_memory() -> int:
+    """Bytes of the process at its largest."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

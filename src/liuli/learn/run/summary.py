@@ -1,0 +1,203 @@
+"""What a run is, how far it came and what it learnt, read from its folder alone: JSON without weights, and nothing is written.
+
+A run may be training meanwhile, or have been stopped at any moment: whatever is not there yet is None or empty.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from liuli.errors import LiuliError
+from liuli.fields import Record
+from liuli.files import read_json
+from liuli.learn.run.folder import ASKED, CHECKPOINTS, METRICS, TRACE, checkpoints, in_use, read_asked, read_metrics
+from liuli.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Loss(Record):
+    """Of the held-out text, after a step."""
+
+    step: int
+    nats_per_token: float
+    bits_per_byte: float
+
+
+@dataclass(slots=True)
+class Curves(Record):
+    """What a run logged.
+
+    Attributes:
+        training: (step, nats per token) of every step. validation: in order too.
+        tokens: trained on so far. seconds: that the steps took, without validations and checkpoints.
+    """
+
+    training: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[Loss] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def step(self) -> int:
+        return self.training[-1][0] if self.training else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Record):
+    """A run.
+
+    Attributes:
+        state: running (a process trains there), finished, stopped, or unsaved (stopped before its first checkpoint).
+        step: logged last. steps: of the whole run. checkpoints: steps that are saved.
+        last, best: validations. tokens: trained on. seconds: that the steps took. written: when, in seconds since 1970.
+        size: a preset's name. data: name and bytes of each file. held_out: how the text to validate on was chosen.
+        recipe, machine: settings by name. inexact: the steps from which it went on otherwise than it would have.
+    """
+
+    path: str
+    state: str
+    step: int
+    steps: int | None
+    checkpoints: list[int]
+    last: Loss | None
+    best: Loss | None
+    tokens: int
+    seconds: float
+    written: float
+    command: list[str]
+    stage: str
+    parent: str | None
+    size: str | None
+    parameters: int | None
+    tokenizer: dict[str, Any]
+    data: list[dict[str, Any]]
+    held_out: str | None
+    recipe: dict[str, Any]
+    machine: dict[str, Any]
+    inexact: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The likeliest next tokens after a step, the likeliest first, each with its probability."""
+
+    step: int
+    top: list[tuple[Token, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A prompt whose next token was watched."""
+
+    text: str
+    looks: list[Look]
+
+
+def summarise(folder: Path) -> tuple[Summary, Curves]:
+    """The run in `folder`.
+
+    Raises:
+        LiuliError: there is none; a file of it is broken.
+    """
+    running = in_use(folder)  # asked first: a run that ends meanwhile is then shown as running, not as stopped
+    asked = read_asked(folder)
+    if asked is None:
+        raise LiuliError(f"there is no run in {folder}")
+    curves, saved, watched = read_curves(folder), checkpoints(folder), read_json(folder / TRACE)
+    card = _read_card(folder / CHECKPOINTS / str(saved[-1]) / "model" / "liuli.json") if saved else _of_card({})
+    with _as_written(folder / ASKED):
+        command, stage = [str(word) for word in asked["command"]], str(asked["stage"])
+    with _as_written(folder / TRACE):
+        model, tokenizer = dict(watched.get("model", {})), dict(watched.get("tokenizer", {}))
+    saved_all = bool(saved) and saved[-1] == card["steps"]
+    return Summary(
+        path=str(folder),
+        state="running" if running else "finished" if saved_all else "stopped" if saved else "unsaved",
+        step=curves.step,
+        checkpoints=saved,
+        last=curves.validation[-1] if curves.validation else None,
+        best=min(curves.validation, key=lambda loss: loss.nats_per_token, default=None),
+        tokens=curves.tokens,
+        seconds=curves.seconds,
+        written=_written(folder),
+        command=command,
+        stage=stage,
+        size=model.get("size"),
+        parameters=model.get("parameters"),
+        tokenizer=tokenizer,
+        **card,
+    ), curves
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    with _as_written(path):
+        return _of_card(read_json(path))
+
+
+def _of_card(card: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's model says of its run."""
+    return {
+        "steps": card.get("steps"),
+        "parent": card.get("parent"),
+        "data": [{"name": str(file["name"]), "bytes": int(file["bytes"])} for file in card.get("data", ())],
+        "held_out": card.get("validation"),
+        "recipe": dict(card.get("recipe", {})),
+        "machine": dict(card.get("fixed", {})),
+        "inexact": [int(each["step"]) for each in card.get("inexact", ())],
+    }
+
+
+def read_curves(folder: Path) -> Curves:
+    """Raises:
+    LiuliError: a line of the metrics is not what a run logs.
+    """
+    curves = Curves()
+    with _as_written(folder / METRICS):
+        for row in read_metrics(folder):
+            if "loss" in row:
+                curves.training.append((row["step"], float(row["loss"])))
+                curves.tokens, curves.seconds = int(row["tokens"]), curves.seconds + float(row["seconds"])
+            if "validation" in row:
+                found = row["validation"]
+                curves.validation.append(Loss(row["step"], float(found["nats_per_token"]), float(found["bits_per_byte"])))
+    return curves
+
+
+def read_trace(folder: Path) -> list[Watched]:
+    """What a run would have said to the prompts that it watches; empty where there is no trace.
+
+    Raises:
+        LiuliError: the trace is broken.
+    """
+    with _as_written(folder / TRACE):
+        body = read_json(folder / TRACE).get("body", {"probes": []})
+        return [_watched(probe, body["steps"]) for probe in body["probes"]]
+
+
+def _watched(probe: dict[str, Any], steps: list[int]) -> Watched:
+    looks = [
+        Look(int(step), [(_token(each["token"]), math.exp(each["logprob"])) for each in top])
+        for step, top in zip(steps, probe["top"], strict=True)
+    ]
+    return Watched(str(probe["input"]["text"]), looks)
+
+
+def _token(body: dict[str, Any]) -> Token:
+    return Token(body["id"], str(body["text"]), bytes(body["bytes"]))
+
+
+def _written(folder: Path) -> float:
+    files = (folder / name for name in (ASKED, METRICS, TRACE))
+    return max(path.stat().st_mtime for path in files if path.exists())
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Names the file where what stands in it has not the form in which a run writes it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise LiuliError(f"{path} is not as a run writes it ({error!r}): it was edited, or is of another version") from None

@@ -1,0 +1,104 @@
+"""One dial: from a size and a budget to every number of a training run, by the rules written here.
+
+1. A row is as long as nearly all documents (`Recipe.length`), within the size's own bounds or, where an assistant is made,
+   the model's. 2,048 pieces of that length wait to be shuffled: fewer shuffle less, more would let short documents be used up
+   first where a row holds several.
+2. A step reads about 2,048 tokens for a model of 1 M parameters, and grows with the fourth root of their number.
+3. The learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the embedding's and
+   the rest's are fixed multiples of it.
+4. It warms up over 2 % of the steps, stays for 8 %, and goes down in a line to nothing.
+
+Each can be set by hand. Where the constants come from: docs/lab-log.md.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from liuli.errors import LiuliError
+from liuli.fields import Record, check, is_number, is_positive, is_size
+from liuli.learn.step.optimizer import Rates
+from liuli.model.config import Config
+from liuli.model.plan import parameter_parts
+
+BUFFERED = 2048  # pieces
+TOKENS_AT_ONCE = 2048  # of a forward pass; a larger batch is gathered over several
+LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Record):
+    """How a run trains.
+
+    Attributes:
+        length: places of a row. rows: of a step. rows_at_once: of a forward pass. buffer: ids that wait to be shuffled.
+        rate: Muon's learning rate. decay: of the matrices.
+        warm_up, warm_down: shares of the steps.
+    """
+
+    length: int
+    rows: int
+    rows_at_once: int
+    buffer: int
+    rate: float
+    decay: float
+    warm_up: float
+    warm_down: float
+
+    def __post_init__(self) -> None:
+        check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
+        rate = lambda value: is_positive(value) and value < HIGHEST
+        check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
+        check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
+        if self.warm_up + self.warm_down > 1:
+            raise LiuliError(f"warming up ({self.warm_up}) and down ({self.warm_down}) cannot take more than all steps")
+
+    @property
+    def tokens(self) -> int:
+        """Places of a step."""
+        return self.rows * self.length
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay, MOMENTUM)
+
+    def strength(self, step: int, steps: int) -> float:
+        """Of the learning rates, at step 0 to `steps` − 1."""
+        up = (step + 1) / (self.warm_up * steps + 1)
+        down = (steps - step) / (self.warm_down * steps) if self.warm_down else 1.0
+        return min(1.0, up, down)
+
+
+RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
+HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
+
+
+def derive(config: Config, documents: list[int], given: dict[str, Any], most: int | None = None) -> Recipe:
+    """The recipe for a model.
+
+    Args:
+        documents: lengths, in tokens, of the first documents. given: fields that are set otherwise. most: places
+            of a row, where the size does not bound them.
+    """
+    parameters = sum(parameter_parts(config).values())
+    length = given.get("length") or _length(most or next(most for size, most in LONGEST if parameters <= size), documents)
+    tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
+    rows = given.get("rows") or max(1, tokens // length)
+    found = {
+        "length": length,
+        "rows": rows,
+        "rows_at_once": min(rows, max(1, TOKENS_AT_ONCE // length)),
+        "buffer": max(BUFFERED * min(length, sum(documents) // len(documents)), tokens),
+        "rate": RATE,
+        "decay": 0.0,
+        "warm_up": 0.02,
+        "warm_down": 0.9,
+    }
+    return Recipe(**found | given)
+
+
+def _length(most: int, documents: list[int]) -> int:
+    """Of 1,000 documents all but one fit a row, if a row may be so long; a multiple of 64."""
+    longest = sorted(documents)[-1 - len(documents) // 1000]
+    return min(most, 64 * math.ceil((longest - 1) / 64) or 64)

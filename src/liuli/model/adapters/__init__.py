@@ -1,0 +1,1 @@
+"""Adapters: LoRA and token rows, and PEFT's folder format."""

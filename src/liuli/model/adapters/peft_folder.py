@@ -1,0 +1,198 @@
+"""An adapter is a folder in PEFT's format: read, written and hashed here.
+
+In: a folder with `adapter_config.json` and `adapter_model.safetensors`. Out: A and B of `lora.py` and the rows of
+`token_rows.py`, open in a decoder. Beside them `liuli.json` names the base by its hash. Nothing in a folder is ever executed.
+"""
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from liuli.errors import LiuliError
+from liuli.files import read_json, write_json, write_whole
+from liuli.model.adapters.lora import PROJECTIONS, LoRA, Settings, empty_parts, put
+from liuli.model.adapters.place import places
+from liuli.model.adapters.token_rows import TokenRows, are_tokens, empty_rows
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.formats.families import module_names, table_names
+from liuli.model.formats.hugging_face import DTYPES, Lazy, check_finite, hash_folder, hash_tensors, listed, read_safetensors
+
+CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"
+SUFFIXES = {"a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta"}  # PEFT's, by ours
+TOKENS = "trainable_token_indices"
+READ = {"r": None, "lora_alpha": None, "lora_dropout": 0.0}  # what holds where it is silent
+ONLY = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base too
+WITHOUT_EFFECT = {  # on what an adapter computes once it is saved; where it is, the names of its tensors say
+    "auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "inference_mode",
+    "megatron_core", "peft_version", "qalora_group_size", "revision", "runtime_config", "target_modules", "task_type",
+}  # fmt: skip
+
+
+def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
+    """Writes the adapter in use: A, B and rows in fp32, the settings, and the card.
+
+    Args:
+        base: the base's folder or its name on the hub, for other programs. base_hash: what `hash_folder` says of it.
+
+    Raises:
+        LiuliError: the folder cannot be written.
+    """
+    parts = {path: place.part for path, place in places(decoder).items() if place.part is not None}
+    assert parts, "no adapter is in use"
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in _by_key(decoder.config, parts).items()}
+    settings = next(part.settings for part in parts.values() if isinstance(part, LoRA))
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "target_modules": _targets(decoder.config, parts),
+        "fan_in_fan_out": decoder.config.family == "gpt2",
+        "bias": "none",
+        "inference_mode": True,
+        **_token_indices(decoder.config, parts),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / TENSORS, partial(save_file, tensors, metadata={"format": "pt"}))
+        write_json(folder / CONFIG, config)
+        write_json(folder / CARD, {"stage": "adapter", "parent": base_hash, "hash": hash_adapter(folder)})
+    except (OSError, SafetensorError) as error:
+        raise LiuliError(f"the adapter cannot be written to {folder}: {error}") from None
+
+
+def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
+    """Opens the adapter in a folder and uses it. Nothing in the decoder wants a gradient from then on; `lora.learn` lets it
+    go on learning.
+
+    Args:
+        name: that it gets. base: the folder that the decoder is from.
+
+    Raises:
+        LiuliError: no adapter, a broken file, a setting that is not supported, another base, a name that is taken.
+    """
+    settings, indices, stored = _read(folder)
+    rows = empty_rows(decoder, _tokens(decoder.config, indices, folder))
+    of_projections = stored.keys() - _by_key(decoder.config, rows).keys()
+    settings = replace(settings, projections=_projections(decoder.config, of_projections, folder))
+    parts = empty_parts(decoder, settings) | rows
+    own = _by_key(decoder.config, parts)
+    missing = sorted(own.keys() - stored.keys())
+    if missing:
+        raise LiuliError(f"{folder} is not an adapter of {base}: it lacks {listed(missing)}")
+    for key, parameter in own.items():
+        tensor = stored[key]()
+        if tensor.shape != parameter.shape:
+            shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {list(parameter.shape)}"
+            raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}")
+        if tensor.dtype not in DTYPES:
+            raise LiuliError(f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported")
+        check_finite(tensor, key, folder)
+        parameter.data.copy_(tensor)
+    recorded = read_json(folder / CARD).get("parent")
+    if recorded is not None and recorded != (found := hash_folder(base)):
+        hashes = f"it was made for the model with hash {recorded}, and that one has {found}"
+        raise LiuliError(f"{folder} is not an adapter of {base}: {hashes}")
+    put(decoder, name, parts)
+
+
+def hash_adapter(folder: Path) -> str:
+    """SHA-256 over alpha, the tokens whose rows there are, and the tensors as stored: PEFT's name, dtype, shape (and so the
+    rank) and bytes, by name."""
+    settings, indices, stored = _read(folder)
+    tokens = f"tokens {json.dumps(indices, sort_keys=True)}\n" if indices else ""
+    return hash_tensors(stored, f"alpha {float(settings.alpha)}\n{tokens}")
+
+
+def _read(folder: Path) -> tuple[Settings, Any, dict[str, Lazy]]:
+    """What an adapter's folder says, of which nothing is passed over: its settings but for the projections and tokens, the
+    tokens as PEFT has them, and the tensors by PEFT's names."""
+    if not folder.is_dir():
+        raise LiuliError(f"there is no folder {folder}; give an adapter's folder")
+    for name in (CONFIG, TENSORS):
+        if not (folder / name).is_file():
+            raise LiuliError(f"{folder} holds no {name}, so it is not an adapter's folder")
+    raw = read_json(folder / CONFIG)
+    for name, value in {"peft_type": None, **raw}.items():
+        known = name in (*READ, TOKENS, *WITHOUT_EFFECT)
+        harmless = value in ONLY[name] if name in ONLY else known or value in (None, False, {}, [])
+        if not harmless:
+            raise LiuliError(f"{folder / CONFIG}: {name} = {value!r} is not supported")
+    try:
+        settings = Settings(*(raw.get(name, silent) for name, silent in READ.items()))
+    except LiuliError as error:
+        raise LiuliError(f"{folder / CONFIG}: {error}") from None
+    return settings, raw.get(TOKENS), dict(read_safetensors(folder / TENSORS))
+
+
+def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
+    """The tokens whose rows there are, by their tables in the decoder. PEFT's list is of the embedding's; a mapping goes by
+    the ends of the modules' names. Where the head is tied, both have the same.
+
+    Raises:
+        LiuliError: another module, what are no tokens, or a tied head that would be no longer so.
+    """
+    names = table_names(config)
+    by_module = (indices if isinstance(indices, dict) else {names["embedding"]: indices}) if indices else {}
+    of = {module: [table for table, name in names.items() if f".{name}".endswith(f".{module}")] for module in by_module}
+    found = {table: by_module[module] for module, tables in of.items() for table in tables}
+    apart = config.tied and found.get("head", found.get("embedding")) != found.get("embedding")
+    if apart or len(found) < len(by_module) or not all(ids and are_tokens(ids) for ids in found.values()):
+        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {indices!r} is not supported")
+    return found
+
+
+def _token_indices(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> dict[str, Any]:
+    """PEFT's setting for the rows among the parts: a list where only the embedding has rows of its own, else a mapping."""
+    rows = {path: part.tokens_C.tolist() for path, part in parts.items() if isinstance(part, TokenRows)}
+    if config.tied or rows.keys() == {"embedding"}:
+        return {TOKENS: rows["embedding"]} if rows else {}
+    names = table_names(config)
+    return {TOKENS: {names[path].rpartition(".")[2]: ids for path, ids in rows.items()}} if rows else {}
+
+
+def _projections(config: Config, stored: Set[str], folder: Path) -> tuple[str, ...]:
+    """Those of which there is a tensor, by PEFT's names, in some block.
+
+    Raises:
+        LiuliError: a tensor is of none.
+    """
+    kinds = {
+        f"base_model.model.{module}.{SUFFIXES[name]}": path.rpartition(".")[2]
+        for path, module in module_names(config).items()
+        for name in ("a", "b")
+    }
+    found = {kinds[key] for key in stored if key in kinds}
+    can = [name for name in PROJECTIONS if name in kinds.values()]
+    extra = sorted(key for key in stored if kinds.get(key) not in can)
+    if extra or not found:
+        where = f"a {config.family} decoder of {config.layers} blocks can have LoRA only at their {', '.join(can)}"
+        raise LiuliError(f"{folder / TENSORS} {f'holds {listed(extra)}' if extra else 'is empty'}, and {where}")
+    return tuple(name for name in can if name in found)
+
+
+def _by_key(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> dict[str, nn.Parameter]:
+    """What the parts hold, by PEFT's names; a tied head's rows are the embedding's."""
+    modules = module_names(config) | table_names(config)
+    own = {path: part for path, part in parts.items() if not (config.tied and path == "head")}
+    return {
+        f"base_model.model.{modules[path]}.{SUFFIXES[name]}": parameter
+        for path, part in own.items()
+        for name, parameter in part.named_parameters()
+    }
+
+
+def _targets(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> list[str]:
+    """What PEFT finds the projections by: their own names, but in GPT-2, where two are called c_proj, the path in the block."""
+    paths = {module.split(".", 3)[3] for path, module in module_names(config).items() if path in parts}
+    return sorted(paths if config.family == "gpt2" else {path.rpartition(".")[2] for path in paths})

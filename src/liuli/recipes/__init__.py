@@ -1,0 +1,1 @@
+"""Recipes: several steps of a model's life in one command."""

@@ -1,0 +1,1 @@
+"""Chat: messages to ids with a template, and the loss mask."""

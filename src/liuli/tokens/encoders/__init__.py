@@ -1,0 +1,1 @@
+"""Encoders: how content is cut into ids, without special tokens."""

@@ -1,0 +1,1 @@
+"""Tokenizers on disk: one module per file layout."""
