@@ -218,7 +218,7 @@ def test_templates_that_cannot_be_learned_from(tmp_path, template, message):
 
 
 def test_a_template_that_loops_is_stopped_and_the_next_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.tokens.chat.templates.SECONDS", 0.5)
+    monkeypatch.setattr("liuli.tokens.chat.sandbox.SECONDS", 0.5)
     loop = (
         "{% if messages | length == 3 %}{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}{% endif %}"
     )

@@ -92,8 +92,9 @@ def test_the_first_500_merges_on_a_novel_are_a_slow_trainers(data):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_another_process_writes_the_same_bytes(kind, folder, tmp_path, threads):
-    code = f"from token_samples import *; from liuli.tokens.train import train; train(bilingual(), {kind!r}, {SIZES[kind]})"
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    imports = "from helpers.token_samples import bilingual; from liuli.tokens.train import train"
+    code = f"{imports}; train(bilingual(), {kind!r}, {SIZES[kind]})"
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     environment = os.environ | {"PYTHONPATH": paths, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
     subprocess.run([sys.executable, "-c", f"{code}.write({str(tmp_path)!r})"], env=environment, check=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):

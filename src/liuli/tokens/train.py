@@ -16,7 +16,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trai
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.sample import Sample, take_sample
+from liuli.tokens.sample import TextSample, take_sample
 
 # Where text is cut before anything is merged; no token crosses a cut. docs/tokenizers.md explains each line.
 PATTERN = "|".join(
@@ -48,7 +48,7 @@ class TrainedTokenizer:
 
     backend: tokenizers.Tokenizer
     kind: str
-    sample: Sample
+    sample: TextSample
 
     def write(self, folder: str | Path) -> None:
         """Writes `tokenizer.json` and `tokenizer_config.json`; `liuli.open_tokenizer(folder)` opens them.
@@ -122,13 +122,13 @@ def train(
     return TrainedTokenizer(backend, kind, sample)
 
 
-def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> Sample:
+def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> TextSample:
     sample = take_sample(texts)
     note(f"training on {sample.bytes / 1e6:.1f} MB")
     return sample
 
 
-def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
+def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
     backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
