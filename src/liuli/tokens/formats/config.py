@@ -18,12 +18,21 @@ LONGEST_SHOWN = 60  # characters of a foreign value in an error message
 
 def shown(value: Any) -> str:
     """A value from a foreign file, for an error message: on one line, and not too long."""
-    text = printable(repr(value))
+    text = printable(repr(value))  # repr leaves out what drives a terminal; printable makes sure of it
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def is_token_id(value: Any) -> bool:
     return type(value) is int and 0 <= value <= LARGEST_ID
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text has bytes. (JSON can spell half of a character, a lone surrogate, which the library does not take.)"""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_utf8(path: Path) -> str:
@@ -74,7 +83,7 @@ def configured_begin(folder: Path, id_of: Callable[[str], int | None]) -> list[i
     text = token_text(config.get("bos_token"))
     if not config.get("add_bos_token") or text is None:
         return []
-    token_id = id_of(text)
+    token_id = id_of(text) if is_encodable(text) else None
     if token_id is None:
         raise LiuliError(f"{folder / 'tokenizer_config.json'}: the begin token {shown(text)} is not in the vocabulary")
     return [token_id]
@@ -97,9 +106,11 @@ def configured_added(folder: Path) -> list[Added]:
             raise _broken(folder, f"the id of {shown(text)} is {shown(token_id)}")
         if text not in known:
             added.append(Added(token_id, text))
-    wrong = next((token.text for token in added if not 0 < len(token.text) <= LONGEST_TOKEN), None)
-    if wrong is not None:
-        raise _broken(folder, f"a token must have 1 to {LONGEST_TOKEN:,} characters, not {len(wrong):,}")
+    for token in added:
+        if not 0 < len(token.text) <= LONGEST_TOKEN:
+            raise _broken(folder, f"a token must have 1 to {LONGEST_TOKEN:,} characters, not {len(token.text):,}")
+        if not is_encodable(token.text):
+            raise _broken(folder, f"the text of token {token.id} is not valid Unicode")
     return added
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
-from liuli.tokens.formats.config import document_end
+from liuli.tokens.formats.config import document_end, shown
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
 from liuli.tokens.formats.tiktoken import looks_like_ranks, open_tiktoken
@@ -75,6 +75,6 @@ def _check_begin(folder: Path, tokenizer: Tokenizer) -> None:
     beyond = next((token_id for token_id in tokenizer.begin if not 0 <= token_id < tokenizer.vocab_size), None)
     if beyond is not None:
         raise LiuliError(
-            f"{folder} is broken: its tokenizer begins prompts with the id {beyond}, but its ids are 0 to "
+            f"{folder} is broken: its tokenizer begins prompts with the id {shown(beyond)}, but its ids are 0 to "
             f"{tokenizer.vocab_size - 1}; download the folder again"
         )

@@ -64,8 +64,8 @@ def _check_model(model: dict[str, Any], path: Path) -> None:
     if wrong is not None:
         raise _broken(path, f"the id of {shown(wrong)} is {shown(vocab[wrong])}; it must be a number from 0 to {LARGEST_ID}")
     unknown = model.get("unk_token")
-    if unknown is not None and not isinstance(unknown, str):
-        raise _broken(path, f'"unk_token" must be a string, not {shown(unknown)}')
+    if unknown is not None and not (isinstance(unknown, str) and len(unknown) <= LONGEST_TOKEN):
+        raise _broken(path, f'"unk_token" must be a string of at most {LONGEST_TOKEN:,} characters, not {shown(unknown)}')
     prefix, longest_word = model.get("continuing_subword_prefix"), model.get("max_input_chars_per_word", 0)
     if kind == "WordPiece" or "max_input_chars_per_word" in model:
         if not isinstance(prefix, str) or len(prefix) > LONGEST_TEXT:

@@ -10,7 +10,7 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
-from liuli.tokens.formats.config import configured_added, configured_begin, is_token_id, read_utf8, shown
+from liuli.tokens.formats.config import configured_added, configured_begin, is_encodable, is_token_id, read_utf8, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Added, Tokenizer
 
@@ -19,9 +19,11 @@ def open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
     """Opens `vocab.json` and `merges.txt`. Raises LiuliError and OSError."""
     name = pattern_of(folder, pattern, "vocab.json")
     vocab = read_json(folder / "vocab.json")
-    wrong = next((piece for piece, token_id in vocab.items() if not is_token_id(token_id)), None)
-    if wrong is not None:
-        raise LiuliError(f"{folder / 'vocab.json'} is broken: the id of {shown(wrong)} is {shown(vocab[wrong])}")
+    for piece, token_id in vocab.items():
+        if not is_token_id(token_id):
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: the id of {shown(piece)} is {shown(token_id)}")
+        if not is_encodable(piece):
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: the piece {shown(piece)} is not valid Unicode")
     with library_errors(f"{folder}: vocab.json and merges.txt do not fit together"):
         backend = tokenizers.Tokenizer(models.BPE(vocab, _read_merges(folder)))
     if name == "qwen":

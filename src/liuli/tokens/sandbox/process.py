@@ -2,6 +2,9 @@
 
 In: a program file, whose function `answer` takes and returns JSON values. Out: its answers. A loop in a template or in a
 regular expression can be stopped in no other way. The process runs `child.py`, which says what it can import.
+
+Only this process is protected so. Whoever starts Liuli itself as `python -m` or `python -c`, or with an empty or relative entry
+in PYTHONPATH, lets Python import modules from the current folder before any line of ours runs; the `liuli` script does not.
 """
 
 import json
