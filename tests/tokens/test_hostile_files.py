@@ -93,7 +93,7 @@ def test_known_patterns_pass_the_trial():
 
 def test_known_patterns_need_no_trial(tmp_path, monkeypatch):
     """They open as fast as ever: no process is started."""
-    monkeypatch.setattr("liuli.tokens.formats.tokenizer_json.SandboxedProcess", None)
+    monkeypatch.setattr("liuli.tokens.sandbox.process.SandboxedProcess", None)
     for pattern in KNOWN:
         open_tokenizer(write_pipeline(tmp_path, pre_tokenizer=split(pattern)))
     for make in (samples.byte_level, samples.spaced, samples.wordpiece, lambda: samples.metaspace("always")):

@@ -14,8 +14,9 @@ from typing import Any
 
 import tokenizers
 
+from liuli.display import first_line
 from liuli.errors import LiuliError
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"
@@ -45,9 +46,14 @@ class PipelineEncoder:
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
         """Raises LiuliError if the library fails on the text, for instance because its regular expressions give up on a run of
         millions of spaces. (A foreign pattern that is slow on some text is slow here too, see `formats/trial.py`.)"""
-        with self._one_at_a_time, library_errors(f"{self._where}: this text cannot be cut, the tokenizers library fails on it"):
+        with self._one_at_a_time:
             self.backend.encode_special_tokens = not special
-            return self.backend.encode(text, add_special_tokens=False)
+            try:
+                return self.backend.encode(text, add_special_tokens=False)
+            except BaseException as error:
+                if not is_library_error(error):
+                    raise
+                raise LiuliError(f"{self._where}: {FAILS_ON_TEXT}: {first_line(error)}") from error
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         return self._encoding(text, special).ids

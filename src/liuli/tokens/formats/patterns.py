@@ -7,7 +7,6 @@ from tokenizers import Regex, pre_tokenizers
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.train import PATTERN
 
 # Of https://github.com/openai/tiktoken (tiktoken_ext/openai_public.py) and of Qwen's tokenizer.
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -17,6 +16,19 @@ PATTERNS = {
     "qwen": rf"{_LETTERS}|\p{{N}}|{_REST}",
     "llama3": rf"{_LETTERS}|\p{{N}}{{1,3}}|{_REST}",
 }
+# Of the tokenizers that are trained here; docs/tokenizers.md explains each line.
+TRAINED = "|".join(
+    [
+        r"['’](?i:[sdmt]|ll|ve|re)(?!\p{L})",
+        r"\p{Han}+",
+        r" ?[\p{L}\p{M}&&[^\p{Han}]]+",
+        r"\p{N}",
+        r" ?[^\s\p{L}\p{N}\p{Han}]+[\r\n]*",
+        r"\s*[\r\n]+",
+        r"\s+(?= [^\s\p{N}\p{Han}])",
+        r"\s+",
+    ]
+)
 PATTERN_OF_CLASS = {"GPT2Tokenizer": "gpt2", "Qwen2Tokenizer": "qwen", "QWenTokenizer": "qwen"}
 PATTERN_OF_MODEL = {"gpt2": "gpt2", "qwen": "qwen", "qwen2": "qwen", "qwen3": "qwen"}
 
@@ -28,7 +40,7 @@ _SUFFIX, _SLASHED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r" ?[^\s\p{L}\p{N}]+[\r\n/
 # Patterns of `tokenizer.json` that need no trial (`trial.py`), because their time grows with the text's length alone. A pattern
 # that is missing here is tried each time its tokenizer is opened, which takes some tenths of a second more.
 KNOWN = frozenset(PATTERNS.values()) | {
-    PATTERN,  # of the tokenizers that are trained here
+    TRAINED,
     rf"{_SMALL}{_SUFFIX}|{_CAPITAL}{_SUFFIX}|\p{{N}}{{1,3}}|{_SLASHED}",  # GPT-4o, gpt-oss, Llama 4
     rf"{_SMALL}|{_CAPITAL}|\p{{N}}|{_SLASHED}",  # Mistral Nemo
     # DeepSeek V3 has three, one after the other.

@@ -212,6 +212,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """The number that begins at this byte, and the place behind it. Raises ValueError."""
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     value = 0
     for i, byte in enumerate(data[at : at + LONGEST_VARINT]):
         value |= (byte & 0x7F) << (7 * i)

@@ -3,15 +3,17 @@ cutting pattern: `tokenizer_config.json`, `config.json` or the caller names it."
 
 import base64
 import binascii
-import re
 from pathlib import Path
 
+from liuli.display import first_line
 from liuli.errors import LiuliError
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error
 from liuli.tokens.formats.config import LARGEST_ID, configured_added, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
+
+MOST_DIGITS = len(str(LARGEST_ID))
 
 
 def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Tokenizer:
@@ -27,8 +29,12 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
         raise LiuliError(f"{folder}: the added token {shown(taken.text)} has the id {taken.id}, which a piece has already")
 
     def cut(text: str) -> list[bytes]:
-        with library_errors(f"{path}: this text cannot be cut, the tokenizers library fails on it"):
+        try:
             return [chunk.encode() for chunk, _ in split.pre_tokenize_str(text)]
+        except BaseException as error:
+            if not is_library_error(error):
+                raise
+            raise LiuliError(f"{path}: {FAILS_ON_TEXT}: {first_line(error)}") from error
 
     def symbols(chunk: bytes) -> list[bytes]:
         return [chunk[i : i + 1] for i in range(len(chunk))]
@@ -58,8 +64,13 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line:
-            piece, rank = _read_line(path, number, line)
-            ranks[piece] = rank
+            try:
+                piece, rank = line.split()
+                ranks[base64.b64decode(piece, validate=True)] = _rank(rank)
+            except (ValueError, binascii.Error) as error:
+                raise LiuliError(
+                    f"{path}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
+                ) from error
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
         raise LiuliError(f"{path} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
@@ -68,13 +79,8 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _read_line(path: Path, number: int, line: bytes) -> tuple[bytes, int]:
-    try:
-        piece, rank = line.split()
-        if not re.fullmatch(b"[0-9]{1,9}", rank) or int(rank) > LARGEST_ID:
-            raise ValueError("no rank")
-        return base64.b64decode(piece, validate=True), int(rank)
-    except (ValueError, binascii.Error) as error:
-        raise LiuliError(
-            f"{path}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
-        ) from error
+def _rank(digits: bytes) -> int:
+    """Raises ValueError if this is no rank."""
+    if not digits.isdigit() or len(digits) > MOST_DIGITS or int(digits) > LARGEST_ID:
+        raise ValueError(f"a rank is a number from 0 to {LARGEST_ID}")
+    return int(digits)

@@ -16,10 +16,8 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
-from liuli.tokens.formats import trial
 from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown
 from liuli.tokens.formats.pipeline_checks import check_pipeline
-from liuli.tokens.sandbox.process import SandboxedProcess, StoppedError
 from liuli.tokens.tokenizer import Tokenizer
 
 PARTS = ("version", "added_tokens", "normalizer", "pre_tokenizer", "decoder", "model")
@@ -50,6 +48,9 @@ def open_tokenizer_json(folder: Path, pattern: str | None) -> Tokenizer:
 
 def _try(used: str, foreign: list[str], path: Path) -> None:
     """Raises LiuliError if the tokenizer fails or does not end on texts that are made to test it."""
+    from liuli.tokens.formats import trial  # not before it is needed: starting processes takes a while to import
+    from liuli.tokens.sandbox.process import SandboxedProcess, StoppedError
+
     process = SandboxedProcess(Path(trial.__file__), [tokenizers], TRIAL_MEMORY)
     try:
         found = process.ask({"json": used, "patterns": foreign}, TRIAL_SECONDS)
