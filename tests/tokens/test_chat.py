@@ -292,3 +292,13 @@ def test_a_folder_without_a_template(tmp_path, tiny_folder):
         Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t"))
     with pytest.raises(LiuliError, match="it has not learned to answer"):
         Chat.open(tiny_folder, open_tokenizer(tiny_folder))
+
+
+def test_a_template_file_that_cannot_be_read(tmp_path):
+    folder = make_tokenizer(tmp_path / "t", OWN)
+    (folder / "chat_template.jinja").write_bytes(b"x" * 2_000_000)
+    with pytest.raises(LiuliError, match="has 2,000,000 bytes; a chat template has at most 262,144 characters"):
+        Chat.open(folder, open_tokenizer(folder))
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(LiuliError, match="is not UTF-8 text"):
+        Chat.open(folder, open_tokenizer(folder))

@@ -383,3 +383,19 @@ def test_many_user_defined_pieces_of_sentencepiece(tmp_path):
         tokenizer.encode(text)[:3] == [258 + 19_999, 258 + 7, 2 + ord("<")] and tokenizer.decode(tokenizer.encode(text)) == text
     )
     assert time.process_time() - before < 5
+
+
+def test_names_of_files(tmp_path):
+    name = "\x1b]0;title\x07\u202e.tiktoken"
+    samples.write_ranks(tmp_path / name, samples.small_ranks())
+    refused(tmp_path, "does not say how text is cut")
+    (tmp_path / name).write_bytes(b"?\n")
+    refused(tmp_path, "line 1", pattern="qwen")
+    (tmp_path / name).write_bytes(b"YQ== 1\n")
+    refused(tmp_path, "255 single bytes", pattern="qwen")
+    (tmp_path / "b.tiktoken").write_bytes(b"")
+    refused(tmp_path, "2 rank files", pattern="qwen")
+
+
+def test_a_message_of_the_library_that_quotes_the_file(tmp_path):
+    refused(write_pipeline(tmp_path, model={"merges": [["x" * 1_000_000, ESCAPES]]}), "broken", "…")

@@ -14,6 +14,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
+from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.formats.patterns import TRAINED
@@ -66,7 +67,7 @@ def check_out(folder: Path) -> None:
     held = {path.name for path in folder.iterdir()} if folder.exists() else set()
     others = sorted(held - FILES)
     if others:
-        raise LiuliError(f"{folder} holds other files ({', '.join(others[:3])}): name a new or an empty folder")
+        raise LiuliError(f"{folder} holds other files ({', '.join(map(printable, others[:3]))}): name a new or an empty folder")
     if held and "liuli" not in read_json(folder / "tokenizer_config.json"):
         raise LiuliError(f"{folder} holds a tokenizer that was not trained here: name a new or an empty folder")
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.chat.mask import MADE_UP, Encoded, Marks, Messages, RenderedText
-from liuli.tokens.chat.sandbox import Renderer
+from liuli.tokens.chat.sandbox import LARGEST, Renderer
 from liuli.tokens.chat.templates import BERT, CHATML
 from liuli.tokens.tokenizer import Tokenizer
 
@@ -28,10 +29,13 @@ class Chat:
     """A tokenizer with a chat template.
 
     Attributes:
-        template: Jinja. origin: where it is from, for people. stop: the id that ends a reply.
+        template: Jinja.
+        origin: where the template is from, for people.
+        stop: the id that ends a reply.
 
     Args:
-        names: what else the template may read. today: what it takes for today, as 2026-11-27; None: what the clock says.
+        names: what else the template can read.
+        today: what the template takes for today, as 2026-11-27; None: the clock.
 
     Raises:
         LiuliError: the template fails, or no special token ends its replies.
@@ -48,7 +52,8 @@ class Chat:
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """The folder's own template; else the form for BERT's vocabulary, or ChatML, whichever the tokenizer has tokens for.
+        """With the folder's own template, or else with the form for BERT's vocabulary or ChatML, for which the tokenizer has
+        tokens.
 
         Raises:
             LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
@@ -67,7 +72,7 @@ class Chat:
 
     @classmethod
     def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
-        """The template that the folder itself holds; None where it holds none.
+        """With the template that the folder itself holds; None if it holds none.
 
         Raises:
             LiuliError: a broken file or template.
@@ -90,8 +95,8 @@ class Chat:
         """The ids of a whole dialogue, and its loss mask.
 
         Raises:
-            LiuliError: as `prompt`; no message is a reply; or it cannot be told where a reply stands in the text: the template
-                writes the messages before it otherwise once there is more, or leaves the reply out.
+            LiuliError: as `prompt`; no message is a reply; or the place of a reply in the text cannot be derived, because the
+                template writes the messages before it differently when there is more, or leaves the reply out.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
@@ -124,9 +129,15 @@ def _own_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         try:
+            if path.stat().st_size > 4 * LARGEST:  # bytes; a character has four at most
+                raise LiuliError(
+                    f"{path} has {path.stat().st_size:,} bytes; a chat template has at most {LARGEST:,} characters"
+                )
             return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise LiuliError(f"{path} is not UTF-8 text") from None
+        except UnicodeDecodeError as error:
+            raise LiuliError(f"{path} is not UTF-8 text") from error
+        except OSError as error:
+            raise LiuliError(f"{path} cannot be read: {why(error)}") from error
     given = config.get("chat_template")
     if isinstance(given, list):  # several, each with a name
         given = next((each.get("template") for each in given if isinstance(each, dict) and each.get("name") == "default"), None)

@@ -14,9 +14,8 @@ from typing import Any
 
 import tokenizers
 
-from liuli.display import first_line
 from liuli.errors import LiuliError
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"
@@ -53,7 +52,7 @@ class PipelineEncoder:
             except BaseException as error:
                 if not is_library_error(error):
                     raise
-                raise LiuliError(f"{self._where}: {FAILS_ON_TEXT}: {first_line(error)}") from error
+                raise LiuliError(f"{self._where}: {FAILS_ON_TEXT}: {reason(error)}") from error
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         return self._encoding(text, special).ids

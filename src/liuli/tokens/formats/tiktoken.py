@@ -5,10 +5,10 @@ import base64
 import binascii
 from pathlib import Path
 
-from liuli.display import first_line
+from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
 from liuli.tokens.formats.config import LARGEST_ID, configured_added, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
@@ -18,11 +18,12 @@ MOST_DIGITS = len(str(LARGEST_ID))
 
 def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Tokenizer:
     """Opens the rank file in `paths`, which must be one. Raises LiuliError and OSError."""
+    names = [printable(path.name) for path in paths]  # foreign text, as the files are
     if len(paths) > 1:
-        raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(path.name for path in paths)}): leave one")
-    path = paths[0]
-    split = splitter(pattern_of(folder, pattern, path.name))
-    ranks, added = _read_ranks(path), configured_added(folder)
+        raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(names)}): leave one")
+    where = str(folder / names[0])
+    split = splitter(pattern_of(folder, pattern, names[0]))
+    ranks, added = _read_ranks(paths[0], where), configured_added(folder)
     pieces = {rank: piece for piece, rank in ranks.items()}
     taken = next((token for token in added if token.id in pieces), None)
     if taken is not None:
@@ -34,7 +35,7 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
         except BaseException as error:
             if not is_library_error(error):
                 raise
-            raise LiuliError(f"{path}: {FAILS_ON_TEXT}: {first_line(error)}") from error
+            raise LiuliError(f"{where}: {FAILS_ON_TEXT}: {reason(error)}") from error
 
     def symbols(chunk: bytes) -> list[bytes]:
         return [chunk[i : i + 1] for i in range(len(chunk))]
@@ -60,7 +61,7 @@ def looks_like_ranks(path: Path) -> bool:
     return len(parts) == 2 and parts[1].isdigit()
 
 
-def _read_ranks(path: Path) -> dict[bytes, int]:
+def _read_ranks(path: Path, where: str) -> dict[bytes, int]:
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line:
@@ -69,13 +70,13 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
                 ranks[base64.b64decode(piece, validate=True)] = _rank(rank)
             except (ValueError, binascii.Error) as error:
                 raise LiuliError(
-                    f"{path}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
+                    f"{where}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
                 ) from error
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
-        raise LiuliError(f"{path} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
+        raise LiuliError(f"{where} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
     if len(set(ranks.values())) < len(ranks):
-        raise LiuliError(f"{path} is broken: two pieces have the same rank")
+        raise LiuliError(f"{where} is broken: two pieces have the same rank")
     return ranks
 
 

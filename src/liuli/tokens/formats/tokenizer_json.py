@@ -11,10 +11,9 @@ from typing import Any
 
 import tokenizers
 
-from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import library_errors, reason
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
 from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown
 from liuli.tokens.formats.pipeline_checks import check_pipeline
@@ -60,8 +59,7 @@ def _try(used: str, foreign: list[str], path: Path) -> None:
     finally:
         process.close()
     if "error" in found:
-        reason = printable(found["error"].strip().split("\n")[0])
-        raise LiuliError(f"{path} is broken: {reason} (it has {shown(foreign[0])})")
+        raise LiuliError(f"{path} is broken: {reason(found['error'])} (it has {shown(foreign[0])})")
 
 
 def _begin(processor: Any, path: Path) -> list[int]:
