@@ -21,8 +21,8 @@ from rivals import fastest
 from shared import alternate, machine, seconds
 
 from liuli.data.packing.batch import Batch
-from liuli.learn.prepare import material
 from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.journal import peak_memory
 from liuli.learn.step.loop import Training
@@ -67,7 +67,7 @@ def training(size: str, rows: int, length: int) -> Training:
     print(f"self-test: {found.dtype}, {found.threads} threads, peak {found.peak / 1e9:.0f} GFLOP/s; {found.tokens_per_second}")
     decoder = Decoder(config)
     start(decoder, 0)
-    material.multiply_in(decoder, DTYPES[found.dtype])
+    multiply_in(decoder, DTYPES[found.dtype])
     recipe = derive(config, [length], {"length": length, "rows": rows})
     optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])
     return Training(decoder, NextToken(), optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)

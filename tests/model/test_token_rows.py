@@ -14,7 +14,7 @@ from test_lora import SETTINGS, change_config, change_tensors, ids_BT, logits, w
 from liuli.errors import LiuliError
 from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
-from liuli.learn.prepare.material import multiply_in
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.average import Average
 from liuli.learn.step.optimizer import MuonAdamW, Rates
 from liuli.model import linear, logprobs
