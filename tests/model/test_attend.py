@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from liuli.model import attention as attend
-from liuli.model.decoder import visible
+from liuli.model.mask import attention_mask
 
 ROWS, TOKENS, HEADS, WIDTH = 3, 24, 4, 16
 
@@ -19,8 +19,8 @@ def drawn(dtype=torch.float32, kv_heads=2, length=TOKENS, tokens=TOKENS):
 def seen(name):
     index, segments = torch.arange(TOKENS)[None], (torch.arange(TOKENS) // 7)[None].expand(ROWS, TOKENS)
     if name == "segments":
-        return visible(index, TOKENS, segments, None, None)
-    return visible(index, TOKENS, None, 5, None) if name == "window" else (None, name == "causal")
+        return attention_mask(index, TOKENS, segments, None, None)
+    return attention_mask(index, TOKENS, None, 5, None) if name == "window" else (None, name == "causal")
 
 
 def theirs(q, k, v, seen):

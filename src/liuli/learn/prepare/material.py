@@ -93,7 +93,7 @@ def open_decoder(folder: Path, config: Config, device: torch.device) -> Decoder:
     decoder = read_decoder(folder, device)
     for parameter in decoder.parameters():
         parameter.data = parameter.data.clone()
-    decoder.grow(config.vocab_size)
+    decoder.extend_vocabulary(config.vocab_size)
     decoder.config = config
     return decoder
 

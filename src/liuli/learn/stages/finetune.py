@@ -165,10 +165,10 @@ class Assistant(Stage):
             if like is not None:
                 unused = {*self.tokenizer.specials.values()}.difference(self.tokenizer.begin, self.tokenizer.end)
                 self._never_met = never_met(decoder, sorted(unused), self._sides.tokens().difference(written))
-            settings = lora.Settings(self.job.lora, ALPHA * self.job.lora, tokens=(*written, *self._never_met))
+            settings = lora.LoRASettings(self.job.lora, ALPHA * self.job.lora, tokens=(*written, *self._never_met))
             lora.add(decoder, settings, self.seed, ADAPTER, like)
         elif like is not None:
-            decoder.begin_like(written, like)
+            decoder.copy_token(like, written)
         return decoder
 
     def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
