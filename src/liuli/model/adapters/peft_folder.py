@@ -26,7 +26,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import module_names, table_names
 from liuli.model.formats.hugging_face import hash_folder, hash_tensors
-from liuli.model.formats.weight_files import DTYPES, Lazy, check_finite, listed, read_safetensors, shown
+from liuli.model.formats.weight_files import DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"
 SUFFIXES = {"a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta"}  # PEFT's, by ours
@@ -134,10 +134,10 @@ def _read(folder: Path) -> tuple[LoRASettings, Any, dict[str, Lazy]]:
         known = name in (*READ, TOKENS, *WITHOUT_EFFECT)
         harmless = value in ONLY[name] if name in ONLY else known or value in (None, False, {}, [])
         if not harmless:
-            raise LiuliError(f"{folder / CONFIG}: {shown(name)} = {shown(repr(value))} is not supported")
+            raise LiuliError(f"{folder / CONFIG}: {shown(name)} = {quoted(value)} is not supported")
     try:
         settings = LoRASettings(*(raw.get(name, silent) for name, silent in READ.items()))
-    except (LiuliError, TypeError) as error:  # TypeError: a list or a mapping instead of a number
+    except (LiuliError, TypeError, ValueError, RecursionError) as error:
         raise LiuliError(f"{folder / CONFIG}: {shown(str(error))}") from error
     return settings, raw.get(TOKENS), dict(read_safetensors(folder / TENSORS))
 
@@ -155,7 +155,7 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     found = {table: by_module[module] for module, tables in of.items() for table in tables}
     apart = config.tied and found.get("head", found.get("embedding")) != found.get("embedding")
     if apart or len(found) < len(by_module) or not all(ids and are_tokens(ids) for ids in found.values()):
-        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {shown(repr(indices))} is not supported")
+        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {quoted(indices)} is not supported")
     return found
 
 

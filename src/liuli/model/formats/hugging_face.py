@@ -19,7 +19,7 @@ from liuli.errors import LiuliError
 from liuli.files import write_json, write_whole
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import canonical_name, config_to, is_known_extra, read_config, tensor_names
+from liuli.model.formats.families import HEAD, canonical_name, config_to, is_known_extra, read_config, tensor_names
 from liuli.model.formats.hash_cache import cached_hash
 from liuli.model.formats.weight_files import DTYPES, WEIGHT_FILE, Lazy, check_finite, listed, stored_tensors, weight_files
 from liuli.model.linear import Embedding, Linear, MixedEmbedding, MixedLinear, exchange
@@ -82,27 +82,29 @@ def _empty_decoder(folder: Path, config: Config) -> tuple[Decoder, dict[str, Ten
         if tensor.dtype not in DTYPES:
             raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
         found[name] = tensor
-    if config.tied and "lm_head.weight" in stored:
+    if config.tied and HEAD in stored:
         tied_to = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
-        if not torch.equal(stored["lm_head.weight"](), found[tied_to]):
-            raise LiuliError(f"{folder}: config.json has a tied head, but lm_head.weight differs from {tied_to}")
+        if not torch.equal(stored[HEAD](), found[tied_to]):
+            raise LiuliError(f"{folder}: config.json has a tied head, but {HEAD} differs from {tied_to}")
     return decoder, found
 
 
 def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
     """The folder's tensors by canonical name, each mapped when called; all that is expected is there, nothing else."""
-    expected = tensor_names(config)
     stored: dict[str, Lazy] = {}
     for name, tensor in stored_tensors(folder):
         if canonical_name(name, config) in stored:
             raise LiuliError(f"{folder}: the weights hold {listed([name])} twice, with and without its prefix")
         stored[canonical_name(name, config)] = tensor
+    if config.layers > len(stored):
+        raise LiuliError(f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors")
+    expected = tensor_names(config)
     missing = sorted(expected.keys() - stored.keys())
     if missing:
         raise LiuliError(f"{folder}: the weights lack {listed(missing)}")
     extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name))
-    if config.tied and "lm_head.weight" in extra:
-        extra.remove("lm_head.weight")
+    if config.tied and HEAD in extra:
+        extra.remove(HEAD)
     if extra:
         raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {listed(extra)}")
     return stored

@@ -131,10 +131,18 @@ def check_finite(tensor: Tensor, name: str, folder: Path) -> None:
         raise LiuliError(f"{folder}: the tensor {name} holds {bad} of {tensor.numel()} numbers that are NaN or infinite")
 
 
-def shown(value: object) -> str:
-    """A foreign name or value in a message: on one line, printable, and not too long."""
-    text = printable(value if isinstance(value, str) else repr(value))
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+def shown(value: object, longest: int = LONGEST_NAME) -> str:
+    """A foreign name, message or value: on one line, printable, and cut if it is too long."""
+    text = printable(value if isinstance(value, str) else quoted(value))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def quoted(value: object) -> str:
+    """A foreign value as Python writes it, `shown`."""
+    try:
+        return shown(repr(value))
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        return f"a {type(value).__name__}"
 
 
 def listed(names: list[str]) -> str:
