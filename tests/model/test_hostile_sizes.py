@@ -53,7 +53,10 @@ def no_decoder(monkeypatch):
     ("change", "named"),
     [
         ({"num_hidden_layers": 10_001}, "num_hidden_layers"), ({"num_hidden_layers": 10**12}, "num_hidden_layers"),
-        ({"num_hidden_layers": HUGE}, "num_hidden_layers"), ({"num_hidden_layers": 9_999}, "9999 layers, but there are only 30 tensors"), ({"num_hidden_layers": 4}, "lack model.layers.3"),
+        ({"num_hidden_layers": HUGE}, "num_hidden_layers"), 
+        ({"num_hidden_layers": 9_999}, "9999 layers, but there are only 30 tensors"),
+        ({"num_hidden_layers": 4}, "lack model.layers.3"),
+       
         ({"max_position_embeddings": 10**12}, "context"), ({"max_position_embeddings": HUGE}, "context"),
         ({"vocab_size": 10**12}, "vocab_size"), ({"hidden_size": 10**19}, "hidden_size"),
         ({"head_dim": 10**9}, "head_width"), ({"intermediate_size": 10**30}, "feed_forward_width"),
