@@ -29,13 +29,14 @@ from liuli.learn.run.journal import peak_memory
 from liuli.learn.stages.finetune import finetune
 from liuli.learn.stages.pretrain import pretrain
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import LOGITS_AT_ONCE, next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
 from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.logprobs import LEAST_TOKENS
 from liuli.model.plan import activation_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16
@@ -106,7 +107,7 @@ def _memory() -> None:
     learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
     recipe = derive(config, [LENGTH], {"length": LENGTH, "rows": ROWS})
     rows, optimizer = RandomRows(config.vocab_size, LENGTH), MuonAdamW(decoder, recipe.rates, torch.bfloat16)
-    training = Training(decoder, next_token, optimizer, rows, recipe, 100, torch.device("cpu"))
+    training = Training(decoder, NextToken(), optimizer, rows, recipe, 100, torch.device("cpu"))
     took = [training.update().seconds for _ in range(2)]
     share = f"{learned / 1e6:.1f} M numbers learn ({learned / weights:.2%})"
     print(f"{weights / 1e6:.0f} M weights in bf16, LoRA of rank {RANK}: {share}")
@@ -118,7 +119,7 @@ def _memory() -> None:
         * recipe.rows_at_once * LENGTH,
         "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2
         * recipe.rows_at_once,
-        "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LOGITS_AT_ONCE,
+        "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LEAST_TOKENS * config.vocab_size,
     }  # fmt: skip
     for name, size in parts.items():
         print(f"  {size / 1e9:6.3f} GB  {name}")

@@ -18,12 +18,12 @@ from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
-from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Note, Ready, Stopped
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.stages.finetune import finetune
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.adapters.token_rows import never_met
@@ -130,7 +130,7 @@ def test_losses_are_those_of_a_reference(base):
     recipe = derive(decoder.config, [40], {"length": 128, "rows": 4})
     rows = DialogueRows(pieces, 128, 0, tokenizer.end[0])
     adam = Adam(decoder.parameters())
-    ours = Training(decoder, next_token, adam, rows, recipe, 20, torch.device("cpu"))  # pyright: ignore
+    ours = Training(decoder, NextToken(), adam, rows, recipe, 20, torch.device("cpu"))  # pyright: ignore
     theirs = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
     reference, again = Adam(theirs.parameters()), DialogueRows(pieces, 128, 0, tokenizer.end[0])
     for _ in range(20):

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from helpers.families import VOCABULARY
 
 from liuli.learn.prepare.material import multiply_in
-from liuli.learn.step.objectives import cross_entropy
 from liuli.model import cpu_kernels
 from liuli.model.adapters import lora
 from liuli.model.adapters.lora import LoRASettings
@@ -16,6 +15,7 @@ from liuli.model.cache import Slots
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, own_learning_memory, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear, MixedLinear
+from liuli.model.logprobs import summed_nats
 
 FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
 SETTINGS = LoRASettings(rank=4, alpha=12, dropout=0.1, tokens=(3, 98))
@@ -51,7 +51,7 @@ def learned(decoder: Decoder) -> list[torch.Tensor]:
     """The loss and its gradients, of a step with dropout."""
     torch.manual_seed(3)
     x_ND = decoder.hidden(ids_BT, segments=torch.arange(40)[None] // 9 + 0 * ids_BT).flatten(0, 1)
-    loss = cross_entropy(decoder.head, x_ND, ids_BT.roll(-1, 1).flatten())
+    loss = summed_nats(decoder.head, x_ND, ids_BT.roll(-1, 1).flatten())
     loss.backward()
     return [loss.detach(), *(each.grad for each in decoder.parameters() if each.grad is not None)]
 

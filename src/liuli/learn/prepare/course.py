@@ -210,7 +210,7 @@ def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
     tokens = int(seconds / step * setup.facts.recipe.tokens)
     rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=_validated(tokens)))
     validation, look = rehearsal.journal().rehearse(trial)
-    trial.batches.close()
+    trial.rows.close()
     ready = time.perf_counter() - began + again
     steps = budget.Speed(step, validation, look).steps_within(seconds - ready)
     return budget.check_steps(steps, f"a budget of {seconds:.3g} seconds, where {ready:.3g} are needed to get ready,")

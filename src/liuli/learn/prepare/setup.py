@@ -11,7 +11,7 @@ from liuli.fields import Record
 from liuli.learn.prepare import budget, material
 from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.prepare.machine import DTYPES, Machine
-from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Ready
 from liuli.learn.run.folder import Run
 from liuli.learn.run.journal import Journal
@@ -19,7 +19,7 @@ from liuli.learn.run.state import State, under
 from liuli.learn.run.trace import Trace
 from liuli.learn.stages.stage import Stage
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
@@ -79,7 +79,7 @@ class Setup:
             decoder = self.stage.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
         material.multiply_in(decoder, dtype)
-        objective = partial(next_token, hidden=torch.compile(decoder.hidden) if fixed.compile else None)
+        objective = NextToken(torch.compile(decoder.hidden) if fixed.compile else None)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
         rows = self.stage.rows(recipe, cursor)
         made = Training(decoder, objective, optimizer, rows, recipe, self.facts.steps, device)

@@ -19,7 +19,8 @@ from liuli.data.packing.batch import Batch, batch_of
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
 from liuli.learn.rows.buffer import Buffer
-from liuli.learn.rows.text_rows import Batches, Cursor
+from liuli.learn.rows.rows import Cursor
+from liuli.learn.rows.text_rows import TextRows
 from liuli.tokens.chat.chat import Chat
 
 MIXED = 0.25  # share of the rows, where text is mixed in
@@ -185,7 +186,7 @@ class DialogueRows:
 class Mixed:
     """Rows of dialogues with rows of text among them, `MIXED` of each step's (one at least); they end with the dialogues."""
 
-    def __init__(self, dialogues: DialogueRows, text: Batches):
+    def __init__(self, dialogues: DialogueRows, text: TextRows):
         self._dialogues, self._text = dialogues, text
 
     def take(self, rows: int) -> Batch | None:
@@ -195,9 +196,7 @@ class Mixed:
         second = first and self._text.take(of_text)
         if first is None or second is None:
             return None
-        names = ("ids_BT", "targets_BT", "positions_BT", "segments_BT")
-        ids, targets, positions, segments = (torch.cat([getattr(first, name), getattr(second, name)]) for name in names)
-        return Batch(ids, targets, positions, segments, first.pieces + second.pieces, first.epochs + second.epochs)
+        return first.joined(second)
 
     def cursor(self) -> Cursor:
         both = {"dialogues": self._dialogues.cursor(), "text": self._text.cursor()}

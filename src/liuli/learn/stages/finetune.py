@@ -22,12 +22,12 @@ from liuli.learn.prepare import material
 from liuli.learn.prepare.course import follow
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.dialogue_rows import DialogueRows, Mixed
+from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.rows.sides import Sides
-from liuli.learn.rows.text_rows import Batches, Cursor
+from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.state import under
 from liuli.learn.run.trace import Probe
 from liuli.learn.stages.stage import Sample, Stage
-from liuli.learn.step.loop import Rows
 from liuli.learn.step.recipe import LONGEST, Recipe
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import never_met
@@ -131,7 +131,7 @@ class Assistant(Stage):
         dialogues = DialogueRows(pieces, recipe.length, self.seed, empty, epochs, of)
         if self.mix is None:
             return dialogues
-        text = Batches(self.mix, self.tokenizer, recipe.length, self.seed, None, recipe.buffer, _part("text", cursor))
+        text = TextRows(self.mix, self.tokenizer, recipe.length, self.seed, None, recipe.buffer, _part("text", cursor))
         return Mixed(dialogues, text)
 
     def held_out(self, length: int) -> Iterator[Piece]:

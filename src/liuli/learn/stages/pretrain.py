@@ -13,7 +13,8 @@ from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
 from liuli.learn.prepare import material
 from liuli.learn.prepare.course import follow
-from liuli.learn.rows.text_rows import Batches, Cursor
+from liuli.learn.rows.rows import Cursor
+from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
 from liuli.learn.stages.stage import Sample, Stage
 from liuli.learn.step.recipe import Recipe
@@ -46,8 +47,8 @@ class Text(Stage):
     def lengths(self) -> tuple[list[int], bool]:
         return material.document_lengths(self.split, self.tokenizer)
 
-    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Batches:
-        return Batches(self.split, self.tokenizer, recipe.length, self.seed, epochs, recipe.buffer, cursor)
+    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> TextRows:
+        return TextRows(self.split, self.tokenizer, recipe.length, self.seed, epochs, recipe.buffer, cursor)
 
     def held_out(self, length: int) -> Iterator[Piece]:
         return pieces_of(self.split.validation(), self.tokenizer, length)

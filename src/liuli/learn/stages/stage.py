@@ -14,10 +14,9 @@ import torch
 from liuli.data.packing.pieces import Piece
 from liuli.learn.prepare import material
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.run.state import file_hash
 from liuli.learn.run.trace import Probe
-from liuli.learn.step.loop import Rows
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
