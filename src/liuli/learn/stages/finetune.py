@@ -24,7 +24,7 @@ from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
 from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, Plan, SamplePrompt, Stage, Tokenization
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import LONGEST, Recipe
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
@@ -183,7 +183,7 @@ class Finetune(Stage):
         prompts = tuple(islice(fitting, PROBES))
         return DialogueCorpus(data, chat, job.seed, strict, config.context, learned, measured, prompts)
 
-    def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         assert isinstance(plan.data, DialogueData) and isinstance(plan.corpus, DialogueCorpus)
         rank = plan.job.model.lora
         if rank is not None:
@@ -203,7 +203,7 @@ class Finetune(Stage):
             decoder.copy_token(like, plan.corpus.chat.special_ids())
         return decoder
 
-    def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         """The whole model, or the adapter in PEFT's format."""
         if plan.job.model.lora is None:
             write_decoder(decoder, folder)
@@ -213,7 +213,7 @@ class Finetune(Stage):
         peft_folder.save(decoder, folder, parent.name, parent.hash)
         return peft_folder.hash_adapter(folder)
 
-    def notes(self, plan: Plan, decoder: Decoder) -> Iterator[str]:
+    def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
         chat = plan.text.chat
         assert chat is not None
         yield f"chat template: {chat.origin}"
@@ -255,7 +255,7 @@ def _like(parent: Path, text: Tokenization) -> int | None:
     return ends[0] if read_json(parent / "liuli.json").get("stage") == "base" and ends else None
 
 
-def _add_adapter(decoder: Decoder, plan: Plan, rank: int, parent: Path) -> None:
+def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:
     """LoRA at every projection, and rows of the embedding for tokens that the base never met.
 
     Raises:

@@ -21,7 +21,7 @@ from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, Plan, SamplePrompt, Stage, Tokenization
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
@@ -133,12 +133,12 @@ class Pretrain(Stage):
     def encode(self, job: Job, data: TextData, text: Tokenization, config: Config, length: int) -> TextCorpus:
         return TextCorpus(data.split, text.tokenizer, job.seed, length)
 
-    def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         folder = kept or (plan.data.parent and plan.data.parent.folder)
         if folder is not None:
             return open_decoder(folder, plan.config, device)
         return new_decoder(plan.config, plan.job.seed, device)
 
-    def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         write_decoder(decoder, folder)
         return hash_folder(folder)
