@@ -19,7 +19,7 @@ from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.learn.run.summary import Curves, Summary
+    from liuli.learn.run.summary import Curves, Summary, ValidationLoss, WatchedPrompt
 
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
