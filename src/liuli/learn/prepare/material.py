@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from liuli.data.packing.pieces import encoded
-from liuli.data.split import Split
-from liuli.data.text.lanes import BEFORE, interleaved, lanes_of
+from liuli.data.split import TextSplit
+from liuli.data.text.interleave import BEFORE, interleaved, lanes_of
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.hub import find_folder
@@ -29,7 +29,7 @@ NOT_BESIDE = ("config.json", "liuli.json", "*.index.json", "adapter_config.json"
 MEASURED = 1000, 1_000_000  # documents, tokens: how much is looked at to know how long documents are
 
 
-def make_tokenizer(job: Job, split: Split, folder: Path) -> Tokenizer:
+def make_tokenizer(job: Job, split: TextSplit, folder: Path) -> Tokenizer:
     """The job's tokenizer, trained or copied to `folder`."""
     given = job.parent or (job.tokenizer if job.tokenizer not in (None, "bpe", "char") else None)
     if given is None:
@@ -134,7 +134,7 @@ def _beside(folder: Path) -> list[Path]:
     return [path for path in paths if not any(path.match(other) for other in NOT_BESIDE)]
 
 
-def document_lengths(split: Split, tokenizer: Tokenizer) -> tuple[list[int], bool]:
+def document_lengths(split: TextSplit, tokenizer: Tokenizer) -> tuple[list[int], bool]:
     """Tokens of the first documents to train on, as far as they were read, and whether these are all."""
     lengths: dict[int, int] = {}
     total, lanes = 0, lanes_of(split.sources)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from liuli.data.dialogues.dialogues import Dialogues
-from liuli.data.division import Division
 from liuli.data.packing.pieces import Piece
+from liuli.data.split import DialogueSplit
 from liuli.errors import LiuliError
 from liuli.learn.rows.dialogue_rows import Cuts, pieces_of_dialogues
 from liuli.tokens.chat.chat import Chat
@@ -33,7 +33,7 @@ class Side:
 class Sides:
     """Each is encoded once, unless other cuts are asked for."""
 
-    def __init__(self, division: Division, chat: Chat, strict: bool):
+    def __init__(self, division: DialogueSplit, chat: Chat, strict: bool):
         self._division, self._chat, self._strict = division, chat, strict
         self._known: dict[str, Side] = {}
 

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from liuli.data.dialogues.dialogues import Dialogues
-from liuli.data.division import split
 from liuli.data.packing.pieces import Piece
-from liuli.data.split import Split, Validation
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
+from liuli.data.split import TextSplit, split_dialogues, split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
@@ -53,7 +52,7 @@ class Assistant(Stage):
         super().__init__(job)
         self._added = 0
         self._never_met: list[int] = []  # of the dialogues' tokens, by the base, where LoRA learns
-        self.mix: Split | None = None
+        self.mix: TextSplit | None = None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -70,12 +69,12 @@ class Assistant(Stage):
         if not self.job.sources:
             raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
         strict = bool(self.job.strict)
-        self.division = split(Dialogues(list(self.job.sources), strict), self.job.valid or "content")
+        self.division = split_dialogues(Dialogues(list(self.job.sources), strict), self.job.valid or "content")
         self.held_out_how = self.division.how
         if self.job.mix is not None:
-            self.mix = Validation.parse("content").split(Sources([self.job.mix], strict))
+            self.mix = split_texts(Sources([self.job.mix], strict))
 
-    def files(self) -> Iterable[File]:
+    def files(self) -> Iterable[SourceFile]:
         other = self.division.other
         return [
             *self.division.dialogues.files,

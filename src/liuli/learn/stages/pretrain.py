@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from liuli.data.packing.pieces import Piece
-from liuli.data.split import Validation
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
@@ -31,10 +31,10 @@ class Text(Stage):
         if not self.job.sources:
             raise LiuliError("there is nothing to train on: name files or folders of text")
         sources = Sources(list(self.job.sources), bool(self.job.strict))
-        self.split = Validation.parse(self.job.valid or "content").split(sources)
+        self.split = split_texts(sources, self.job.valid or "content")
         self.held_out_how = self.split.how
 
-    def files(self) -> Iterable[File]:
+    def files(self) -> Iterable[SourceFile]:
         other = self.split.other
         return [*self.split.sources.files, *(other.files if other else ())]
 

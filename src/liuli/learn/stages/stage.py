@@ -68,7 +68,7 @@ class Stage(ABC):
 
     @abstractmethod
     def files(self) -> Iterable[Any]:
-        """All `liuli.data.text.files.File`s that are read."""
+        """All `liuli.data.records.source_files.SourceFile`s that are read."""
 
     @abstractmethod
     def notes(self, length: int) -> Iterator[str]:
