@@ -30,7 +30,7 @@ from liuli.world.dialogues import Conversations, Group, Question, write_dialogue
 from liuli.world.folder import open_folder, write_folder
 from liuli.world.grammar import read
 from liuli.world.language import Code
-from liuli.world.steps import Value
+from liuli.world.steps import ValueStep
 
 WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
@@ -172,7 +172,7 @@ def prompts_of(world: World) -> list[WatchedBeginning]:
     found: dict[tuple[str, str], str] = dict(OF_THE_ARTICLES)
     for document in world.documents(LOOKED_THROUGH, seed=1):
         for state, choice, place in read(world.start, document):
-            if choice is not None and isinstance(state.step, Value) and len(choice.pieces) + (choice.kind == "fact") > 1:
+            if choice is not None and isinstance(state.step, ValueStep) and len(choice.pieces) + (choice.kind == "fact") > 1:
                 sort = state.step.code, state.step.attribute(state)
                 if sort not in OF_THE_ARTICLES:
                     found[sort] = min(found.get(sort, document[:place]), document[:place], key=len)

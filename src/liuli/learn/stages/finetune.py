@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from liuli.data.dialogues.dialogues import Dialogues
-from liuli.data.division import Division, split
 from liuli.data.packing.pieces import Piece
-from liuli.data.split import Split, Validation
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
+from liuli.data.split import DialogueSplit, TextSplit, split_dialogues, split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
@@ -46,12 +45,12 @@ PROBES = 3  # if no questions are named: what so many held-out dialogues begin w
 class DialogueData:
     """Dialogues, divided into what is learned from and what is held out; `mix`: text that is learned from as well."""
 
-    division: Division
-    mix: Split | None
+    division: DialogueSplit
+    mix: TextSplit | None
     parent: Parent
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[SourceFile]:
         other = self.division.other
         mixed = self.mix.sources.files if self.mix else []
         return [*self.division.dialogues.files, *(other.files if other else ()), *mixed]
@@ -152,9 +151,9 @@ class Finetune(Stage):
         if not job.data.sources:
             raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
         strict, mix = bool(job.data.strict), None
-        division = split(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
+        division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
         if job.data.mix is not None:
-            mix = Validation.parse("content").split(Sources([job.data.mix], strict))
+            mix = split_texts(Sources([job.data.mix], strict))
         return DialogueData(division, mix, Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: DialogueData, folder: Path, kept: Path | None) -> Tokenization:
@@ -229,7 +228,7 @@ class Finetune(Stage):
                 yield f"and those of {others:,} tokens of the dialogues that the base never met"
 
 
-def _learned(division: Division, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
     """Raises LiuliError: no answer fits a row; what `pieces_of_dialogues` raises."""
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
@@ -240,7 +239,7 @@ def _learned(division: Division, chat: Chat, length: int, strict: bool) -> Dialo
     return found
 
 
-def _measured(division: Division, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
     return DialoguePieces.encode(division.validation(), division.other, chat, length, strict)
 
 

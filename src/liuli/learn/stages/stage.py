@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from liuli.data.packing.pieces import Piece
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
 from liuli.hub import find_folder
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.rows import Cursor, Rows
@@ -61,7 +61,7 @@ class Data(Protocol):
     def parent(self) -> Parent | None: ...
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[SourceFile]:
         """All of them, those held out included."""
         ...
 
