@@ -19,9 +19,9 @@ from tokenizers import Regex, pre_tokenizers
 from liuli.errors import LiuliError
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.encoders.pipeline import BYTE_OF, PipelineEncoder, spelled_bytes
+from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.sample import BLOCK, take_sample
 from liuli.tokens.trace import replay, trace
-from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, SPECIALS, TrainedTokenizer, train
 
 TEXTS = bilingual()
