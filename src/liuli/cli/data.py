@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from liuli.cli.reading import reading_progress
 from liuli.cli.shared import Json, Strict, counted, print_json
-from liuli.display import visible
+from liuli.display import printable, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -80,17 +80,18 @@ def convert(
 
     from rich.console import Console
 
-    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {out}")
+    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {printable(out)}")
 
 
 def _check_new(path: Path) -> None:
-    """Raises LiuliError where no new `.jsonl` can be written."""
+    """Raises LiuliError if no new `.jsonl` can be written."""
+    shown = printable(str(path))
     if path.suffix != ".jsonl":
-        raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
+        raise LiuliError(f"--out {shown}: dialogues are written one a line; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
+        raise LiuliError(f"--out {shown} is there already, and is not written over; give another name, or take it away")
     if not path.parent.is_dir():
-        raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise LiuliError(f"--out {shown}: there is no folder {printable(str(path.parent))}; make it first")
 
 
 def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:

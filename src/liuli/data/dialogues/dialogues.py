@@ -85,12 +85,13 @@ class Dialogues:
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str],
+        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         strict: bool = False,
         answered: bool = True,
         watch: Watch | None = None,
     ):
-        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
+        several = [names] if isinstance(names, (str, os.PathLike)) else names
+        self.names = [os.fspath(name) for name in several]
         self.strict, self.watch = strict, watch
         self.kind = DIALOGUE if answered else QUESTIONS
         self.files = find_files(self.names, DIALOGUES, watch)

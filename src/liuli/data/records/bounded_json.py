@@ -60,8 +60,11 @@ def parse_json(data: bytes) -> Any | Problem:
         return json_problem(error)
 
 
-def list_elements(text: str) -> Iterator[Any]:
-    """The elements of a JSON list, decoded one at a time. `text` begins with white space or the list's bracket.
+def list_elements(text: str) -> Iterator[tuple[Any, int]]:
+    """The elements of a JSON list, decoded one at a time, each with the place in the text where it ends.
+
+    Args:
+        text: begins with white space or the list's bracket.
 
     Raises:
         JSONDecodeError: the text is not one whole list. It says what `json.loads` says about the same text.
@@ -72,7 +75,7 @@ def list_elements(text: str) -> Iterator[Any]:
     if not text.startswith("]", at):
         while True:
             value, at = decode(text, at)
-            yield value
+            yield value, at
             at = _after_space(text, at)
             if not text.startswith(",", at):
                 break

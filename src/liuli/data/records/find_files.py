@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liuli.data.records.problem import shortened, with_advice
-from liuli.data.records.source_files import ASK_OWNER, FileFormats, SourceFile, Watch, is_of_system
+from liuli.data.records.source_files import ASK_OWNER, NOT_REGULAR, FileFormats, SourceFile, Watch, is_of_system
 from liuli.data.records.unpacking import COMPRESSED
 from liuli.display import printable, why
 from liuli.errors import LiuliError
@@ -66,8 +66,8 @@ def _by_name(name: str, formats: FileFormats, watch: Watch | None) -> SourceFile
 
 def _check_regular(path: Path) -> None:
     if not path.is_file() or is_of_system(path):
-        what = f"{printable(str(path))} is a pipe, a device or a file of the system"
-        raise LiuliError(f"{what}: only regular files are read; write its content to a file first")
+        shown = printable(str(path))
+        raise LiuliError(f"{shown} is {NOT_REGULAR}: only regular files are read; write its content to a file first")
 
 
 def _of_folder(folder: Path, name: str, formats: FileFormats, watch: Watch | None) -> list[SourceFile]:

@@ -17,6 +17,7 @@ from liuli.data.records.utf8 import UTF16, UTF16_MARKS, utf8_problem
 
 LARGEST_LIST = 64 << 20  # bytes of one .json file, whose text is held in memory
 STEP = 1 << 19  # bytes read at a time
+SHOWN = 1000  # elements of a list between two signs of life
 
 T = TypeVar("T")
 
@@ -160,7 +161,7 @@ class JsonListReader(RecordReader[T]):
     def records(self, start: int = 0) -> Iterator[tuple[int, T | Problem]]:
         text = self._text()
         self._known_count = self._checked_count
-        for index, value in enumerate(list_elements(text)):
+        for index, value in enumerate(self._elements(text)):
             if index >= start:
                 yield index, self.kind.make(value)
 
@@ -177,7 +178,7 @@ class JsonListReader(RecordReader[T]):
         try:
             text = data.decode()
             del data
-            self._checked_count = sum(1 for _ in list_elements(text))
+            self._checked_count = sum(1 for _ in self._elements(text))
         except UnicodeDecodeError as error:
             raise Unreadable(utf8_problem(error.object, error)) from None
         except (ValueError, RecursionError) as error:
@@ -185,6 +186,12 @@ class JsonListReader(RecordReader[T]):
         if not self._checked_count:
             raise Unreadable(self.kind.nothing)
         return text
+
+    def _elements(self, text: str) -> Iterator[Any]:
+        for index, (value, end) in enumerate(list_elements(text)):
+            if index % SHOWN == 0:
+                self.file.show(end / len(text))
+            yield value
 
     def _no_list(self, data: bytes) -> Problem:
         found = parse_json(data)

@@ -21,7 +21,7 @@ def read_small_file(path: Path) -> str:
         if path.is_dir() or not path.exists():
             raise LiuliError(f"there is no file {shown}")
         if not path.is_file() or is_of_system(path):
-            raise LiuliError(f"{shown} is {NOT_REGULAR}; write its content to a file first")
+            raise LiuliError(f"{shown} is {NOT_REGULAR}: only regular files are read; write its content to a file first")
         with open_regular(path) as file:
             data = file.read(LARGEST + 1)
     except OSError as error:

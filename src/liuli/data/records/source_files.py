@@ -120,6 +120,11 @@ class SourceFile:
             raise
         self.check_unchanged()
 
+    def show(self, share: float) -> None:
+        """Tells `watch` how much of the file has been dealt with, 0 to 1, where that takes longer than to read it."""
+        if self.watch:
+            self.watch(self.name, int(share * self.stamp[0]), self.stamp[0])
+
     def _open_raw(self) -> IO[bytes]:
         watch = self.watch
         if watch is None:

@@ -14,6 +14,7 @@ between `SPAN` and 2 × `SPAN`.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
         data, start, decided = data[dropped:], start - dropped, known - dropped
 
 
+@lru_cache(maxsize=4)  # a text that repeats itself for megabytes is looked at once
 def block_ends(data: bytes) -> Places:
     """Where blocks end inside `data`, seen alone. Ends nearer than REACH to a false edge (of a window, not of the
     document) may be others in the whole document."""
@@ -79,8 +81,13 @@ def _steps(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 def _forced_end(data: bytes, start: int) -> int:
     """An end where a text repeats itself: still by content, so that it falls into step again after a change."""
+    return start + _forced_offset(data[start : start + 3 * SPAN])
+
+
+@lru_cache(maxsize=4)
+def _forced_offset(data: bytes) -> int:
     for find in SORTS:
-        places = _between(find(data, start, start + 3 * SPAN), start + SPAN, start + 2 * SPAN)
+        places = _between(find(data, 0, len(data)), SPAN, 2 * SPAN)
         if len(places):
             return int(places[_numbers(data, places).argmin()])
     raise AssertionError("UTF-8 has a character's end every four bytes")

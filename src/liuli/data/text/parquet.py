@@ -17,7 +17,7 @@ from liuli.data.records.unpacking import most_unpacked, unpacks_to_too_much
 from liuli.data.text.blocks import STEP
 from liuli.data.text.record_text import DocumentText, text_of_cell
 from liuli.data.text.thrift import BrokenThrift, read_struct
-from liuli.display import first_line
+from liuli.display import first_line, printable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COLUMN = "text"
 ROWS = (64, 8, 1)  # decoded at a time: as many of these as memory allows
 LARGEST_PAGE = 128 << 20  # bytes of a page, unpacked; most writers make them of 1 MB, DuckDB of 100 MB
-MEMORY = 3 * LARGEST_PAGE  # bytes of the texts that are decoded at a time
-ROW = 8  # bytes that a row counts at least: of an empty one there may be billions
+MEMORY = 2 * LARGEST_PAGE  # bytes of the texts that are decoded at a time
+ROW = 64  # bytes that a row counts beside its text: there may be billions of empty ones
 # From parquet.thrift, https://github.com/apache/parquet-format: fields of PageHeader, page types, and an encoding in which
 # each text may begin with any number of bytes of the one before it.
 TYPE, UNPACKED, PACKED, DATA, DICTIONARY, DATA_V2 = 1, 2, 3, 5, 7, 8
@@ -113,7 +113,9 @@ def _open_table(stream: IO[bytes]) -> "ParquetFile":
     kind = schema.field(COLUMN).type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        wrong = Problem('its column "text" holds no strings', f"but {kind}", "write them as strings", fatal_if_named=True)
+        wrong = Problem(
+            'its column "text" holds no strings', f"but {printable(str(kind))}", "write them as strings", fatal_if_named=True
+        )
         raise Unreadable(wrong)
     if not table.metadata.num_rows:
         raise Unreadable(Problem("no text in it"))
@@ -131,16 +133,18 @@ class PageSizes:
     Attributes:
         dictionary: its dictionary's page.
         page: its largest page of data; of prefix-encoded texts all pages together.
+        pages: how many pages of data there are.
         fewest: values of the page of data that has the fewest, the last one left out.
     """
 
     dictionary: int
     page: int
+    pages: int
     fewest: int
 
     def of_rows(self, rows: int) -> int:
         """The most that so many rows in turn may decode to: each an entry of the dictionary, or what their pages hold."""
-        pages = 2 if self.fewest >= rows else rows
+        pages = min(self.pages, 2 if self.fewest >= rows else rows)
         return rows * self.dictionary + pages * self.page
 
 
@@ -182,4 +186,4 @@ def _page_sizes(stream: IO[bytes], column: "ColumnChunkMetaData") -> PageSizes:
             prefixed = prefixed or about.number(ENCODINGS[kind]) == DELTA_BYTE_ARRAY
         elif header.number(TYPE) == DICTIONARY_PAGE:
             dictionary = max(dictionary, unpacked)
-    return PageSizes(dictionary, total if prefixed else page, min(counts[:-1], default=0))
+    return PageSizes(dictionary, total if prefixed else page, len(counts), min(counts[:-1], default=0))

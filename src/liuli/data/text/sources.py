@@ -55,12 +55,13 @@ class Sources:
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str],
+        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         strict: bool = False,
         dedup: bool = False,
         watch: Watch | None = None,
     ):
-        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
+        several = [names] if isinstance(names, (str, os.PathLike)) else names
+        self.names = [os.fspath(name) for name in several]
         self.strict, self.dedup, self.watch = strict, dedup, watch
         self.files = find_files(self.names, TEXTS, watch)
         self._readers = [open_reader(file, open_text_reader) for file in self.files]
