@@ -93,17 +93,10 @@ def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
 
 
 def _of_lines(file: Path) -> "list[Prompt]":
+    from liuli.data.records.small_file import read_small_file
     from liuli.generate.reading import Prompt
 
-    if file.is_dir() or not file.exists():  # a pipe will do
-        raise LiuliError(f"there is no file {file}")
-    data = file.read_bytes()
-    try:
-        lines = data.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise LiuliError(
-            f"{file} is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
-        ) from None
+    lines = read_small_file(file).split("\n")
     found = [Prompt.of_text(line.rstrip("\r"), f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise LiuliError(f"{file} holds no prompt: write one a line")

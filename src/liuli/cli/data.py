@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
+from liuli.cli.reading import reading_progress
 from liuli.cli.shared import Json, Strict, counted, print_json
-from liuli.display import visible
+from liuli.display import printable, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.data.text.look import Look
-    from liuli.data.text.sources import Skipped
+    from liuli.data.records.skipped import Skipped
+    from liuli.data.text.statistics import CorpusStatistics
 
 data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
 
@@ -39,12 +40,13 @@ def look(
     json: Json = False,
 ) -> None:
     """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
-    from liuli.data.split import Validation
-    from liuli.data.text.look import look as look_at
+    from liuli.data.split import SplitRule, split_texts
     from liuli.data.text.sources import Sources
+    from liuli.data.text.statistics import corpus_statistics
 
-    validation = Validation.parse(valid)
-    found = look_at(validation.split(Sources(source, strict, dedup)))
+    rule = SplitRule.parse(valid)
+    with reading_progress() as watch:
+        found = corpus_statistics(split_texts(Sources(source, strict, dedup, watch), rule))
     if json:
         print_json({"sources": source} | found.to_json())
         return
@@ -67,8 +69,9 @@ def convert(
 
     path = Path(out)
     _check_new(path)
-    dialogues = Dialogues(source, strict)
-    count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
+    with reading_progress() as watch:
+        dialogues = Dialogues(source, strict, watch=watch)
+        count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
         found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
@@ -77,17 +80,18 @@ def convert(
 
     from rich.console import Console
 
-    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {out}")
+    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {printable(out)}")
 
 
 def _check_new(path: Path) -> None:
-    """Raises LiuliError where no new `.jsonl` can be written."""
+    """Raises LiuliError if no new `.jsonl` can be written."""
+    shown = printable(str(path))
     if path.suffix != ".jsonl":
-        raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
+        raise LiuliError(f"--out {shown}: dialogues are written one a line; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
+        raise LiuliError(f"--out {shown} is there already, and is not written over; give another name, or take it away")
     if not path.parent.is_dir():
-        raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise LiuliError(f"--out {shown}: there is no folder {printable(str(path.parent))}; make it first")
 
 
 def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:
@@ -115,7 +119,7 @@ def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
             console.print(f"    and {skipped.elsewhere:,} in other files")
 
 
-def _print(console: "Console", found: "Look", dedup: bool) -> None:
+def _print(console: "Console", found: "CorpusStatistics", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -149,7 +153,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _rows(found: "Look", dedup: bool) -> Iterator[tuple[str, str]]:
+def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     total, held, lengths = found.total, found.validation, found.lengths
     parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')}"
     yield "documents", f"{found.documents:,}{parts}"
