@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.shared import Json, Strict, counted, print_json
-from liuli.display import visible
+from liuli.cli.options import Json, Strict
+from liuli.cli.output import Screen, print_json
+from liuli.cli.wording import counted
+from liuli.display import on_line, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.data.text.look import Look
     from liuli.data.text.sources import Skipped
@@ -49,9 +49,7 @@ def look(
         print_json({"sources": source} | found.to_json())
         return
 
-    from rich.console import Console
-
-    _print(Console(highlight=False), found, dedup)
+    _print(Screen(), found, dedup)
 
 
 @data.command()
@@ -75,9 +73,7 @@ def convert(
         print_json({"sources": source, "out": out} | found)
         return
 
-    from rich.console import Console
-
-    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {out}")
+    _print_converted(Screen(), dialogues, f"{counted(count, 'dialogue')} written to {out}")
 
 
 def _check_new(path: Path) -> None:
@@ -90,7 +86,7 @@ def _check_new(path: Path) -> None:
         raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
 
 
-def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:
+def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
     from rich.text import Text
 
     for file, layouts in dialogues.layouts.items():
@@ -101,10 +97,10 @@ def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
         console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: nothing is learned from the last message")
-    console.print(Text(f"\n{written}"), soft_wrap=True)
+    console.print(Text(f"\n{on_line(written)}"), soft_wrap=True)
 
 
-def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
+def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
     from rich.text import Text
 
     for skipped in several:
@@ -115,7 +111,7 @@ def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
             console.print(f"    and {skipped.elsewhere:,} in other files")
 
 
-def _print(console: "Console", found: "Look", dedup: bool) -> None:
+def _print(console: Screen, found: "Look", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from liuli.cli.shared import Strict
+from liuli.cli.options import Strict
 from liuli.cli.training import (
     Compile,
     Decay,

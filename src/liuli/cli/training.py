@@ -1,11 +1,12 @@
 """What the commands that train have in common: their options, and what Ctrl-C does."""
 
 import signal
-import sys
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+
+from liuli.cli.output import note
 
 Share = "a share of the steps."
 
@@ -43,7 +44,7 @@ class Interrupt:
         the thread that draws the panel waits for it with another lock in hand."""
         if self._asked and not self._said:
             self._said = True
-            print("\nliuli: stopping, and saving; Ctrl-C again stops at once", file=sys.stderr)
+            note("stopping, and saving; Ctrl-C again stops at once", after_key=True)
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
