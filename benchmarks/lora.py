@@ -13,7 +13,6 @@ trains LoRA on 2 rows of 512 tokens for two steps, and prints the peak beside wh
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,16 +25,16 @@ from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.run.events import Ready
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run.journal import peak_memory
-from liuli.learn.stages.finetune import finetune
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import finetune, pretrain
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import LOGITS_AT_ONCE, next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
 from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.logprobs import LEAST_TOKENS
 from liuli.model.plan import activation_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16
@@ -63,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         base, talks = _reader(begun, folder) if arguments.read else (begun / "run/model", begun / "dialogues.jsonl")
-        _compare(Job(parent=str(base), sources=(str(talks),), mix=str(text), tokens=STEPS), arguments.rank, folder)
+        _compare(Job.of(parent=str(base), sources=(str(talks),), mix=str(text), tokens=STEPS), arguments.rank, folder)
 
 
 def _reader(begun: Path, folder: Path) -> tuple[Path, Path]:
@@ -74,7 +73,7 @@ def _reader(begun: Path, folder: Path) -> tuple[Path, Path]:
     write_json_lines(({"messages": talk} for talk in talks[half:]), unread)
     documents = (begun / "world/documents.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "documents.jsonl").write_text("".join(documents[:READ]), encoding="utf-8")
-    job = Job(sources=(str(folder / "documents.jsonl"), str(text)), size="nano", tokens=READ_TOKENS)
+    job = Job.of(sources=(str(folder / "documents.jsonl"), str(text)), size="nano", tokens=READ_TOKENS)
     for _ in pretrain(job, folder / "run"):
         pass
     return folder / "run/model", unread
@@ -84,11 +83,11 @@ def _compare(job: Job, rank: int, folder: Path) -> None:
     losses, learned = {}, 0
     for name, ranked in (("all of it", None), ("LoRA", rank)):
         out = folder / name
-        for event in finetune(replace(job, lora=ranked), out):
+        for event in finetune(job.but(lora=ranked), out):
             learned = event.learned if isinstance(event, Ready) else learned
         losses[name] = [row["validation"]["nats_per_token"] for row in read_metrics(out) if "validation" in row][-1]
         print(f"{name}: {losses[name]:.4f} nats a supervised token", flush=True)
-    every = sum(parameter.numel() for parameter in read_decoder(Path(str(job.parent))).parameters())
+    every = sum(parameter.numel() for parameter in read_decoder(Path(str(job.model.parent))).parameters())
     worse = losses["LoRA"] / losses["all of it"] - 1
     print(f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); its loss is {worse:+.1%}")
 
@@ -106,7 +105,7 @@ def _memory() -> None:
     learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
     recipe = derive(config, [LENGTH], {"length": LENGTH, "rows": ROWS})
     rows, optimizer = RandomRows(config.vocab_size, LENGTH), MuonAdamW(decoder, recipe.rates, torch.bfloat16)
-    training = Training(decoder, next_token, optimizer, rows, recipe, 100, torch.device("cpu"))
+    training = Training(decoder, NextToken(), optimizer, rows, recipe, 100, torch.device("cpu"))
     took = [training.update().seconds for _ in range(2)]
     share = f"{learned / 1e6:.1f} M numbers learn ({learned / weights:.2%})"
     print(f"{weights / 1e6:.0f} M weights in bf16, LoRA of rank {RANK}: {share}")
@@ -118,7 +117,7 @@ def _memory() -> None:
         * recipe.rows_at_once * LENGTH,
         "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2
         * recipe.rows_at_once,
-        "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LOGITS_AT_ONCE,
+        "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LEAST_TOKENS * config.vocab_size,
     }  # fmt: skip
     for name, size in parts.items():
         print(f"  {size / 1e9:6.3f} GB  {name}")

@@ -15,7 +15,7 @@ from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import pretrain
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         bits, held = bits_per_byte(KneserNey(joined(split.training())), joined(split.validation()))
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
-            job = Job(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
+            job = Job.of(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
             for _ in pretrain(job, out):
                 pass
             model = load(out / "model")

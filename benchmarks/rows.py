@@ -29,12 +29,12 @@ def measure(tokenizer: str, source: str, length: int) -> dict[str, float]:
     from liuli.data.packing.batch import IGNORED
     from liuli.data.split import Validation
     from liuli.data.text.sources import Sources
-    from liuli.learn.rows.text_rows import Batches
+    from liuli.learn.rows.text_rows import TextRows
 
     opened = liuli.open_tokenizer(tokenizer)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    batches = Batches(Validation.parse("content").split(Sources([source])), opened, length, seed=0, epochs=1)
+    batches = TextRows(Validation.parse("content").split(Sources([source])), opened, length, seed=0, epochs=1)
     rows = tokens = 0
     while (batch := batches.take(8)) is not None:
         rows += len(batch.ids_BT)

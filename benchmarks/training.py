@@ -21,12 +21,12 @@ from rivals import fastest
 from shared import alternate, machine, seconds
 
 from liuli.data.packing.batch import Batch
-from liuli.learn.prepare import material
 from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
-from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.prepare.model import multiply_in
+from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.journal import peak_memory
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import derive
 from liuli.model.config import PRESETS
@@ -67,10 +67,10 @@ def training(size: str, rows: int, length: int) -> Training:
     print(f"self-test: {found.dtype}, {found.threads} threads, peak {found.peak / 1e9:.0f} GFLOP/s; {found.tokens_per_second}")
     decoder = Decoder(config)
     start(decoder, 0)
-    material.multiply_in(decoder, DTYPES[found.dtype])
+    multiply_in(decoder, DTYPES[found.dtype])
     recipe = derive(config, [length], {"length": length, "rows": rows})
     optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])
-    return Training(decoder, next_token, optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
+    return Training(decoder, NextToken(), optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
 
 
 def main() -> None:

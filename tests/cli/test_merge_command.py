@@ -109,7 +109,7 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("liuli.learn.prepare.material.copy_beside", fail)
+    monkeypatch.setattr("liuli.learn.prepare.tokenizer_files.copy_tokenizer_files", fail)
     result = liuli("merge", tiny_folder, adapted, "--out", tmp_path / "empty")
     assert (result.code, result.err) == (2, "liuli: somewhere cannot be read or written: no space left on device\n")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "mine"]

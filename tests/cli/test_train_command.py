@@ -17,7 +17,7 @@ from liuli.cli.training import Interrupt
 from liuli.evaluate.loss import Evaluation
 from liuli.learn.run.events import Finished, Ready, Sampled, Stopped, Update, Validated
 from liuli.learn.run.folder import checkpoints
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import pretrain
 
 FOUND = Evaluation(nats=300.0, tokens=100, bytes=400, windows=4, length=32)
 RECIPE = {"rows": 2, "length": 32, "rate": 0.02}

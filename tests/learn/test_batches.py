@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liuli
-from liuli.data.packing.batch import IGNORED, Batch
+from liuli.data.packing.batch import IGNORED
 from liuli.data.packing.pieces import encoded
 from liuli.data.split import Split, Validation
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
-from liuli.learn.rows.text_rows import Batches, Cursor
+from liuli.learn.rows.rows import Cursor
+from liuli.learn.rows.text_rows import TextRows
 from liuli.tokens.train import train
 from liuli.world import World
 
@@ -48,8 +49,7 @@ def all_of(batches, rows=3):
 
 
 def one_row(batch, b):
-    tensors = (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.segments_BT)
-    return Batch(*(tensor[b : b + 1] for tensor in tensors), [batch.pieces[b]], [batch.epochs[b]])
+    return list(batch.parts(1, torch.device("cpu")))[b]
 
 
 def rebuilt(batches):
@@ -89,7 +89,7 @@ def expected(split, tokenizer):
 def test_the_text_is_rebuilt_from_the_rows(tmp_path_factory, tokenizer, texts, length, buffer, seed, epochs, taken):
     texts = [f"{i}{text}" for i, text in enumerate(texts)]
     split = split_of(tmp_path_factory.mktemp("texts"), texts, "tail:0.2")
-    batches = all_of(Batches(split, tokenizer, length, seed, epochs, buffer), taken)
+    batches = all_of(TextRows(split, tokenizer, length, seed, epochs, buffer), taken)
     assert {len(batch.ids_BT) for batch in batches[:-1]} <= {taken}  # only the last may be short
     wanted = expected(split, tokenizer)
     for epoch in range(epochs):
@@ -108,7 +108,7 @@ def test_a_long_text_in_blocks_is_rebuilt_and_held_out_blocks_leave_no_trace(tmp
     held = list(split.validation())
     assert held
     assert any(document.part for document in held)
-    batches = all_of(Batches(split, tokenizer, 100, 0, epochs=1, buffer=5000), rows=32)
+    batches = all_of(TextRows(split, tokenizer, 100, 0, epochs=1, buffer=5000), rows=32)
     (ids,) = rebuilt(batches).values()
     assert tokenizer.decode(ids) == "".join(document.text for document in split.training())
     # No segment reads across a block that is missing: each piece is a stretch of the text as it stands.
@@ -119,7 +119,7 @@ def test_a_long_text_in_blocks_is_rebuilt_and_held_out_blocks_leave_no_trace(tmp
 
 def test_a_document_that_fits_is_one_segment_with_positions_of_its_own(tmp_path, tokenizer):
     split = split_of(tmp_path, texts_of(200))
-    for batch in all_of(Batches(split, tokenizer, 128, 0, epochs=1)):
+    for batch in all_of(TextRows(split, tokenizer, 128, 0, epochs=1)):
         for b, pieces in enumerate(batch.pieces):
             at = 0
             for segment, piece in enumerate(pieces):
@@ -140,7 +140,7 @@ def test_rows_of_the_world_are_nearly_full(tmp_path, tokenizer):
     documents = list(World().documents(3000))
     split = split_of(tmp_path, documents)
     length = 5 * max(len(tokenizer.encode(document)) for document in documents[:100])
-    batches = all_of(Batches(split, tokenizer, length, 0, epochs=1), rows=16)
+    batches = all_of(TextRows(split, tokenizer, length, 0, epochs=1), rows=16)
     places = sum(batch.ids_BT.numel() for batch in batches)
     assert sum(int((batch.targets_BT != IGNORED).sum()) for batch in batches) > 0.97 * places
 
@@ -152,7 +152,7 @@ def test_a_cursor_goes_on_to_the_bit(tmp_path, tokenizer, stop, buffer):
     split = split_of(tmp_path, texts_of(60, longest=400))
 
     def begin(cursor=None):
-        return Batches(split, tokenizer, 64, 3, epochs=2, buffer=buffer, cursor=cursor)
+        return TextRows(split, tokenizer, 64, 3, epochs=2, buffer=buffer, cursor=cursor)
 
     whole = all_of(begin(), rows=1)
     assert len(whole) > 70
@@ -173,17 +173,17 @@ def test_a_cursor_goes_on_to_the_bit(tmp_path, tokenizer, stop, buffer):
 
 def test_the_same_rows_however_they_are_taken(tmp_path, tokenizer):
     split = split_of(tmp_path, texts_of(50))
-    by_one = torch.cat([batch.ids_BT for batch in all_of(Batches(split, tokenizer, 64, 0, epochs=1), rows=1)])
-    by_five = torch.cat([batch.ids_BT for batch in all_of(Batches(split, tokenizer, 64, 0, epochs=1), rows=5)])
+    by_one = torch.cat([batch.ids_BT for batch in all_of(TextRows(split, tokenizer, 64, 0, epochs=1), rows=1)])
+    by_five = torch.cat([batch.ids_BT for batch in all_of(TextRows(split, tokenizer, 64, 0, epochs=1), rows=5)])
     assert torch.equal(by_one, by_five)
-    other = torch.cat([batch.ids_BT for batch in all_of(Batches(split, tokenizer, 64, 1, epochs=1), rows=5)])
+    other = torch.cat([batch.ids_BT for batch in all_of(TextRows(split, tokenizer, 64, 1, epochs=1), rows=5)])
     assert not torch.equal(by_five[:3], other[:3])
 
 
 def test_each_epoch_cuts_and_orders_anew_and_gives_everything_again(tmp_path, tokenizer):
     split = split_of(tmp_path, texts_of(40, longest=400))
     epochs = defaultdict(list)
-    for batch in all_of(Batches(split, tokenizer, 50, 0, epochs=3), rows=1):
+    for batch in all_of(TextRows(split, tokenizer, 50, 0, epochs=3), rows=1):
         epochs[batch.epochs[0]].append(batch)
     assert sorted(epochs) == [0, 1, 2]
     assert rebuilt(epochs[0]) == rebuilt(epochs[1]) == rebuilt(epochs[2]) == expected(split, tokenizer)
@@ -194,7 +194,7 @@ def test_each_epoch_cuts_and_orders_anew_and_gives_everything_again(tmp_path, to
 @pytest.mark.parametrize("buffer", [1, 40, 5000])
 @pytest.mark.parametrize("length", [3, 12, 64])
 def test_without_an_end_rows_never_end(tmp_path, tokenizer, length, buffer):
-    batches = Batches(split_of(tmp_path, texts_of(3)), tokenizer, length, 0, buffer=buffer)
+    batches = TextRows(split_of(tmp_path, texts_of(3)), tokenizer, length, 0, buffer=buffer)
     rows = [batches.take(4) for _ in range(60)]
     assert all(batch is not None and len(batch.ids_BT) == 4 for batch in rows)
     assert rows[-1].epochs[-1] > 1
@@ -210,7 +210,7 @@ def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
     split = Split(Sources([str(tmp_path)]), "all of it", edge=(1, 0, 5))
 
     def begin(cursor=None):
-        return Batches(split, tokenizer, 1000, 3, epochs=2, buffer=3000, cursor=cursor)
+        return TextRows(split, tokenizer, 1000, 3, epochs=2, buffer=3000, cursor=cursor)
 
     assert len({part.part for part in encoded(split.training(), tokenizer)}) > 2
     whole, walking = all_of(begin(), rows=1), begin()
@@ -227,23 +227,23 @@ def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
 
 def test_a_cursor_of_other_rows_is_refused(tmp_path, tokenizer):
     split = split_of(tmp_path, texts_of(40))
-    cursor = Batches(split, tokenizer, 64, 0).cursor()
+    cursor = TextRows(split, tokenizer, 64, 0).cursor()
     with pytest.raises(LiuliError, match="length was 64 and is 32 now"):
-        Batches(split, tokenizer, 32, 0, cursor=cursor)
+        TextRows(split, tokenizer, 32, 0, cursor=cursor)
     with pytest.raises(LiuliError, match="seed was 0 and is 1 now"):
-        Batches(split, tokenizer, 64, 1, cursor=cursor)
+        TextRows(split, tokenizer, 64, 1, cursor=cursor)
     with pytest.raises(LiuliError, match="files was "):
-        Batches(split_of(tmp_path, texts_of(41)), tokenizer, 64, 0, cursor=cursor)
+        TextRows(split_of(tmp_path, texts_of(41)), tokenizer, 64, 0, cursor=cursor)
     other = tmp_path / "tokenizer"
     train([WORDS * 3], vocab_size=270).write(other)
     with pytest.raises(LiuliError, match="tokenizer was "):
-        Batches(split_of(tmp_path, texts_of(40)), liuli.open_tokenizer(other), 64, 0, cursor=cursor)
+        TextRows(split_of(tmp_path, texts_of(40)), liuli.open_tokenizer(other), 64, 0, cursor=cursor)
     with pytest.raises(LiuliError, match="length was None"):
-        Batches(split, tokenizer, 64, 0, cursor=Cursor({}, {}))
+        TextRows(split, tokenizer, 64, 0, cursor=Cursor({}, {}))
 
 
 def test_neighbours_in_a_row_are_no_neighbours_in_the_source(tmp_path, tokenizer):
-    batches = all_of(Batches(split_of(tmp_path, texts_of(400)), tokenizer, 256, 0, epochs=1))
+    batches = all_of(TextRows(split_of(tmp_path, texts_of(400)), tokenizer, 256, 0, epochs=1))
     pairs = [(a.number, b.number) for batch in batches for row in batch.pieces for a, b in pairwise(row)]
     assert sum(b == a + 1 for a, b in pairs) < 0.05 * len(pairs)
     assert sum(b > a for a, b in pairs) < 0.6 * len(pairs)
@@ -261,15 +261,15 @@ def test_neighbours_in_a_row_are_no_neighbours_in_the_source(tmp_path, tokenizer
 )
 def test_settings_out_of_range(tmp_path, tokenizer, change, message):
     with pytest.raises(LiuliError, match=message):
-        Batches(split_of(tmp_path, texts_of(3)), tokenizer, **({"length": 8, "seed": 0} | change))
+        TextRows(split_of(tmp_path, texts_of(3)), tokenizer, **({"length": 8, "seed": 0} | change))
     with pytest.raises(LiuliError, match="at least 1 row"):
-        Batches(split_of(tmp_path, texts_of(3)), tokenizer, 8, 0).take(0)
+        TextRows(split_of(tmp_path, texts_of(3)), tokenizer, 8, 0).take(0)
 
 
 def test_a_text_much_shorter_than_a_row(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("a b", encoding="utf-8")
     (batch,) = all_of(
-        Batches(Validation.parse("tail:0.4").split(Sources([str(tmp_path / "a.txt")])), tokenizer, 64, 0, epochs=1)
+        TextRows(Validation.parse("tail:0.4").split(Sources([str(tmp_path / "a.txt")])), tokenizer, 64, 0, epochs=1)
     )
     assert (batch.targets_BT != IGNORED).sum() == len(tokenizer.encode("a "))  # begin is read; the end is held out
 
@@ -279,7 +279,7 @@ def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokeniz
     file.write_text('{"text": "one"}\n{"text": "two"}\n' * 200, encoding="utf-8")
     split = Validation.parse("tail:0.5").split(Sources([str(file)], strict=True))
     file.write_text('{"text": "one"}\n{"text": \n' * 100, encoding="utf-8")
-    batches = Batches(split, tokenizer, 64, 0)
+    batches = TextRows(split, tokenizer, 64, 0)
     for _ in range(3):  # what was not read is not silently left out
         with pytest.raises(LiuliError, match=r"texts\.jsonl"):
             batches.take(1)
@@ -288,14 +288,14 @@ def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokeniz
 def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "end", [])
     with pytest.raises(LiuliError, match="names no end token"):
-        Batches(split_of(tmp_path, texts_of(3)), tokenizer, 64, 0)
+        TextRows(split_of(tmp_path, texts_of(3)), tokenizer, 64, 0)
 
 
 def test_nothing_left_to_train_on(tmp_path, tokenizer, monkeypatch):
     split = Split(split_of(tmp_path, texts_of(40)).sources, "by content")
     monkeypatch.setattr("liuli.data.split.held_out", lambda text: True)
     with pytest.raises(LiuliError, match="all of the text is held out"):
-        Batches(split, tokenizer, 64, 0).take(1)
+        TextRows(split, tokenizer, 64, 0).take(1)
 
 
 def test_a_cursor_at_every_row_of_several_files(tmp_path, tokenizer):
@@ -306,7 +306,7 @@ def test_a_cursor_at_every_row_of_several_files(tmp_path, tokenizer):
     split = Split(Sources([str(tmp_path)]), "all of it", edge=(30, 0, 5))
 
     def begin(cursor=None):
-        return Batches(split, tokenizer, 500, 3, epochs=2, buffer=3000, cursor=cursor)
+        return TextRows(split, tokenizer, 500, 3, epochs=2, buffer=3000, cursor=cursor)
 
     whole, walking = all_of(begin(), rows=1), begin()
     files = [{min(piece.number, 3) for piece in batch.pieces[0]} for batch in whole]

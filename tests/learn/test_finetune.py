@@ -17,13 +17,14 @@ from liuli.data.packing.batch import IGNORED
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
-from liuli.learn.rows.text_rows import Cursor
+from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
+from liuli.learn.rows.dialogue_rows import DialogueRows
+from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Note, Ready, Stopped
 from liuli.learn.run.folder import read_metrics
-from liuli.learn.stages.finetune import finetune
+from liuli.learn.run_stage import finetune
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import next_token
+from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.adapters.token_rows import never_met
@@ -78,7 +79,7 @@ def longer_base(tmp_path_factory):
 
 def job(base, data, **change):
     fields = {"parent": str(base), "sources": (str(data),), "tokens": 20 * 64 * 4, "length": 64, "rows": 4}
-    return Job(**fields | {"device": "cpu", "dtype": "fp32", "threads": 1} | change)
+    return Job.of(**fields | {"device": "cpu", "dtype": "fp32", "threads": 1} | change)
 
 
 def tuned(job, out, resume=False, at=()):
@@ -130,7 +131,7 @@ def test_losses_are_those_of_a_reference(base):
     recipe = derive(decoder.config, [40], {"length": 128, "rows": 4})
     rows = DialogueRows(pieces, 128, 0, tokenizer.end[0])
     adam = Adam(decoder.parameters())
-    ours = Training(decoder, next_token, adam, rows, recipe, 20, torch.device("cpu"))  # pyright: ignore
+    ours = Training(decoder, NextToken(), adam, rows, recipe, 20, torch.device("cpu"))  # pyright: ignore
     theirs = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
     reference, again = Adam(theirs.parameters()), DialogueRows(pieces, 128, 0, tokenizer.end[0])
     for _ in range(20):
@@ -366,7 +367,7 @@ def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, mon
     (dated / "chat_template.jinja").write_text(says + CHATML, encoding="utf-8")
     asked = job(dated, data)
     with monkeypatch.context() as patch:
-        patch.setattr("liuli.learn.prepare.course.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
+        patch.setattr("liuli.learn.run_stage.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
         tuned(asked, tmp_path / "whole")
         tuned(asked, tmp_path / "stopped", at=(7,))
     tuned(Job(), tmp_path / "stopped", resume=True)
@@ -423,7 +424,7 @@ def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
     with pytest.raises(LiuliError, match="of stage assistant, with which liuli train cannot go on"):
         run(Job(), tmp_path / "run", resume=True)
     with pytest.raises(LiuliError, match="there is no model to fine-tune"):
-        tuned(Job(sources=(str(data),)), tmp_path / "other")
+        tuned(Job.of(sources=(str(data),)), tmp_path / "other")
 
 
 def test_rows_are_as_long_as_the_model_reads(tmp_path):

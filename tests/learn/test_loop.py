@@ -12,15 +12,16 @@ from helpers.trainings import CONFIG, decoder_of
 from liuli.data.packing.batch import IGNORED, batch_of
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
-from liuli.learn.step import objectives
 from liuli.learn.step.finite import NotFinite, first_bad
 from liuli.learn.step.loop import Training, train
-from liuli.learn.step.objectives import cross_entropy, next_token
+from liuli.learn.step.objectives import Loss, NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
+from liuli.model import logprobs
 from liuli.model.decoder import FeedForward
 from liuli.model.formats.hugging_face import write_decoder
 from liuli.model.linear import Linear
+from liuli.model.logprobs import summed_nats
 
 CPU = torch.device("cpu")
 
@@ -33,6 +34,15 @@ def documents(count, seed=0, least=2, most=30):
 def rows_of(some, length=32):
     """A document a row."""
     return batch_of([[Piece(ids, i, 0)] for i, ids in enumerate(some)], [0] * len(some), length, 0)
+
+
+class Shifted(NextToken):
+    """The next-token loss and a number."""
+
+    value = 0.0
+
+    def __call__(self, decoder, batch):
+        return Loss(super().__call__(decoder, batch).total + self.value)
 
 
 class Given:
@@ -53,7 +63,7 @@ class Given:
 
 def training_of(decoder, *batches, rows_at_once=8, rate=0.01, steps=10, **change):
     recipe = Recipe(32, 8, rows_at_once, buffer=4096, rate=rate, decay=0.0, warm_up=0.0, warm_down=0.0)
-    return Training(decoder, next_token, MuonAdamW(decoder, recipe.rates), Given(*batches), recipe, steps, CPU, **change)
+    return Training(decoder, NextToken(), MuonAdamW(decoder, recipe.rates), Given(*batches), recipe, steps, CPU, **change)
 
 
 def gradients(decoder):
@@ -148,7 +158,8 @@ def test_rows_partly_without_anything_to_predict(kept_gradients):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("at_once", [1, 100, 1000, 1 << 25])
 def test_cross_entropy_in_chunks_is_the_plain_one(monkeypatch, at_once, bias):
-    monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(logprobs, "LEAST_TOKENS", 1)
     head = Linear(16, 50, bias)
     head.start(1.0, torch.Generator().manual_seed(0))
     random = torch.Generator().manual_seed(1)
@@ -157,13 +168,13 @@ def test_cross_entropy_in_chunks_is_the_plain_one(monkeypatch, at_once, bias):
     targets[::5] = IGNORED
     plain = F.cross_entropy(head(x), targets, ignore_index=IGNORED, reduction="sum")
     wanted = torch.autograd.grad(0.3 * plain, (x, *head.parameters()))
-    nats = cross_entropy(head, x, targets)
+    nats = summed_nats(head, x, targets)
     torch.testing.assert_close(nats, plain)
     assert (nats.shape, nats.dtype) == ((), torch.float32)
     for found, expected in zip(torch.autograd.grad(0.3 * nats, (x, *head.parameters())), wanted, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     with torch.no_grad():
-        torch.testing.assert_close(cross_entropy(head, x, targets), plain)
+        torch.testing.assert_close(summed_nats(head, x, targets), plain)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -171,7 +182,8 @@ def test_a_step_in_chunks_is_the_step_in_one(monkeypatch, kept_gradients, tied):
     """A tied table gets its gradient from both its uses."""
     found = {}
     for at_once in (1 << 25, 1000):
-        monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", at_once)
+        monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", at_once)
+        monkeypatch.setattr(logprobs, "LEAST_TOKENS", 1)
         decoder = decoder_of(tie_word_embeddings=tied)
         found[at_once] = training_of(decoder, rows_of(documents(8))).update().loss, gradients(decoder)
     (loss, wanted), (other, gradients_found) = found.values()
@@ -182,7 +194,8 @@ def test_a_step_in_chunks_is_the_step_in_one(monkeypatch, kept_gradients, tied):
 
 
 def test_a_head_that_wants_no_gradient(monkeypatch):
-    monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", 1000)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 1000)
+    monkeypatch.setattr(logprobs, "LEAST_TOKENS", 1)
     decoder = decoder_of(tie_word_embeddings=False)
     decoder.head.weight.requires_grad_(False)
     training_of(decoder, rows_of(documents(8))).update()
@@ -208,7 +221,8 @@ def test_what_is_not_finite_is_named_before_the_update(monkeypatch, what, value)
         decoder.blocks[0].attention.q.weight.register_hook(lambda gradient: gradient * value)
         name = "the gradient of blocks.0.attention.q.weight"
     else:
-        training.objective = lambda decoder, batch: next_token(decoder, batch) + value
+        monkeypatch.setattr(Shifted, "value", value)
+        training.objective = Shifted()
         name = ""
     before, state = weights(decoder), {name: tensor.clone() for name, tensor in training.optimizer.state().items()}
     with pytest.raises(NotFinite) as error:

@@ -11,7 +11,7 @@ from helpers.families import VOCABULARY
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
-from liuli.learn.prepare.material import multiply_in
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.optimizer import MuonAdamW, Rates
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, Settings

@@ -14,12 +14,10 @@ from test_lora import SETTINGS, change_config, change_tensors, ids_BT, logits, w
 from liuli.errors import LiuliError
 from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
-from liuli.learn.prepare.material import multiply_in
-from liuli.learn.step import objectives
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.average import Average
-from liuli.learn.step.objectives import cross_entropy
 from liuli.learn.step.optimizer import MuonAdamW, Rates
-from liuli.model import linear
+from liuli.model import linear, logprobs
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import Settings
 from liuli.model.adapters.place import places
@@ -28,6 +26,7 @@ from liuli.model.cache import Slots
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear
+from liuli.model.logprobs import summed_nats
 
 TIED, UNTIED = ("gpt2", "llama3", "qwen3"), ("llama-biases", "mistral")
 TOKENS = tuple(sorted({*ids_BT[0, :7].tolist(), 98}, reverse=True))
@@ -166,11 +165,12 @@ def test_new_rows_are_the_bases_own(pair_of, family):
 @pytest.mark.parametrize("family", TIED + UNTIED)
 def test_gradients_reach_these_rows_as_in_a_plain_decoder(pair_of, monkeypatch, family):
     """By the embedding and by the loss, which is made a chunk of places at a time."""
-    monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", 7 * VOCABULARY)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 7 * VOCABULARY)
+    monkeypatch.setattr(logprobs, "LEAST_TOKENS", 1)
     decoder, plain = (read_decoder(pair_of(family).folder, dtype=torch.float64) for _ in range(2))
     with_random_rows(decoder)
     targets_BT = ids_BT.roll(-1, 1)
-    nats = cross_entropy(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), targets_BT.flatten())
+    nats = summed_nats(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), targets_BT.flatten())
     nats.backward()
     with_gradient = {name for name, parameter in decoder.named_parameters() if parameter.grad is not None}
     assert with_gradient == {name for name, parameter in decoder.named_parameters() if parameter.requires_grad}
@@ -212,7 +212,7 @@ def test_products_in_16_bits_while_they_learn(pair_of, family, mixed_first):
     found = decoder(ids_BT)
     assert found.dtype == decoder.head.dtype == torch.bfloat16
     assert 0 < (found - whole).std() < 0.1 * whole.std()
-    cross_entropy(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), ids_BT.flatten()).backward()
+    summed_nats(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), ids_BT.flatten()).backward()
     assert all(part.rows.grad.dtype == torch.float32 for part in rows_of(decoder).values())
     assert torch.equal(logits(decoder), whole)  # what is looked at is fp32
     lora.merge(decoder)
@@ -298,8 +298,8 @@ def test_a_loss_with_the_adapter_that_learns_switched_off(pair_of):
     x_ND = decoder.hidden(ids_BT).flatten(0, 1)
     plain = read_decoder(pair_of("qwen3").folder)
     with torch.no_grad():
-        expected = cross_entropy(plain.head, x_ND, ids_BT.flatten())
-    assert torch.equal(cross_entropy(decoder.head, x_ND, ids_BT.flatten()).detach(), expected)
+        expected = summed_nats(plain.head, x_ND, ids_BT.flatten())
+    assert torch.equal(summed_nats(decoder.head, x_ND, ids_BT.flatten()).detach(), expected)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "mistral"])
@@ -312,7 +312,7 @@ def test_the_optimiser_moves_the_rows_at_the_embeddings_rate_and_nothing_of_the_
     before = {path: part.rows.detach().clone() for path, part in parts.items()}
     losses = []
     for step in range(5):
-        loss = cross_entropy(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), ids_BT.roll(-1, 1).flatten()) / ids_BT.numel()
+        loss = summed_nats(decoder.head, decoder.hidden(ids_BT).flatten(0, 1), ids_BT.roll(-1, 1).flatten()) / ids_BT.numel()
         loss.backward()
         optimizer.step(1.0)
         optimizer.forget_gradients()

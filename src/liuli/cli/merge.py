@@ -19,7 +19,7 @@ def merge(
     """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
     from liuli.files import new_folder, write_json
     from liuli.hub import find_folder
-    from liuli.learn.prepare.material import copy_beside
+    from liuli.learn.prepare.tokenizer_files import copy_tokenizer_files
     from liuli.model.adapters import lora
     from liuli.model.adapters.peft_folder import hash_adapter, load
     from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
@@ -31,7 +31,7 @@ def merge(
         lora.merge(decoder)
         write_decoder(decoder, part)
         for folder in (base, adapter):  # what lies beside the adapter stands for the base's
-            copy_beside(folder, part)
+            copy_tokenizer_files(folder, part)
         parents = {"parent": hash_folder(base), "adapter": hash_adapter(adapter)}
         card = {"stage": "merged", **parents, "hash": hash_folder(part), "command": ["liuli", *sys.argv[1:]]}
         write_json(part / "liuli.json", card, indent=1)

@@ -165,9 +165,11 @@ def _data(files: Sequence[dict[str, Any]]) -> str:
 
 def _settings(values: dict[str, Any]) -> str:
     """By the names of their options."""
-    from liuli.learn.prepare.job import option
+    from liuli.learn.prepare.job import option_name
 
-    return ", ".join(f"{option(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
+    return ", ".join(
+        f"{option_name(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items()
+    )
 
 
 def _saved(run: "Summary") -> str:

@@ -19,8 +19,8 @@ from liuli.data.packing.batch import IGNORED, Batch, batch_of
 from liuli.data.packing.pieces import Cutter, Piece, encoded
 from liuli.data.text.sources import Document
 from liuli.errors import LiuliError
-from liuli.learn.step.objectives import next_token
 from liuli.model.decoder import Decoder
+from liuli.model.logprobs import summed_nats
 from liuli.tokens import Tokenizer
 
 TOKENS_AT_ONCE = 4096
@@ -78,7 +78,8 @@ def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) ->
     with torch.no_grad():
         for batch in batches:
             for part in batch.parts(len(batch.pieces), device):
-                nats += float(next_token(decoder, part))
+                x_BTD = decoder.hidden(*part.inputs)
+                nats += float(summed_nats(decoder.head, x_BTD.flatten(0, 1), part.targets_BT.flatten()))
             tokens, windows = tokens + batch.supervised, windows + sum(map(len, batch.pieces))
             predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
             size += sum(len(tokenizer.token(id).bytes) for id in predicted)

@@ -4,60 +4,99 @@ Legend: B rows, T places of a row.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from liuli.data.packing.pieces import Piece
-
-IGNORED = -100  # the target of a place that is not supervised, as PyTorch's cross entropy knows it
+from liuli.model.logprobs import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows, int64 (B, T) each.
+    """Rows to learn from or to measure on; the tensors are (B, T).
 
     Attributes:
-        ids_BT: what is read. targets_BT: what comes next, IGNORED where a place is empty.
-        positions_BT: each document's own, from 0. segments_BT: its number within the row, −1 where a place is empty.
-        pieces: of each row, in order; `pieces.Piece` says which document each is from.
+        ids_BT: what is read, int64. targets_BT: what comes next, int64; IGNORED where a place is empty or not supervised.
+        positions_BT: each document's own, from 0, int64.
+        segments_BT: the document's number within the row, int64; −1 where a place is empty.
+        apart: whether a row holds several documents or empty places, so that attention needs the segments.
+        pieces: of each row, in order; `Piece` says which document each is from.
         epochs: of each row: how many times the text was read before.
+        weights_BT: how much each target counts, fp32; None: 1 each.
+        advantages_BT: of each target, fp32, for policy gradients.
+        reference_logprobs_BT: log-probability of each target under a reference model, in nats, fp32.
     """
 
     ids_BT: Tensor
     targets_BT: Tensor
     positions_BT: Tensor
     segments_BT: Tensor
+    apart: bool
     pieces: list[list[Piece]]
     epochs: list[int]
+    weights_BT: Tensor | None = None
+    advantages_BT: Tensor | None = None
+    reference_logprobs_BT: Tensor | None = None
 
     @property
     def supervised(self) -> int:
-        """Places that have a target."""
+        """How many places have a target."""
         return int((self.targets_BT != IGNORED).sum())
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The arguments of `Decoder.hidden`. Rows of one whole document each need no mask: causal attention does half the
+        work."""
+        return self.ids_BT, self.positions_BT, self.segments_BT if self.apart else None
 
     def parts(self, rows: int, device: torch.device) -> Iterator["Batch"]:
         """The same rows, at most `rows` at a time, on a device."""
-        for at in range(0, len(self.pieces), rows):
-            here = slice(at, at + rows)
-            tensors = (self.ids_BT, self.targets_BT, self.positions_BT, self.segments_BT)
-            ids, targets, positions, segments = (tensor[here].to(device) for tensor in tensors)
-            yield Batch(ids, targets, positions, segments, self.pieces[here], self.epochs[here])
+        for start in range(0, len(self.pieces), rows):
+            here = slice(start, start + rows)
+            changed: dict[str, Any] = {
+                name: tensor[here].to(device) for name in TENSORS if (tensor := getattr(self, name)) is not None
+            }
+            # `apart` is decided before the rows go to a GPU, which would have to be waited for.
+            apart = bool(self.segments_BT[here].any())
+            yield replace(self, **changed, apart=apart, pieces=self.pieces[here], epochs=self.epochs[here])
+
+    def joined(self, other: "Batch") -> "Batch":
+        """The rows of both, one below the other. Both have the same tensors."""
+        changed: dict[str, Any] = {}
+        for name in TENSORS:
+            pair = getattr(self, name), getattr(other, name)
+            assert (pair[0] is None) == (pair[1] is None), name
+            changed[name] = None if pair[0] is None else torch.cat(pair)
+        pieces, epochs = self.pieces + other.pieces, self.epochs + other.epochs
+        return replace(self, **changed, apart=self.apart or other.apart, pieces=pieces, epochs=epochs)
+
+
+TENSORS = tuple(field.name for field in fields(Batch) if field.name.endswith("_BT"))
 
 
 def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) -> Batch:
-    """Rows of pieces as tensors; `empty`: the id that stands where nothing does."""
+    """Rows of pieces as tensors; `empty`: the id that fills a place where nothing is read."""
     shape = len(rows), length
     ids, targets, positions, segments = (np.full(shape, value, np.int64) for value in (empty, IGNORED, 0, -1))
     for b, row in enumerate(rows):
         at = 0
         for segment, piece in enumerate(row):
             here = slice(at, at + piece.places)
-            wanted = piece.ids[1:] if piece.supervised is None else np.where(piece.supervised[1:], piece.ids[1:], IGNORED)
-            ids[b, here], targets[b, here] = piece.ids[:-1], wanted
+            following = piece.ids[1:]
+            targets[b, here] = following if piece.supervised is None else np.where(piece.supervised[1:], following, IGNORED)
+            ids[b, here] = piece.ids[:-1]
             positions[b, here], segments[b, here] = np.arange(piece.places), segment
             at += piece.places
-    tensors = [torch.from_numpy(field) for field in (ids, targets, positions, segments)]
-    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], rows, epochs)
+    return Batch(
+        ids_BT=torch.from_numpy(ids),
+        targets_BT=torch.from_numpy(targets),
+        positions_BT=torch.from_numpy(positions),
+        segments_BT=torch.from_numpy(segments),
+        apart=bool(segments.any()),
+        pieces=rows,
+        epochs=epochs,
+    )

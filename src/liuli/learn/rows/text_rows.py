@@ -7,8 +7,8 @@ and then the longest that fits the gap, so that hardly a place stays empty where
 packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
 
     split = Validation.parse("content").split(Sources(["corpus.txt"]))
-    batches = Batches(split, tokenizer, length=512, seed=0)
-    batch = batches.take(8)
+    rows = TextRows(split, tokenizer, length=512, seed=0)
+    batch = rows.take(8)
 
 Legend: B rows, T places.
 """
@@ -16,37 +16,27 @@ Legend: B rows, T places.
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from liuli.data.packing.batch import Batch, batch_of
 from liuli.data.packing.pieces import NOTHING, Cutter, Part, Piece, encoded
 from liuli.data.split import Split
 from liuli.data.text.lanes import interleaved, lanes_of
 from liuli.errors import LiuliError
-from liuli.learn.rows.ahead import Ahead
 from liuli.learn.rows.buffer import Buffer
+from liuli.learn.rows.read_ahead import Ahead
+from liuli.learn.rows.rows import Cursor
 from liuli.tokens import Tokenizer
 
 BUFFER = 1 << 20  # ids
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place among the rows. `settings`, for JSON, are what must be the same to go on from there; `tensors`, for
-    safetensors, decide the rows to come: a few MB of integers."""
-
-    settings: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-
-class Batches:
+class TextRows:
     """Rows without end, or for `epochs` epochs.
 
     Args:

@@ -1,6 +1,7 @@
 """What happens in a run, as it happens, for whoever shows it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Update(Record):
-    """One step. `step` counts from 1; `loss` in nats per supervised token of the whole batch, before the update; `tokens`
-    supervised so far; `strength` of the learning rates, 0 to 1; `seconds` that the step took."""
+    """One step. `step` counts from 1; `loss` per unit of the whole batch (nats per supervised token where the next token is
+    learned), before the update; `tokens` supervised so far; `strength` of the learning rates, 0 to 1; `seconds` that the step
+    took; `metrics` of the objective, per unit."""
 
     step: int
     loss: float
@@ -43,6 +45,12 @@ class Update(Record):
     strength: float
     tokens: int
     seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Without `metrics` if the objective has none."""
+        found = Record.to_json(self)
+        return found if self.metrics else {name: value for name, value in found.items() if name != "metrics"}
 
 
 @dataclass(frozen=True, slots=True)

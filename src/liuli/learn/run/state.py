@@ -75,18 +75,19 @@ def read_state(place: Path, before: int | None) -> State:
         raise damaged(TENSORS, f"cannot be read: {error}") from None
 
 
-def random_states() -> dict[str, Tensor]:
-    """PyTorch's generators, on the CPU and on a GPU that is in use."""
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of PyTorch's generators, on the CPU and on the GPU that trains."""
     found = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["random.cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(device)
     return found
 
 
-def restore_random_states(tensors: dict[str, Tensor]) -> None:
+def restore_random_states(tensors: dict[str, Tensor], device: torch.device) -> None:
+    """Continues from what `random_states` returned, if that is of the same kind of device."""
     torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

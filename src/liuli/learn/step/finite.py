@@ -28,7 +28,7 @@ def first_bad(decoder: Decoder, parts: Iterable[Batch]) -> str | None:
 
     with torch.no_grad():
         for part in parts:
-            x_BTD = decoder.hidden(part.ids_BT, part.positions_BT, part.segments_BT, tap=look)
+            x_BTD = decoder.hidden(*part.inputs, tap=look)
             if not found and not all(_finite(decoder.logits(x_TD)) for x_TD in x_BTD):
                 found.append("the logits")
     gradients = [(name, parameter.grad) for name, parameter in decoder.named_parameters()]

@@ -1,7 +1,8 @@
 """The one training loop: forward, loss, backward, step.
 
-Every stage of a model's life comes through here and brings two things: rows (`batches.py`) and an objective (`objectives.py`).
-In: a `Training`, which holds all that a step reads and writes, and a `Journal`, which watches and keeps. Out: events.
+Every stage of a model's life comes through here and brings two things: rows (`rows/`) and an objective (`objectives.py`).
+In: a `Training`, which holds all that a step reads and writes, and a `Keeper` (`run/journal.py`), which records and saves.
+Out: events.
 """
 
 import math
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from liuli.data.packing.batch import Batch
 from liuli.errors import LiuliError
-from liuli.learn.rows.text_rows import Cursor
-from liuli.learn.run.events import Event, Stopped, Update
-from liuli.learn.run.journal import Journal
+from liuli.learn.rows.rows import Rows
+from liuli.learn.run.events import Event, Finished, Stopped, Update
 from liuli.learn.run.state import State, random_states, restore_random_states, under
 from liuli.learn.step.average import Average
 from liuli.learn.step.finite import NotFinite, first_bad
@@ -26,19 +27,22 @@ from liuli.learn.step.recipe import Recipe
 from liuli.model.decoder import Decoder
 
 
-class Rows(Protocol):
-    """What `Batches` is: rows, and the place among them."""
+class Keeper(Protocol):
+    """What the loop asks of a run's journal."""
 
-    def take(self, rows: int) -> Batch | None: ...
-    def cursor(self) -> Cursor: ...
-    def close(self) -> None: ...
+    @property
+    def begun(self) -> bool: ...
+    def record(self, training: "Training", update: Update | None) -> Iterator[Event]: ...
+    def save(self, training: "Training") -> Iterator[Event]: ...
+    def finished(self, training: "Training") -> Finished: ...
+    def last_good(self) -> str: ...
 
 
-def train(training: "Training", journal: Journal, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Trains to the last step, or until `stop`, which is asked between two steps; then saves, and can go on later.
+def train(training: "Training", journal: Keeper, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Trains to the last step, or until `stop`, which is asked between two steps; then saves, and can be resumed later.
 
     Raises:
-        LiuliError: a loss, gradient or weight is not finite; the disk is full; the rows come to an end.
+        LiuliError: a loss, gradient or weight is not finite; the disk is full; there are no more rows.
     """
     try:
         if not journal.begun:
@@ -63,14 +67,14 @@ class Training:
     """A decoder that learns.
 
     Attributes:
-        steps: of the whole run. step: done so far. tokens: supervised so far. skipped: batches without a supervised token.
+        steps: of the whole run. step: how many are done. tokens: supervised so far. skipped: batches with nothing to learn.
         average: what is validated, shown and saved as the model.
     """
 
     decoder: Decoder
     objective: Objective
     optimizer: MuonAdamW
-    batches: Rows
+    rows: Rows
     recipe: Recipe
     steps: int
     device: torch.device
@@ -87,29 +91,37 @@ class Training:
 
         Raises:
             NotFinite: the loss or a gradient is not finite; names the first tensor that is not.
-            LiuliError: the rows have come to an end.
+            LiuliError: there are no more rows.
         """
         start = time.perf_counter()
         batch = self._take()
-        supervised, nats = batch.supervised, torch.zeros((), device=self.device)
-        for part in batch.parts(self.recipe.rows_at_once, self.device):
-            part_nats = self.objective(self.decoder, part)
-            (part_nats / supervised).backward()
-            nats += part_nats.detach()
-        loss, norm = float(nats / supervised), self.optimizer.gradient_norm()
+        means = self._backward(batch)
+        loss, norm = means.pop("loss"), self.optimizer.gradient_norm()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._check_finite(batch, loss)
         strength = self.recipe.strength(self.step, self.steps)
         self.optimizer.step(strength)
         self.optimizer.forget_gradients()
-        self.step, self.tokens = self.step + 1, self.tokens + supervised
+        self.step, self.tokens = self.step + 1, self.tokens + batch.supervised
         self.average.update(self.step)
-        return Update(self.step, loss, norm, strength, self.tokens, time.perf_counter() - start)
+        return Update(self.step, loss, norm, strength, self.tokens, time.perf_counter() - start, means)
+
+    def _backward(self, batch: Batch) -> dict[str, float]:
+        """Leaves the gradients of the whole batch in the parameters. Returns the loss and the metrics, each summed over the
+        micro-batches and divided by the weight of the whole batch."""
+        weight, sums = self.objective.weight(batch), {}
+        for part in batch.parts(self.recipe.rows_at_once, self.device):
+            loss = self.objective(self.decoder, part)
+            (loss.total / weight).backward()
+            found: dict[str, Tensor] = {"loss": loss.total.detach(), **loss.metrics}
+            sums = {name: sums[name] + value if name in sums else value for name, value in found.items()}
+        means = (torch.stack(list(sums.values())) / weight).tolist()  # a GPU is waited for once
+        return dict(zip(sums, means, strict=True))
 
     def _take(self) -> Batch:
-        """The next rows that have something to predict."""
-        while (batch := self.batches.take(self.recipe.rows)) is not None:
-            if batch.supervised:
+        """The next rows that have something to learn."""
+        while (batch := self.rows.take(self.recipe.rows)) is not None:
+            if self.objective.weight(batch):
                 return batch
             self.skipped += 1
         raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
@@ -122,23 +134,23 @@ class Training:
             raise NotFinite(f"the loss of step {self.step + 1} is {loss:.4g}{tensor}; nothing was updated")
 
     def check_weights(self) -> None:
-        """Raises NotFinite where a weight is not finite: such a model is neither looked at nor saved."""
+        """Raises NotFinite if a weight is not finite: such a model is neither looked at nor saved."""
         name = first_bad(self.decoder, ())
         if name is not None:
             raise NotFinite(f"{name} is not finite after step {self.step}; the model is not saved")
 
     def state(self) -> State:
         """All that the next step depends on."""
-        cursor = self.batches.cursor()
+        cursor = self.rows.cursor()
         tensors = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"weights.{name}": tensor for name, tensor in self.average.weights().items()}
-        tensors |= {f"batches.{name}": tensor for name, tensor in cursor.tensors.items()} | random_states()
+        tensors |= {f"batches.{name}": tensor for name, tensor in cursor.tensors.items()} | random_states(self.device)
         facts = {"step": self.step, "tokens": self.tokens, "skipped": self.skipped, "batches": cursor.settings}
         return State(facts, tensors)
 
     def restore(self, state: State) -> None:
-        """Goes on from there; decoder and batches were already made from the same checkpoint, whose model is the average."""
+        """Continues from there. Decoder and rows were made from the same checkpoint, whose model is the average."""
         self.average.restore(under("weights", state.tensors))
         self.optimizer.restore(under("optimizer", state.tensors))
-        restore_random_states(state.tensors)
+        restore_random_states(state.tensors, self.device)
         self.step, self.tokens, self.skipped = (state.facts[name] for name in ("step", "tokens", "skipped"))

@@ -1,77 +1,74 @@
-"""What training makes small: an objective takes a decoder and a batch, and gives nats summed over the supervised tokens.
+"""What training makes small: an objective takes a decoder and a batch, and returns a `Loss`.
 
-The loop divides by their number over the whole global batch: an objective never takes a mean.
+An objective sums over its units and never takes a mean: the loop divides the sum over all micro-batches by the weight of
+the whole global batch. A unit is a supervised token for the next-token loss, a pair of answers for DPO. An objective is 10
+to 20 lines on top of `batch_logprobs`.
 
-Legend: B rows, T places, N = B · T, D width, V vocabulary.
+Legend: B rows, T places, N = B · T.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from liuli.data.packing.batch import IGNORED, Batch
 from liuli.model.decoder import Decoder
+from liuli.model.logprobs import summed_nats, token_logprobs
 
-Objective = Callable[[Decoder, Batch], Tensor]
-LOGITS_AT_ONCE = 1 << 22  # numbers, 17 MB in fp32: larger pieces leave the CPU's cache (docs/lab-log.md)
-ON_A_GPU = 8  # times as many, and a few times that for the loss and its gradient
+Hidden = Callable[..., Tensor]  # `Decoder.hidden`, or the same compiled
 
 
-def next_token(decoder: Decoder, batch: Batch, hidden: Callable[..., Tensor] | None = None) -> Tensor:
-    """−Σ log p(next token | those before it), in nats, over the places that have a target; fp32, no dimension.
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What an objective found in some rows.
 
-    Args:
-        hidden: stands for `decoder.hidden`, compiled.
+    Attributes:
+        total: summed over the units; fp32, no dimension, differentiable.
+        metrics: other sums over the units, fp32, no dimension, detached. They are divided by the weight like the total.
     """
-    # Rows of one whole document each need no mask, and causal attention does half the work.
-    segments_BT = batch.segments_BT if bool(batch.segments_BT.any()) else None
-    x_BTD = (hidden or decoder.hidden)(batch.ids_BT, batch.positions_BT, segments_BT)
-    return cross_entropy(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten())
+
+    total: Tensor
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def cross_entropy(head: nn.Module, x_ND: Tensor, targets_N: Tensor) -> Tensor:
-    """Nats summed over the targets that are not IGNORED.
+class Objective(Protocol):
+    """What a stage minimises."""
 
-    The N × V logits never exist at once where they are many: they are made a chunk at a time, and a chunk's gradient is
-    worked out with its loss, so that nothing as wide as V waits for the backward pass.
+    def weight(self, batch: Batch) -> float:
+        """How much the units of a batch count in all; 0: there is nothing to learn from.
+
+        The loop asks this of the whole batch, on the CPU, before the first forward pass: so each micro-batch's gradient is
+        divided by the weight of the whole, and no micro-batch has to wait for a GPU to count.
+        """
+        ...
+
+    def __call__(self, decoder: Decoder, batch: Batch) -> Loss: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """−Σ w log p(next token | the tokens before it), in nats, over the places that have a target.
+
+    Attributes:
+        hidden: used instead of `Decoder.hidden`: the same, compiled.
     """
-    if torch.is_grad_enabled():
-        total: Any = _Chunked.apply(head, x_ND, targets_N, *(p for p in head.parameters() if p.requires_grad))
-        return total
-    return torch.stack([_nats(head, x, targets) for x, targets in _chunks(head, x_ND, targets_N)]).sum()
+
+    hidden: Hidden | None = None
+
+    def weight(self, batch: Batch) -> float:
+        if batch.weights_BT is None:
+            return batch.supervised
+        return float(batch.weights_BT[batch.targets_BT != IGNORED].sum())
+
+    def __call__(self, decoder: Decoder, batch: Batch) -> Loss:
+        x_BTD = (self.hidden or decoder.hidden)(*batch.inputs)
+        weights_N = None if batch.weights_BT is None else batch.weights_BT.flatten()
+        return Loss(summed_nats(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten(), weights_N))
 
 
-class _Chunked(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, head: nn.Module, x_ND: Tensor, targets_N: Tensor, *parameters: Tensor) -> Tensor:
-        total, x_gradients = torch.zeros((), device=x_ND.device), []
-        gradients = [torch.zeros_like(parameter) for parameter in parameters]
-        for x, targets in _chunks(head, x_ND, targets_N):
-            with torch.enable_grad():
-                x = x.detach().requires_grad_()
-                nats = _nats(head, x, targets)
-            # Zeros for a parameter that is not asked: an adapter's, while another adapter or the base alone is in use.
-            x_gradient, *others = torch.autograd.grad(nats, (x, *parameters), materialize_grads=True)
-            x_gradients.append(x_gradient)
-            for gradient, other in zip(gradients, others, strict=True):
-                gradient += other
-            total += nats.detach()
-        ctx.gradients = [torch.cat(x_gradients), *gradients]
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        x_ND, *parameters = (gradient * grad_outputs[0] for gradient in ctx.gradients)
-        return None, x_ND, None, *parameters
-
-
-def _chunks(head: Any, x_ND: Tensor, targets_N: Tensor) -> Any:
-    rows = max(1, LOGITS_AT_ONCE * (1 if x_ND.is_cpu else ON_A_GPU) // head.outputs)
-    return zip(x_ND.split(rows), targets_N.split(rows), strict=True)
-
-
-def _nats(head: nn.Module, x_ND: Tensor, targets_N: Tensor) -> Tensor:
-    return F.cross_entropy(head(x_ND).float(), targets_N, ignore_index=IGNORED, reduction="sum")
+def batch_logprobs(decoder: Decoder, batch: Batch, hidden: Hidden | None = None) -> Tensor:
+    """log p(target) of each place, in nats, fp32 (B, T); 0 where there is no target. Differentiable."""
+    x_BTD = (hidden or decoder.hidden)(*batch.inputs)
+    return token_logprobs(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten()).view_as(batch.targets_BT)
