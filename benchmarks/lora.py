@@ -100,7 +100,7 @@ def _memory() -> None:
     torch.set_default_dtype(torch.float32)
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
-    lora.add(decoder, lora.Settings(RANK, 2 * RANK), 0)
+    lora.add(decoder, lora.LoRASettings(RANK, 2 * RANK), 0)
     weights, before = sum(parameter_parts(config).values()), peak_memory()
     learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
     recipe = derive(config, [LENGTH], {"length": LENGTH, "rows": ROWS})

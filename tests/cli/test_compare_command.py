@@ -133,7 +133,7 @@ def test_dialogues_of_a_file_up_to_the_last_message_of_the_user(liuli, base, ass
 
 def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path):
     decoder = load(base).decoder
-    lora.add(decoder, lora.Settings(rank=2), seed=0)
+    lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
     for place in lora.adapted(decoder).values():
         place.part.b.data.fill_(0.3)
     peft_folder.save(decoder, tmp_path / "chat", str(base), load(base).hash)

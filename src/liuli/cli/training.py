@@ -66,7 +66,8 @@ def job_of(given: dict[str, Any]) -> Job:
     Raises:
         LiuliError: values that are out of range, or cannot be given together.
     """
-    return Job.of(**{name: value for name, value in given.items() if value not in (None, False, [], ())})
+    left_out = (None, [], ())
+    return Job.of(**{name: value for name, value in given.items() if value is not False and value not in left_out})
 
 
 def follow(stage: str, job: Job, out: Path, resume: bool, inexact: bool, began: float) -> None:

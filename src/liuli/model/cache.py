@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from liuli.model.config import Config
-
-# What attention sees: (mask (B, 1, T, L), True where a query sees a key, or None; whether plain causality says it all).
-Visible = tuple[Tensor | None, bool]
+from liuli.model.mask import AttentionMask
 
 
 class Slots:
@@ -58,7 +56,7 @@ class Rows:
     Attributes:
         index_BT: each token's place in its sequence; padding repeats the last real one.
         length: L, what the longest row attends over.
-        plain: `visible`'s answer where no mask is needed, else None.
+        plain: `attention_mask`'s answer if no mask is needed, else None.
 
     Raises:
         ValueError: a slot named twice, a row without tokens, or more tokens than the slot has room for.
@@ -77,7 +75,7 @@ class Rows:
             places.append([slot * (spill + 1) + (start + t if start + t < end else spill) for t in range(tokens)])
         self.index_BT, places_BT = int_tensor([index, places], device).unbind()
         self._places = places_BT.flatten()
-        self.plain: Visible | None = None
+        self.plain: AttentionMask | None = None
         if not any(starts):
             self.plain = None, True
         elif tokens == 1 and min(starts) == max(starts):

@@ -11,7 +11,7 @@ from liuli.learn.prepare.job import Job
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from, read_config
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.hugging_face import own_learning_memory, read_decoder
 from liuli.model.linear import MixedLinear, exchange
 from liuli.model.start import start
 from liuli.tokens import Tokenizer
@@ -68,9 +68,15 @@ def open_decoder(folder: Path, config: Config, device: torch.device) -> Decoder:
     """The decoder in a folder, its weights in memory of their own, with rows for all of the configuration's vocabulary: each
     new row is the mean of all, so that a new token is at first as likely as any other."""
     decoder = read_decoder(folder, device)
-    for parameter in decoder.parameters():
-        parameter.data = parameter.data.clone()
-    decoder.grow(config.vocab_size)
+    own_learning_memory(decoder)
+    decoder.extend_vocabulary(config.vocab_size)
+    decoder.config = config
+    return decoder
+
+
+def open_frozen(folder: Path, config: Config, device: torch.device) -> Decoder:
+    """The decoder in a folder as the frozen base of an adapter: what the file holds in 16 bits stays in 16 bits, mapped."""
+    decoder = read_decoder(folder, device, dtype=None)
     decoder.config = config
     return decoder
 

@@ -17,7 +17,7 @@ from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.learn.prepare.job import Job
-from liuli.learn.prepare.model import open_decoder
+from liuli.learn.prepare.model import open_decoder, open_frozen
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.dialogue_pieces import DialoguePieces
 from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
@@ -185,18 +185,22 @@ class Finetune(Stage):
 
     def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
         assert isinstance(plan.data, DialogueData) and isinstance(plan.corpus, DialogueCorpus)
-        parent, rank = plan.data.parent.folder if kept is None or plan.job.model.lora else None, plan.job.model.lora
-        if parent is None:
-            assert kept is not None
-            return open_decoder(kept, plan.config, device)
-        decoder = open_decoder(parent, plan.config, device)
+        rank = plan.job.model.lora
+        if rank is not None:
+            parent = plan.data.parent.folder
+            decoder = open_frozen(parent, plan.config, device)
+            if kept is None:
+                _add_adapter(decoder, plan, rank, parent)
+            else:
+                peft_folder.load(decoder, kept, ADAPTER, parent)
+                lora.learn(decoder, ADAPTER)
+            return decoder
         if kept is not None:
-            peft_folder.load(decoder, kept, ADAPTER, parent)
-            lora.learn(decoder, ADAPTER)
-        elif rank is not None:
-            _add_adapter(decoder, plan, rank, parent)
-        elif (like := _like(parent, plan.text)) is not None:
-            decoder.begin_like(plan.corpus.chat.special_ids(), like)
+            return open_decoder(kept, plan.config, device)
+        parent = plan.data.parent.folder
+        decoder = open_decoder(parent, plan.config, device)
+        if (like := _like(parent, plan.text)) is not None:
+            decoder.copy_token(like, plan.corpus.chat.special_ids())
         return decoder
 
     def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
@@ -268,5 +272,5 @@ def _add_adapter(decoder: Decoder, plan: Plan, rank: int, parent: Path) -> None:
     if like is not None:
         unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end)
         unmet = never_met(decoder, sorted(unused), plan.corpus.token_ids().difference(written))
-    settings = lora.Settings(rank, ALPHA * rank, tokens=(*written, *unmet))
+    settings = lora.LoRASettings(rank, ALPHA * rank, tokens=(*written, *unmet))
     lora.add(decoder, settings, plan.job.seed, ADAPTER, like)
