@@ -64,11 +64,9 @@ def _share_a_pipe() -> bool:
         return False
 
 
-def note(text: str, after_key: bool = False) -> None:
-    """Prints a remark or an error on one line to standard error. `after_key`: Ctrl-C was pressed, which a terminal shows
-    as ^C, so that the remark needs a new line."""
-    start = "\n" if after_key else ""
-    print(f"{start}liuli: {on_line(text)}", file=sys.stderr, flush=True)
+def note(text: str) -> None:
+    """Prints a remark or an error on one line to standard error."""
+    print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
 
 
 def progress(text: str) -> None:

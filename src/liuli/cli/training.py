@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from liuli.cli.output import note
 from liuli.learn.prepare.job import Job, all_fields
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 Out = Annotated[Path, typer.Option(metavar="RUN", help="The run's folder.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
 Inexact = Annotated[bool, typer.Option("--inexact", help="Resume even if the next losses will differ.")]
-STOPPING = "stopping after this step, and saving; press Ctrl-C again to stop at once"
+STOPPING = "\nliuli: stopping after this step, and saving; press Ctrl-C again to stop at once\n"
 
 
 def with_job_options(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -110,7 +109,7 @@ class Interrupt:
         """Whether the run is to stop after this step. Also says so, once, if the handler could not."""
         if self._asked and not self._said:
             self._said = True
-            note(STOPPING, after_key=True)
+            print(STOPPING, end="", file=sys.stderr, flush=True)
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -122,5 +121,5 @@ class Interrupt:
         with suppress(OSError, ValueError):
             descriptor = sys.stderr.fileno()
             if select.select([], [descriptor], [], 0)[1]:
-                os.write(descriptor, f"\nliuli: {STOPPING}\n".encode())
+                os.write(descriptor, STOPPING.encode())
                 self._said = True
