@@ -1,10 +1,12 @@
 """What foreign text may do on its way to people: everything except drive their terminal."""
 
 import json
+import pickle
 import sys
 import unicodedata
 
 from liuli.display import drives_terminal, escaped, on_line, on_screen, printable, visible
+from liuli.errors import LiuliError
 
 KEPT = "好，“琉璃”…：（\u3000）👨\u200d👩\u200d👧 é ，。 שלום\u200f مرحبا \u00a0x"
 HOSTILE = "\x1b]0;title\a\x1b[2J\r\x9b0m\x7f\0\u202ea\u2066\u2028"
@@ -53,3 +55,12 @@ def test_json_parses_to_the_same_text_and_drives_nothing():
     assert "好，“琉璃”" in shown
     assert "😀" in shown
     shown.encode()
+
+
+def test_no_error_message_drives_a_terminal():
+    error = LiuliError(f"config.json: {KEPT} {HOSTILE}\nsecond line")
+    assert str(error).startswith(f"config.json: {KEPT} <U+001B>]0;title")
+    assert str(error).endswith("⏎second line")
+    assert not any(drives_terminal(character) for character in str(error))
+    assert str(LiuliError(str(error))) == str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
