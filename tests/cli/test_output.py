@@ -94,9 +94,14 @@ def test_errors_that_point_at_each_other_end():
     output.show_traceback(one)
 
 
-def test_a_bug_is_shown_with_its_traceback(liuli, monkeypatch):
+class Panic(BaseException):
+    """What a library in Rust raises."""
+
+
+@pytest.mark.parametrize("kind", [KeyError, Panic])
+def test_a_bug_is_shown_with_its_traceback(liuli, monkeypatch, kind):
     def broken(*_: object) -> None:
-        raise KeyError(HOSTILE) from RuntimeError(HOSTILE)
+        raise kind(HOSTILE) from RuntimeError(HOSTILE)
 
     monkeypatch.setattr("liuli.cli.plan.make_plan", broken)
     result = liuli("plan", "nano")

@@ -83,7 +83,9 @@ def main() -> None:
     try:
         code = app(prog_name="liuli", standalone_mode=False)
         sys.stdout.flush()
-    except Exception as error:
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a library in Rust that panics raises no Exception
         code = _fail(error)
     if code == 130:
         note("interrupted")
@@ -104,7 +106,7 @@ def _print_log() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: BaseException) -> int:
     """Prints what went wrong, and returns the exit code."""
     if isinstance(error, UsageError):
         said = _usage(error)
