@@ -24,7 +24,7 @@ from typing import Any
 from shared import SHARED, machine
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
-from liuli.data.division import split
+from liuli.data.split import split_dialogues
 from liuli.evaluate.loss import Evaluation, measure, rows_of
 from liuli.files import write_json_lines
 from liuli.generate.model import Model, load
@@ -62,7 +62,7 @@ def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> N
     job = Job.of(sources=_text(folder), size=size, minutes=minutes, length=LENGTH)
     _train(pretrain, job, folder / "base")
     place = SHARED / "data" / "dialogues"
-    parts = split(
+    parts = split_dialogues(
         Dialogues([*(str(place / name) for name in CHINESE), *(_with_roles(place / name, folder) for name in KDCONV)])
     )
     training, held_out = list(parts.training()), list(parts.validation())

@@ -10,7 +10,7 @@ from pathlib import Path
 from kneser_ney import KneserNey, bits_per_byte, joined
 from shared import SHARED, machine
 
-from liuli.data.split import Validation
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
@@ -28,7 +28,7 @@ def main() -> None:
     print(machine())
     for language in arguments.languages:
         files = sorted(str(path) for path in (SHARED / "data" / "text" / language).glob("*.txt"))
-        split = Validation.parse("content").split(Sources(files))
+        split = split_texts(Sources(files))
         bits, held = bits_per_byte(KneserNey(joined(split.training())), joined(split.validation()))
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"

@@ -14,7 +14,7 @@ from pathlib import Path
 from nanogpt_loop import run as reference
 from shared import SHARED, machine
 
-from liuli.data.split import Validation
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import Evaluation, evaluate
 from liuli.generate.model import load
@@ -40,7 +40,7 @@ def ours(tokens: float, seed: int) -> tuple[float, float, int]:
 
 
 def _validate(model) -> Evaluation:
-    split = Validation.parse("tail:0.1").split(Sources([str(TEXT)]))
+    split = split_texts(Sources([str(TEXT)]), "tail:0.1")
     return evaluate(model.decoder, model.tokenizer, split.validation(), 64)
 
 

@@ -24,8 +24,8 @@ def adapted(tiny_folder, tmp_path_factory) -> Path:
     """An adapter of the tiny model that changes what it says."""
     decoder, folder = read_decoder(tiny_folder), tmp_path_factory.mktemp("adapters") / "chat"
     lora.add(decoder, lora.LoRASettings(rank=4), seed=0)
-    for place in lora.adapted(decoder).values():
-        place.part.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
+    for slot in lora.adapted(decoder).values():
+        slot.active.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
     peft_folder.save(decoder, folder, str(tiny_folder), hash_folder(tiny_folder))
     return folder
 

@@ -12,8 +12,8 @@ import transformers
 from helpers.trainings import CONFIG, assert_same, job_in, kept, run, sentences, write_config, write_corpus
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
-from liuli.data.division import split
 from liuli.data.packing.batch import IGNORED
+from liuli.data.split import split_dialogues
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
@@ -347,7 +347,7 @@ def test_an_epoch_is_of_the_dialogues_whatever_is_mixed_in(base, tmp_path, rows)
     tuned(job(base, data, **chosen), tmp_path / "run")
     steps = [row for row in read_metrics(tmp_path / "run") if "loss" in row]
     chat = Chat.open(base, open_tokenizer(base))
-    dialogues = split(Dialogues([str(data)])).training()
+    dialogues = split_dialogues(Dialogues([str(data)])).training()
     once = DialogueRows(list(pieces_of_dialogues(dialogues, chat, 64, Cuts())), 64, 0, 0, epochs=1)
     batch = once.take(1000)
     assert batch is not None

@@ -1,7 +1,6 @@
 """`liuli compare`: the same prompts and the same seed; what each model read, what it answered, how likely each finds it."""
 
 import math
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
 DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
-LARGEST = 16_000_000  # bytes of a file of prompts
 SPECIAL = "cyan"
 CAVEATS = {
     "prob.stage": (
@@ -107,36 +105,14 @@ def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
 
 
 def _of_lines(file: Path) -> "list[Prompt]":
+    from liuli.data.records.small_file import read_small_file
     from liuli.generate.reading import Prompt
 
-    data = _content(file)
-    try:
-        lines = data.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise LiuliError(
-            f"{file} is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
-        ) from None
+    lines = read_small_file(file).split("\n")
     found = [Prompt.of_text(line.rstrip("\r"), f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise LiuliError(f"{file} holds no prompt: write one a line")
     return found
-
-
-def _content(file: Path) -> bytes:
-    """The content of an ordinary file. Anything else, such as a pipe, a device or a file of /proc, might never end.
-
-    Raises:
-        LiuliError: it is no ordinary file, or larger than LARGEST.
-    """
-    if file.is_dir() or not file.exists():
-        raise LiuliError(f"there is no file {file}")
-    if not file.is_file() or os.path.realpath(file).startswith(("/proc/", "/sys/", "/dev/")):
-        raise LiuliError(f"{file} is no ordinary file: save the prompts in one, and give that")
-    with file.open("rb") as opened:
-        data = opened.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise LiuliError(f"{file} has more than {LARGEST:,} bytes: give fewer prompts")
-    return data
 
 
 def _of_dialogues(file: Path) -> "list[Prompt]":

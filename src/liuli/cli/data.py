@@ -11,14 +11,15 @@ from rich.cells import cell_len
 
 from liuli.cli.options import Json, Strict
 from liuli.cli.output import Screen, print_json
+from liuli.cli.reading import reading_progress
 from liuli.cli.wording import counted
 from liuli.display import on_line, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.data.text.look import Look
-    from liuli.data.text.sources import Skipped
+    from liuli.data.records.skipped import Skipped
+    from liuli.data.text.statistics import CorpusStatistics
 
 data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
 
@@ -39,12 +40,13 @@ def look(
     json: Json = False,
 ) -> None:
     """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
-    from liuli.data.split import Validation
-    from liuli.data.text.look import look as look_at
+    from liuli.data.split import SplitRule, split_texts
     from liuli.data.text.sources import Sources
+    from liuli.data.text.statistics import corpus_statistics
 
-    validation = Validation.parse(valid)
-    found = look_at(validation.split(Sources(source, strict, dedup)))
+    rule = SplitRule.parse(valid)
+    with reading_progress() as watch:
+        found = corpus_statistics(split_texts(Sources(source, strict, dedup, watch), rule))
     if json:
         print_json({"sources": source} | found.to_json())
         return
@@ -65,8 +67,9 @@ def convert(
 
     path = Path(out)
     _check_new(path)
-    dialogues = Dialogues(source, strict)
-    count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
+    with reading_progress() as watch:
+        dialogues = Dialogues(source, strict, watch=watch)
+        count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
         found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
@@ -111,7 +114,7 @@ def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
             console.print(f"    and {skipped.elsewhere:,} in other files")
 
 
-def _print(console: Screen, found: "Look", dedup: bool) -> None:
+def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -145,7 +148,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _rows(found: "Look", dedup: bool) -> Iterator[tuple[str, str]]:
+def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     total, held, lengths = found.total, found.validation, found.lengths
     parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')}"
     yield "documents", f"{found.documents:,}{parts}"

@@ -48,7 +48,7 @@ def evaluate(
     """Measure a model on a text: nats a token, bits a byte, perplexity, in non-overlapping windows over all of it."""
     import torch
 
-    from liuli.data.split import Validation
+    from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
     from liuli.evaluate import loss as measuring
     from liuli.generate.model import load
@@ -62,7 +62,7 @@ def evaluate(
         raise LiuliError(f"--length must be from 1 to the model's context of {opened.config.context}, not {length}")
     world = _world(sources)
     texts = Sources([str(Path(sources[0]) / "documents.jsonl")] if world else sources, strict)
-    documents = Validation.parse(valid).split(texts).validation() if valid else texts.documents()
+    documents = split_texts(texts, valid).validation() if valid else texts.documents()
     found = measuring.evaluate(opened.decoder, tokenizer, documents, length or min(LENGTH, opened.config.context))
     note_skipped(texts.skipped)
     compared = _compare(opened, tokenizer, world, points) if world else None

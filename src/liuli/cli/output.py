@@ -18,7 +18,7 @@ from rich.segment import Segment
 from liuli.display import escaped, on_line, on_screen
 
 if TYPE_CHECKING:
-    from liuli.data.text.sources import Skipped
+    from liuli.data.records.skipped import Skipped
 
 TRACEBACK = "LIULI_TRACEBACK"  # the environment variable that asks for tracebacks
 

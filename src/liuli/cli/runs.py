@@ -19,7 +19,7 @@ from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.learn.run.summary import Curves, Loss, Summary, Watched
+    from liuli.learn.run.summary import Curves, Summary, ValidationLoss, WatchedPrompt
 
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
@@ -180,7 +180,7 @@ def _saved(run: "Summary") -> str:
     return f"{steps}; not yet {counted(after, 'step')} after" if after > 0 else steps
 
 
-def _validation(last: "Loss | None", best: "Loss | None") -> str:
+def _validation(last: "ValidationLoss | None", best: "ValidationLoss | None") -> str:
     if last is None or best is None:
         return ""
     shown = [f"{loss.nats_per_token:.4f} nats/token, {loss.bits_per_byte:.4f} bits/byte" for loss in (last, best)]
@@ -199,7 +199,7 @@ def _chart(curves: "Curves", width: int) -> list[str]:
     return ["loss in nats a token, by step", *drawn] if drawn else ["no loss is logged yet"]
 
 
-def _print_probe(screen: Screen, probe: "Watched") -> None:
+def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     """What was likeliest to come next, at a few steps."""
     if not probe.looks:
         return

@@ -30,7 +30,7 @@ from liuli.world.dialogues import Conversations, Group, Question, write_dialogue
 from liuli.world.folder import open_folder, write_folder
 from liuli.world.grammar import read
 from liuli.world.language import Code
-from liuli.world.steps import Value
+from liuli.world.steps import ValueStep
 
 WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
@@ -45,7 +45,7 @@ LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class WatchedBeginning:
     """How a document begins, up to a value. `attribute`: what it is of, such as "person home"."""
 
     text: str
@@ -167,13 +167,13 @@ def three_questions(world: World) -> list[Question]:
     return [conversations.questions(group, lang)[0] for group, lang in asked]
 
 
-def prompts_of(world: World) -> list[Prompt]:
+def prompts_of(world: World) -> list[WatchedBeginning]:
     """For each sort in `SHOWN`, the articles' prompt or the shortest beginning of a document that stops before such a value."""
     found: dict[tuple[str, str], str] = dict(OF_THE_ARTICLES)
     for document in world.documents(LOOKED_THROUGH, seed=1):
         for state, choice, place in read(world.start, document):
-            if choice is not None and isinstance(state.step, Value) and len(choice.pieces) + (choice.kind == "fact") > 1:
+            if choice is not None and isinstance(state.step, ValueStep) and len(choice.pieces) + (choice.kind == "fact") > 1:
                 sort = state.step.code, state.step.attribute(state)
                 if sort not in OF_THE_ARTICLES:
                     found[sort] = min(found.get(sort, document[:place]), document[:place], key=len)
-    return [Prompt(found[sort], *sort) for sort in SHOWN]
+    return [WatchedBeginning(found[sort], *sort) for sort in SHOWN]

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
 from liuli.learn.run.state import file_hash
 
 
-def described(files: Iterable[File]) -> list[dict[str, Any]]:
+def described(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
     """Name, size and hash of every file."""
     return [{"name": file.name, "bytes": file.stamp[0], "sha256": file_hash(file.path)} for file in files]
 

@@ -11,11 +11,11 @@ from liuli.learn.prepare.files import described
 from liuli.learn.prepare.fixed import choose
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.model import with_context
-from liuli.learn.prepare.setup import TOKENIZER, Facts, Setup
+from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run
 from liuli.learn.run.journal import Journal
-from liuli.learn.stages.stage import Corpus, Plan, Stage
+from liuli.learn.stages.stage import Corpus, Stage, TrainingPlan
 from liuli.learn.step.finite import NotFinite
 from liuli.learn.step.loop import Training
 from liuli.learn.step.recipe import Recipe, derive
@@ -56,7 +56,7 @@ class Fresh:
         config = with_context(config, recipe.length, job.model.parent is not None)
         fixed, machine = choose(job.compute, config, recipe.length)
         fixed.apply()
-        facts = Facts(
+        facts = RunFacts(
             fixed=fixed,
             recipe=recipe,
             steps=UNKNOWN,
@@ -67,7 +67,7 @@ class Fresh:
             parent=None if data.parent is None else data.parent.hash,
             inexact=[],
         )
-        setup = Setup(run, stage, Plan(job, data, text, config, corpus), facts)
+        setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
         asked = job.budget
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:

@@ -8,13 +8,13 @@ from liuli.learn.prepare.files import described, differing_files
 from liuli.learn.prepare.fixed import choose_again
 from liuli.learn.prepare.job import COMPUTE, Job, option_name
 from liuli.learn.prepare.model import with_context
-from liuli.learn.prepare.setup import TOKENIZER, Facts, Setup
+from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run
 from liuli.learn.run.journal import Journal
 from liuli.learn.run.state import read_state
-from liuli.learn.stages.stage import Parent, Plan, Stage
+from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
 from liuli.learn.step.loop import Training
 
 FREE = ("keep", "sources", "mix", "parent")  # settings that may be given otherwise: data is compared by its content
@@ -39,7 +39,7 @@ class Resumed:
         run, stage, job, said = self._run, self._stage, self._job, self._said
         steps = run.checkpoints()
         state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
-        step, facts = state.facts["step"], Facts.from_json(state.facts)
+        step, facts = state.facts["step"], RunFacts.from_json(state.facts)
         if said.model.parent is not None and Parent(said.model.parent).hash != facts.parent:
             raise LiuliError(f"the run began with another model than {said.model.parent}: name that one, or leave it out")
         data = stage.open(job)
@@ -63,7 +63,7 @@ class Resumed:
         if differing + others:
             yield Note(f"resuming inexactly: {'; '.join(differing + others)}")
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
-        setup = Setup(run, stage, Plan(job, data, text, config, corpus), facts)
+        setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
         self.training, self.journal = setup.training(state), setup.journal()
         yield from self.journal.resume(self.training, state.facts["best"])
         yield setup.ready(self.training, machine)

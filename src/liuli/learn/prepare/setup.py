@@ -21,7 +21,7 @@ from liuli.learn.run.journal import Journal
 from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, under
 from liuli.learn.run.trace import Trace
-from liuli.learn.stages.stage import Plan, Stage
+from liuli.learn.stages.stage import Stage, TrainingPlan
 from liuli.learn.step.loop import Training
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
@@ -31,7 +31,7 @@ TOKENIZER = "tokenizer"  # the folder within a run
 
 
 @dataclass(frozen=True, slots=True)
-class Facts(Record):
+class RunFacts(Record):
     """What is fixed when a run begins; every state and every model's card has it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Facts(Record):
     inexact: list[dict[str, Any]]
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "Facts":
+    def from_json(cls, body: dict[str, Any]) -> "RunFacts":
         found = {field.name: body[field.name] for field in fields(cls)}
         return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
 
@@ -63,8 +63,8 @@ class Setup:
 
     run: Run
     stage: Stage
-    plan: Plan
-    facts: Facts
+    plan: TrainingPlan
+    facts: RunFacts
 
     @property
     def parameters(self) -> int:

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from liuli.data.dialogues.dialogues import Dialogues
-from liuli.data.division import Division, split
 from liuli.data.packing.pieces import Piece
-from liuli.data.split import Split, Validation
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
+from liuli.data.split import DialogueSplit, TextSplit, split_dialogues, split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
@@ -24,7 +23,7 @@ from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
 from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, Plan, SamplePrompt, Stage, Tokenization
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import LONGEST, Recipe
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
@@ -46,12 +45,12 @@ PROBES = 3  # if no questions are named: what so many held-out dialogues begin w
 class DialogueData:
     """Dialogues, divided into what is learned from and what is held out; `mix`: text that is learned from as well."""
 
-    division: Division
-    mix: Split | None
+    division: DialogueSplit
+    mix: TextSplit | None
     parent: Parent
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[SourceFile]:
         other = self.division.other
         mixed = self.mix.sources.files if self.mix else []
         return [*self.division.dialogues.files, *(other.files if other else ()), *mixed]
@@ -152,9 +151,9 @@ class Finetune(Stage):
         if not job.data.sources:
             raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
         strict, mix = bool(job.data.strict), None
-        division = split(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
+        division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
         if job.data.mix is not None:
-            mix = Validation.parse("content").split(Sources([job.data.mix], strict))
+            mix = split_texts(Sources([job.data.mix], strict))
         return DialogueData(division, mix, Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: DialogueData, folder: Path, kept: Path | None) -> Tokenization:
@@ -183,7 +182,7 @@ class Finetune(Stage):
         prompts = tuple(islice(fitting, PROBES))
         return DialogueCorpus(data, chat, job.seed, strict, config.context, learned, measured, prompts)
 
-    def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         assert isinstance(plan.data, DialogueData) and isinstance(plan.corpus, DialogueCorpus)
         rank = plan.job.model.lora
         if rank is not None:
@@ -203,7 +202,7 @@ class Finetune(Stage):
             decoder.copy_token(like, plan.corpus.chat.special_ids())
         return decoder
 
-    def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         """The whole model, or the adapter in PEFT's format."""
         if plan.job.model.lora is None:
             write_decoder(decoder, folder)
@@ -213,7 +212,7 @@ class Finetune(Stage):
         peft_folder.save(decoder, folder, parent.name, parent.hash)
         return peft_folder.hash_adapter(folder)
 
-    def notes(self, plan: Plan, decoder: Decoder) -> Iterator[str]:
+    def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
         chat = plan.text.chat
         assert chat is not None
         yield f"chat template: {chat.origin}"
@@ -229,7 +228,7 @@ class Finetune(Stage):
                 yield f"and those of {others:,} tokens of the dialogues that the base never met"
 
 
-def _learned(division: Division, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
     """Raises LiuliError: no answer fits a row; what `pieces_of_dialogues` raises."""
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
@@ -240,7 +239,7 @@ def _learned(division: Division, chat: Chat, length: int, strict: bool) -> Dialo
     return found
 
 
-def _measured(division: Division, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
     return DialoguePieces.encode(division.validation(), division.other, chat, length, strict)
 
 
@@ -255,7 +254,7 @@ def _like(parent: Path, text: Tokenization) -> int | None:
     return ends[0] if read_json(parent / "liuli.json").get("stage") == "base" and ends else None
 
 
-def _add_adapter(decoder: Decoder, plan: Plan, rank: int, parent: Path) -> None:
+def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:
     """LoRA at every projection, and rows of the embedding for tokens that the base never met.
 
     Raises:

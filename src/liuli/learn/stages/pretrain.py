@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from liuli.data.packing.pieces import Piece, encoded
-from liuli.data.split import Split, Validation
-from liuli.data.text.files import File
-from liuli.data.text.lanes import BEFORE, interleaved, lanes_of
+from liuli.data.records.source_files import SourceFile
+from liuli.data.split import TextSplit, split_texts
+from liuli.data.text.interleave import BEFORE, interleaved, lanes_of
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
@@ -21,7 +21,7 @@ from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, Plan, SamplePrompt, Stage, Tokenization
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
@@ -38,11 +38,11 @@ MEASURED = 1000, 1_000_000  # documents, tokens: how much is looked at to know h
 class TextData:
     """Text, divided into what is learned from and what is held out."""
 
-    split: Split
+    split: TextSplit
     parent: Parent | None
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[SourceFile]:
         other = self.split.other
         return [*self.split.sources.files, *(other.files if other else ())]
 
@@ -55,7 +55,7 @@ class TextData:
 class TextCorpus:
     """Text as ids; encoded while it is read."""
 
-    split: Split
+    split: TextSplit
     tokenizer: Tokenizer
     seed: int
     length: int
@@ -107,7 +107,7 @@ class Pretrain(Stage):
         if not job.data.sources:
             raise LiuliError("there is nothing to train on: name files or folders of text")
         sources = Sources(list(job.data.sources), bool(job.data.strict))
-        split = Validation.parse(job.data.valid or "content").split(sources)
+        split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: TextData, folder: Path, kept: Path | None) -> Tokenization:
@@ -133,12 +133,12 @@ class Pretrain(Stage):
     def encode(self, job: Job, data: TextData, text: Tokenization, config: Config, length: int) -> TextCorpus:
         return TextCorpus(data.split, text.tokenizer, job.seed, length)
 
-    def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         folder = kept or (plan.data.parent and plan.data.parent.folder)
         if folder is not None:
             return open_decoder(folder, plan.config, device)
         return new_decoder(plan.config, plan.job.seed, device)
 
-    def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         write_decoder(decoder, folder)
         return hash_folder(folder)

@@ -6,7 +6,7 @@ A run goes through these values. Each is made from the ones before, and none cha
     text = stage.tokenize(job, data, folder, kept)            how text becomes ids
     config = stage.config(job, data, text, kept)              the model's shape
     corpus = stage.encode(job, data, text, config, length)    what is learned from and measured on, in rows of `length`
-    decoder = stage.decoder(plan, device, kept)               `Plan` holds all of the above
+    decoder = stage.decoder(plan, device, kept)               `TrainingPlan` holds all of the above
 
 A new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new run.
 To add a stage, write a module next to `pretrain.py` and name the stage in `stages/__init__.py`.
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from liuli.data.packing.pieces import Piece
-from liuli.data.text.files import File
+from liuli.data.records.source_files import SourceFile
 from liuli.hub import find_folder
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.rows import Cursor, Rows
@@ -61,7 +61,7 @@ class Data(Protocol):
     def parent(self) -> Parent | None: ...
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[SourceFile]:
         """All of them, those held out included."""
         ...
 
@@ -129,7 +129,7 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """All that a decoder is made from."""
 
     job: Job
@@ -164,11 +164,11 @@ class Stage(ABC):
         """Raises LiuliError: there is nothing to learn from."""
 
     @abstractmethod
-    def decoder(self, plan: Plan, device: torch.device, kept: Path | None) -> Decoder:
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         """The model as it is before the first step, or as it was kept."""
 
     @abstractmethod
-    def write_model(self, plan: Plan, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         """Keeps the model. Returns its hash."""
 
     def recipe(self, job: Job) -> dict[str, Any]:
@@ -183,6 +183,6 @@ class Stage(ABC):
         """What is minimised. `hidden`: `Decoder.hidden`, compiled; None: the decoder's own."""
         return NextToken(hidden)
 
-    def notes(self, plan: Plan, decoder: Decoder) -> Iterator[str]:
+    def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
         """What else people should know before the first step."""
         return iter(())

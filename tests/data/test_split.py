@@ -8,16 +8,16 @@ from helpers.corpora import jsonl, text_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liuli.data.split import Split, Validation, held_out
+from liuli.data.split import SplitRule, TextSplit, held_out, split_texts
 from liuli.data.text.sources import Document, Sources
 from liuli.errors import LiuliError
 
 
-def split(how: str, *names) -> Split:
-    return Validation.parse(how).split(Sources([str(name) for name in names]))
+def split(how: str, *names) -> TextSplit:
+    return split_texts(Sources([str(name) for name in names]), how)
 
 
-def sides(found: Split) -> dict[str, bool]:
+def sides(found: TextSplit) -> dict[str, bool]:
     """Each block's side; both streams give what the one pass gives."""
     both = list(found.documents())
     assert list(found.training()) == [document for held, document in both if not held]
@@ -139,13 +139,13 @@ def test_a_file_that_is_trained_on_cannot_be_held_out(corpus):
 @pytest.mark.parametrize("how", ["tail:", "tail:0", "tail:1", "tail:-0.1", "tail:x", "tail:nan", "tail:1/0", "tail:inf"])
 def test_shares_that_are_none(how):
     with pytest.raises(LiuliError, match=r"the share to hold out is a number between 0 and 1, as in tail:0.1"):
-        Validation.parse(how)
+        SplitRule.parse(how)
 
 
 @pytest.mark.parametrize("how", ["", "nowhere.txt", "tails:0.1"])
 def test_files_that_are_none(how):
     with pytest.raises(LiuliError, match=r"there is no file .* to validate on; give a file, tail:0.1 or content"):
-        Validation.parse(how)
+        SplitRule.parse(how)
 
 
 def test_real_text(data):

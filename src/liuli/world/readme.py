@@ -47,7 +47,7 @@ _CHOICES = Term("选择的种类 | 每篇 | 每次的纳特", "kind of choice | 
 _DOCUMENTS = Term("几篇文章", "Some documents")
 
 
-def page(world: World) -> Iterator[str]:
+def readme_lines(world: World) -> Iterator[str]:
     """The lines of the README."""
     yield f"# {_both(world, _TITLE)}\n"
     for code in _codes(world):

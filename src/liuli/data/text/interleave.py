@@ -1,23 +1,23 @@
 """Several files read side by side, so that what is trained on early is from all over the text.
 
-In: a `Split`. Out: the same documents as `Split.training`, of each file in order, the files interleaved: the next block is
-always from where the smallest share has been read. That share is known from the place alone (document and block), so that
-the reading goes on from such places as if it had never stopped.
+In: a `TextSplit`. Out: the same documents as `TextSplit.training`, those of each file in order, the files interleaved: the
+next block is always from the file of which the smallest share has been read. That share is known from the position alone
+(document and block), so that the reading continues from such positions as if it had never stopped.
 """
 
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from liuli.data.split import Split
+from liuli.data.split import TextSplit
 from liuli.data.text.blocks import SPAN
 from liuli.data.text.sources import Document, Sources
 
 MOST = 64  # lanes, each with a file that is open
 BLOCK = 2 * SPAN  # bytes of a block of a long document, about
 
-Place = tuple[int, int]  # a document's number and a block's, of what was read last
-BEFORE: Place = (-1, -1)  # everything
+Position = tuple[int, int]  # the document's number and the block's of what was read last
+BEFORE: Position = (-1, -1)  # everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Lane:
     end: int
     mean: float
 
-    def passed(self, place: Place) -> float:
+    def passed(self, place: Position) -> float:
         """About which share of the lane has been read, 0 to 1."""
         number, part = place
         if number < self.first:
@@ -51,7 +51,7 @@ def lanes_of(sources: Sources) -> list[Lane]:
     return [Lane(first, end, size / (end - first)) for first, end, size in found.values()]
 
 
-def interleaved(split: Split, lanes: Sequence[Lane], places: Sequence[Place]) -> Iterator[Document]:
+def interleaved(split: TextSplit, lanes: Sequence[Lane], places: Sequence[Position]) -> Iterator[Document]:
     """What may be trained on and comes after `places`, one of each lane. Raises as `Sources.documents`."""
     reading = [_after(split, lane, place) for lane, place in zip(lanes, places, strict=True)]
     least = [(lane.passed(place), i) for i, (lane, place) in enumerate(zip(lanes, places, strict=True))]
@@ -66,7 +66,7 @@ def interleaved(split: Split, lanes: Sequence[Lane], places: Sequence[Place]) ->
             heapq.heapreplace(least, (lanes[i].passed((document.number, document.part)), i))
 
 
-def _after(split: Split, lane: Lane, place: Place) -> Iterator[Document]:
+def _after(split: TextSplit, lane: Lane, place: Position) -> Iterator[Document]:
     for document in split.training(max(place[0], lane.first), lane.end):
         if (document.number, document.part) > place:
             yield document

@@ -10,15 +10,15 @@ from helpers.corpora import LONG, jsonl, text_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liuli.data.split import Validation, held_out
-from liuli.data.text.look import Characters, Look, Samples, look
+from liuli.data.split import held_out, split_texts
 from liuli.data.text.sources import Document, Sources
+from liuli.data.text.statistics import CharacterCounts, CorpusStatistics, ExcerptSampler, corpus_statistics
 from liuli.errors import LiuliError
 from liuli.tokens.scripts import SCRIPTS, kind_of, script_of
 
 
-def look_at(*names, how: str = "content", **settings) -> Look:
-    return look(Validation.parse(how).split(Sources([str(name) for name in names], **settings)))
+def look_at(*names, how: str = "content", **settings) -> CorpusStatistics:
+    return corpus_statistics(split_texts(Sources([str(name) for name in names], **settings), how))
 
 
 def test_all_numbers(tmp_path):
@@ -106,7 +106,7 @@ def test_every_character_has_a_script():
 
 @given(st.lists(st.text()))
 def test_characters_are_counted_exactly(texts):
-    counted = Characters()
+    counted = CharacterCounts()
     assert [counted.add(text) for text in texts] == [len(text.encode()) for text in texts]
     assert counted.scripts() == Counter(kind_of(character) for text in texts for character in text)
     assert counted.distinct == len(set("".join(texts)))
@@ -114,7 +114,7 @@ def test_characters_are_counted_exactly(texts):
 
 @pytest.mark.parametrize("count", [1, 3, 5, 6, 19, 20, 21, 40, 41, 1000, 12_345])
 def test_samples_lie_at_even_distances(count):
-    samples = Samples()
+    samples = ExcerptSampler()
     for i in range(count):
         samples.add(Document("x" * (i % 300), str(i), i))
     places = [int(sample.source) for sample in samples.chosen()]
@@ -126,7 +126,7 @@ def test_samples_lie_at_even_distances(count):
 
 
 def test_white_space_is_no_sample():
-    samples = Samples()
+    samples = ExcerptSampler()
     for text in ("one", " \n" * 200, "three"):
         samples.add(Document(text, "", 0))
     assert [excerpt.text for excerpt in samples.chosen()] == ["one", "three"]

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from liuli.data.split import Validation
-from liuli.data.text.lanes import BEFORE, MOST, interleaved, lanes_of
+from liuli.data.split import split_texts
+from liuli.data.text.interleave import BEFORE, MOST, interleaved, lanes_of
 from liuli.data.text.sources import Sources
 
 LINE = "小明今天去游乐园玩，坐了过山车。 {}\n\n"
@@ -29,8 +29,8 @@ def place_of(document):
 @pytest.mark.parametrize("how", ["content", "tail:0.3", "tail:0.9"])
 @pytest.mark.parametrize("most", [MOST, 2, 1])
 def test_all_of_the_text_each_lane_in_its_order(tmp_path, monkeypatch, how, most):
-    monkeypatch.setattr("liuli.data.text.lanes.MOST", most)
-    split = Validation.parse(how).split(Sources([str(folder_of(tmp_path))]))
+    monkeypatch.setattr("liuli.data.text.interleave.MOST", most)
+    split = split_texts(Sources([str(folder_of(tmp_path))]), how)
     lanes = lanes_of(split.sources)
     assert len(lanes) <= most
     found = list(interleaved(split, lanes, [BEFORE] * len(lanes)))
@@ -41,7 +41,7 @@ def test_all_of_the_text_each_lane_in_its_order(tmp_path, monkeypatch, how, most
 
 
 def test_every_file_is_read_in_proportion(tmp_path):
-    split = Validation.parse("content").split(Sources([str(folder_of(tmp_path))]))
+    split = split_texts(Sources([str(folder_of(tmp_path))]))
     lanes = lanes_of(split.sources)
     assert len(lanes) == 5
     found = list(interleaved(split, lanes, [BEFORE] * len(lanes)))
@@ -53,7 +53,7 @@ def test_every_file_is_read_in_proportion(tmp_path):
 
 
 def test_it_goes_on_from_any_place_as_if_it_had_never_stopped(tmp_path):
-    split = Validation.parse("content").split(Sources([str(folder_of(tmp_path, lines=(30, 4)))]))
+    split = split_texts(Sources([str(folder_of(tmp_path, lines=(30, 4)))]))
     lanes = lanes_of(split.sources)
     places = dict.fromkeys(range(len(lanes)), BEFORE)
     whole = list(interleaved(split, lanes, list(places.values())))

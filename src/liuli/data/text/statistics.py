@@ -1,6 +1,7 @@
-"""What one wants to know of a corpus before training on it, from one pass over it.
+"""Statistics of a corpus, to be looked at before training on it, from one pass over it.
 
-In: a `Split`. Out: a `Look`: how much of what, in which scripts, how long, how often the same, what was left out and why.
+In: a `TextSplit`. Out: how much text there is, in which scripts, how long the documents are, how many come twice, what was
+skipped and why.
 """
 
 from array import array
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from liuli.data.split import Split
-from liuli.data.text.sources import Document, Skipped
+from liuli.data.records.skipped import Skipped
+from liuli.data.split import TextSplit
+from liuli.data.text.sources import Document
 from liuli.tokens.scripts import kind_of
 
 SAMPLES = 5
@@ -20,18 +22,27 @@ BATCH = 1 << 20  # characters counted at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """How much text. Blocks are what `Sources` gives: whole documents, or parts of those longer than about 16 kB."""
+class TextAmount:
+    """How much text.
+
+    Attributes:
+        blocks: what `Sources` gives: whole documents, or parts of those longer than about 16 kB.
+        bytes: of UTF-8.
+    """
 
     blocks: int
     characters: int
-    bytes: int  # of UTF-8
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
-    """Of whole documents, held out or not, in characters. `median`: of an even number of lengths the mean of the two in the
-    middle; `p95`: the smallest length that 95 % do not exceed."""
+class DocumentLengths:
+    """How long whole documents are, held out or not, in characters.
+
+    Attributes:
+        median: of an even number of lengths the mean of the two in the middle.
+        p95: the smallest length that 95 % of the documents do not exceed.
+    """
 
     min: int
     median: float
@@ -42,28 +53,39 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """How a block begins. Blocks at even distances are shown, but none of white space alone."""
+    """How a block begins. Blocks at even distances are shown, except those of white space alone.
+
+    Attributes:
+        cut: the block goes on behind the text.
+    """
 
     source: str
     part: int
     text: str
-    cut: bool  # whether the block goes on
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """`scripts`: characters of each script or kind, the most frequent first; `distinct`: how many different characters.
-    `duplicates`: documents whose whole text came before. `validation` and `how`: what is held out, and by which rule.
-    `shared`: documents of a validation file whose whole text is trained on too."""
+class CorpusStatistics:
+    """What there is to say of a corpus.
+
+    Attributes:
+        validation: what of `total` is held out; `how` says by which rule.
+        shared: how many documents of a validation file are trained on too, by their whole text.
+        scripts: how many characters each script or kind has, the most frequent first.
+        distinct: how many different characters there are.
+        duplicates: how many documents have a text that came before.
+        dropped_marks: how many byte order marks were dropped.
+    """
 
     documents: int
-    total: Amount
-    validation: Amount
+    total: TextAmount
+    validation: TextAmount
     how: str
     shared: int
     scripts: dict[str, int]
     distinct: int
-    lengths: Lengths
+    lengths: DocumentLengths
     duplicates: int
     dropped_marks: int
     skipped: list[Skipped]
@@ -74,13 +96,13 @@ class Look:
         return asdict(self)
 
 
-def look(split: Split) -> Look:
+def corpus_statistics(split: TextSplit) -> CorpusStatistics:
     """Reads all of it once, in bounded memory (8 bytes a document and as many as there are different characters).
 
     Raises:
         LiuliError: as `Sources.documents`.
     """
-    lengths, samples, characters = array("q"), Samples(), Characters()
+    lengths, samples, characters = array("q"), ExcerptSampler(), CharacterCounts()
     total, kept_out = [0, 0, 0], [0, 0, 0]
     number = -1, False  # of the document that is being read, and from which of the two sources
     for document, held in _blocks(split):
@@ -96,10 +118,10 @@ def look(split: Split) -> Look:
             number = now
         samples.add(document)
     sources = [split.sources, split.other] if split.other else [split.sources]
-    return Look(
+    return CorpusStatistics(
         documents=len(lengths),
-        total=Amount(*total),
-        validation=Amount(*kept_out),
+        total=TextAmount(*total),
+        validation=TextAmount(*kept_out),
         how=split.how,
         shared=split.shared,
         scripts=characters.scripts(),
@@ -112,7 +134,7 @@ def look(split: Split) -> Look:
     )
 
 
-def _blocks(split: Split) -> Iterator[tuple[Document, str]]:
+def _blocks(split: TextSplit) -> Iterator[tuple[Document, str]]:
     """Each block and the text of it that is held out. The two sides of a divided block are one again."""
     before = ""
     for held, document in split.documents():
@@ -129,7 +151,7 @@ def _add(amount: list[int], text: str, size: int) -> None:
         amount[i] += more
 
 
-class Characters:
+class CharacterCounts:
     """How often each character comes: exact, and counted many at a time."""
 
     def __init__(self) -> None:
@@ -165,7 +187,7 @@ class Characters:
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-class Samples:
+class ExcerptSampler:
     """Blocks at even distances of a stream whose length is not known: every time too many are kept, every other one goes."""
 
     def __init__(self) -> None:
@@ -187,7 +209,7 @@ class Samples:
         return [kept[i * len(kept) // min(SAMPLES, len(kept))] for i in range(min(SAMPLES, len(kept)))]
 
 
-def _lengths(lengths: "array[int]") -> Lengths:
-    all = np.frombuffer(lengths, np.int64)
-    p95 = int(np.quantile(all, 0.95, method="inverted_cdf"))
-    return Lengths(int(all.min()), float(np.median(all)), float(all.mean()), p95, int(all.max()))
+def _lengths(lengths: "array[int]") -> DocumentLengths:
+    found = np.frombuffer(lengths, np.int64)
+    p95 = int(np.quantile(found, 0.95, method="inverted_cdf"))
+    return DocumentLengths(int(found.min()), float(np.median(found)), float(found.mean()), p95, int(found.max()))
