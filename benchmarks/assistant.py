@@ -31,6 +31,7 @@ from liuli.generate.model import Model, load
 from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
 from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.run_stage import finetune, pretrain
 
@@ -44,6 +45,7 @@ ASKED, LONGEST, SAMPLING = 200, 256, Sampling(temperature=0.8)
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=float, default=3.0)

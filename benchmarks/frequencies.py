@@ -19,6 +19,7 @@ from typing import Any
 from liuli.evaluate.against_world import log_probabilities
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.run_stage import pretrain
 
 PEOPLE = ("小明", "小红", "小刚", "小丽", "阿强", "阿兰")
@@ -66,6 +67,7 @@ def shares(folder: Path) -> list[float]:
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     for ratio in RATIOS:
         with tempfile.TemporaryDirectory() as folder:
             counted, learned, worst = experiment(ratio, Path(folder))

@@ -48,6 +48,7 @@ HALF_A_BILLION = {
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("begun", nargs="?", type=Path)
     parser.add_argument("--read", action="store_true")
@@ -93,7 +94,6 @@ def _compare(job: Job, rank: int, folder: Path) -> None:
 
 
 def _memory() -> None:
-    keep_memory()
     config = config_from(HALF_A_BILLION, "here")
     torch.set_default_dtype(torch.bfloat16)
     decoder = Decoder(config)

@@ -19,6 +19,7 @@ from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import Evaluation, evaluate
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run_stage import pretrain
 
@@ -45,6 +46,7 @@ def _validate(model) -> Evaluation:
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--tokens", type=float, default=6.8e5, help="of the short run")

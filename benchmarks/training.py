@@ -11,6 +11,7 @@ trains `base` (125 M parameters, vocabulary 32,000) on 8 rows of 1,024 tokens fo
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -112,6 +113,7 @@ def _ours(name: str) -> Callable[[], object]:
 
 def _process(make: Callable[[str], Callable[[], object]], name: str) -> Callable[[], float]:
     """A step's seconds, in a process of its own that waits in between."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # a spawned process would put the current folder first on its `sys.path`
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     context.Process(target=_serve, args=(make, name, there), daemon=True).start()

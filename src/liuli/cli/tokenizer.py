@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from liuli.tokens import Token
     from liuli.tokens.report import TokenizerReport
-    from liuli.tokens.sample import Sample
+    from liuli.tokens.sample import TextSample
 
 tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
@@ -93,11 +93,11 @@ def _announce(doing: str) -> None:
     progress(f"{doing} …")
 
 
-def _sample(sample: "Sample") -> dict[str, Any]:
+def _sample(sample: "TextSample") -> dict[str, Any]:
     return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.blocks)}
 
 
-def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
+def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
     from rich.text import Text
 
     part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} bytes, evenly spread,"

@@ -1,6 +1,6 @@
 """A bounded part of a stream of texts, spread evenly over it: what a tokenizer is trained and reported on.
 
-In: texts, of any number and length. Out: a `Sample`. Texts are cut into pieces at line ends, short ones that follow each
+In: texts, of any number and length. Out: a `TextSample`. Texts are cut into pieces at line ends, short ones that follow each
 other share a block, each block draws a random number from a generator of fixed seed, and the blocks with the smallest
 numbers are kept as long as they fit. So one pass is enough, the same texts give the same sample, and a text that fits is
 taken whole.
@@ -36,7 +36,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """`blocks` in the order of the stream, of `bytes` bytes of UTF-8 out of `total_bytes` seen."""
 
     blocks: list[Block]
@@ -49,7 +49,7 @@ class Sample:
             yield from block.texts()
 
 
-def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> Sample:
+def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> TextSample:
     """Reads all of `texts` and keeps at most `limit` bytes of them.
 
     Raises:
@@ -71,7 +71,7 @@ def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> Sample:
     if total == 0:
         raise LiuliError("there is no text to train a tokenizer on: the sources are empty")
     in_order = sorted(kept, key=lambda entry: entry[1])
-    return Sample([block for _, _, block, _ in in_order], bytes, total)
+    return TextSample([block for _, _, block, _ in in_order], bytes, total)
 
 
 def _blocks(pieces: Iterable[str]) -> Iterator[Block]:
