@@ -36,15 +36,17 @@ def begin(
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt
+    from liuli.learn.prepare.machine import keep_memory
     from liuli.recipes import begin as beginning
 
     screen = Screen(soft_wrap=True)
     going_on = f"liuli begin --out {shlex.quote(str(out))}"
     minutes = beginning.MINUTES if minutes is None else minutes
+    keep_memory()
     with Interrupt() as interrupt:
         for make, run in ((beginning.read_of_it, beginning.RUN), (beginning.talk_of_it, beginning.ASSISTANT)):
             events = make(out, minutes, seed, interrupt.asked)
-            if code := Progress(out / run, time.perf_counter(), going_on, screen).follow(events):
+            if code := Progress(out / run, time.perf_counter(), going_on, screen).follow(interrupt.watching(events)):
                 sys.exit(code)
     screen.print("comparing what it learned with the truth …")
     found = beginning.report(out)

@@ -101,6 +101,7 @@ class Interrupt:
         """The same events; they tell when the first step begins."""
         from liuli.learn.run.events import Ready
 
+        self._training = False
         for event in events:
             self._training = self._training or isinstance(event, Ready)
             yield event

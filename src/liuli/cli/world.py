@@ -12,6 +12,7 @@ import typer
 from liuli.cli.input import read_text
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json, say
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -158,3 +159,24 @@ def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:
     from rich.progress import track
 
     return track(items, what, total=count, console=Screen(stderr=True), transient=True)
+
+
+def _print(prefix: str, branch: "Branch") -> None:
+    from rich.text import Text
+
+    from liuli.world import END
+
+    console = Screen()
+    ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])
+    asked = visible(prefix, prefix.encode()) if prefix else "(the beginning)"
+    console.print(Text(f"{asked} → {KINDS[branch.kind]}"), soft_wrap=True)
+    for piece, share in ranked[:SHOWN]:
+        shown = "(end)" if piece == END else visible(piece, piece.encode())
+        console.print(Text(f"{_percent(share):>9}  {shown}"), soft_wrap=True)
+    if len(ranked) > SHOWN:
+        rest = sum(share for _, share in ranked[SHOWN:])
+        console.print(f"{_percent(rest):>9}  in {len(ranked) - SHOWN:,} more (--json lists all)")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= 0.0001 else f"{share:.1e}"
