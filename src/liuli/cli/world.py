@@ -16,7 +16,7 @@ from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.world import World
+    from liuli.world import Branch, World
 
 Item = TypeVar("Item")
 world = typer.Typer(invoke_without_command=True)
@@ -129,7 +129,7 @@ def _settings(context: typer.Context, after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make(settings: dict[str, Any]) -> "World":
-    from liuli.world import World
+    from liuli.world import Branch, World
 
     return World(settings["size"], settings["seed"], settings["lang"])
 
