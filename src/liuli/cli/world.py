@@ -129,7 +129,7 @@ def _settings(context: typer.Context, after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make(settings: dict[str, Any]) -> "World":
-    from liuli.world import Branch, World
+    from liuli.world import World
 
     return World(settings["size"], settings["seed"], settings["lang"])
 
