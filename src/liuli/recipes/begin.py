@@ -46,7 +46,7 @@ LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class WorldPrompt:
     """How a document begins, up to a value. `attribute`: what it is of, such as "person home"."""
 
     text: str
@@ -168,7 +168,7 @@ def three_questions(world: World) -> list[Question]:
     return [conversations.questions(group, lang)[0] for group, lang in asked]
 
 
-def prompts_of(world: World) -> list[Prompt]:
+def prompts_of(world: World) -> list[WorldPrompt]:
     """For each sort in `SHOWN`, the articles' prompt or the shortest beginning of a document that stops before such a value."""
     found: dict[tuple[str, str], str] = dict(OF_THE_ARTICLES)
     for document in world.documents(LOOKED_THROUGH, seed=1):
@@ -177,4 +177,4 @@ def prompts_of(world: World) -> list[Prompt]:
                 sort = state.step.code, state.step.attribute(state)
                 if sort not in OF_THE_ARTICLES:
                     found[sort] = min(found.get(sort, document[:place]), document[:place], key=len)
-    return [Prompt(found[sort], *sort) for sort in SHOWN]
+    return [WorldPrompt(found[sort], *sort) for sort in SHOWN]
