@@ -2,7 +2,7 @@
 
     python benchmarks/kneser_ney.py [FILE ...] [--order 5]
 
-Without files: the four novels of `../shared/data/text/zh`, then `text/en`. Held out is what `Validation` holds out by content.
+Without files: the four novels of `../shared/data/text/zh`, then `text/en`. Held out is what `split_texts` holds out by content.
 Kneser and Ney, "Improved backing-off for m-gram language modeling", ICASSP 1995; interpolated, with one discount an order, as
 in Chen and Goodman, "An empirical study of smoothing techniques for language modeling", Computer Speech & Language 13, 1999.
 
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shared import SHARED
 
-from liuli.data.split import Validation
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Document, Sources
 
 UNICODE = 0x110000 - 0x800  # characters there can be: all code points but the surrogates
@@ -162,7 +162,7 @@ def main() -> None:
     print(f"{'held out of':16} " + " ".join(f"{head:>10}" for head in heads))
     for name, files in ({"these files": arguments.files} if arguments.files else languages).items():
         started = time.perf_counter()
-        split = Validation.parse("content").split(Sources(files))
+        split = split_texts(Sources(files))
         training, held = list(joined(split.training())), list(joined(split.validation()))
         bits, size = bits_per_byte(KneserNey(training, arguments.order), held)
         characters, trained = sum(map(len, held)), sum(map(len, training))

@@ -10,15 +10,17 @@ from pathlib import Path
 from kneser_ney import KneserNey, bits_per_byte, joined
 from shared import SHARED, machine
 
-from liuli.data.split import Validation
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.prepare.machine import keep_memory
+from liuli.learn.run_stage import pretrain
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("languages", nargs="*", default=["zh", "en"])
     parser.add_argument("--minutes", type=float, default=10)
@@ -28,11 +30,11 @@ def main() -> None:
     print(machine())
     for language in arguments.languages:
         files = sorted(str(path) for path in (SHARED / "data" / "text" / language).glob("*.txt"))
-        split = Validation.parse("content").split(Sources(files))
+        split = split_texts(Sources(files))
         bits, held = bits_per_byte(KneserNey(joined(split.training())), joined(split.validation()))
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
-            job = Job(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
+            job = Job.of(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
             for _ in pretrain(job, out):
                 pass
             model = load(out / "model")

@@ -27,14 +27,14 @@ def measure(tokenizer: str, source: str, length: int) -> dict[str, float]:
     """One epoch, in this process; memory is the process's peak above what it held when it began to read."""
     import liuli
     from liuli.data.packing.batch import IGNORED
-    from liuli.data.split import Validation
+    from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
     from liuli.learn.rows.text_rows import TextRows
 
     opened = liuli.open_tokenizer(tokenizer)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    batches = TextRows(Validation.parse("content").split(Sources([source])), opened, length, seed=0, epochs=1)
+    batches = TextRows(split_texts(Sources([source])), opened, length, seed=0, epochs=1)
     rows = tokens = 0
     while (batch := batches.take(8)) is not None:
         rows += len(batch.ids_BT)
@@ -68,7 +68,7 @@ def main() -> None:
         return
 
     print(machine())
-    liuli = [sys.executable, "-c", "from liuli.cli.app import main; main()"]
+    liuli = [sys.executable, "-P", "-c", "from liuli.cli.app import main; main()"]
     with tempfile.TemporaryDirectory() as work:
         world, big = Path(work) / "world", Path(work) / "repeated.txt"
         subprocess.run([*liuli, "world", "--documents", "65000", "--out", str(world)], check=True, capture_output=True)

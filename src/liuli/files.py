@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,35 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: the file cannot be written. What `write` raises is passed on.
     """
-    part = path.with_name(f".{path.name}.part")
+    write_together({path: write})
+
+
+def write_together(writers: Mapping[Path, Callable[[Path], Any]]) -> None:
+    """Replaces several files, each at once, when all of them are written: each function fills a temporary file for its path.
+
+    If writing any of them fails, all are as they were and the temporary files are removed.
+
+    Raises:
+        OSError: a file cannot be written. What a function raises is passed on.
+    """
     try:
-        write(part)
-        sync(part)
-        os.replace(part, path)
+        for path, write in writers.items():
+            write(part_of(path))
+            sync(part_of(path))
+        for path in writers:
+            os.replace(part_of(path), path)
     except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        for path in writers:
+            with suppress(OSError):
+                part_of(path).unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    for folder in {path.parent for path in writers}:
+        sync(folder)
+
+
+def part_of(path: Path) -> Path:
+    """The temporary file from which `path` is made."""
+    return path.with_name(f".{path.name}.part")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,19 +72,21 @@ def write_json_lines(records: Iterable[dict[str, Any]], path: Path) -> int:
     Raises:
         LiuliError: the file cannot be written.
     """
-    count = 0
-
-    def write(part: Path) -> None:
-        nonlocal count
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            for record in records:
-                file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-
+    counts: list[int] = []
     try:
-        write_whole(path, write)
+        write_whole(path, lambda part: counts.append(fill_with_json_lines(part, records)))
     except OSError as error:
-        raise LiuliError(f"{path} cannot be written: {why(error)}") from None
+        raise LiuliError(f"{printable(str(path))} cannot be written: {why(error)}") from None
+    return counts[0]
+
+
+def fill_with_json_lines(part: Path, records: Iterable[dict[str, Any]]) -> int:
+    """Writes one JSON object per line to a temporary file. Returns how many there are. Raises OSError."""
+    count = 0
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
     return count
 
 
@@ -92,7 +113,7 @@ def link(path: Path, target: str) -> None:
     """Makes `path` a symbolic link to `target`, which is relative to its folder; replaces an older link at once."""
     if path.is_symlink() and os.readlink(path) == target:
         return
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     part.unlink(missing_ok=True)
     os.symlink(target, part)
     os.replace(part, path)
@@ -135,7 +156,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise LiuliError(f"{folder} exists already: name a new or an empty folder")
     place = folder.resolve()
-    part = place.with_name(f".{place.name}.part")
+    part = part_of(place)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:

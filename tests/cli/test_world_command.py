@@ -100,7 +100,7 @@ def test_write_json_and_again(liuli, tmp_path):
     """A folder that holds a world takes another; nothing of the first is left."""
     out = tmp_path / "world"
     liuli("world", "--documents", 5, "--out", out)
-    (out / "facts.json.partial").write_text("left by a killed run")
+    (out / ".facts.json.part").write_text("left by a killed run")
     assert "replaced the world that was there, of 5 documents" in liuli("world", "--documents", 4, "--out", out).out
     body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--json").out)
     assert body["replaced"] == 4

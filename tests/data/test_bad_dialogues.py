@@ -1,12 +1,13 @@
 """Whatever is wrong with a dialogue is named: what, where, what to do; and skipped with a count, or an error."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers.corpora import jsonl, write
 
 from liuli.data.dialogues.dialogues import DIALOGUES, Dialogues
-from liuli.data.dialogues.layouts import KNOWN
+from liuli.data.dialogues.layouts import DIALOGUE, KNOWN
 from liuli.data.dialogues.messages import DEEPEST, ORDER, check
 from liuli.errors import LiuliError
 
@@ -76,7 +77,7 @@ def test_a_chat_may_wait_for_its_first_answer():
 KDCONV = {"messages": [{"message": "a"}, {"message": "b", "attrs": []}], "name": "film"}
 RECORDS = [  # a record, or a line, and what is said of it
     ('{"messages": ', "broken JSON (Expecting value at column 13); mend it, or take it away"),
-    ("[" * 100_000, "broken JSON (maximum recursion depth exceeded"),
+    ("[" * 100_000, "JSON with too many lists and objects inside one another (more than 128)"),
     ([1], 'no object with a dialogue (but a list); write {"messages": […]}'),
     ({}, f"no layout of a dialogue that Liuli reads (fields: none); it reads {KNOWN}"),
     ({"text": "a"}, "no layout of a dialogue that Liuli reads (fields: text)"),
@@ -223,7 +224,7 @@ FILES = {  # content, what is said of it, and whether it is an error by name
     ),
     "alias.yml": (b"x: &x [a, b]\nconversations: [*x, *x]", "broken YAML (an alias at line 2); mend it", False),
     "cycle.yml": (b"conversations: &x [*x]", "broken YAML (an alias at line 1)", False),
-    "deep.yml": (b"[" * 1000, "broken YAML (maximum recursion depth exceeded", False),
+    "deep.yml": (b"[" * 1000, "broken YAML (too many lists inside one another at line 1)", False),
     "control.yml": (b"conversations: [[a, b\x01]]", "broken YAML (unacceptable character", False),
     "latin1.yml": (b"conversations: [[caf\xe9, b]]", "not UTF-8 (byte 21 is 0xE9)", False),
     "plain.yml.gz": (b"conversations: [[a, b]]", "broken gzip", False),
@@ -251,10 +252,10 @@ def test_files_of_no_format(tmp_path):
 
 
 def test_more_than_is_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.data.dialogues.turns.LARGEST_YAML", 20)
+    monkeypatch.setattr("liuli.data.dialogues.chatterbot.LARGEST_YAML", 20)
     path = write(tmp_path / "a.yaml", "conversations: [[a, b]]")
     assert "more than the 0 MB that are read of a .yaml; write one object a line, as .jsonl" in message(path, strict=True)
-    monkeypatch.setattr("liuli.data.text.records.LONGEST_LINE", 20)
+    monkeypatch.setattr("liuli.data.dialogues.tab_separated.DIALOGUE", replace(DIALOGUE, longest=20))
     path = write(tmp_path / "a.txt", "a\t" + "b" * 30)
     assert message(path, strict=True) == f"{path}:1: a line longer than 0 MB; take it away, or parts of it"
 

@@ -7,13 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.corpora import LONG, jsonl, texts, write
 
-from liuli.data.text.files import KNOWN
+from liuli.data.text.readers import KNOWN, TEXT
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
@@ -117,7 +118,7 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
             "broken JSON (Extra data at line 2, column 1); name it .jsonl if it has one object a line",
             False,
         ),
-        "deep.json": (b"[" * 100_000, "broken JSON (maximum recursion depth exceeded", False),
+        "deep.json": (b"[" * 100_000, "JSON with too many lists and objects inside one another (more than 128)", False),
     }
 
 
@@ -146,8 +147,8 @@ BAD_LINES = {
     "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); mend it",
     '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); mend it",
     '{"text": "a': "broken JSON (Unterminated string starting at column 10); mend it",
-    "[" * 100_000: "broken JSON (maximum recursion depth exceeded",
-    '{"text": ' + "1" * 5000 + "}": "broken JSON (Exceeds the limit",
+    "[" * 100_000: "JSON with too many lists and objects inside one another (more than 128); mend it",
+    '{"text": ' + "1" * 5000 + "}": "broken JSON (a number of thousands of digits); mend it",
     '"text"': 'no object with a field "text" (but a string); write {"text": "…"}',
     "[1]": 'no object with a field "text" (but a list)',
     '{"text": null}': '"text" is null, not a string; write it as a string, or take it away',
@@ -267,7 +268,7 @@ def test_what_the_system_says_is_said_plainly(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("liuli.data.records.source_files.open_regular", refuse)
     assert message_of(sources) == f"{path}: cannot be read (permission denied); ask its owner for the right to read it"
 
 
@@ -285,13 +286,13 @@ def test_a_folder_of_everything_runs_none_of_it(tmp_path):
 
 
 def test_a_line_longer_than_the_limit_is_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.data.text.records.LONGEST_LINE", 1000)
+    monkeypatch.setattr("liuli.data.text.readers.TEXT", replace(TEXT, longest=1000))
     line = json.dumps({"text": "x" * (1000 - len('{"text": ""}'))})
     path = write(tmp_path / "a.jsonl", "\n".join([line, line + " ", line * 9, line]))
     sources = Sources([str(path)])
     assert [document.source[-1] for document in sources.documents()] == ["1", "4"]
     assert [each.reason for each in sources.skipped] == ["a line longer than 0 MB"]
-    monkeypatch.setattr("liuli.data.text.records.LARGEST_ARRAY", 1000)
+    monkeypatch.setattr("liuli.data.records.readers.LARGEST_LIST", 1000)
     path = write(tmp_path / "a.json", json.dumps([{"text": LONG}]))
     assert "more than the 0 MB that are read of a .json; write one object a line" in message(path, strict=True)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
 from liuli.data.dialogues.messages import check
-from liuli.data.division import Division, split
-from liuli.data.split import held_out
+from liuli.data.split import DialogueSplit, held_out, split_dialogues
 from liuli.errors import LiuliError
 
 
@@ -340,50 +339,50 @@ def pairs(path, count: int, start: int = 0):
     return write(path, "".join(f"question {i}\tanswer {i}\n" for i in range(start, start + count)))
 
 
-def sides(found: Division) -> dict[str, bool]:
+def sides(found: DialogueSplit) -> dict[str, bool]:
     """Each dialogue's side, by its first prompt."""
     return {each.first_prompt: False for each in found.training()} | {each.first_prompt: True for each in found.validation()}
 
 
 def test_about_one_dialogue_in_twenty_by_its_first_prompt(tmp_path):
-    before = split(Dialogues(pairs(tmp_path / "a.txt", 1000)))
+    before = split_dialogues(Dialogues(pairs(tmp_path / "a.txt", 1000)))
     assert before.how == "by first prompt, about one dialogue in 20"
     held = sides(before)
     assert held == {f"question {i}": held_out(f"question {i}") for i in range(1000)}
     assert 30 <= sum(held.values()) <= 70
     alpaca = [{"instruction": f"question {i}", "output": "another", "system": "s"} for i in range(900, -300, -1)]
-    after = sides(split(Dialogues(write(tmp_path / "b.jsonl", jsonl(*alpaca)))))
+    after = sides(split_dialogues(Dialogues(write(tmp_path / "b.jsonl", jsonl(*alpaca)))))
     assert all(after[prompt] == side for prompt, side in held.items() if prompt in after)
 
 
 def test_the_last_dialogues(tmp_path):
-    found = split(Dialogues(pairs(tmp_path / "a.txt", 19)), "tail:0.1")
+    found = split_dialogues(Dialogues(pairs(tmp_path / "a.txt", 19)), "tail:0.1")
     assert [each.first_prompt for each in found.validation()] == ["question 18"]
     assert [each.first_prompt for each in found.training()] == [f"question {i}" for i in range(18)]
     assert found.how == "the last 10% of the dialogues"
-    assert len(list(split(Dialogues(tmp_path / "a.txt"), "tail:0.5").validation())) == 9
+    assert len(list(split_dialogues(Dialogues(tmp_path / "a.txt"), "tail:0.5").validation())) == 9
 
 
 def test_too_few_to_hold_out_by_content(tmp_path):
-    found = split(Dialogues(pairs(tmp_path / "a.txt", 2)))
+    found = split_dialogues(Dialogues(pairs(tmp_path / "a.txt", 2)))
     assert found.how == "the last 10% of the dialogues, as there are too few to hold out one in 20 by first prompt"
     assert list(sides(found).values()) == [False, True]
     one = Dialogues(pairs(tmp_path / "b.txt", 1))
     for how in ("content", "tail:0.5"):
         with pytest.raises(LiuliError, match="has one dialogue: too few to train on some and hold out the rest"):
-            split(one, how)
+            split_dialogues(one, how)
 
 
 def test_a_file_is_all_validation(tmp_path):
     path, other = pairs(tmp_path / "a.txt", 20), pairs(tmp_path / "b.txt", 5, start=18)
-    found = split(Dialogues(path), str(other))
+    found = split_dialogues(Dialogues(path), str(other))
     assert (found.how, found.shared) == (f"all of {other}", 2)
     assert [each.source for each in found.validation()] == [f"{other}:{i}" for i in range(1, 6)]
     assert list(found.training()) == list(Dialogues(path))
     with pytest.raises(LiuliError, match=r"b.txt:1: its first prompt is trained on too \(2 such dialogues\); take them out"):
-        split(Dialogues(path, strict=True), str(other))
+        split_dialogues(Dialogues(path, strict=True), str(other))
     with pytest.raises(LiuliError, match=r"a.txt would be trained on and validated on; take it out of the source"):
-        split(Dialogues(path), str(path))
+        split_dialogues(Dialogues(path), str(path))
 
 
 REAL = {  # file or folder: dialogues by layout, those without an answer at the end, those skipped

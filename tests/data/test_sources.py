@@ -13,7 +13,8 @@ from helpers.corpora import LONG, documents, jsonl, texts, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liuli.data.text.sources import Seen, Sources
+from liuli.data.records.digest_set import DigestSet
+from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
 
@@ -79,9 +80,10 @@ def test_what_is_skipped_keeps_its_number(tmp_path):
 
 def test_not_all_before_the_start_is_decoded(corpus, monkeypatch):
     sources = Sources([str(corpus)])
-    monkeypatch.setattr("liuli.data.text.records.parse", lambda data: pytest.fail("parsed"))
+    monkeypatch.setattr("liuli.data.records.readers.parse_json", lambda data: pytest.fail("parsed"))
     monkeypatch.setattr(
-        "liuli.data.text.records.WholeText._check", lambda self: pytest.fail("read") if "a.txt" in self.place(0) else 1 / 0
+        "liuli.data.text.readers.WholeTextReader._check",
+        lambda self: pytest.fail("read") if "a.txt" in self.place(0) else 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):  # it has come as far as d.md.gz
         next(sources.documents(5))
@@ -183,7 +185,7 @@ def test_duplicates_are_counted_and_kept_or_left_out(tmp_path):
 @given(st.lists(st.binary(min_size=3, max_size=3)))
 def test_seen_is_a_set(digests):
     """Short digests of few different bytes, so that tails overlap."""
-    seen, known = Seen(), set()
+    seen, known = DigestSet(), set()
     for digest in (bytes(byte % 2 for byte in digest) * 2 for digest in digests):
         assert seen.add(digest) == (digest in known)
         assert digest in seen

@@ -8,7 +8,7 @@ import pytest
 
 from liuli import LiuliError
 from liuli.world import END, World, compare, token_scorer
-from liuli.world.grammar import KINDS, Choice, State, match, read
+from liuli.world.grammar import KINDS, GrammarChoice, GrammarState, match, read
 
 EPSILON = 0.1
 POINTS = 60
@@ -18,7 +18,7 @@ def oracle(world: World):
     return lambda texts: [world.log_probability_of_prefix(text) for text in texts]
 
 
-def smoothed(choice: Choice, text: str) -> float:
+def smoothed(choice: GrammarChoice, text: str) -> float:
     """(1 - ε) · p + ε · uniform, over every value that could be said."""
     p = choice.probability(choice.pieces.index(text)) if text in choice.pieces else 0.0
     return (1 - EPSILON) * p + EPSILON / len(choice.values)
@@ -33,7 +33,7 @@ class Smoothed:
     def __call__(self, texts: Sequence[str]) -> list[float]:
         return [self.score(self.start, text.removesuffix(END)) for text in texts]
 
-    def score(self, state: State, text: str) -> float:
+    def score(self, state: GrammarState, text: str) -> float:
         if state.step is None:
             return -math.inf if text else 0.0
         choice = state.step.choice(state)
@@ -49,7 +49,7 @@ class Smoothed:
         return -math.inf  # inside a piece: no string that is compared ends there
 
 
-def first_choices(world: World, kind: str) -> Iterator[tuple[State, Choice]]:
+def first_choices(world: World, kind: str) -> Iterator[tuple[GrammarState, GrammarChoice]]:
     """The first POINTS choices of one kind."""
     count = 0
     for document in world.documents(10_000):
@@ -61,7 +61,7 @@ def first_choices(world: World, kind: str) -> Iterator[tuple[State, Choice]]:
                     return
 
 
-def expected_gap(state: State, choice: Choice) -> float:
+def expected_gap(state: GrammarState, choice: GrammarChoice) -> float:
     """KL by hand: q is p(piece) · p(its likeliest next piece), normalised; the smoothed model the same with its own. More
     pieces follow until a letter, character or digit meets something else, or the other way round."""
     truth, model = [], []
@@ -119,7 +119,7 @@ def test_a_smoothed_copy_has_the_gap_that_it_should_have(both):
     assert all(share == 1 for share in found.facts.values())  # smoothed, but still the likeliest
 
 
-def truth(choice: Choice, value: str) -> float:
+def truth(choice: GrammarChoice, value: str) -> float:
     return choice.probability(choice.pieces.index(value)) if value in choice.pieces else 0.0
 
 

@@ -9,7 +9,7 @@ import transformers
 from helpers.trainings import decoder_of, sentences, write_corpus
 
 import liuli
-from liuli.data.split import Validation
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Document, Sources
 from liuli.errors import LiuliError
 from liuli.evaluate import loss as room
@@ -88,7 +88,7 @@ def test_a_tail_that_begins_in_the_middle(tmp_path, tokenizer, decoder, model, l
     """It has no begin token in front: nothing says there that a text begins."""
     text = "".join(f"小明有{i}只猫。Ada keeps {i}.\n\n" for i in range(1500 if long else 40))
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
-    split = Validation.parse("tail:0.15").split(Sources([str(tmp_path / "a.txt")]))
+    split = split_texts(Sources([str(tmp_path / "a.txt")]), "tail:0.15")
     held = list(split.validation())
     joined = "".join(document.text for document in held)
     assert text.endswith(joined)
@@ -102,7 +102,7 @@ def test_a_tail_that_begins_in_the_middle(tmp_path, tokenizer, decoder, model, l
 
 
 def test_a_tail_at_a_documents_beginning(tmp_path, tokenizer, decoder):
-    split = Validation.parse("tail:0.5").split(Sources([str(write_corpus(tmp_path, ["abcd", "efgh"]))]))
+    split = split_texts(Sources([str(write_corpus(tmp_path, ["abcd", "efgh"]))]), "tail:0.5")
     assert [(document.text, document.cut) for document in split.validation()] == [("efgh", False)]
     found = evaluate(decoder, tokenizer, split.validation(), 32)
     assert (found.bytes, found.tokens) == (4, len(tokenizer.encode("efgh")) + 1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from liuli.world.facts import Entity, Facts, attribute
+from liuli.world.facts import Entity, WorldFacts, attribute
 from liuli.world.lexicon import GOODS
 
 # What stands before a town or person that is said of somebody.
@@ -41,7 +41,7 @@ class Claim(NamedTuple):
 
 
 class Reader:
-    def __init__(self, facts: Facts):
+    def __init__(self, facts: WorldFacts):
         self.languages = {lang: LanguageReader(facts, lang) for lang in ("zh", "en")}
 
     def claims(self, document: str) -> list[Claim]:
@@ -60,7 +60,7 @@ def is_told(claim: Claim) -> bool:
 
 
 class LanguageReader:
-    def __init__(self, facts: Facts, lang: str):
+    def __init__(self, facts: WorldFacts, lang: str):
         self.names: dict[str, Entity] = {}
         self.topics: dict[tuple[str, str], str] = {}  # (kind of subject, value) -> topic
         self.goods: dict[str, str] = {}

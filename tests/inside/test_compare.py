@@ -159,7 +159,7 @@ def test_who_reads_a_template(base, assistant, tmp_path):
         (folder / "liuli.json").write_text(json.dumps(card))
         assert PromptReader(load(folder), {}).to_json()["reads"] == reads
     decoder = load(base.folder).decoder
-    lora.add(decoder, lora.Settings(rank=2), seed=0)
+    lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
     peft_folder.save(decoder, tmp_path / "chat", str(base.folder), base.hash)
     assert PromptReader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is None
     shutil.copy(assistant.folder / "tokenizer_config.json", tmp_path / "chat")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import liuli
 from liuli.data.packing.batch import IGNORED
 from liuli.data.packing.pieces import encoded
-from liuli.data.split import Split, Validation
+from liuli.data.split import TextSplit, split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.learn.rows.rows import Cursor
@@ -34,7 +34,7 @@ def split_of(path, texts, how="content"):
     """A folder of texts, one document each, as a split."""
     file = path / "texts.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    return Validation.parse(how).split(Sources([str(file)]))
+    return split_texts(Sources([str(file)]), how)
 
 
 def texts_of(count, longest=60):
@@ -104,7 +104,7 @@ def test_the_text_is_rebuilt_from_the_rows(tmp_path_factory, tokenizer, texts, l
 def test_a_long_text_in_blocks_is_rebuilt_and_held_out_blocks_leave_no_trace(tmp_path, tokenizer):
     text = "".join(f"Paragraph {i}: {WORDS}\n\n" for i in range(9000))
     (tmp_path / "long.txt").write_text(text, encoding="utf-8")
-    split = Validation.parse("content").split(Sources([str(tmp_path / "long.txt")]))
+    split = split_texts(Sources([str(tmp_path / "long.txt")]))
     held = list(split.validation())
     assert held
     assert any(document.part for document in held)
@@ -207,7 +207,7 @@ def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
     """In the middle of a cut document, between its blocks, and at its end."""
     (tmp_path / "long.txt").write_text("".join(f"{WORDS} {i}.\n\n" for i in range(700)), encoding="utf-8")
     (tmp_path / "short.txt").write_text(WORDS, encoding="utf-8")
-    split = Split(Sources([str(tmp_path)]), "all of it", edge=(1, 0, 5))
+    split = TextSplit(Sources([str(tmp_path)]), "all of it", edge=(1, 0, 5))
 
     def begin(cursor=None):
         return TextRows(split, tokenizer, 1000, 3, epochs=2, buffer=3000, cursor=cursor)
@@ -268,16 +268,14 @@ def test_settings_out_of_range(tmp_path, tokenizer, change, message):
 
 def test_a_text_much_shorter_than_a_row(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("a b", encoding="utf-8")
-    (batch,) = all_of(
-        TextRows(Validation.parse("tail:0.4").split(Sources([str(tmp_path / "a.txt")])), tokenizer, 64, 0, epochs=1)
-    )
+    (batch,) = all_of(TextRows(split_texts(Sources([str(tmp_path / "a.txt")]), "tail:0.4"), tokenizer, 64, 0, epochs=1))
     assert (batch.targets_BT != IGNORED).sum() == len(tokenizer.encode("a "))  # begin is read; the end is held out
 
 
 def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokenizer):
     file = tmp_path / "texts.jsonl"
     file.write_text('{"text": "one"}\n{"text": "two"}\n' * 200, encoding="utf-8")
-    split = Validation.parse("tail:0.5").split(Sources([str(file)], strict=True))
+    split = split_texts(Sources([str(file)], strict=True), "tail:0.5")
     file.write_text('{"text": "one"}\n{"text": \n' * 100, encoding="utf-8")
     batches = TextRows(split, tokenizer, 64, 0)
     for _ in range(3):  # what was not read is not silently left out
@@ -292,7 +290,7 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkey
 
 
 def test_nothing_left_to_train_on(tmp_path, tokenizer, monkeypatch):
-    split = Split(split_of(tmp_path, texts_of(40)).sources, "by content")
+    split = TextSplit(split_of(tmp_path, texts_of(40)).sources, "by content")
     monkeypatch.setattr("liuli.data.split.held_out", lambda text: True)
     with pytest.raises(LiuliError, match="all of the text is held out"):
         TextRows(split, tokenizer, 64, 0).take(1)
@@ -303,7 +301,7 @@ def test_a_cursor_at_every_row_of_several_files(tmp_path, tokenizer):
     for name, count in (("a", 500), ("b", 150), ("c", 1)):
         (tmp_path / f"{name}.txt").write_text("".join(f"{name} {WORDS} {i}.\n\n" for i in range(count)), encoding="utf-8")
     (tmp_path / "d.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts_of(40)), encoding="utf-8")
-    split = Split(Sources([str(tmp_path)]), "all of it", edge=(30, 0, 5))
+    split = TextSplit(Sources([str(tmp_path)]), "all of it", edge=(30, 0, 5))
 
     def begin(cursor=None):
         return TextRows(split, tokenizer, 500, 3, epochs=2, buffer=3000, cursor=cursor)

@@ -108,12 +108,12 @@ def test_probes_say_what_the_saved_models_say(finished):
 
 def test_validation_and_samples_are_those_of_the_saved_models(finished):
     out, body = finished[0], read(finished[0])["body"]
-    from liuli.data.split import Validation
+    from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
     from liuli.model.formats.hugging_face import read_decoder
 
     facts = json.loads((out / "state/state.json").read_text())
-    split = Validation.parse("content").split(Sources([facts["data"][0]["name"]]))
+    split = split_texts(Sources([facts["data"][0]["name"]]))
     tokenizer = liuli.open_tokenizer(out / "tokenizer")
     exam = Exam(pieces_of(split.validation(), tokenizer, 32), tokenizer, 32, facts["validated_tokens"])
     last = read_decoder(out / "model")

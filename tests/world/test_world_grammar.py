@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from liuli.world.grammar import Choice, State, check_prefix_free, find_floor, make_choice, read, write
+from liuli.world.grammar import GrammarChoice, GrammarState, check_prefix_free, find_floor, make_choice, read, write
 
 
 class Toss:
@@ -12,15 +12,15 @@ class Toss:
 
     pieces = make_choice("wording", ["H", "T"], [2, 1])
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self.pieces
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         told = state.told + 1
-        return State(self if told < 3 else None, "!" if i == 0 and told < 3 else "", told=told)
+        return GrammarState(self if told < 3 else None, "!" if i == 0 and told < 3 else "", told=told)
 
 
-START = State(Toss())
+START = GrammarState(Toss())
 
 
 def test_pieces_must_be_prefix_free():
@@ -43,19 +43,19 @@ def test_each_piece_gets_its_share_of_the_unit_interval():
     choice = make_choice("habit", ["a", "b", "c"], [3, 1, 1])
     assert [choice.probability(i) for i in range(3)] == [0.6, 0.2, 0.2]
     assert choice.nats(0) == pytest.approx(-math.log(0.6))
-    once = State(Once(choice))
+    once = GrammarState(Once(choice))
     assert [write(once, lambda u=u: u) for u in (0.0, 0.599, 0.6, 0.799, 0.8, 1 - 2**-53)] == list("aabbcc")
 
 
 class Once:
-    def __init__(self, choice: Choice):
+    def __init__(self, choice: GrammarChoice):
         self.only = choice
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self.only
 
-    def after(self, state: State, i: int) -> State:
-        return State(None)
+    def after(self, state: GrammarState, i: int) -> GrammarState:
+        return GrammarState(None)
 
 
 def test_the_floor_by_hand():

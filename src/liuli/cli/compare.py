@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
-from liuli.cli.shared import Device, Json, Threads, check_threads, counted, name, note_skipped, percent, print_json
+from liuli.cli.options import Device, Json, Threads, check_compute
+from liuli.cli.output import Screen, note_skipped, print_json
+from liuli.cli.sampling import (
+    MaxTokens,
+    MinP,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    named_as_typed,
+    only_given,
+    set_threads,
+    settings_line,
+)
+from liuli.cli.wording import counted, percent, token_name
 from liuli.display import printable
 from liuli.errors import LiuliError
 
@@ -62,8 +74,8 @@ def compare(
 ) -> None:
     """Ask several models the same, or one model several things, side by side: a base gets the plain text, an assistant its
     own chat template."""
-    check_threads(threads)
-    given = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    check_compute(device, "fp32", threads)
+    given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.inside.compare import CompareSettings
     from liuli.inside.compare import compare as side_by_side
@@ -71,7 +83,7 @@ def compare(
     try:
         settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
     except LiuliError as error:
-        raise as_typed(error) from None
+        raise named_as_typed(error) from None
     prompts = _prompts(prompt or [], file)
     models = [_open(each, device) for each in model]
     set_threads(models, threads)
@@ -79,7 +91,7 @@ def compare(
     if json:
         print_json(trace.to_json())
     else:
-        _print(Console(highlight=False), trace, models)
+        _print(Screen(), trace, models)
 
 
 def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
@@ -94,17 +106,10 @@ def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
 
 
 def _of_lines(file: Path) -> "list[Prompt]":
+    from liuli.data.records.small_file import read_small_file
     from liuli.generate.reading import Prompt
 
-    if file.is_dir() or not file.exists():  # a pipe will do
-        raise LiuliError(f"there is no file {file}")
-    data = file.read_bytes()
-    try:
-        lines = data.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise LiuliError(
-            f"{file} is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
-        ) from None
+    lines = read_small_file(file).split("\n")
     found = [Prompt.of_text(line.rstrip("\r"), f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise LiuliError(f"{file} holds no prompt: write one a line")
@@ -140,27 +145,27 @@ def _open(name: str, device: str) -> "Model":
     return load(base, device, adapter=name)
 
 
-def _print(console: Console, trace: "CompareTrace", models: "Sequence[Model]") -> None:
+def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> None:
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
-        console.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
+        screen.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
     if len(models) == 1:
         cells = [(f"prompt {n}", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
-        _print_cells(console, cells, models)
+        _print_cells(screen, cells, models)
     else:
         for number, asked in enumerate(trace.asked, 1):
             where = "" if asked.prompt.source == f"prompt {number}" else f", {asked.prompt.source}"
-            console.print()
-            console.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
-            _print_cells(console, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
-            _print_scores(console, asked, bytes=any(trace.same))
-            _print_divergence(console, asked)
-    console.print()
+            screen.print()
+            screen.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
+            _print_cells(screen, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
+            _print_scores(screen, asked, by_byte=any(trace.same))
+            _print_divergence(screen, asked)
+    screen.print()
     for check in trace.checks:
         if not check.ok:
             wrong = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
-            console.print(Text(wrong, style="red"), soft_wrap=True)
+            screen.print(Text(wrong, style="red"), soft_wrap=True)
     for caveat in trace.caveats:
-        console.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
+        screen.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
@@ -169,13 +174,13 @@ def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "Comp
     stage = f", {about['stage']}" if about["stage"] else ""
     reads = f"reads {about['template']}" if about["template"] else "reads plain text"
     sampling = replace(model.sampling, **trace.settings.sampling)
-    told = said(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
+    told = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
     return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
 
 
-def _print_cells(console: Console, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
+def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
     """Answers beside each other, as many as there is room for."""
-    count = max(1, min(len(cells), console.width // NARROWEST))
+    count = max(1, min(len(cells), screen.width // NARROWEST))
     for start in range(0, len(cells), count):
         row = cells[start : start + count]
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
@@ -184,7 +189,7 @@ def _print_cells(console: Console, cells: "Sequence[tuple[str, ModelAnswer, int]
         table.add_row(*(_read(title, answer, models[m]) for title, answer, m in row))
         table.add_row(*(_answered(title, answer, m) for title, answer, m in row))
         table.add_row(*(_candidates(title, answer) for title, answer, _ in row))
-        console.print(table)
+        screen.print(table)
 
 
 def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
@@ -219,7 +224,7 @@ def _lines(text: str, ending: str) -> str:
 def _candidates(title: str, answer: "ModelAnswer") -> Text:
     """What was likeliest to come first; an arrow at what came."""
     text = Text.assemble((f"{title}, first token\n", "dim"))
-    names = [name(candidate.token) for candidate in answer.candidates]
+    names = [token_name(candidate.token) for candidate in answer.candidates]
     widest = max(map(cell_len, names))
     for candidate, shown in zip(answer.candidates, names, strict=True):
         text.append(shown, SPECIAL if candidate.token.special else "")
@@ -228,27 +233,29 @@ def _candidates(title: str, answer: "ModelAnswer") -> Text:
     return text
 
 
-def _print_scores(console: Console, asked: "PromptAnswers", bytes: bool) -> None:
+def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
     """Every answer under every model; a byte is the measure where tokens differ."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"nats (a {'byte' if bytes else 'token'})")
+    table.add_column(f"nats (a {'byte' if by_byte else 'token'})")
     for m in range(len(asked.answers)):
         table.add_column(f"under {m + 1}", justify="right", overflow="fold")
     for a, answer in enumerate(asked.answers, 1):
-        table.add_row(f"answer of {a}", *(_score(score, bytes) for score in answer.scores))
-    console.print(table)
+        table.add_row(f"answer of {a}", *(_score(score, by_byte) for score in answer.scores))
+    screen.print(table)
     if any(score.by == "text" for answer in asked.answers for score in answer.scores):
-        console.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
+        screen.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
 
 
-def _score(score: "AnswerScore", bytes: bool) -> str:
+def _score(score: "AnswerScore", by_byte: bool) -> str:
     if score.nats is None:
         return "does not fit"
-    each = score.per_byte if bytes else score.per_token
-    return f"{score.nats:.2f}" + ("" if each is None else f" ({each:.3f})") + "*" * (score.by == "text")
+    each = score.per_byte if by_byte else score.per_token
+    mean = "" if each is None else f" ({each:.3f})"
+    mark = "*" if score.by == "text" else ""
+    return f"{score.nats:.2f}{mean}{mark}"
 
 
-def _print_divergence(console: Console, asked: "PromptAnswers") -> None:
+def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
     """KL(first ‖ other) before the first token and along each answer, where the two have the same ids."""
     for m, own in enumerate(asked.answers):
         if m == 0 or own.kl is None:
@@ -258,4 +265,4 @@ def _print_divergence(console: Console, asked: "PromptAnswers") -> None:
             kl = answer.scores[m].kl
             if kl:
                 parts.append(f"{sum(kl) / len(kl):.3f} a token along the answer of {a}")
-        console.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)
+        screen.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)

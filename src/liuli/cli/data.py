@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.shared import Json, Strict, counted, print_json
-from liuli.display import visible
+from liuli.cli.options import Json, Strict
+from liuli.cli.output import Screen, print_json
+from liuli.cli.reading import reading_progress
+from liuli.cli.wording import counted
+from liuli.display import on_line, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.data.text.look import Look
-    from liuli.data.text.sources import Skipped
+    from liuli.data.records.skipped import Skipped
+    from liuli.data.text.statistics import CorpusStatistics
 
 data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
 
@@ -39,19 +40,18 @@ def look(
     json: Json = False,
 ) -> None:
     """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
-    from liuli.data.split import Validation
-    from liuli.data.text.look import look as look_at
+    from liuli.data.split import SplitRule, split_texts
     from liuli.data.text.sources import Sources
+    from liuli.data.text.statistics import corpus_statistics
 
-    validation = Validation.parse(valid)
-    found = look_at(validation.split(Sources(source, strict, dedup)))
+    rule = SplitRule.parse(valid)
+    with reading_progress() as watch:
+        found = corpus_statistics(split_texts(Sources(source, strict, dedup, watch), rule))
     if json:
         print_json({"sources": source} | found.to_json())
         return
 
-    from rich.console import Console
-
-    _print(Console(highlight=False), found, dedup)
+    _print(Screen(), found, dedup)
 
 
 @data.command()
@@ -67,21 +67,20 @@ def convert(
 
     path = Path(out)
     _check_new(path)
-    dialogues = Dialogues(source, strict)
-    count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
+    with reading_progress() as watch:
+        dialogues = Dialogues(source, strict, watch=watch)
+        count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
         found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
         print_json({"sources": source, "out": out} | found)
         return
 
-    from rich.console import Console
-
-    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {out}")
+    _print_converted(Screen(), dialogues, f"{counted(count, 'dialogue')} written to {out}")
 
 
 def _check_new(path: Path) -> None:
-    """Raises LiuliError where no new `.jsonl` can be written."""
+    """Raises LiuliError if no new `.jsonl` can be written."""
     if path.suffix != ".jsonl":
         raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
@@ -90,7 +89,7 @@ def _check_new(path: Path) -> None:
         raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
 
 
-def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:
+def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
     from rich.text import Text
 
     for file, layouts in dialogues.layouts.items():
@@ -101,10 +100,10 @@ def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
         console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: nothing is learned from the last message")
-    console.print(Text(f"\n{written}"), soft_wrap=True)
+    console.print(Text(f"\n{on_line(written)}"), soft_wrap=True)
 
 
-def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
+def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
     from rich.text import Text
 
     for skipped in several:
@@ -115,7 +114,7 @@ def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
             console.print(f"    and {skipped.elsewhere:,} in other files")
 
 
-def _print(console: "Console", found: "Look", dedup: bool) -> None:
+def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -149,7 +148,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _rows(found: "Look", dedup: bool) -> Iterator[tuple[str, str]]:
+def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     total, held, lengths = found.total, found.validation, found.lengths
     parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')}"
     yield "documents", f"{found.documents:,}{parts}"

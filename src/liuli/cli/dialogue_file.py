@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from liuli.data.dialogues.layouts import DIALOGUE
 from liuli.data.dialogues.messages import check
-from liuli.data.text.texts import parse
+from liuli.data.records.bounded_json import parse_json
+from liuli.data.records.source_files import open_regular
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 
@@ -39,11 +41,14 @@ def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
         path = Path(name).expanduser()
         if path.exists() and not path.is_file():
             raise LiuliError(f"{shown} is no file: name one that holds a dialogue")
-        with path.open("rb") as file:
-            line, more = file.readline(), bool(file.readline().strip())
+        with open_regular(path) as file:
+            line = file.readline(DIALOGUE.longest)
+            more = bool(file.readline(DIALOGUE.longest).strip())
     except (OSError, RuntimeError, ValueError) as error:
         raise LiuliError(f"{shown} cannot be read: {why(error)}") from None
-    record = parse(line)
+    if len(line) == DIALOGUE.longest:
+        raise LiuliError(f"{shown} begins with a line longer than {DIALOGUE.longest >> 20} MB; load a shorter dialogue")
+    record = parse_json(line)
     messages = record.get("messages") if isinstance(record, dict) else None
     if not isinstance(messages, list):
         raise LiuliError(f'{shown} does not begin with a line {{"messages": […]}}, as /save writes it')

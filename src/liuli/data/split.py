@@ -1,94 +1,94 @@
-"""Which text is held out, to be measured and never trained on.
+"""The validation split: which blocks of text, or which dialogues, are held out, to be measured and never trained on.
 
-By content, unless told otherwise: the SHA-256 of a block (`Document.text`) decides, about one block in twenty. A block keeps
-its side whatever else is added, taken away or put in another order, and the same text is never on both sides.
+By default the content decides: `held_out` of a block, or of a dialogue's first prompt, about one in twenty. So it stays on its
+side whatever else is added, removed or put in another order, the same text is never on both sides, and all dialogues that
+begin alike (other answers, other branches) are on the same.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Literal
 
-from liuli.data.text.files import File
-from liuli.data.text.sources import Document, Seen, Sources
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.records.digest_set import DigestSet
+from liuli.data.records.skipped import names_of
+from liuli.data.records.source_files import SourceFile
+from liuli.data.text.sources import Document, Sources
+from liuli.display import printable
 from liuli.errors import LiuliError
 
 ONE_IN = 20
-LAST = Fraction(1, 10)  # of a corpus in which no block is held out
+LAST = Fraction(1, 10)  # the share that is held out if nothing is held out by content
 
 
 def held_out(text: str) -> bool:
-    """Whether a block is held out by its content: the first 8 bytes of its SHA-256, as a big-endian number, divide by 20."""
+    """Whether a text is held out by its content: the first 8 bytes of its SHA-256, as a big-endian number, divide by 20."""
     return int.from_bytes(sha256(text.encode()).digest()[:8]) % ONE_IN == 0
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
-    """How to hold out: `content`; `tail`, the last `share` of all characters; `file`, other sources of their own."""
+class SplitRule:
+    """How to choose what is held out.
+
+    Attributes:
+        kind: "content"; "tail", the last part of the source; "file", other sources of their own.
+        share: the share of a tail.
+        file: a file, a folder or `hub:owner/dataset`.
+    """
 
     kind: Literal["content", "tail", "file"] = "content"
     share: Fraction = LAST
     file: str = ""
 
     @classmethod
-    def parse(cls, how: str) -> "Validation":
+    def parse(cls, rule: str) -> "SplitRule":
         """From `content`, `tail:0.1`, or a file (or folder, or hub:owner/dataset).
 
         Raises:
             LiuliError: it is none of these, or the share is not between 0 and 1.
         """
-        if how == "content":
+        if rule == "content":
             return cls()
-        if not how.startswith("tail:"):
-            if not how or not (how.startswith("hub:") or Path(how).exists()):
-                raise LiuliError(f"there is no file {how!r} to validate on; give a file, tail:0.1 or content")
-            return cls("file", file=how)
+        if not rule.startswith("tail:"):
+            if not rule or not (rule.startswith("hub:") or Path(rule).exists()):
+                raise LiuliError(f"there is no file {rule!r} to validate on; give a file, tail:0.1 or content")
+            return cls("file", file=rule)
         try:
-            share = Fraction(how.removeprefix("tail:"))
+            share = Fraction(rule.removeprefix("tail:"))
         except (ValueError, ZeroDivisionError):
             share = Fraction(0)
         if not 0 < share < 1:
-            raise LiuliError(f"{how}: the share to hold out is a number between 0 and 1, as in tail:0.1")
+            raise LiuliError(f"{printable(rule)}: the share to hold out is a number between 0 and 1, as in tail:0.1")
         return cls("tail", share)
 
-    def split(self, sources: Sources) -> "Split":
-        """Looks at as much of the sources as it takes to know both sides: for `content` rarely more than the first
-        blocks, for `tail` all of them, twice; for `file` all of both, once.
-
-        Raises:
-            LiuliError: a file of the validation is among the sources; the text is too short to be divided; where `strict`,
-                a document of the validation stands in the training text too.
-        """
+    def described(self, what: str) -> str:
+        """The rule for people, for a tail or a file. `what`: what the share is of."""
         if self.kind == "file":
-            other = _apart(self.file, sources)
-            return Split(sources, f"all of {self.file}", other, shared=_shared(other, sources))
-        share = f"the last {float(100 * self.share):.3g}% of the characters"
-        if self.kind == "tail":
-            return Split(sources, share, edge=_edge(sources, self.share))
-        sides = set()
-        for document in sources.documents():
-            sides.add(held_out(document.text))
-            if len(sides) == 2:
-                return Split(sources, f"by content, about one block in {ONE_IN}")
-        why = f"{share}, as there are too few blocks to hold out one in {ONE_IN} by content"
-        return Split(sources, why, edge=_edge(sources, self.share))
+            return f"all of {printable(self.file)}"
+        return f"the last {float(100 * self.share):.3g}% of the {what}"
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Sources and which of their text is held out; `how` says it for people. `shared`: how many documents of `other`, by
-    their whole text, are trained on all the same.
+class TextSplit:
+    """Texts and which of their blocks are held out.
 
-    Where a block of a document is held out, the parts around it are not adjacent: `part` jumps from the one to the next.
-    Where a part is divided (`tail`), both sides have its number; `last` stays with the document's true end.
+    If a block of a document is held out, the parts around it are not adjacent: `part` jumps from the one to the next. If a
+    part is divided (`tail`), both sides have its number; `last` stays with the document's true end.
+
+    Attributes:
+        how: the rule, for people.
+        other: the sources that are held out, if they are other ones.
+        edge: number and part of the document that is divided, and the character where its held-out side begins.
+        shared: how many documents of `other`, by their whole text, are trained on all the same.
     """
 
     sources: Sources
     how: str
     other: Sources | None = None
-    edge: tuple[int, int, int] | None = None  # number and part of the document that is divided, and the character
+    edge: tuple[int, int, int] | None = None
     shared: int = 0
 
     def training(self, start: int = 0, end: int | None = None) -> Iterator[Document]:
@@ -125,15 +125,99 @@ class Split:
                 yield True, replace(document, text=document.text[character:], cut=character > 0)
 
 
-def _apart(file: str, sources: Sources) -> Sources:
-    """The sources of the validation, none of whose files is trained on."""
-    other = Sources([file], sources.strict, sources.dedup)
-    check_apart(other.files, sources.files)
-    return other
+@dataclass(frozen=True, slots=True)
+class DialogueSplit:
+    """Dialogues and which of them are held out.
+
+    Attributes:
+        how: the rule, for people.
+        other: the dialogues that are held out, if they are of other sources.
+        edge: how many dialogues come before those that are held out.
+        shared: how many of `other` begin with a prompt that a dialogue trained on begins with too.
+    """
+
+    dialogues: Dialogues
+    how: str
+    other: Dialogues | None = None
+    edge: int | None = None
+    shared: int = 0
+
+    def training(self) -> Iterator[Dialogue]:
+        """What may be trained on."""
+        return (dialogue for held, dialogue in self._sides() if not held)
+
+    def validation(self) -> Iterator[Dialogue]:
+        """What is held out. Each call reads the files again."""
+        return self.other.dialogues() if self.other else (dialogue for held, dialogue in self._sides() if held)
+
+    def _sides(self) -> Iterator[tuple[bool, Dialogue]]:
+        for index, dialogue in enumerate(self.dialogues):
+            if self.other:
+                yield False, dialogue
+            elif self.edge is not None:
+                yield index >= self.edge, dialogue
+            else:
+                yield held_out(dialogue.first_prompt), dialogue
 
 
-def check_apart(held: list[File], trained: list[File]) -> None:
-    """Raises LiuliError where a file is on both sides, by whatever name."""
+def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSplit:
+    """Chooses which text is held out.
+
+    It looks at as much of the sources as it takes to know both sides: for `content` rarely more than the first blocks, for
+    `tail` all of them, twice; for `file` all of both, once.
+
+    Raises:
+        LiuliError: the rule is none; a file of the validation is among the sources; the text is too short to be divided; a
+            document of the validation is trained on too and the sources are `strict`.
+    """
+    rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
+    if rule.kind == "file":
+        other = Sources([rule.file], sources.strict, sources.dedup, sources.watch)
+        check_apart(other.files, sources.files)
+        return TextSplit(sources, rule.described(""), other, shared=_shared_texts(other, sources))
+    share, sides, total = rule.described("characters"), set[bool](), 0
+    for document in sources.documents():
+        total += len(document.text)
+        if rule.kind == "content":
+            sides.add(held_out(document.text))
+        if len(sides) == 2:
+            return TextSplit(sources, f"by content, about one block in {ONE_IN}")
+    if rule.kind == "content":
+        share += f", as there are too few blocks to hold out one in {ONE_IN} by content"
+    return TextSplit(sources, share, edge=_edge_of_texts(sources, total, rule.share))
+
+
+def split_dialogues(dialogues: Dialogues, rule: SplitRule | str = "content") -> DialogueSplit:
+    """Chooses which dialogues are held out.
+
+    It looks at as many dialogues as it takes to know both sides: for `content` rarely more than the first, for `tail` all.
+
+    Raises:
+        LiuliError: the rule is none; a file of the validation is among the dialogues' files; there is one dialogue alone; a
+            dialogue of the validation begins with a prompt that is trained on and the dialogues are `strict`.
+    """
+    rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
+    if rule.kind == "file":
+        other = Dialogues([rule.file], dialogues.strict, watch=dialogues.watch)
+        check_apart(other.files, dialogues.files)
+        return DialogueSplit(dialogues, rule.described(""), other, shared=_shared_prompts(other, dialogues))
+    share, sides, total = rule.described("dialogues"), set[bool](), 0
+    for dialogue in dialogues:
+        total += 1
+        if rule.kind == "content":
+            sides.add(held_out(dialogue.first_prompt))
+        if len(sides) == 2:
+            return DialogueSplit(dialogues, f"by first prompt, about one dialogue in {ONE_IN}")
+    if rule.kind == "content":
+        share += f", as there are too few to hold out one in {ONE_IN} by first prompt"
+    if total == 1:
+        names = names_of(dialogues.names)
+        raise LiuliError(f"{names} has one dialogue: too few to train on some and hold out the rest")
+    return DialogueSplit(dialogues, share, edge=total - _held_count(total, rule.share))
+
+
+def check_apart(held: list[SourceFile], trained: list[SourceFile]) -> None:
+    """Raises LiuliError if a file is on both sides, by whatever name."""
     places = {each.path.resolve() for each in trained}
     for each in held:
         if each.path.resolve() in places:
@@ -142,9 +226,9 @@ def check_apart(held: list[File], trained: list[File]) -> None:
             )
 
 
-def _shared(other: Sources, sources: Sources) -> int:
-    """How many documents of the validation stand in the training text, whole; an error where `strict`."""
-    trained = Seen()
+def _shared_texts(other: Sources, sources: Sources) -> int:
+    """How many documents of the validation stand in the training text, whole; an error if that is `strict`."""
+    trained = DigestSet()
     for _, _, text in sources.texts():
         trained.add(text.digest)
     places = [place for _, place, text in other.texts() if text.digest in trained]
@@ -153,14 +237,35 @@ def _shared(other: Sources, sources: Sources) -> int:
     return len(places)
 
 
-def _edge(sources: Sources, share: Fraction) -> tuple[int, int, int]:
-    """Where the last `share` of all characters (rounded down, but at least one) begins."""
-    total = sum(len(document.text) for document in sources.documents())
-    left = total - max(1, int(total * share))
+def _shared_prompts(other: Dialogues, dialogues: Dialogues) -> int:
+    """How many dialogues of the validation begin as one that is trained on; an error if that is `strict`."""
+    trained = DigestSet()
+    for dialogue in dialogues:
+        trained.add(_prompt_digest(dialogue))
+    places = [dialogue.source for dialogue in other if _prompt_digest(dialogue) in trained]
+    if places and dialogues.strict:
+        raise LiuliError(
+            f"{places[0]}: its first prompt is trained on too ({len(places):,} such dialogues); take them out of either"
+        )
+    return len(places)
+
+
+def _prompt_digest(dialogue: Dialogue) -> bytes:
+    return blake2b(dialogue.first_prompt.encode(), digest_size=16).digest()
+
+
+def _edge_of_texts(sources: Sources, total: int, share: Fraction) -> tuple[int, int, int]:
+    """Where the last `share` of all `total` characters begins."""
+    left = total - _held_count(total, share)
     if not left:
-        raise LiuliError(f"{', '.join(sources.names)} has one character: too few to train on some and hold out the rest")
+        raise LiuliError(f"{names_of(sources.names)} has one character: too few to train on some and hold out the rest")
     for document in sources.documents():
         if left < len(document.text):
             return document.number, document.part, left
         left -= len(document.text)
     raise AssertionError("the edge lies before the end")
+
+
+def _held_count(total: int, share: Fraction) -> int:
+    """How many of `total` are held out: rounded down, but at least one."""
+    return max(1, int(total * share))

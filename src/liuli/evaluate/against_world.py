@@ -48,7 +48,7 @@ def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
 @torch.no_grad()
 def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[float]:
     """The log-probability of each row of ids after its first, in nats. Rows of similar length go through one pass together."""
-    device = next(decoder.parameters()).device
+    device = decoder.device
     found = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     while order:

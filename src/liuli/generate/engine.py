@@ -47,11 +47,10 @@ class Engine:
         capacity: int | None = None,
         cache_budget: int | None = None,
     ):
-        weight = next(decoder.parameters())
         self._decoder = decoder
         self._tokenizer = tokenizer
-        self._device = weight.device
-        self._dtype = weight.dtype
+        self._device = decoder.device
+        self._dtype = decoder.dtype
         self._capacity = decoder.config.context if capacity is None else min(capacity, decoder.config.context)
         budget = default_budget(self._device) if cache_budget is None else cache_budget
         self._scheduler = Scheduler(slots, budget, bytes_per_token(decoder.config, self._dtype))

@@ -26,7 +26,8 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
-from liuli.tokens.formats.folder import find_tokenizer, read_end_ids
+from liuli.tokens.formats.config import read_end_ids
+from liuli.tokens.formats.detect import find_tokenizer
 
 DEFAULT_TEMPERATURE = 0.8
 SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")

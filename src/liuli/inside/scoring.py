@@ -143,7 +143,7 @@ class Scoring:
     def _hidden(self, m: int, read: Sequence[int], said: Sequence[int]) -> Tensor:
         """(T, D): the states before each token that was said; before the first one if none was."""
         decoder = self._readers[m].model.decoder
-        ids_1T = torch.tensor([[*read, *said[:-1]]], device=next(decoder.parameters()).device)
+        ids_1T = torch.tensor([[*read, *said[:-1]]], device=decoder.device)
         return decoder.hidden(ids_1T)[0, len(read) - 1 :]
 
     @torch.inference_mode()

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from liuli.model.config import Config
-
-# What attention sees: (mask (B, 1, T, L), True where a query sees a key, or None; whether plain causality says it all).
-Visible = tuple[Tensor | None, bool]
+from liuli.model.mask import AttentionMask
 
 
 def bytes_per_token(config: Config, dtype: torch.dtype) -> int:
@@ -142,7 +140,7 @@ class CacheRows:
     Attributes:
         index_BT: each token's place in its sequence; padding repeats the last real one.
         length: L, what the longest row attends over.
-        plain: `visible`'s answer if no mask is needed, else None.
+        plain: `attention_mask`'s answer if no mask is needed, else None.
 
     Raises:
         ValueError: a slot named twice, a row without tokens, or more tokens than the slot has room for.
@@ -166,7 +164,7 @@ class CacheRows:
         device = cache.held[0].device
         self._on_cpu = device.type == "cpu"
 
-        self.plain: Visible | None = None
+        self.plain: AttentionMask | None = None
         if not any(starts):
             self.plain = None, True
         elif self._tokens == 1 and alike:

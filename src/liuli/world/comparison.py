@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from liuli.errors import LiuliError
 from liuli.tokens.tokenizer import Tokenizer
-from liuli.world.grammar import KINDS, Choice, Kind, State, match, read
-from liuli.world.steps import Value
+from liuli.world.grammar import KINDS, GrammarChoice, GrammarState, Kind, match, read
+from liuli.world.steps import ValueStep
 from liuli.world.world import END, World
 
 # Texts -> their log-probabilities in nats: of a document that begins so; of just this document where a text ends in END.
@@ -70,7 +70,7 @@ class Comparison:
         }
 
 
-class Point(NamedTuple):
+class ChoicePoint(NamedTuple):
     """One choice met in a document. `texts`: prefix + piece + tail for each piece; `truth`: its probability among them.
     `wording`: the piece before, which for a fact or habit led to the value."""
 
@@ -165,9 +165,9 @@ def token_scorer(tokenizer: Tokenizer, log_probabilities: Callable[[list[list[in
     return score
 
 
-def _collect(world: World, points: int, seed: int) -> tuple[dict[Kind, list[Point]], list[str]]:
+def _collect(world: World, points: int, seed: int) -> tuple[dict[Kind, list[ChoicePoint]], list[str]]:
     """The first `points` choices of each kind, and the documents that it took."""
-    found: dict[Kind, list[Point]] = {kind: [] for kind in KINDS}
+    found: dict[Kind, list[ChoicePoint]] = {kind: [] for kind in KINDS}
     documents: list[str] = []
     for document in world.documents(1_000_000_000, seed):
         documents.append(document)
@@ -185,7 +185,7 @@ def _collect(world: World, points: int, seed: int) -> tuple[dict[Kind, list[Poin
     return found, documents
 
 
-def _point(state: State, choice: Choice, prefix: str, wording: str) -> Point:
+def _point(state: GrammarState, choice: GrammarChoice, prefix: str, wording: str) -> ChoicePoint:
     texts, weights = [], []
     for piece in choice.values:
         # A false value is followed by what would follow a true one.
@@ -195,19 +195,19 @@ def _point(state: State, choice: Choice, prefix: str, wording: str) -> Point:
         weights.append(weight * choice.probability(i) * probability)
     total = math.fsum(weights)
     step = state.step
-    return Point(
+    return ChoicePoint(
         choice.kind,
         prefix,
         tuple(state.lead + piece for piece in choice.pieces),
         tuple(texts),
         tuple(weight / total for weight in weights),
-        step.code if isinstance(step, Value) else "",
-        step.attribute(state) if isinstance(step, Value) else "",
+        step.code if isinstance(step, ValueStep) else "",
+        step.attribute(state) if isinstance(step, ValueStep) else "",
         wording,
     )
 
 
-def _tail(state: State, i: int) -> tuple[str, float]:
+def _tail(state: GrammarState, i: int) -> tuple[str, float]:
     """What most likely follows piece i (the first of equals), and its probability: one piece, and more until a word meets
     what is none. Cut inside a word, or between two marks, a text could end in tokens that no document has."""
     assert state.step is not None
@@ -224,7 +224,7 @@ def _tail(state: State, i: int) -> tuple[str, float]:
     return text + END, probability
 
 
-def _shares(score: Scorer, points: Sequence[Point]) -> list[list[float]]:
+def _shares(score: Scorer, points: Sequence[ChoicePoint]) -> list[list[float]]:
     """The model's log-probability of each point's pieces among themselves, as probabilities."""
     texts = list(dict.fromkeys(text for point in points for text in point.texts))
     known = dict(zip(texts, map(float, score(texts)), strict=True))
@@ -243,17 +243,17 @@ def _normalise(nats: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def _divergence(point: Point, shares: Sequence[float]) -> float:
+def _divergence(point: ChoicePoint, shares: Sequence[float]) -> float:
     """KL(truth ‖ model) in nats; infinite where the model excludes what is true."""
     terms = [q * math.log(q / p) if p > 0 else math.inf for q, p in zip(point.truth, shares, strict=True) if q > 0]
     return math.inf if math.inf in terms else math.fsum(terms)
 
 
-def _is_right(point: Point, shares: Sequence[float]) -> bool:
+def _is_right(point: ChoicePoint, shares: Sequence[float]) -> bool:
     return shares.index(max(shares)) == point.truth.index(max(point.truth)) and max(shares) > 0
 
 
-def _allowed(sample: Sampler, points: Sequence[Point], samples: int) -> float:
+def _allowed(sample: Sampler, points: Sequence[ChoicePoint], samples: int) -> float:
     asked = [points[i % len(points)] for i in range(samples)]
     written = sample([point.prefix for point in asked])
     return sum(text.startswith(point.pieces) for point, text in zip(asked, written, strict=True)) / samples

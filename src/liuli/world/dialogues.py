@@ -11,7 +11,7 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 So (a) is known if wordings do not matter, (b) if what was read can be said, and (c) is refused only by who knows what it knows.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -212,13 +212,21 @@ def _nobody_knows(kind: EntityKind, name: str, fact: str, lang: Code, dice: Dice
     return name + _sentence(kind, fact, lang, dice).replace("{}", value) + dice.choose(talk.nobody)
 
 
-def write_dialogues(world: World, path: Path, count: int) -> None:
-    """Writes `count` conversations, a JSON object with `messages` a line; the file is there when it is whole.
+def write_dialogues(
+    world: World,
+    path: Path,
+    count: int,
+    watch: Callable[[Iterable[list[Message]]], Iterable[list[Message]]] = lambda conversations: conversations,
+) -> None:
+    """Writes `count` conversations, one JSON object with `messages` per line; the file is there when it is whole.
+
+    Args:
+        watch: may follow the conversations as they pass.
 
     Raises:
         LiuliError: it cannot be written; a negative count.
     """
-    conversations = Conversations(world).training(count)
+    conversations = watch(Conversations(world).training(count))
     write_json_lines(({"messages": messages} for messages in conversations), path)
 
 

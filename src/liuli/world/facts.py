@@ -66,7 +66,7 @@ class Entity:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Facts:
+class WorldFacts:
     """All that is true. `entities` by kind, each in a fixed order. `values`: every value that a fact or habit has anywhere
     in this world, told or not: what a model could mistake it for."""
 
@@ -77,7 +77,7 @@ class Facts:
         return {kind: [entity.to_json() for entity in entities] for kind, entities in self.entities.items()}
 
 
-def make_facts(size: Size, seed: int) -> Facts:
+def make_facts(size: Size, seed: int) -> WorldFacts:
     """The world's facts; the same on every machine for a size and a seed."""
     dice = Dice(seed)
     count = {"begin": 12, "large": 24}[size]
@@ -90,7 +90,7 @@ def make_facts(size: Size, seed: int) -> Facts:
         "shop": tuple(_shop(i, towns, dice) for i in range(count // 2)),
         "festival": tuple(_festival(i, towns, dice) for i in range(len(lexicon.FESTIVALS))),
     }
-    return Facts(entities, _values(entities))
+    return WorldFacts(entities, _values(entities))
 
 
 class Dice:

@@ -9,24 +9,24 @@ from itertools import pairwise
 from typing import cast
 
 from liuli.world import lexicon, steps
-from liuli.world.facts import FACTS, HABITS, Entity, EntityKind, Facts
-from liuli.world.grammar import State, Step
+from liuli.world.facts import FACTS, HABITS, Entity, EntityKind, WorldFacts
+from liuli.world.grammar import GrammarState, Step
 from liuli.world.language import Language, Subject, Wording, cut, fill
 
 # How often a topic is taken up, beside 1 for any other: a frequency needs more examples than an answer.
 WEIGHTS = {"ride": 5, "order": 5, "weather": 5}
 
 
-def start(facts: Facts, languages: Sequence[Language]) -> State:
+def start(facts: WorldFacts, languages: Sequence[Language]) -> GrammarState:
     """Where every document begins: any form, in any of the languages with equal shares."""
     forms = [form for language in languages for form in _forms(Teller(facts, language))]
-    return State(steps.Open(forms, State(None)))
+    return GrammarState(steps.Open(forms, GrammarState(None)))
 
 
 class Teller:
     """Makes the steps of one language."""
 
-    def __init__(self, facts: Facts, language: Language):
+    def __init__(self, facts: WorldFacts, language: Language):
         self.facts, self.language = facts, language
 
     def say(self, key: str) -> steps.Say:
@@ -54,7 +54,7 @@ class Teller:
             for pronoun, name in _pronouns(kind)
         }
         answers = self._wordings(kind, self.plain("pronoun"), self.language.turn)
-        return [steps.Tell(self._topics(kind, ()), questions), steps.Answer(answers), self._value()]
+        return [steps.Tell(self._topics(kind, ()), questions), steps.AnswerStep(answers), self._value()]
 
     def plain(self, subject: Subject) -> Subject:
         """The subject of a sentence where nobody can miss it: dropped where the language does so."""
@@ -76,8 +76,8 @@ class Teller:
     def _name(self, entity: Entity) -> str:
         return getattr(entity.name, self.language.code)
 
-    def _value(self) -> steps.Value:
-        return steps.Value(self.facts, self.language.code)
+    def _value(self) -> steps.ValueStep:
+        return steps.ValueStep(self.facts, self.language.code)
 
     def _topics(self, kind: EntityKind, only: Sequence[str]) -> steps.Topics:
         every = FACTS[kind] + HABITS[kind]

@@ -1,8 +1,8 @@
 """The machinery of a weighted grammar that is readable from the left, and knows nothing of what it says.
 
-A `State` is all that the text so far determines. Its step offers a `Choice` among pieces of text, none of which begins
-another; the piece that is chosen determines the next state. So a text is read in one way only, and its probability is the
-product of the probabilities of its pieces. A document ends where the grammar says so, never by a choice between ending and
+A `GrammarState` is all that the text so far determines. Its step offers a `GrammarChoice` among pieces of text, none of which
+begins another; the piece that is chosen determines the next state. So a text is read in one way only, and its probability is
+the product of the probabilities of its pieces. A document ends where the grammar says so, never by a choice between ending and
 going on: the end needs no piece among others.
 """
 
@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("wording", "entity", "fact", "habit")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Choice:
+class GrammarChoice:
     """What may be written at a state.
 
     `weights` are whole numbers: piece i has probability weights[i] / total. `values`: for a fact or habit, all that a
@@ -40,11 +40,11 @@ class Choice:
         return math.log(self.total / self.weights[i])
 
 
-def make_choice(kind: Kind, pieces: Sequence[str], weights: Sequence[int], values: Sequence[str] = ()) -> Choice:
+def make_choice(kind: Kind, pieces: Sequence[str], weights: Sequence[int], values: Sequence[str] = ()) -> GrammarChoice:
     assert all(weight > 0 for weight in weights)
     check_prefix_free(pieces)
     cumulative = tuple(accumulate(weights))
-    return Choice(kind, tuple(pieces), tuple(weights), cumulative, cumulative[-1], tuple(values or pieces))
+    return GrammarChoice(kind, tuple(pieces), tuple(weights), cumulative, cumulative[-1], tuple(values or pieces))
 
 
 def check_prefix_free(pieces: Sequence[str]) -> None:
@@ -58,14 +58,14 @@ def check_prefix_free(pieces: Sequence[str]) -> None:
 class Step(Protocol):
     """One place of a form."""
 
-    def choice(self, state: "State") -> Choice: ...
+    def choice(self, state: "GrammarState") -> GrammarChoice: ...
 
-    def after(self, state: "State", i: int) -> "State":
+    def after(self, state: "GrammarState", i: int) -> "GrammarState":
         """The state once piece i of this state's choice is written."""
         ...
 
 
-class State(NamedTuple):
+class GrammarState(NamedTuple):
     """Everything that the text so far determines.
 
     `lead` is owed before the next piece and `tail` after it: the rest of a sentence around a value, "回" {白石} "去".
@@ -80,7 +80,7 @@ class State(NamedTuple):
     tail: str = ""
 
 
-def write(state: State, draw: Callable[[], float]) -> str:
+def write(state: GrammarState, draw: Callable[[], float]) -> str:
     """One document from `state` on. `draw` gives uniform numbers in [0, 1)."""
     parts: list[str] = []
     while state.step is not None:
@@ -92,7 +92,7 @@ def write(state: State, draw: Callable[[], float]) -> str:
     return "".join(parts)
 
 
-def read(state: State, text: str) -> Iterator[tuple[State, Choice | None, int]]:
+def read(state: GrammarState, text: str) -> Iterator[tuple[GrammarState, GrammarChoice | None, int]]:
     """Each state that `text` passes, with its choice and the place in `text` where it stands; last the state where the
     whole pieces end. The choice of a state that ends the document is None."""
     place = 0
@@ -106,7 +106,7 @@ def read(state: State, text: str) -> Iterator[tuple[State, Choice | None, int]]:
         state = state.step.after(state, i)
 
 
-def match(state: State, choice: Choice, text: str, place: int) -> int | None:
+def match(state: GrammarState, choice: GrammarChoice, text: str, place: int) -> int | None:
     """Which piece stands in `text` at `place`, if one does whole."""
     if not text.startswith(state.lead, place):
         return None
@@ -137,7 +137,7 @@ class Floor:
         }
 
 
-def find_floor(start: State) -> Floor:
+def find_floor(start: GrammarState) -> Floor:
     """The exact expectations from `start` on (which owes nothing): each state's own part and its successors', by their
     probabilities.
 
@@ -146,7 +146,7 @@ def find_floor(start: State) -> Floor:
     """
     known: dict[tuple[Any, ...], list[float]] = {}
 
-    def rest(state: State) -> list[float]:
+    def rest(state: GrammarState) -> list[float]:
         if state.step is None:  # nats and choices of each kind, bytes
             return [0.0] * (2 * len(KINDS) + 1)
         key = (state.step, state.subject, state.topic, state.told)
@@ -154,9 +154,9 @@ def find_floor(start: State) -> Floor:
             known[key] = add(state, state.step)
         return known[key]
 
-    def add(state: State, step: Step) -> list[float]:
+    def add(state: GrammarState, step: Step) -> list[float]:
         choice = step.choice(state)
-        behind: dict[tuple[Any, ...], tuple[State, int]] = {}
+        behind: dict[tuple[Any, ...], tuple[GrammarState, int]] = {}
         size, nats = 0, 0.0
         for i, (piece, weight) in enumerate(zip(choice.pieces, choice.weights, strict=True)):
             after = step.after(state, i)

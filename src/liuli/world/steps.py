@@ -7,8 +7,8 @@ are open depends on which topics are (as bits), not on who it is about.
 import math
 from collections.abc import Mapping, Sequence
 
-from liuli.world.facts import Entity, Facts, attribute
-from liuli.world.grammar import Choice, State, Step, check_prefix_free, make_choice
+from liuli.world.facts import Entity, WorldFacts, attribute
+from liuli.world.grammar import GrammarChoice, GrammarState, Step, check_prefix_free, make_choice
 from liuli.world.language import Code, Wording
 
 
@@ -27,12 +27,12 @@ class Say(Placed):
         self._wordings = tuple(wordings)
         self._choice = make_choice("wording", [wording.text for wording in wordings], [1] * len(wordings))
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._choice
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         wording = self._wordings[i]
-        return State(self.then, wording.lead, state.subject, "", state.told, wording.tail)
+        return GrammarState(self.then, wording.lead, state.subject, "", state.told, wording.tail)
 
 
 class Pose(Say):
@@ -42,7 +42,7 @@ class Pose(Say):
         super().__init__(wordings)
         self._pool = pool
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         return super().after(state, i)._replace(subject=self._pool)
 
 
@@ -53,11 +53,11 @@ class Meet(Placed):
         self._entities = tuple(entities)
         self._choice = make_choice("entity", names, [1] * len(names))
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._choice
 
-    def after(self, state: State, i: int) -> State:
-        return State(self.then, state.tail, self._entities[i])
+    def after(self, state: GrammarState, i: int) -> GrammarState:
+        return GrammarState(self.then, state.tail, self._entities[i])
 
 
 class Topics:
@@ -79,17 +79,17 @@ class TakeUp(Placed):
     def __init__(self, topics: Topics):
         self._topics = topics
 
-    def _open(self, state: State) -> tuple[Choice, list[Wording]]:
+    def _open(self, state: GrammarState) -> tuple[GrammarChoice, list[Wording]]:
         """The choice among the wordings that are open, and these in the same order."""
         raise NotImplementedError
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._open(state)[0]
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         wording = self._open(state)[1][i]
         told = state.told | self._topics.bits[wording.topic] if self.remembers else 0
-        return State(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
+        return GrammarState(self.then, wording.lead, state.subject, wording.topic, told, wording.tail)
 
 
 class Tell(TakeUp):
@@ -101,11 +101,11 @@ class Tell(TakeUp):
     def __init__(self, topics: Topics, wordings: Mapping[str, Sequence[Wording]]):
         super().__init__(topics)
         self._wordings = wordings
-        self._known: dict[tuple[str, int], tuple[Choice, list[Wording]]] = {}
+        self._known: dict[tuple[str, int], tuple[GrammarChoice, list[Wording]]] = {}
         for each in wordings.values():  # all open at once: whatever is open later is a part of it
             check_prefix_free([wording.text for wording in each])
 
-    def _open(self, state: State) -> tuple[Choice, list[Wording]]:
+    def _open(self, state: GrammarState) -> tuple[GrammarChoice, list[Wording]]:
         subject = state.subject
         bits = self._topics.open[subject] & ~state.told
         known = self._known.get((subject.pronoun, bits))
@@ -116,7 +116,7 @@ class Tell(TakeUp):
             known = self._known[subject.pronoun, bits] = choice, found
         return known
 
-    def untold(self, state: State, text: str) -> str | None:
+    def untold(self, state: GrammarState, text: str) -> str | None:
         """The fact of the subject that `text` goes on to, by its first wording, if that is true but never told."""
         subject: Entity = state.subject
         if not text.startswith(state.lead):
@@ -128,43 +128,43 @@ class Tell(TakeUp):
         return None
 
 
-class Answer(Placed):
+class AnswerStep(Placed):
     """A wording for the topic that was just asked about."""
 
     def __init__(self, wordings: Mapping[str, Sequence[Wording]]):
-        self._known: dict[tuple[str, str], tuple[Choice, list[Wording]]] = {}
+        self._known: dict[tuple[str, str], tuple[GrammarChoice, list[Wording]]] = {}
         for pronoun, each in wordings.items():
             for topic in {wording.topic: None for wording in each}:
                 found = [wording for wording in each if wording.topic == topic]
                 choice = make_choice("wording", [wording.text for wording in found], [1] * len(found))
                 self._known[pronoun, topic] = choice, found
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._known[state.subject.pronoun, state.topic][0]
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         wording = self._known[state.subject.pronoun, state.topic][1][i]
-        return State(self.then, wording.lead, state.subject, state.topic, state.told, wording.tail)
+        return GrammarState(self.then, wording.lead, state.subject, state.topic, state.told, wording.tail)
 
 
-class Value(Placed):
+class ValueStep(Placed):
     """The topic's value: the one true answer of a fact, or a habit's draw."""
 
-    def __init__(self, facts: Facts, code: Code):
+    def __init__(self, facts: WorldFacts, code: Code):
         self._facts, self.code = facts, code
-        self._known: dict[tuple[Entity, str], Choice] = {}
+        self._known: dict[tuple[Entity, str], GrammarChoice] = {}
 
-    def attribute(self, state: State) -> str:
+    def attribute(self, state: GrammarState) -> str:
         """What the value is of, such as "person home"."""
         return f"{state.subject.kind} {attribute(state.topic)}"
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         known = self._known.get((state.subject, state.topic))
         if known is None:
             known = self._known[state.subject, state.topic] = self._make(state.subject, state.topic)
         return known
 
-    def _make(self, subject: Entity, topic: str) -> Choice:
+    def _make(self, subject: Entity, topic: str) -> GrammarChoice:
         values = [getattr(value, self.code) for value in self._facts.values[subject.kind, attribute(topic)]]
         check_prefix_free(values)
         if topic in subject.facts:
@@ -172,8 +172,8 @@ class Value(Placed):
         habit = subject.habits[topic]
         return make_choice("habit", [getattr(value, self.code) for value in habit], list(habit.values()), values)
 
-    def after(self, state: State, i: int) -> State:
-        return State(self.then, state.tail, state.subject, "", state.told)
+    def after(self, state: GrammarState, i: int) -> GrammarState:
+        return GrammarState(self.then, state.tail, state.subject, "", state.told)
 
 
 class Clue(TakeUp):
@@ -183,9 +183,9 @@ class Clue(TakeUp):
     def __init__(self, topics: Topics, wordings: Sequence[Wording], pool: tuple[Entity, ...]):
         super().__init__(topics)
         self._wordings, self._pool = wordings, pool
-        self._first: tuple[Choice, list[Wording]] | None = None
+        self._first: tuple[GrammarChoice, list[Wording]] | None = None
 
-    def _open(self, state: State) -> tuple[Choice, list[Wording]]:
+    def _open(self, state: GrammarState) -> tuple[GrammarChoice, list[Wording]]:
         if state.subject is self._pool and self._first:
             return self._first
         counts = {
@@ -206,9 +206,9 @@ class ClueValue(Placed):
 
     def __init__(self, code: Code, pool: tuple[Entity, ...]):
         self._code, self._pool = code, pool
-        self._first: dict[str, tuple[Choice, list[tuple[Entity, ...]]]] = {}
+        self._first: dict[str, tuple[GrammarChoice, list[tuple[Entity, ...]]]] = {}
 
-    def _open(self, state: State) -> tuple[Choice, list[tuple[Entity, ...]]]:
+    def _open(self, state: GrammarState) -> tuple[GrammarChoice, list[tuple[Entity, ...]]]:
         known = self._first.get(state.topic) if state.subject is self._pool else None
         if known:
             return known
@@ -222,11 +222,11 @@ class ClueValue(Placed):
             self._first[state.topic] = known
         return known
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._open(state)[0]
 
-    def after(self, state: State, i: int) -> State:
-        return State(self.then, state.tail, self._open(state)[1][i], "", state.told)
+    def after(self, state: GrammarState, i: int) -> GrammarState:
+        return GrammarState(self.then, state.tail, self._open(state)[1][i], "", state.told)
 
 
 class Guess(Placed):
@@ -235,11 +235,11 @@ class Guess(Placed):
     def __init__(self, names: Mapping[Entity, str]):
         self._names = names
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return make_choice("entity", [self._names[entity] for entity in state.subject], [1] * len(state.subject))
 
-    def after(self, state: State, i: int) -> State:
-        return State(self.then, state.tail, state.subject[i], "", state.told)
+    def after(self, state: GrammarState, i: int) -> GrammarState:
+        return GrammarState(self.then, state.tail, state.subject[i], "", state.told)
 
 
 class Open(Placed):
@@ -248,17 +248,17 @@ class Open(Placed):
     It chooses form and language by what is written, which may be a name; it counts as wording.
     """
 
-    def __init__(self, forms: Sequence[tuple[int, Step]], lead: State):
+    def __init__(self, forms: Sequence[tuple[int, Step]], lead: GrammarState):
         self._places = [(step, i) for _, step in forms for i in range(len(step.choice(lead).pieces))]
         choices = [(weight, step.choice(lead)) for weight, step in forms]
         common = math.lcm(*(choice.total for _, choice in choices))
         weights = [weight * each * (common // choice.total) for weight, choice in choices for each in choice.weights]
         self._choice = make_choice("wording", [piece for _, choice in choices for piece in choice.pieces], weights)
 
-    def choice(self, state: State) -> Choice:
+    def choice(self, state: GrammarState) -> GrammarChoice:
         return self._choice
 
-    def after(self, state: State, i: int) -> State:
+    def after(self, state: GrammarState, i: int) -> GrammarState:
         step, place = self._places[i]
         return step.after(state, place)
 

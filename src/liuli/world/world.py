@@ -16,7 +16,7 @@ from liuli.errors import LiuliError
 from liuli.world import forms
 from liuli.world.en import ENGLISH
 from liuli.world.facts import Size, make_facts
-from liuli.world.grammar import Choice, Floor, Kind, State, find_floor, match, read, write
+from liuli.world.grammar import Floor, GrammarChoice, GrammarState, Kind, find_floor, match, read, write
 from liuli.world.lexicon import Term
 from liuli.world.steps import Tell
 from liuli.world.zh import CHINESE
@@ -130,7 +130,7 @@ def check_seed(seed: int) -> None:
         raise LiuliError(f"a seed must be a whole number of at least 0, not {seed!r}")
 
 
-def _going_on(state: State, choice: Choice, rest: str) -> list[int]:
+def _going_on(state: GrammarState, choice: GrammarChoice, rest: str) -> list[int]:
     """The pieces that begin with `rest`."""
     return [i for i, piece in enumerate(choice.pieces) if (state.lead + piece).startswith(rest)]
 
@@ -147,7 +147,7 @@ def _refusal(prefix: str, place: int, pieces: Sequence[str]) -> str:
     return f"no document begins with {prefix!r}{where}; {may} {shown}{more}"
 
 
-def _never_told(state: State, rest: str) -> str:
+def _never_told(state: GrammarState, rest: str) -> str:
     """What a reader who asks for an untold fact should know."""
     fact = state.step.untold(state, rest) if isinstance(state.step, Tell) else None
     if fact is None:

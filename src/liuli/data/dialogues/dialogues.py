@@ -1,8 +1,8 @@
 """Dialogues from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
 
-A source is any list of names, as for `Sources`. A `.jsonl` or `.json` (a list, or an object a line) holds records in the
-layouts of `layouts`, a `.txt` or `.tsv` a dialogue a line, a `.yml` or `.yaml` chatterbot's lists (`turns`); each also `.gz`
-or `.zst`. Standard input is `.jsonl`.
+A source is any list of names, as for `Sources`. A `.jsonl` or `.json` (a list, or an object per line) holds records in the
+layouts of `layouts.py`, a `.txt` or `.tsv` a dialogue per line, a `.yml` or `.yaml` chatterbot's lists; each also `.gz` or
+`.zst`. Standard input is `.jsonl`.
 """
 
 import codecs
@@ -13,20 +13,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from liuli.data.dialogues.layouts import Converted, convert
-from liuli.data.dialogues.turns import DIALOGUE, Chatterbot, TabbedLines
-from liuli.data.text.files import File, Formats, Problem, find_files
-from liuli.data.text.records import LONGEST_LINE, Array, Kind, Lines, Reader, format_of
-from liuli.data.text.sources import Pass, Skipped, opened
-from liuli.data.text.texts import parse
+from liuli.data.dialogues.chatterbot import ChatterbotReader
+from liuli.data.dialogues.layouts import DIALOGUE, Converted, convert
+from liuli.data.dialogues.tab_separated import TabSeparatedReader
+from liuli.data.records.bounded_json import parse_json
+from liuli.data.records.find_files import find_files
+from liuli.data.records.problem import Problem
+from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKind, RecordReader, format_of
+from liuli.data.records.skipped import Skipped, SourcePass, open_reader
+from liuli.data.records.source_files import FileFormats, SourceFile, Watch
 
-DIALOGUES = Formats(
+DIALOGUES = FileFormats(
     what="dialogues",
     noun="file of dialogues",
     known=".jsonl, .json, .txt, .tsv, .yml and .yaml (each also .gz or .zst)",
     piped="lines",
     suffixes={".jsonl": "lines", ".json": "array", ".txt": "turns", ".tsv": "turns", ".yml": "yaml", ".yaml": "yaml"},
 )
+BEGIN = 1 << 16  # bytes of a file that show whether its first line is an object
 QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
 
 
@@ -55,7 +59,7 @@ class Dialogue:
 
 
 @dataclass(slots=True)
-class DialoguePass(Pass):
+class DialoguePass(SourcePass):
     """What one pass over dialogues has met so far."""
 
     layouts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -73,15 +77,24 @@ class Dialogues:
         names: files, folders, `-`, `hub:…`; one alone may be given as it is.
         strict: stop at the first problem instead of skipping and counting it.
         answered: each must have an answer to learn from; else those of a `.jsonl` or `.json` may be mere questions.
+        watch: follows the reading, file by file.
 
     Raises:
         LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `dialogues`).
     """
 
-    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False, answered: bool = True):
-        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
-        self.strict, self.kind = strict, DIALOGUE if answered else QUESTIONS
-        self.files = find_files(self.names, DIALOGUES)
+    def __init__(
+        self,
+        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        strict: bool = False,
+        answered: bool = True,
+        watch: Watch | None = None,
+    ):
+        several = [names] if isinstance(names, (str, os.PathLike)) else names
+        self.names = [os.fspath(name) for name in several]
+        self.strict, self.watch = strict, watch
+        self.kind = DIALOGUE if answered else QUESTIONS
+        self.files = find_files(self.names, DIALOGUES, watch)
         self._latest = DialoguePass(strict)
 
     def __iter__(self) -> Iterator[Dialogue]:
@@ -108,7 +121,7 @@ class Dialogues:
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:
-            reader = opened(file, partial(_read, kind=self.kind))
+            reader = open_reader(file, partial(_open_dialogue_reader, kind=self.kind))
             if isinstance(reader, Problem):
                 this.skip(file, file.name, reader)
                 continue
@@ -121,21 +134,24 @@ class Dialogues:
             raise this.nothing("dialogue", self.names)
 
 
-def _read(file: File, kind: Kind[Converted]) -> Reader[Converted]:
-    """How a file of its format is read. Raises Unreadable: it is of none, or cannot be read."""
+def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> RecordReader[Converted]:
+    """How a file of its format is read. Raises Unreadable: it has none of these, or cannot be read."""
     match format_of(file):
         case "turns":
-            return TabbedLines(file)
+            return TabSeparatedReader(file)
         case "yaml":
-            return Chatterbot(file)
+            return ChatterbotReader(file)
         case "array" if not _begins_with_an_object(file):
-            return Array(file, kind)
+            return JsonListReader(file, kind)
         case _:
-            return Lines(file, kind)
+            return JsonLineReader(file, kind)
 
 
-def _begins_with_an_object(file: File) -> bool:
-    """Whether the first line of a `.json` is an object by itself: many datasets call so what has one object a line."""
+def _begins_with_an_object(file: SourceFile) -> bool:
+    """Whether the first line of a `.json` is an object by itself: many datasets call so what has one object per line."""
     with file.open() as stream:
-        line = stream.readline(LONGEST_LINE).removeprefix(codecs.BOM_UTF8).strip()
-    return line.startswith(b"{") and not isinstance(parse(line), Problem)
+        begin = stream.readline(BEGIN).removeprefix(codecs.BOM_UTF8).lstrip()
+        if not begin.startswith(b"{"):
+            return False
+        rest = b"" if begin.endswith(b"\n") else stream.readline(DIALOGUE.longest)
+    return not isinstance(parse_json(begin + rest), Problem)

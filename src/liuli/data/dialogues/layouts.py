@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from liuli.data.dialogues.messages import alternating, check, flaw, object_in, tidy
-from liuli.data.text.files import Problem
-from liuli.data.text.texts import kind_of, listed
+from liuli.data.records.bounded_json import json_kind
+from liuli.data.records.problem import Problem, name_list
+from liuli.data.records.readers import RecordKind
 from liuli.display import printable
 
 KNOWN = "messages, Alpaca, ShareGPT, question/answer, tab-separated turns (.txt, .tsv) and chatterbot's lists (.yml, .yaml)"
@@ -50,20 +51,30 @@ class Converted:
 def convert(record: Any, answered: bool = True) -> Converted | Problem:
     """What a line or an element of a list says, recognised by its fields. `answered`: see `messages.check`."""
     if not isinstance(record, dict):
-        return Problem("no object with a dialogue", f"but {kind_of(record)}", 'write {"messages": […]}')
+        return Problem("no object with a dialogue", f"but {json_kind(record)}", 'write {"messages": […]}')
     for field, what in OTHERS.items():
         value = record.get(field)
         if value not in (None, "", []) and (field != "label" or isinstance(value, bool)):  # a label in words is a category
-            return Problem(what, f"fields: {listed(record)}", "only dialogues are read here")
+            return Problem(what, f"fields: {name_list(record)}", "only dialogues are read here")
     fitting = [converter for fields, converter in CONVERTERS.items() if set(fields) <= set(record)]
     if set(record) == {"question", "answer"}:
         fitting = [_of_question]
     if len(fitting) > 1:
-        return Problem("more than one layout in a record", f"fields: {listed(record)}", "keep the fields of one of them")
+        return Problem("more than one layout in a record", f"fields: {name_list(record)}", "keep the fields of one of them")
     if not fitting:
-        return _unknown(f"fields: {listed(record)}")
+        return _unknown(f"fields: {name_list(record)}")
     found = fitting[0](record)
     return found if isinstance(found, Problem) else _checked(found, answered)
+
+
+DIALOGUE = RecordKind(
+    convert,
+    "dialogue",
+    "dialogues",
+    '{"messages": […]}',
+    longest=16 << 20,  # a value may be JSON in a string, which is decoded too: all together take 300 MB at most
+    shorten="take it away, or parts of it",
+)
 
 
 def of_turns(layout: str, turns: list[str]) -> Converted | Problem:
@@ -83,7 +94,7 @@ def _of_list(record: dict[str, Any]) -> Converted | Problem:
     field = "messages" if "messages" in record else "conversations"
     turns = record[field]
     if not isinstance(turns, list) or not turns:
-        found = "but an empty one" if turns == [] else f"but {kind_of(turns)}"
+        found = "but an empty one" if turns == [] else f"but {json_kind(turns)}"
         return Problem(f'"{field}" is no list of messages', found, 'write [{"role": "…", "content": "…"}, …]')
     fields = turns[0] if isinstance(turns[0], dict) else ()
     if "role" in fields:
@@ -91,8 +102,8 @@ def _of_list(record: dict[str, Any]) -> Converted | Problem:
     elif "from" in fields:
         layout, messages = "ShareGPT", [_of_turn(turn) for turn in turns]
     else:
-        what = f"fields: {listed(fields)}" if isinstance(turns[0], dict) else f"but {kind_of(turns[0])}"
-        return _unknown(f"{listed(record)}; the first of its {field}: {what}")
+        what = f"fields: {name_list(fields)}" if isinstance(turns[0], dict) else f"but {json_kind(turns[0])}"
+        return _unknown(f"{name_list(record)}; the first of its {field}: {what}")
     if problem := next((each for each in messages if isinstance(each, Problem)), None):
         return problem
     return _with_extras(record, layout, messages)
@@ -137,7 +148,7 @@ def _of_turn(turn: Any) -> Any:
         calls = object_in(value)
         calls = calls if isinstance(calls, list) else [calls]
         if not calls or not all(isinstance(call, dict) and set(call) == {"name", "arguments"} for call in calls):
-            said = value if isinstance(value, str) else kind_of(value)
+            said = value if isinstance(value, str) else json_kind(value)
             return Problem("a function_call that is no JSON with name and arguments", printable(said[:64]), "mend it")
         return others | {"role": "assistant", "content": "", "tool_calls": [{"function": call} for call in calls]}
     role = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
@@ -148,7 +159,7 @@ def _tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
     """Function tools as chat templates read them; a bare `{name, description, parameters}` is put in its frame."""
     tools = object_in(given) if given else []
     if not isinstance(tools, list):
-        return Problem('"tools" is no list of tools', f"but {kind_of(tools)}", "write a list of function tools")
+        return Problem('"tools" is no list of tools', f"but {json_kind(tools)}", "write a list of function tools")
     framed = [
         {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool
         for tool in tools

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from liuli.data.text.files import Problem
-from liuli.data.text.texts import encoded, kind_of, listed, parse
+from liuli.data.records.bounded_json import json_kind, parse_json
+from liuli.data.records.problem import Problem, name_list
+from liuli.data.records.utf8 import encode_text
 from liuli.display import printable
 
 FOLLOW = {  # who may speak after whom; a tool only while a call of the assistant waits for its result
@@ -74,7 +75,7 @@ def flaw(value: Any) -> Problem | None:
         if depth > DEEPEST:
             return Problem("lists and objects too deep in one another", f"more than {DEEPEST}", "take it away")
         if isinstance(each, str):
-            found = encoded(each)
+            found = encode_text(each)
             if isinstance(found, Problem):
                 return found
         elif isinstance(each, float) and not math.isfinite(each):
@@ -93,7 +94,7 @@ def alternating(turns: Iterable[str]) -> list[dict[str, Any]]:
 
 def object_in(value: Any) -> Any:
     """The JSON in a string, where there is some; else the value as it is."""
-    found = parse(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
+    found = parse_json(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
     return value if isinstance(found, Problem) else found
 
 
@@ -107,16 +108,16 @@ def _flaw_of_order(role: str, before: str, waiting: int) -> Problem | None:
 
 def _flaw_of_message(message: Any) -> Problem | None:
     if not isinstance(message, dict):
-        return Problem("a message that is no object", f"but {kind_of(message)}", 'write {"role": "…", "content": "…"}')
+        return Problem("a message that is no object", f"but {json_kind(message)}", 'write {"role": "…", "content": "…"}')
     role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
     if role not in ROLES:
-        said = printable(role[:64]) if isinstance(role, str) else kind_of(role)
-        return Problem("an unknown role", said, f"the roles are {listed(ROLES)}")
+        said = printable(role[:64]) if isinstance(role, str) else json_kind(role)
+        return Problem("an unknown role", said, f"the roles are {name_list(ROLES)}")
     fields = {"role", "content", "name"} | {"assistant": {"tool_calls"}, "tool": {"tool_call_id"}}.get(role, set())
     if others := [field for field in message if field not in fields]:
-        return Problem("a field of a message that is not read", f"{role}: {listed(others)}", "take it out of the messages")
+        return Problem("a field of a message that is not read", f"{role}: {name_list(others)}", "take it out of the messages")
     if not isinstance(content, str):
-        return Problem("a content that is no string", f"but {kind_of(content)}", "write it as a string; only text is read")
+        return Problem("a content that is no string", f"but {json_kind(content)}", "write it as a string; only text is read")
     if not content.strip() and (role == "user" or (role == "assistant" and "tool_calls" not in message)):
         return Problem("an empty answer" if role == "assistant" else "an empty message of the user", advice="take it away")
     if "tool_calls" in message and not (isinstance(calls, list) and calls and all(map(_is_call, calls))):

@@ -1,24 +1,22 @@
-"""Documents from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
+"""Text from files, folders, standard input and the hub: documents, streamed, in a fixed order, with nothing lost silently.
 
 A source is any list of names: files and folders of `.txt .md .jsonl .json` (also `.gz`, `.zst`) and `.parquet`, `-` for
 standard input, `hub:owner/dataset`, or a folder or file of a dataset, `hub:owner/dataset/path`.
-A `.txt` or `.md` is one document; a line, object or row with `text` is one each.
+A `.txt` or `.md` is one document; so is each line, object or row with a `text`.
 Every byte of a text stays as it is, line ends too; only a byte order mark at the beginning of a file is dropped, and counted.
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from liuli.data.text.files import File, Problem, Unreadable, advised, find_files
-from liuli.data.text.records import Reader, read
-from liuli.data.text.texts import Text
-from liuli.errors import LiuliError
-
-T = TypeVar("T")
-NAMED = 10  # files that are named for each sort of problem; all are counted
+from liuli.data.records.digest_set import DigestSet
+from liuli.data.records.find_files import find_files
+from liuli.data.records.problem import Problem
+from liuli.data.records.skipped import Skipped, SourcePass, open_reader
+from liuli.data.records.source_files import Watch
+from liuli.data.text.readers import TEXTS, open_text_reader
+from liuli.data.text.record_text import DocumentText
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,83 +37,6 @@ class Document:
     cut: bool = False
 
 
-@dataclass(slots=True)
-class Place:
-    """Where in a file one sort of problem was met first, in words for people, and how often in that file."""
-
-    file: str
-    first: str
-    count: int = 1
-
-    def __str__(self) -> str:
-        return self.first + f" and {self.count - 1:,} more" * (self.count > 1)
-
-
-@dataclass(slots=True)
-class Skipped:
-    """One reason for which input was not used and what to do about it (or ""), how often, and the first files."""
-
-    reason: str
-    advice: str = ""
-    count: int = 0
-    places: list[Place] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """All on one line."""
-        more = f" and {self.count - 1:,} more" * (self.count > 1)
-        return advised(f"{self.count:,} × {self.reason}: {self.places[0].first}{more}", self.advice)
-
-    @property
-    def heading(self) -> str:
-        return advised(f"{self.count:,} × {self.reason}", self.advice)
-
-    @property
-    def elsewhere(self) -> int:
-        """How many lie in files that are not named."""
-        return self.count - sum(place.count for place in self.places)
-
-    def add(self, file: str, place: str) -> None:
-        self.count += 1
-        if self.places and self.places[-1].file == file:
-            self.places[-1].count += 1
-        elif len(self.places) < NAMED:
-            self.places.append(Place(file, place))
-
-
-@dataclass(slots=True)
-class Pass:
-    """What one pass over the sources has met so far. Nothing but its own generator writes to it."""
-
-    strict: bool
-    skipped: dict[str, Skipped] = field(default_factory=dict)
-    duplicates: int = 0
-    marks: int = 0
-
-    def skip(self, file: File, place: str, problem: Problem) -> None:
-        if self.strict:
-            raise LiuliError(problem.at(place))
-        skipped = self.skipped.setdefault(problem.reason, Skipped(problem.reason, problem.advice))
-        skipped.add(file.name, problem.where(place))
-
-    def records(self, file: File, reader: Reader[T], start: int = 0) -> Iterator[tuple[int, T]]:
-        """The good records of one file from `start` on, each with its index; the others are skipped."""
-        try:
-            for index, found in reader.records(start):
-                if isinstance(found, Problem):
-                    self.skip(file, reader.place(index), found)
-                else:
-                    yield index, found
-        except Unreadable as error:
-            if error.problem.no_text and file.named:
-                raise LiuliError(error.problem.at(file.name)) from None
-            self.skip(file, file.name, error.problem)
-
-    def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
-        """That nothing at all was found, and why."""
-        why = ", and ".join(map(str, self.skipped.values())) or "it holds no files"
-        return LiuliError(f"no {what} found in {', '.join(names)}: {why}")
-
-
 class Sources:
     """All documents behind some names.
 
@@ -126,17 +47,25 @@ class Sources:
         names: files, folders, `-`, `hub:…`; one alone may be given as it is.
         strict: stop at the first problem instead of skipping and counting it.
         dedup: leave out documents whose whole text came before.
+        watch: follows the reading, file by file.
 
     Raises:
         LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `documents`).
     """
 
-    def __init__(self, names: str | os.PathLike[str] | Sequence[str], strict: bool = False, dedup: bool = False):
-        self.names = [os.fspath(names)] if isinstance(names, (str, os.PathLike)) else list(names)
-        self.strict, self.dedup = strict, dedup
-        self.files = find_files(self.names)
-        self._readers = [opened(file, read) for file in self.files]
-        self._latest = Pass(strict)
+    def __init__(
+        self,
+        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        strict: bool = False,
+        dedup: bool = False,
+        watch: Watch | None = None,
+    ):
+        several = [names] if isinstance(names, (str, os.PathLike)) else names
+        self.names = [os.fspath(name) for name in several]
+        self.strict, self.dedup, self.watch = strict, dedup, watch
+        self.files = find_files(self.names, TEXTS, watch)
+        self._readers = [open_reader(file, open_text_reader) for file in self.files]
+        self._latest = SourcePass(strict)
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -168,12 +97,12 @@ class Sources:
         for number, source, text in self.texts(start, end):
             yield from _parts(text, source, number)
 
-    def texts(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, str, Text]]:
-        """The number, source and `Text` of each document, whole, in the same order. Raises as `documents`."""
-        this = Pass(self.strict)
+    def texts(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, str, DocumentText]]:
+        """The number, source and `DocumentText` of each document, whole, in the same order. Raises as `documents`."""
+        this = SourcePass(self.strict)
         if end is None:
             self._latest = this
-        seen, base, some = Seen(), 0, False
+        seen, base, some = DigestSet(), 0, False
         for file, reader in zip(self.files, self._readers, strict=True):
             if end is not None and base >= end:
                 return
@@ -196,15 +125,7 @@ class Sources:
             raise this.nothing("text", self.names)
 
 
-def opened(file: File, read: Callable[[File], Reader[T]]) -> Reader[T] | Problem:
-    """The reader that `read` has for it, or why there is none."""
-    try:
-        return read(file)
-    except Unreadable as error:
-        return error.problem
-
-
-def _parts(text: Text, source: str, number: int) -> Iterator[Document]:
+def _parts(text: DocumentText, source: str, number: int) -> Iterator[Document]:
     if isinstance(text.blocks, tuple):
         yield Document(text.blocks[0], source, number)
         return
@@ -220,24 +141,3 @@ def _marking_last(blocks: Iterable[str]) -> Iterator[tuple[str, bool]]:
         held = block
     if held is not None:
         yield held, True
-
-
-class Seen:
-    """A set of 16-byte digests in about 16 bytes each (Python's own takes 100): a run of tails for each first two bytes."""
-
-    def __init__(self) -> None:
-        self._tails: defaultdict[bytes, bytearray] = defaultdict(bytearray)
-
-    def add(self, digest: bytes) -> bool:
-        """Puts it in; whether it was there."""
-        there = digest in self
-        if not there:
-            self._tails[digest[:2]] += digest[2:]
-        return there
-
-    def __contains__(self, digest: bytes) -> bool:
-        tails, tail = self._tails[digest[:2]], digest[2:]
-        at = tails.find(tail)
-        while at >= 0 and at % len(tail):
-            at = tails.find(tail, at + 1)
-        return at >= 0

@@ -1,12 +1,12 @@
 """The rows that a training step reads: documents encoded in the background, packed, shuffled, and resumable at any row.
 
-In: a `Split`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
-that follows another is a target once. Files are read side by side (`liuli.data.text.lanes`), and rows are drawn from a bounded
-buffer of pieces (`pieces.py`), which is emptied before the next epoch begins. A row takes pieces at random while they fit
-and then the longest that fits the gap, so that hardly a place stays empty where rows are several documents long (best-fit
+In: a `TextSplit`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
+that follows another is a target once. Files are read side by side (`liuli.data.text.interleave`), and rows are drawn from a
+bounded buffer of pieces (`pieces.py`), which is emptied before the next epoch begins. A row takes pieces at random while they
+fit and then the longest that fits the gap, so that hardly a place stays empty where rows are several documents long (best-fit
 packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
 
-    split = Validation.parse("content").split(Sources(["corpus.txt"]))
+    split = split_texts(Sources(["corpus.txt"]))
     rows = TextRows(split, tokenizer, length=512, seed=0)
     batch = rows.take(8)
 
@@ -25,11 +25,11 @@ import torch
 
 from liuli.data.packing.batch import Batch, batch_of
 from liuli.data.packing.pieces import NOTHING, Cutter, Part, Piece, encoded
-from liuli.data.split import Split
-from liuli.data.text.lanes import interleaved, lanes_of
+from liuli.data.split import TextSplit
+from liuli.data.text.interleave import interleaved, lanes_of
 from liuli.errors import LiuliError
-from liuli.learn.rows.ahead import Ahead
 from liuli.learn.rows.buffer import Buffer
+from liuli.learn.rows.read_ahead import Ahead
 from liuli.learn.rows.rows import Cursor
 from liuli.tokens import Tokenizer
 
@@ -50,7 +50,7 @@ class TextRows:
 
     def __init__(
         self,
-        split: Split,
+        split: TextSplit,
         tokenizer: Tokenizer,
         length: int,
         seed: int,

@@ -1,0 +1,114 @@
+"""Dialogues as a chat template writes and cuts them, and what of them a model learns to write: `liuli tokenize --chat`."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from liuli.cli.output import Screen, note, note_skipped, print_json
+from liuli.cli.wording import counted, token_name
+from liuli.display import printable
+from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.data.dialogues.dialogues import Dialogue
+    from liuli.tokens import Tokenizer
+    from liuli.tokens.chat.chat import Chat, Encoded
+
+SHOWN = 10  # dialogues of a file
+GUTTERS = {False: "  ", True: "> "}  # of a line that is not supervised, and of one that is: so it can be read without colour
+STYLES = {  # (supervised, special)
+    (False, False): "",
+    (False, True): "cyan",
+    (True, False): "green",
+    (True, True): "bold green",
+}
+LEGEND = (
+    ("  text", ""),
+    ("special token", "cyan"),
+    ("> supervised: a model learns to write it", "green"),
+    ("supervised special token", "bold green"),
+)
+
+
+def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -> None:
+    """The first dialogues of a file, and how many more it holds."""
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.hub import find_folder
+    from liuli.tokens.chat.chat import Chat
+
+    chat, dialogues = Chat.open(find_folder(folder), tokenizer), Dialogues(file)
+    stream = iter(dialogues)
+    found = _encoded(chat, islice(stream, SHOWN))
+    more = sum(1 for _ in stream)
+    note_skipped(dialogues.skipped)
+    if json:
+        about = {"path": folder, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
+        bodies = [_to_json(tokenizer, *each) for each in found]
+        print_json({"tokenizer": about, "template": chat.origin, "dialogues": bodies, "more": more})
+        return
+    screen = Screen()
+    room = screen.width if screen.is_terminal else math.inf
+    for dialogue, encoded in found:
+        screen.print(Text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim"), soft_wrap=True)
+        for line in _lines(room, tokenizer, encoded):
+            screen.print(line, soft_wrap=True)
+    screen.print()
+    screen.print(Text("   ").join(Text(*pair) for pair in LEGEND), soft_wrap=True)
+    sizes = _sizes([encoded for _, encoded in found])
+    screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}"), soft_wrap=True)
+    if more:
+        screen.print(Text(f"{more:,} more in {printable(file)} are not shown"), soft_wrap=True)
+
+
+def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, Encoded]]":
+    """Those that the template takes; beside the output, why it does not take the others.
+
+    Raises:
+        LiuliError: it takes none of them.
+    """
+    found, refused = [], []
+    for dialogue in dialogues:
+        try:
+            found.append((dialogue, chat.dialogue(dialogue.messages, dialogue.tools)))
+        except LiuliError as error:
+            refused.append(f"{printable(dialogue.source)}: {error}")
+    if not found:
+        raise LiuliError(refused[0])
+    for each in refused:
+        note(f"skipped {each}")
+    return found
+
+
+def _to_json(tokenizer: "Tokenizer", dialogue: "Dialogue", encoded: "Encoded") -> dict[str, Any]:
+    return {
+        "source": dialogue.source,
+        "text": encoded.text,
+        "ids": encoded.ids,
+        "tokens": [tokenizer.token(id).to_json() for id in encoded.ids],
+        "supervised": encoded.supervised,
+    }
+
+
+def _sizes(dialogues: "Sequence[Encoded]") -> str:
+    tokens = sum(len(encoded.ids) for encoded in dialogues)
+    return f"{counted(tokens, 'token')}, {sum(sum(encoded.supervised) for encoded in dialogues):,} supervised"
+
+
+def _lines(room: float, tokenizer: "Tokenizer", encoded: "Encoded") -> Iterator[Text]:
+    """A line ends where the text has a line break, where supervision begins or ends, so that what stands in front of a line
+    holds for all of it, and before a token that would not fit into `room` cells."""
+    line, before = Text(), False
+    for id, supervised in zip(encoded.ids, encoded.supervised, strict=True):
+        token = tokenizer.token(id)
+        shown = token_name(token)
+        if line and (supervised != before or line.plain.endswith("⏎") or line.cell_len + 1 + cell_len(shown) > room):
+            yield line
+            line = Text()
+        line.append("│" if line else GUTTERS[supervised], "dim" if line else STYLES[supervised, False])
+        line.append(shown, STYLES[supervised, token.special])
+        before = supervised
+    yield line

@@ -1,0 +1,99 @@
+"""What comes in on standard input: a whole text, or the messages and commands of a chat."""
+
+import sys
+from typing import NamedTuple
+
+from liuli.cli.output import say
+from liuli.errors import LiuliError
+
+BLOCK = '"""'
+
+
+def read_text(text: str) -> str:
+    """`text` itself, or all of standard input if it is "-"; not one byte is changed.
+
+    Raises:
+        LiuliError: standard input is not UTF-8.
+    """
+    if text != "-":
+        return text
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise LiuliError(
+            f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
+        ) from None
+
+
+class ChatEntry(NamedTuple):
+    """What somebody typed. `command`: it begins with / and is not inside a block."""
+
+    text: str
+    command: bool
+
+
+class ChatInput:
+    """Messages and commands on standard input, one at a time. At a terminal, readline edits lines and recalls earlier ones.
+
+    A line that ends with a backslash continues on the next line. All lines between `\"\"\"` and `\"\"\"` are one
+    message, never a command.
+
+    Attributes:
+        number: how many lines have been read.
+    """
+
+    def __init__(self, terminal: bool):
+        self.terminal, self.number = terminal, 0
+        if terminal:  # only there: it may write to standard output as soon as it is imported
+            import readline
+
+            self._readline = readline
+
+    def read(self) -> ChatEntry:
+        """The next entry that is not blank.
+
+        Raises:
+            EOFError: there is none.
+            LiuliError: a line is not UTF-8; the input ends within a message.
+        """
+        text = ""
+        while not text.strip():
+            text = self._line("> ")
+        block = text.startswith(BLOCK)
+        while not _closed(text) if block else text.endswith("\\"):
+            try:
+                text = (text if block else text[:-1]) + "\n" + self._line("… ")
+            except EOFError:
+                if self.terminal:
+                    say()
+                raise LiuliError(f"the input ended within a message: end it with {BLOCK if block else 'a line'}") from None
+        if block:
+            return ChatEntry(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), False)
+        return ChatEntry(text.strip(), text.startswith("/"))
+
+    def edited(self, text: str) -> str:
+        """`text` as the user changes it at the terminal, which is given it as it is: it must not drive the terminal."""
+        self._readline.set_startup_hook(lambda: self._readline.insert_text(text))
+        try:
+            return self._line("> ").strip()
+        finally:
+            self._readline.set_startup_hook(None)
+
+    def _line(self, prompt: str) -> str:
+        self.number += 1
+        try:
+            if self.terminal:
+                return input(prompt)
+            line = sys.stdin.buffer.readline().decode("utf-8-sig" if self.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            where = f"byte {error.start + 1} is 0x{error.object[error.start]:02X}"
+            raise LiuliError(f"what was said is not UTF-8 text: {where}") from None
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+
+
+def _closed(text: str) -> bool:
+    """Whether a block has come to its end."""
+    return len(text.rstrip()) >= 2 * len(BLOCK) and text.rstrip().endswith(BLOCK)

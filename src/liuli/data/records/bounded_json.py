@@ -1,0 +1,156 @@
+"""JSON from strangers: objects are made of it only if its nesting and its number of values are within limits.
+
+Python makes up to 240 bytes of memory from each object of 8 bytes of JSON, and a list of lists fills the stack. So the text
+is measured first, without making anything of it. A list that fills a whole file is decoded one element at a time.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json.decoder import JSONDecodeError, JSONDecoder
+from typing import Any
+
+import numpy as np
+
+from liuli.data.records.problem import Problem
+from liuli.data.records.utf8 import utf8_problem
+from liuli.display import first_line
+
+DEEPEST = 128  # lists and objects inside one another, in one record
+MOST_VALUES = 1_000_000  # commas, colons and opening brackets of one record, outside strings: about 100 MB of objects
+FIX = "mend it, or take it away"
+TOO_DEEP = Problem("JSON with too many lists and objects inside one another", f"more than {DEEPEST}", FIX)
+
+SPACE = re.compile(r"[ \t\n\r]*")
+STEP = 1 << 20  # bytes that are measured at a time
+QUOTE, COMMA = ord('"'), ord(",")
+NESTING = np.zeros(256, np.int8)  # by how much a byte outside a string changes the depth
+NESTING[list(b"[{")], NESTING[list(b"]}")] = 1, -1
+COUNTED = np.zeros(256, np.bool_)
+COUNTED[list(b"[{,:")] = True
+KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonShape:
+    """How much Python would have to make of a JSON text.
+
+    Attributes:
+        depth: how many lists and objects stand inside one another at most.
+        values: commas, colons and opening brackets outside strings, of the record that has the most of them.
+        longest: bytes of the longest record.
+    """
+
+    depth: int
+    values: int
+    longest: int
+
+
+def parse_json(data: bytes) -> Any | Problem:
+    """What one record of JSON says, or what is wrong with it."""
+    problem = shape_problem(data)
+    if problem:
+        return problem
+    try:
+        return json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        return utf8_problem(data, error)
+    except (ValueError, RecursionError) as error:
+        return json_problem(error)
+
+
+def list_elements(text: str) -> Iterator[tuple[Any, int]]:
+    """The elements of a JSON list, decoded one at a time, each with the place in the text where it ends.
+
+    Args:
+        text: begins with white space or the list's bracket.
+
+    Raises:
+        JSONDecodeError: the text is not one whole list. It says what `json.loads` says about the same text.
+        ValueError, RecursionError: as `json.loads`.
+    """
+    decode = JSONDecoder().raw_decode
+    at = _after_space(text, _after_space(text, 0) + 1)
+    if not text.startswith("]", at):
+        while True:
+            value, at = decode(text, at)
+            yield value, at
+            at = _after_space(text, at)
+            if not text.startswith(",", at):
+                break
+            at = _after_space(text, at + 1)
+    if not text.startswith("]", at):
+        raise JSONDecodeError("Expecting ',' delimiter", text, at)
+    at = _after_space(text, at + 1)
+    if at < len(text):
+        raise JSONDecodeError("Extra data", text, at)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def json_problem(error: ValueError | RecursionError) -> Problem:
+    """What a failure of Python's JSON decoder means."""
+    if isinstance(error, JSONDecodeError):
+        where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        return Problem("broken JSON", f"{error.msg.removesuffix(' at')} at {where}", FIX)
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    digits = str(error).startswith("Exceeds the limit")
+    return Problem("broken JSON", "a number of thousands of digits" if digits else first_line(error), FIX)
+
+
+def shape_problem(data: bytes, longest: int | None = None) -> Problem | None:
+    """Why objects must not be made of a JSON text; None if they may be.
+
+    Args:
+        data: one record; or, if `longest` is given, a list of records.
+        longest: how many bytes a record of the list may have.
+    """
+    brackets = data.count(b"[") + data.count(b"{")
+    if longest is None and brackets <= DEEPEST and brackets + data.count(b",") + data.count(b":") <= MOST_VALUES:
+        return None
+    shape = measure_shape(data, listed=longest is not None)
+    if shape.depth > DEEPEST + (longest is not None):
+        return TOO_DEEP
+    if shape.values > MOST_VALUES:
+        return Problem("a record with too many values", f"more than {MOST_VALUES:,}", "split it into several records")
+    if longest is not None and shape.longest > longest:
+        return Problem(f"a record longer than {longest >> 20} MB", advice="split it into several records")
+    return None
+
+
+def measure_shape(data: bytes, listed: bool) -> JsonShape:
+    """Measures a JSON text in bounded memory. Up to the first mistake in the text the numbers are exact.
+
+    Args:
+        data: the text in UTF-8.
+        listed: it is a list, whose elements are the records. Else it is one record.
+    """
+    if b"\\" in data:  # what remains of quotes are those that begin or end a string
+        data = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    deepest = most = longest = 0
+    depth = inside = values = begin = 0  # where the measuring stands: of the text, of the record, its first byte
+    for at in range(0, len(data), STEP):
+        piece = np.frombuffer(data, np.uint8, min(STEP, len(data) - at), at)
+        quoted = np.bitwise_xor.accumulate((piece == QUOTE).view(np.uint8)) ^ np.uint8(inside)
+        outside = quoted == 0
+        depths = depth + np.cumsum(np.where(outside, NESTING[piece], 0), dtype=np.int64)
+        counts = values + np.cumsum(COUNTED[piece] & outside, dtype=np.int64)
+        ends = np.flatnonzero((piece == COMMA) & outside & (depths == 1)) if listed else np.empty(0, np.int64)
+        most = max(most, int(np.diff(counts[ends], prepend=0).max(initial=0)))
+        longest = max(longest, int(np.diff(ends + at, prepend=begin).max(initial=0)))
+        if len(ends):
+            begin = int(ends[-1]) + at
+            counts -= counts[ends[-1]]
+        deepest = max(deepest, int(depths.max()))
+        depth, inside, values = int(depths[-1]), int(quoted[-1]), int(counts[-1])
+    return JsonShape(deepest, max(most, values), max(longest, len(data) - begin))
+
+
+def json_kind(value: Any) -> str:
+    """What sort of JSON a value is, for people."""
+    return KINDS.get(type(value), "null")

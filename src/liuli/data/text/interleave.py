@@ -1,0 +1,72 @@
+"""Several files read side by side, so that what is trained on early is from all over the text.
+
+In: a `TextSplit`. Out: the same documents as `TextSplit.training`, those of each file in order, the files interleaved: the
+next block is always from the file of which the smallest share has been read. That share is known from the position alone
+(document and block), so that the reading continues from such positions as if it had never stopped.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from liuli.data.split import TextSplit
+from liuli.data.text.blocks import SPAN
+from liuli.data.text.sources import Document, Sources
+
+MOST = 64  # lanes, each with a file that is open
+BLOCK = 2 * SPAN  # bytes of a block of a long document, about
+
+Position = tuple[int, int]  # the document's number and the block's of what was read last
+BEFORE: Position = (-1, -1)  # everything
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Neighbouring files. Their documents have the numbers from `first` up to `end`, which is no more its own; `mean`: bytes
+    of one as it lies in its file."""
+
+    first: int
+    end: int
+    mean: float
+
+    def passed(self, place: Position) -> float:
+        """About which share of the lane has been read, 0 to 1."""
+        number, part = place
+        if number < self.first:
+            return 0.0
+        return (number - self.first + min((part + 1) * BLOCK / self.mean, 1.0)) / (self.end - self.first)
+
+
+def lanes_of(sources: Sources) -> list[Lane]:
+    """A lane for each file, or for neighbours of about the same size together where there are more than `MOST`."""
+    files = sources.extents()
+    total, behind, found = sum(size for _, size in files), 0, dict[int, list[int]]()
+    number = 0
+    for count, size in files:
+        if count and size:
+            at = behind * MOST // total if len(files) > MOST else number
+            lane = found.setdefault(at, [number, number, 0])
+            lane[1], lane[2] = number + count, lane[2] + size
+        number, behind = number + count, behind + size
+    return [Lane(first, end, size / (end - first)) for first, end, size in found.values()]
+
+
+def interleaved(split: TextSplit, lanes: Sequence[Lane], places: Sequence[Position]) -> Iterator[Document]:
+    """What may be trained on and comes after `places`, one of each lane. Raises as `Sources.documents`."""
+    reading = [_after(split, lane, place) for lane, place in zip(lanes, places, strict=True)]
+    least = [(lane.passed(place), i) for i, (lane, place) in enumerate(zip(lanes, places, strict=True))]
+    heapq.heapify(least)
+    while least:
+        i = least[0][1]
+        document = next(reading[i], None)
+        if document is None:
+            heapq.heappop(least)
+        else:
+            yield document
+            heapq.heapreplace(least, (lanes[i].passed((document.number, document.part)), i))
+
+
+def _after(split: TextSplit, lane: Lane, place: Position) -> Iterator[Document]:
+    for document in split.training(max(place[0], lane.first), lane.end):
+        if (document.number, document.part) > place:
+            yield document

@@ -1,0 +1,97 @@
+"""How a file of each format of text is read: a whole text, or records with a text each."""
+
+import codecs
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from liuli.data.records.problem import Problem, Unreadable
+from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKind, RecordReader, format_of
+from liuli.data.records.source_files import FileFormats, SourceFile
+from liuli.data.records.utf8 import utf8_problem
+from liuli.data.text.blocks import STEP, cut
+from liuli.data.text.parquet import ParquetReader
+from liuli.data.text.record_text import DocumentText, text_of_record
+from liuli.errors import LiuliError
+
+KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
+TEXTS = FileFormats(
+    what="text",
+    noun="text",
+    known=KNOWN,
+    piped="text",
+    suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
+)
+TEXT = RecordKind(
+    text_of_record,
+    "text",
+    'objects with a field "text"',
+    '{"text": "…"}',
+    longest=64 << 20,  # held in memory with its text: up to 4 bytes per character, twice
+    shorten="cut it into several records, or make it a .txt",
+)
+
+
+def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
+    """How a file of its format is read. Raises Unreadable: it has none of these."""
+    match format_of(file):
+        case "lines":
+            return JsonLineReader(file, TEXT)
+        case "array":
+            return JsonListReader(file, TEXT)
+        case "parquet":
+            return ParquetReader(file, TEXT)
+        case _:
+            return WholeTextReader(file)
+
+
+class WholeTextReader(RecordReader[DocumentText]):
+    """A `.txt` or `.md` file: one document, read twice: first to see that all of it is text, then in blocks.
+
+    It is streamed, so that its lines may be of any length.
+    """
+
+    def __init__(self, file: SourceFile):
+        super().__init__(file)
+        self._checked: DocumentText | None = None
+
+    def _count(self) -> int:
+        return 1
+
+    def place(self, index: int) -> str:
+        return self.file.name
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, DocumentText | Problem]]:
+        if start == 0:
+            self._checked = self._checked or self._check()
+            yield 0, DocumentText(self._checked.digest, self._blocks(), self._checked.marked)
+
+    def _check(self) -> DocumentText:
+        """Its digest. Raises Unreadable with the byte at which it is no text."""
+        digest, offset, some, marked, rest = blake2b(digest_size=16), 0, False, False, b""
+        with self.file.open() as stream:
+            while (piece := stream.read(STEP)) or rest:
+                data = rest + piece
+                if not offset and data.startswith(codecs.BOM_UTF8):
+                    data, marked, offset = data[3:], True, 3
+                try:
+                    text, used = codecs.utf_8_decode(data, "strict", not piece)
+                except UnicodeDecodeError as error:
+                    raise Unreadable(utf8_problem(data, error, offset, ended=not stream.read(1))) from None
+                if "\0" in text:
+                    where = f"byte {offset + data.index(0) + 1:,} is NUL"
+                    raise Unreadable(Problem("binary, not text", where, "take it away, or its NULs", fatal_if_named=True))
+                digest.update(memoryview(data)[:used])
+                rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
+        if not some:
+            raise Unreadable(Problem("no text in it"))
+        return DocumentText(digest.digest(), (), marked)
+
+    def _blocks(self) -> Iterator[str]:
+        assert self._checked
+        with self.file.open() as stream:
+            stream.read(3 if self._checked.marked else 0)
+            for block in cut(iter(lambda: stream.read(STEP), b"")):
+                try:
+                    yield block.decode()
+                except UnicodeDecodeError:  # it was UTF-8 a moment ago
+                    raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None

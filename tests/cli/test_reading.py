@@ -1,0 +1,99 @@
+"""Reading, as a person at a terminal sees it; and what is refused before it is read."""
+
+import json
+import os
+
+import pytest
+from helpers.corpora import jsonl, write
+
+from liuli.cli import reading
+from liuli.cli.dialogue_file import first_dialogue
+from liuli.errors import LiuliError
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.jsonl", jsonl(*({"text": f"line {i}", "question": "a", "answer": "b"} for i in range(40))))
+    write(tmp_path / "b.jsonl", jsonl(*({"question": f"line {i}", "answer": "b"} for i in range(40))))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "look", "a.jsonl"),
+        ("data", "convert", "b.jsonl", "--out", "out.jsonl"),
+    ],
+)
+def test_a_bar_on_a_terminal_only(liuli, corpus, monkeypatch, words):
+    monkeypatch.setattr(reading, "PATIENCE", 0)
+    assert liuli(*words).err == ""
+    (corpus / "out.jsonl").unlink(missing_ok=True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    result = liuli(*words)
+    assert result.code == 0
+    name = next(word for word in words if word.endswith(".jsonl"))
+    assert f"reading {name}" in result.err
+    assert result.err.endswith("\x1b[2K")  # the bar is wiped away
+    assert "reading" not in result.out
+
+
+def test_a_short_reading_shows_nothing(liuli, corpus, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert liuli("data", "look", "a.jsonl").err == ""
+
+
+def test_standard_input_is_followed_too(liuli, corpus, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "reading standard input" in liuli("data", "look", "-", stdin=b"some text, from a pipe").err
+
+
+def test_a_name_does_not_drive_the_terminal(liuli, corpus, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    name = "[red]x\x1b]0;evil\x07.jsonl"
+    (corpus / "a.jsonl").rename(corpus / name)
+    result = liuli("data", "look", name)
+    assert result.code == 0 and "reading [red]x�]0;evil�.jsonl" in result.err
+    assert "\x1b]0" not in result.err + result.out and "\x07" not in result.err + result.out
+    (corpus / "b.jsonl").rename(corpus / name)
+    shown = liuli("data", "convert", name, "--out", "\x1b]0;evil\x07.jsonl")
+    assert "\x1b]0" not in shown.out and "40 dialogues written to �]0;evil�.jsonl" in shown.out
+
+
+def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("a.txt")
+    os.mkfifo("a.jsonl")
+    refused = "is a pipe, a device or a file of the system: only regular files are read; write its content to a file first"
+    for name in ("a.txt", "a.jsonl", "/dev/zero"):
+        for words in (
+            ("data", "look", name),
+            ("data", "convert", name, "--out", "out.jsonl"),
+            ("compare", "no-model", "--file", name),
+        ):
+            result = liuli(*words)
+            assert (result.code, result.out, result.err) == (2, "", f"liuli: {name} {refused}\n")
+
+
+def test_a_dialogue_is_loaded_from_a_regular_file_of_a_bounded_line(tmp_path, monkeypatch):
+    messages = [{"role": "user", "content": "a"}]
+    path = write(tmp_path / "a.jsonl", json.dumps({"messages": messages}) + "\n" + "x" * 100)
+    assert first_dialogue(str(path)) == (messages, True)
+    (tmp_path / "long.jsonl").write_bytes(b"[" * (17 << 20))
+    with pytest.raises(LiuliError, match="begins with a line longer than 16 MB; load a shorter dialogue"):
+        first_dialogue(str(tmp_path / "long.jsonl"))
+    write(tmp_path / "deep.jsonl", "[" * 100_000)
+    with pytest.raises(LiuliError, match="does not begin with a line"):
+        first_dialogue(str(tmp_path / "deep.jsonl"))
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "system").symlink_to("/proc/self/environ")
+    for name in ("fifo", "system"):
+        if (tmp_path / name).exists():
+            with pytest.raises(LiuliError, match=r"is no file|a pipe, a device or a file of the system"):
+                first_dialogue(str(tmp_path / name))
