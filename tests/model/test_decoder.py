@@ -8,7 +8,7 @@ import torch
 from helpers import families
 
 from liuli.errors import LiuliError
-from liuli.model.cache import Slots
+from liuli.model.cache import KVCache
 from liuli.model.decoder import BLOCK_POINTS, Decoder
 from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.linear import Linear, RMSNorm, exchange
@@ -22,8 +22,8 @@ def _no_gradients():
         yield
 
 
-def slots(pair, count: int = 3, capacity: int = 64) -> Slots:
-    return Slots(pair.ours.config, count, capacity, "cpu", torch.float32)
+def slots(pair, count: int = 3, capacity: int = 64) -> KVCache:
+    return KVCache(pair.ours.config, count, capacity, "cpu", torch.float32)
 
 
 def test_whole(pair):

@@ -11,7 +11,7 @@ from liuli.learn.prepare.model import multiply_in
 from liuli.model import cpu_kernels
 from liuli.model.adapters import lora
 from liuli.model.adapters.lora import LoRASettings
-from liuli.model.cache import Slots
+from liuli.model.cache import KVCache
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, own_learning_memory, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear, MixedLinear
@@ -59,7 +59,7 @@ def learned(decoder: Decoder) -> list[torch.Tensor]:
 def seen(decoder: Decoder) -> list[torch.Tensor]:
     """Logits without gradients: of whole rows, and of one token after a cache."""
     with torch.no_grad():
-        cache = Slots(decoder.config, 1, 40, "cpu", decoder.dtype)
+        cache = KVCache(decoder.config, 1, 40, "cpu", decoder.dtype)
         steps = [decoder(ids_BT), decoder.logits(decoder.hidden(ids_BT[:1, :7], cache=cache.rows([0], [7])))]
         return [*steps, decoder.logits(decoder.hidden(ids_BT[:1, 7:8], cache=cache.rows([0], [1])))]
 

@@ -22,7 +22,7 @@ from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import LoRASettings
 from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows
-from liuli.model.cache import Slots
+from liuli.model.cache import KVCache
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear
@@ -243,7 +243,7 @@ def test_generation_writes_and_reads_the_rows(pair_of, monkeypatch, family, by_s
     monkeypatch.setattr(cpu_kernels, "ONE_ROW_BY_SUMS", by_sums)
     decoder = with_random_rows(read_decoder(pair_of(family).folder))
     decoder.head.base.large = True
-    whole, slots, steps = logits(decoder)[0], Slots(decoder.config, 1, 40, "cpu", torch.float32), []
+    whole, slots, steps = logits(decoder)[0], KVCache(decoder.config, 1, 40, "cpu", torch.float32), []
     with torch.no_grad():
         for id in ids_BT[0]:
             rows = slots.rows([0], [1])

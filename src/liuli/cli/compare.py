@@ -34,7 +34,8 @@ from liuli.errors import LiuliError
 if TYPE_CHECKING:
     from liuli.generate.model import Model
     from liuli.generate.reading import Prompt
-    from liuli.inside.compare import Answer, Asked, CompareTrace, Score
+    from liuli.inside.compare import CompareTrace, ModelAnswer, PromptAnswers
+    from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
 DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
@@ -76,11 +77,11 @@ def compare(
     check_compute(device, "fp32", threads)
     given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
-    from liuli.inside.compare import Settings
+    from liuli.inside.compare import CompareSettings
     from liuli.inside.compare import compare as side_by_side
 
     try:
-        settings = Settings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
+        settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
     except LiuliError as error:
         raise named_as_typed(error) from None
     prompts = _prompts(prompt or [], file)
@@ -177,7 +178,7 @@ def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "Comp
     return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
 
 
-def _print_cells(screen: Screen, cells: "Sequence[tuple[str, Answer, int]]", models: "Sequence[Model]") -> None:
+def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
     """Answers beside each other, as many as there is room for."""
     count = max(1, min(len(cells), screen.width // NARROWEST))
     for start in range(0, len(cells), count):
@@ -191,7 +192,7 @@ def _print_cells(screen: Screen, cells: "Sequence[tuple[str, Answer, int]]", mod
         screen.print(table)
 
 
-def _read(title: str, answer: "Answer", model: "Model") -> Text:
+def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
     """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
     from liuli.tokens import TextStream
 
@@ -206,7 +207,7 @@ def _read(title: str, answer: "Answer", model: "Model") -> Text:
     return Text.assemble((f"{title} read {counted(len(answer.read), 'token')}\n", "dim"), text, "\n")
 
 
-def _answered(title: str, answer: "Answer", m: int) -> Text:
+def _answered(title: str, answer: "ModelAnswer", m: int) -> Text:
     own = answer.scores[m]
     each = "" if own.per_token is None else f", {own.per_token:.3f} a token"
     end = " and its stop token" if answer.finish_reason == "stop" else ", as many as were asked for"
@@ -220,7 +221,7 @@ def _lines(text: str, ending: str) -> str:
     return ending.join(printable(line.expandtabs(4)) for line in text.split("\n"))
 
 
-def _candidates(title: str, answer: "Answer") -> Text:
+def _candidates(title: str, answer: "ModelAnswer") -> Text:
     """What was likeliest to come first; an arrow at what came."""
     text = Text.assemble((f"{title}, first token\n", "dim"))
     names = [token_name(candidate.token) for candidate in answer.candidates]
@@ -232,7 +233,7 @@ def _candidates(title: str, answer: "Answer") -> Text:
     return text
 
 
-def _print_scores(screen: Screen, asked: "Asked", by_byte: bool) -> None:
+def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
     """Every answer under every model; a byte is the measure where tokens differ."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(f"nats (a {'byte' if by_byte else 'token'})")
@@ -245,7 +246,7 @@ def _print_scores(screen: Screen, asked: "Asked", by_byte: bool) -> None:
         screen.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
 
 
-def _score(score: "Score", by_byte: bool) -> str:
+def _score(score: "AnswerScore", by_byte: bool) -> str:
     if score.nats is None:
         return "does not fit"
     each = score.per_byte if by_byte else score.per_token
@@ -254,7 +255,7 @@ def _score(score: "Score", by_byte: bool) -> str:
     return f"{score.nats:.2f}{mean}{mark}"
 
 
-def _print_divergence(screen: Screen, asked: "Asked") -> None:
+def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
     """KL(first ‖ other) before the first token and along each answer, where the two have the same ids."""
     for m, own in enumerate(asked.answers):
         if m == 0 or own.kl is None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from liuli.errors import LiuliError
 from liuli.model.attention import attend, attention_dtype
-from liuli.model.cache import Rows
+from liuli.model.cache import CacheRows
 from liuli.model.config import Config
 from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, add_rows, copy_row
 from liuli.model.mask import AttentionMask, attention_mask
@@ -67,7 +67,7 @@ class Decoder(Layer):
         ids_BT: Tensor,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        cache: Rows | None = None,
+        cache: CacheRows | None = None,
         tap: Tap | None = None,
     ) -> Tensor:
         """The final norm's output, (B, T, D).
@@ -77,7 +77,7 @@ class Decoder(Layer):
                 by themselves: packed documents bring theirs.
             segments: (B, T) int64; a token attends only to those of its own segment, itself and before. Packed
                 documents and padding are kept apart so. Not together with `cache`.
-            cache: the rows of `Slots.rows(...)` that these tokens extend.
+            cache: the rows of `KVCache.rows(...)` that these tokens extend.
             tap: sees, and may replace, what stands at the points listed above.
         """
         if cache is not None and segments is not None:
@@ -158,7 +158,7 @@ class Block(Layer):
         shape: torch.Size,
         angles: tuple[Tensor, Tensor] | None,
         mask: AttentionMask,
-        cache: Rows | None,
+        cache: CacheRows | None,
         tap: Tap,
     ) -> Tensor:
         see = tap if tap is _unchanged else lambda point, x: tap(f"blocks.{self.layer}.{point}", x)
@@ -193,7 +193,7 @@ class Attention(Layer):
         shape: torch.Size,
         angles: tuple[Tensor, Tensor] | None,
         mask: AttentionMask,
-        cache: Rows | None,
+        cache: CacheRows | None,
         see: Tap,
     ) -> Tensor:
         if torch.is_grad_enabled():
