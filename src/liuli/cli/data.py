@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.reading import reading_progress
+from liuli.cli.reading_progress import reading_progress
 from liuli.cli.shared import Json, Strict, counted, print_json
 from liuli.display import printable, visible
 from liuli.errors import LiuliError
