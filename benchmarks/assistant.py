@@ -31,9 +31,9 @@ from liuli.generate.model import Model, load
 from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_rows import Cuts, pieces_of_dialogues
-from liuli.learn.stages.finetune import finetune
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.prepare.machine import keep_memory
+from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
+from liuli.learn.run_stage import finetune, pretrain
 
 CHINESE = ("belle-dev1k.json", "oasst-zh.json", "cdial-train.txt", "chatterbot-zh", "glaive_toolcall_zh_demo.json")
 KDCONV = ("kdconv-film.json", "kdconv-travel.json")  # whose layout names no roles
@@ -45,6 +45,7 @@ ASKED, LONGEST, SAMPLING = 200, 256, Sampling(temperature=0.8)
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=float, default=3.0)
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> None:
-    job = Job(sources=_text(folder), size=size, minutes=minutes, length=LENGTH)
+    job = Job.of(sources=_text(folder), size=size, minutes=minutes, length=LENGTH)
     _train(pretrain, job, folder / "base")
     place = SHARED / "data" / "dialogues"
     parts = split_dialogues(
@@ -73,7 +74,7 @@ def _run(folder: Path, minutes: float, epochs: float, size: str, show: int) -> N
         data, text = folder / f"{name}.jsonl", folder / f"{name}, plain.jsonl"
         write_json_lines((dialogue.to_json() for dialogue in some), data)
         write_json_lines(({"text": _plain(dialogue)} for dialogue in some), text)
-        job = Job(
+        job = Job.of(
             parent=str(folder / "base" / "model"), sources=(str(data),), valid=str(held), epochs=epochs, length=LONGEST,
             mix=str(text), rate=RATE, decay=DECAY,
         )  # fmt: skip

@@ -19,7 +19,8 @@ from typing import Any
 from liuli.evaluate.against_world import log_probabilities
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.prepare.machine import keep_memory
+from liuli.learn.run_stage import pretrain
 
 PEOPLE = ("小明", "小红", "小刚", "小丽", "阿强", "阿兰")
 DAYS = ("今天", "昨天", "周末", "上午")
@@ -47,7 +48,7 @@ def experiment(ratio: tuple[int, int], folder: Path, **change: Any) -> tuple[flo
     text = folder / "park.jsonl"
     text.write_text("".join(json.dumps({"text": each}, ensure_ascii=False) + "\n" for each in written), encoding="utf-8")
     fields: dict[str, Any] = {"tokenizer": "char", "tokens": 1.2e6, "length": 64, "rows": ROWS, "valid": "tail:0.05"}
-    for _ in pretrain(Job(sources=(str(text),), **fields | change), folder / "run"):
+    for _ in pretrain(Job.of(sources=(str(text),), **fields | change), folder / "run"):
         pass
     endings = Counter(next(ride for ride in RIDES if ride in each) for each in written)
     counted = endings[RIDES[0]] / len(written)
@@ -66,6 +67,7 @@ def shares(folder: Path) -> list[float]:
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     for ratio in RATIOS:
         with tempfile.TemporaryDirectory() as folder:
             counted, learned, worst = experiment(ratio, Path(folder))

@@ -29,7 +29,7 @@ from liuli.learn.run.state import read_state
 from liuli.model.formats.hugging_face import read_decoder
 
 STEPS = 60
-LIULI = (sys.executable, "-c", "from liuli.cli.app import main; main()")
+LIULI = (sys.executable, "-P", "-c", "from liuli.cli.app import main; main()")
 
 
 def command(folder: Path, out: Path, dtype: str, resume: bool) -> list[str]:

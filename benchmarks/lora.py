@@ -13,7 +13,6 @@ trains LoRA on 2 rows of 512 tokens for two steps, and prints the peak beside wh
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,8 +25,7 @@ from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.run.events import Ready
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run.journal import peak_memory
-from liuli.learn.stages.finetune import finetune
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import finetune, pretrain
 from liuli.learn.step.loop import Training
 from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
@@ -50,6 +48,7 @@ HALF_A_BILLION = {
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("begun", nargs="?", type=Path)
     parser.add_argument("--read", action="store_true")
@@ -64,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         base, talks = _reader(begun, folder) if arguments.read else (begun / "run/model", begun / "dialogues.jsonl")
-        _compare(Job(parent=str(base), sources=(str(talks),), mix=str(text), tokens=STEPS), arguments.rank, folder)
+        _compare(Job.of(parent=str(base), sources=(str(talks),), mix=str(text), tokens=STEPS), arguments.rank, folder)
 
 
 def _reader(begun: Path, folder: Path) -> tuple[Path, Path]:
@@ -75,7 +74,7 @@ def _reader(begun: Path, folder: Path) -> tuple[Path, Path]:
     write_json_lines(({"messages": talk} for talk in talks[half:]), unread)
     documents = (begun / "world/documents.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "documents.jsonl").write_text("".join(documents[:READ]), encoding="utf-8")
-    job = Job(sources=(str(folder / "documents.jsonl"), str(text)), size="nano", tokens=READ_TOKENS)
+    job = Job.of(sources=(str(folder / "documents.jsonl"), str(text)), size="nano", tokens=READ_TOKENS)
     for _ in pretrain(job, folder / "run"):
         pass
     return folder / "run/model", unread
@@ -85,24 +84,23 @@ def _compare(job: Job, rank: int, folder: Path) -> None:
     losses, learned = {}, 0
     for name, ranked in (("all of it", None), ("LoRA", rank)):
         out = folder / name
-        for event in finetune(replace(job, lora=ranked), out):
+        for event in finetune(job.but(lora=ranked), out):
             learned = event.learned if isinstance(event, Ready) else learned
         losses[name] = [row["validation"]["nats_per_token"] for row in read_metrics(out) if "validation" in row][-1]
         print(f"{name}: {losses[name]:.4f} nats a supervised token", flush=True)
-    every = sum(parameter.numel() for parameter in read_decoder(Path(str(job.parent))).parameters())
+    every = sum(parameter.numel() for parameter in read_decoder(Path(str(job.model.parent))).parameters())
     worse = losses["LoRA"] / losses["all of it"] - 1
     print(f"rank {rank}: {learned:,} of {every:,} numbers learn ({learned / every:.1%}); its loss is {worse:+.1%}")
 
 
 def _memory() -> None:
-    keep_memory()
     config = config_from(HALF_A_BILLION, "here")
     torch.set_default_dtype(torch.bfloat16)
     decoder = Decoder(config)
     torch.set_default_dtype(torch.float32)
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
-    lora.add(decoder, lora.Settings(RANK, 2 * RANK), 0)
+    lora.add(decoder, lora.LoRASettings(RANK, 2 * RANK), 0)
     weights, before = sum(parameter_parts(config).values()), peak_memory()
     learned = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
     recipe = derive(config, [LENGTH], {"length": LENGTH, "rows": ROWS})

@@ -15,10 +15,12 @@ from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.prepare.machine import keep_memory
+from liuli.learn.run_stage import pretrain
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("languages", nargs="*", default=["zh", "en"])
     parser.add_argument("--minutes", type=float, default=10)
@@ -32,7 +34,7 @@ def main() -> None:
         bits, held = bits_per_byte(KneserNey(joined(split.training())), joined(split.validation()))
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
-            job = Job(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
+            job = Job.of(sources=tuple(files), size=arguments.size, minutes=arguments.minutes, vocab_size=arguments.vocab_size)
             for _ in pretrain(job, out):
                 pass
             model = load(out / "model")

@@ -68,7 +68,7 @@ def main() -> None:
         return
 
     print(machine())
-    liuli = [sys.executable, "-c", "from liuli.cli.app import main; main()"]
+    liuli = [sys.executable, "-P", "-c", "from liuli.cli.app import main; main()"]
     with tempfile.TemporaryDirectory() as work:
         world, big = Path(work) / "world", Path(work) / "repeated.txt"
         subprocess.run([*liuli, "world", "--documents", "65000", "--out", str(world)], check=True, capture_output=True)

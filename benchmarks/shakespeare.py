@@ -19,8 +19,9 @@ from liuli.data.text.sources import Sources
 from liuli.evaluate.loss import Evaluation, evaluate
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.machine import keep_memory
 from liuli.learn.run.folder import read_metrics
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import pretrain
 
 TEXT = SHARED / "data" / "text" / "en" / "tinyshakespeare.txt"
 GOAL = 1.886  # nats a character
@@ -30,7 +31,7 @@ def ours(tokens: float, seed: int) -> tuple[float, float, int]:
     """Seconds of training, nats a character, parameters."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        job = Job(sources=(str(TEXT),), tokenizer="char", length=64, valid="tail:0.1", tokens=tokens, seed=seed)
+        job = Job.of(sources=(str(TEXT),), tokenizer="char", length=64, valid="tail:0.1", tokens=tokens, seed=seed)
         for _ in pretrain(job, out):
             pass
         seconds = sum(row.get("seconds", 0.0) for row in read_metrics(out))
@@ -45,6 +46,7 @@ def _validate(model) -> Evaluation:
 
 
 def main() -> None:
+    keep_memory()  # as the commands do
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--tokens", type=float, default=6.8e5, help="of the short run")

@@ -10,15 +10,18 @@ import sys
 
 from shared import SHARED, alternate, machine, seconds
 
+# As the `liuli` script does; -P keeps the current folder off `sys.path`.
+LIULI = (sys.executable, "-P", "-c", "from liuli.cli.app import main; main()")
+
 
 def main() -> None:
     folder = sys.argv[1] if len(sys.argv) > 1 else str(SHARED / "data" / "models" / "stories260k")
     first = ["complete", folder, "Once", "--max-tokens", "1"]
     commands = {
-        "import torch": [sys.executable, "-c", "import torch"],
-        "liuli complete, first token": [sys.executable, "-c", "from liuli.cli.app import main; main()", *first],
-        "liuli --help": [sys.executable, "-c", "from liuli.cli.app import main; main()", "--help"],
-        "liuli tokenize": [sys.executable, "-c", "from liuli.cli.app import main; main()", "tokenize", folder, "Once"],
+        "import torch": [sys.executable, "-P", "-c", "import torch"],
+        "liuli complete, first token": [*LIULI, *first],
+        "liuli --help": [*LIULI, "--help"],
+        "liuli tokenize": [*LIULI, "tokenize", folder, "Once"],
     }
 
     def run(words: list[str]) -> float:

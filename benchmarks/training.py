@@ -11,6 +11,7 @@ trains `base` (125 M parameters, vocabulary 32,000) on 8 rows of 1,024 tokens fo
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -21,8 +22,8 @@ from rivals import fastest
 from shared import alternate, machine, seconds
 
 from liuli.data.packing.batch import Batch
-from liuli.learn.prepare import material
 from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.journal import peak_memory
 from liuli.learn.step.loop import Training
@@ -67,7 +68,7 @@ def training(size: str, rows: int, length: int) -> Training:
     print(f"self-test: {found.dtype}, {found.threads} threads, peak {found.peak / 1e9:.0f} GFLOP/s; {found.tokens_per_second}")
     decoder = Decoder(config)
     start(decoder, 0)
-    material.multiply_in(decoder, DTYPES[found.dtype])
+    multiply_in(decoder, DTYPES[found.dtype])
     recipe = derive(config, [length], {"length": length, "rows": rows})
     optimizer = MuonAdamW(decoder, recipe.rates, DTYPES[found.dtype])
     return Training(decoder, NextToken(), optimizer, RandomRows(config.vocab_size, length), recipe, 1 << 20, device)
@@ -112,6 +113,7 @@ def _ours(name: str) -> Callable[[], object]:
 
 def _process(make: Callable[[str], Callable[[], object]], name: str) -> Callable[[], float]:
     """A step's seconds, in a process of its own that waits in between."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # a spawned process would put the current folder first on its `sys.path`
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     context.Process(target=_serve, args=(make, name, there), daemon=True).start()

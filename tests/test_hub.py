@@ -103,3 +103,82 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(LiuliError, match="is a file; give the folder that holds it"):
         find_folder(tmp_path / "model.safetensors")
+
+
+PATHS = [
+    ("nowhere", "give a model's folder, or a name on the hub such as owner/model"),
+    ("./a/b", "give a model's folder"),
+    ("../x", "give a model's folder"),
+    ("/nowhere/x", "give a model's folder"),
+    ("~/x", "give a model's folder"),
+    ("a/b/", "give a model's folder"),
+    ("a/b/c", "give a model's folder"),
+    ("a//b", "give a model's folder"),
+    ("模型/甲", "give a model's folder"),
+    ("a\\b/c", "give a model's folder"),
+    ("", "give a model's folder"),
+    ("a b/c", "give a model's folder"),
+    ("here/b", "here is a folder here, so this is read as a path and not as a name on the hub"),
+    ("a/b.gguf", "it looks like the path of a file"),
+    ("a/config.JSON", "it looks like the path of a file"),
+    ("a/\x00", "give a model's folder"),
+    ("x" * 5000, "file name too long"),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), PATHS, ids=[name[:12] for name, _ in PATHS])
+def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch, name, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", None)
+    monkeypatch.setattr("huggingface_hub.HfApi", None)
+    with pytest.raises(LiuliError) as raised:
+        find_folder(name)
+    assert str(raised.value).startswith("there is no folder ")
+    assert why in str(raised.value)
+
+
+COMMAND = """
+import sys
+from liuli.cli.app import main
+sys.argv = ["liuli", {words}]
+main()
+"""
+
+
+def liuli(words: str, tmp_path: Path, endpoint: str, offline: bool = False):
+    return python(COMMAND.format(words=words), tmp_path, endpoint, offline)
+
+
+def test_a_download_is_announced_and_a_cached_copy_is_not(hub, tmp_path, monkeypatch):
+    said = "liuli: downloading somebody/small from the hub\n"
+    plan = "'plan', 'somebody/small'"
+    first = liuli(plan, tmp_path, hub.endpoint)
+    assert (first.returncode, first.stderr) == (0, said), first.stderr
+    assert liuli(plan, tmp_path, hub.endpoint).stderr == ""
+    assert liuli(plan, tmp_path, "http://127.0.0.1:9", offline=True).stderr == ""
+    weights = liuli("'complete', 'somebody/small', 'a'", tmp_path, hub.endpoint)  # of which only the rest is there
+    assert weights.stderr.startswith(said), weights.stderr
+    assert not liuli("'complete', 'somebody/small', 'a'", tmp_path, hub.endpoint).stderr.startswith(said)
+    monkeypatch.setattr("helpers.hub_server.COMMIT", "f" * 40)  # somebody has changed it
+    assert liuli(plan, tmp_path, hub.endpoint).stderr == said
+    nobody = liuli("'plan', 'nobody/nothing'", tmp_path, hub.endpoint)
+    assert (nobody.returncode, nobody.stderr.count("\n")) == (2, 1)
+
+
+def test_the_library_announces_to_its_logger_alone(hub, tmp_path):
+    quiet = python(LOAD, tmp_path, hub.endpoint)
+    assert quiet.stderr == ""
+    asked = "import logging, sys\nlog = logging.getLogger('liuli')\nlog.addHandler(logging.StreamHandler(sys.stdout))\n"
+    told = python(f"{asked}log.setLevel('INFO')\n{LOAD}", tmp_path / "other", hub.endpoint)
+    assert told.stdout.startswith("downloading somebody/small from the hub\n")
+
+
+def test_what_a_server_says_cannot_drive_the_terminal(monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("no\x1b[2J\u202e way\nat all")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", refuse)
+    with pytest.raises(LiuliError, match=r"\(no�\[2J� way\)"):
+        find_folder("some/model")

@@ -1,36 +1,68 @@
 """Where a model's folder is: on this machine, or on the Hugging Face hub under `owner/model`, fetched once and cached.
-A dataset's folder likewise."""
+A dataset's folder likewise.
 
+A download is announced to the logger `liuli.hub` at level INFO, which Python does not print unless a program asks for it.
+The command line does.
+"""
+
+import logging
+import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from liuli.display import first_line, printable, why
 from liuli.errors import LiuliError
 
 DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
+HUB_NAME = r"\w[\w.-]*/[\w.-]+"  # ASCII only
+FILE_SUFFIXES = (
+    ".bin", ".gguf", ".gz", ".jinja", ".json", ".jsonl", ".md", ".model", ".parquet", ".pt", ".pth", ".safetensors",
+    ".tiktoken", ".txt", ".zip", ".zst",
+)  # fmt: skip
+TIMEOUT = 10  # seconds
+
+logger = logging.getLogger(__name__)
 
 
 def find_folder(name: str | Path, weights: bool = False) -> Path:
-    """The folder `name`, or the cached copy of the hub's model `owner/model`, downloaded where it is new.
+    """The folder `name`, or the cached copy of the hub's model `owner/model`, downloaded if it is new.
+
+    A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
     Args:
-        weights: fetch the weights too (safetensors; `pytorch_model.bin` only where there are none).
+        weights: fetch the weights too (safetensors; `pytorch_model.bin` only if there are none).
 
     Raises:
-        LiuliError: there is no such folder and the hub has no such model or cannot be reached.
+        LiuliError: there is no such folder, and the name is a path; or the hub has no such model or cannot be reached.
     """
-    folder = Path(name)
-    if folder.is_dir() and str(name):
-        return folder
-    if folder.exists():
-        raise LiuliError(f"{name} is a file; give the folder that holds it")
-    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)):
-        raise LiuliError(f"there is no folder {name}; give a model's folder, or a name on the hub such as owner/model")
-    here = f"there is no folder {name} here, and "
-    fetched = _fetch(str(name), "model", DESCRIPTIONS + ["model*.safetensors"] * weights, here)
+    given, shown = str(name), printable(str(name))
+    try:
+        if given and Path(given).is_dir():
+            return Path(given)
+        if given and Path(given).exists():
+            raise LiuliError(f"{shown} is a file; give the folder that holds it")
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL; a folder that may not be entered
+        raise LiuliError(f"there is no folder {shown}: {why(error)}") from error
+    if reason := _why_a_path(given):
+        raise LiuliError(f"there is no folder {shown}; {reason}")
+    here = f"there is no folder {given} here, and "
+    fetched = _fetch(given, "model", DESCRIPTIONS + (["model*.safetensors"] if weights else []), here)
     if weights and not any(fetched.glob("model*.safetensors")):
-        fetched = _fetch(str(name), "model", [*DESCRIPTIONS, "pytorch_model*.bin"], here)
+        fetched = _fetch(given, "model", [*DESCRIPTIONS, "pytorch_model*.bin"], here)
     return fetched
+
+
+def _why_a_path(name: str) -> str:
+    """Why a name is read as a path on this machine and not as a name on the hub; "" if it may be a name on the hub."""
+    owner = name.split("/")[0]
+    if not re.fullmatch(HUB_NAME, name, re.ASCII):
+        return "give a model's folder, or a name on the hub such as owner/model"
+    if name.lower().endswith(FILE_SUFFIXES):
+        return "it looks like the path of a file; give the folder that holds the model"
+    if os.path.isdir(owner):
+        return f"{owner} is a folder here, so this is read as a path and not as a name on the hub"
+    return ""
 
 
 def find_dataset(name: str, patterns: list[str]) -> Path:
@@ -41,7 +73,7 @@ def find_dataset(name: str, patterns: list[str]) -> Path:
     Raises:
         LiuliError: the hub has no such dataset or cannot be reached.
     """
-    return _fetch(name, "dataset", patterns, f"hub:{name}: ")
+    return _fetch(name, "dataset", patterns, f"hub:{printable(name)}: ")
 
 
 def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], here: str) -> Path:
@@ -50,14 +82,32 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
 
     ignored = ["*/*"] if kind == "model" else ["README.md"]
     try:
+        if _is_new(name, kind, patterns, ignored):
+            logger.info("downloading %s from the hub", name)
         return Path(hub.snapshot_download(name, repo_type=kind, allow_patterns=patterns, ignore_patterns=ignored))
-    except errors.GatedRepoError:
-        raise LiuliError(f"{here}the hub's {kind} has terms: accept them on its page and log in with `hf auth login`") from None
-    except errors.RepositoryNotFoundError:
-        raise LiuliError(f"{here}the hub has no {kind} of that name (or it is private: log in with `hf auth login`)") from None
+    except errors.GatedRepoError as error:
+        terms = f"the hub's {kind} has terms: accept them on its page and log in with `hf auth login`"
+        raise LiuliError(f"{here}{terms}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise LiuliError(f"{here}the hub has no {kind} of that name (or it is private: log in with `hf auth login`)") from error
     except Exception as error:  # unreachable, offline, cut off, not cached: the library's errors have no common class
-        reason = str(error).strip().split("\n")[0]
         raise LiuliError(
-            f"{here}the hub could not give the {kind} of that name ({reason}). Offline? Download its files where you can, "
-            f"put them in a folder, and give that folder"
-        ) from None
+            f"{here}the hub could not give the {kind} of that name ({first_line(error)}). Offline? Download its files where "
+            f"you can, put them in a folder, and give that folder"
+        ) from error
+
+
+def _is_new(name: str, kind: str, patterns: list[str], ignored: list[str]) -> bool:
+    """Whether a file that is wanted is not in the cache yet, or has changed on the hub. False if the hub cannot be asked:
+    then there is nothing to download."""
+    import huggingface_hub as hub
+    from huggingface_hub.utils import filter_repo_objects
+
+    try:
+        info: Any = hub.HfApi().repo_info(name, repo_type=kind, timeout=TIMEOUT)
+    except Exception:  # `snapshot_download` is about to report it, or finds all in the cache
+        return False
+    names = [file.rfilename for file in info.siblings or ()]
+    wanted = filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=ignored)
+    cached = (hub.try_to_load_from_cache(name, file, revision=info.sha, repo_type=kind) for file in wanted)
+    return any(not isinstance(path, str) for path in cached)

@@ -397,3 +397,35 @@ def test_a_full_disk(tiny_folder):
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["complete", "x", "t"], ["chat", "x"], ["compare", "x"], ["evaluate", "x", "y"]], ids=str)
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--device", "gpu", "there is no device 'gpu'; devices here: "),
+        ("--device", "cpu:1", "there is no device 'cpu:1': this machine has 1, counted from 0"),
+        ("--device", "cuda:-1", "there is no device 'cuda:-1'"),
+        ("--threads", "0", "--threads must be between 1 and this machine's "),
+        ("--threads", "99999", "--threads must be between 1 and this machine's "),
+        ("--threads", "1.5", "Invalid value for '--threads'"),
+    ],
+)
+def test_where_to_compute_is_checked_before_a_model_is_opened(liuli, tmp_path, monkeypatch, words, option, value, message):
+    """There is no model of that name either, and nothing is downloaded."""
+    monkeypatch.chdir(tmp_path)
+    result = liuli(*words, option, value)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_gpu_that_this_machine_lacks(liuli, tiny_folder):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert (
+        "this machine has no cuda:1 device that PyTorch can use; devices here: cpu"
+        in liuli("complete", tiny_folder, "t", "--device", "cuda:1").err
+    )

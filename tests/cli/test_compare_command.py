@@ -1,6 +1,7 @@
 """`liuli compare`: what it prints on wide and narrow terminals, its JSON, where prompts come from, what a mistake gets."""
 
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,9 @@ import jsonschema
 import pytest
 from helpers import pairs
 from rich.cells import cell_len
-from rich.console import Console
 
 from liuli import load
+from liuli.cli.output import Screen
 from liuli.model.adapters import lora, peft_folder
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/compare.schema.json").read_text(encoding="utf-8"))
@@ -79,7 +80,7 @@ def test_two_models_side_by_side(liuli, base, assistant):
 def test_a_narrow_terminal_loses_no_number(liuli, base, assistant, tiny_folder, monkeypatch):
     words = ["compare", base, assistant, tiny_folder, "--prompt", "小明", *WORDS]
     scores = json.loads(liuli(*words, "--json").out)["body"]["prompts"][0]["answers"]
-    monkeypatch.setattr("liuli.cli.compare.Console", partial(Console, width=40))
+    monkeypatch.setattr("liuli.cli.compare.Screen", partial(Screen, width=40))
     shown = liuli(*words).out
     starts = [line.split(" ")[0] for line in shown.splitlines() if " read " in line and "token" in line]
     assert starts == ["1", "2", "3"]  # below each other
@@ -132,9 +133,9 @@ def test_dialogues_of_a_file_up_to_the_last_message_of_the_user(liuli, base, ass
 
 def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path):
     decoder = load(base).decoder
-    lora.add(decoder, lora.Settings(rank=2), seed=0)
-    for place in lora.adapted(decoder).values():
-        place.part.b.data.fill_(0.3)
+    lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
+    for slot in lora.adapted(decoder).values():
+        slot.active.b.data.fill_(0.3)
     peft_folder.save(decoder, tmp_path / "chat", str(base), load(base).hash)
     body = json.loads(liuli("compare", base, tmp_path / "chat", "--prompt", "小明", *WORDS, "--json").out)
     jsonschema.validate(body, SCHEMA, jsonschema.Draft202012Validator)
@@ -189,3 +190,17 @@ def test_mistakes(liuli, base, tmp_path, words, said):
     assert (result.code, result.out) == (2, "")
     assert said in result.err.replace(str(tmp_path) + "/", "").replace(str(base), "MODEL")
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["pipe", "zero", "link to a device", "maps"])
+def test_a_file_that_might_never_end_is_refused_at_once(liuli, base, tmp_path, name):
+    places = {"pipe": tmp_path / "pipe", "zero": Path("/dev/zero"), "maps": Path("/proc/self/maps")}
+    places["link to a device"] = tmp_path / "link"
+    os.mkfifo(places["pipe"])
+    places["link to a device"].symlink_to("/dev/zero")
+    if not places[name].exists():
+        pytest.skip("this system has none")
+    result = liuli("compare", base, "--file", places[name])
+    assert result.code == 2
+    assert result.err.startswith(f"liuli: {places[name]} is ")
+    assert result.err.endswith("; write its content to a file first\n")

@@ -23,9 +23,9 @@ ids_BT = torch.arange(60)[None]
 def adapted(tiny_folder, tmp_path_factory) -> Path:
     """An adapter of the tiny model that changes what it says."""
     decoder, folder = read_decoder(tiny_folder), tmp_path_factory.mktemp("adapters") / "chat"
-    lora.add(decoder, lora.Settings(rank=4), seed=0)
-    for place in lora.adapted(decoder).values():
-        place.part.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
+    lora.add(decoder, lora.LoRASettings(rank=4), seed=0)
+    for slot in lora.adapted(decoder).values():
+        slot.active.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
     peft_folder.save(decoder, folder, str(tiny_folder), hash_folder(tiny_folder))
     return folder
 
@@ -101,15 +101,15 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     full.mkdir()
     (full / "mine").write_text("")
     result = liuli("merge", tiny_folder, adapted, "--out", full)
-    assert (result.code, result.err) == (2, f"liuli: {full} is there already: name a new or an empty folder\n")
-    assert "mine is there already" in liuli("merge", tiny_folder, adapted, "--out", full / "mine").err
+    assert (result.code, result.err) == (2, f"liuli: {full} exists already: name a new or an empty folder\n")
+    assert "mine exists already" in liuli("merge", tiny_folder, adapted, "--out", full / "mine").err
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "mine"]
     (tmp_path / "empty").mkdir()
 
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("liuli.learn.prepare.material.copy_beside", fail)
+    monkeypatch.setattr("liuli.learn.prepare.tokenizer_files.copy_tokenizer_files", fail)
     result = liuli("merge", tiny_folder, adapted, "--out", tmp_path / "empty")
     assert (result.code, result.err) == (2, "liuli: somewhere cannot be read or written: no space left on device\n")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "mine"]

@@ -93,14 +93,14 @@ def finished(tmp_path) -> Path:
 def trained(tmp_path_factory) -> Path:
     """A run as `liuli train` writes it, of a model of twelve thousand parameters."""
     from liuli.learn.prepare.job import Job
-    from liuli.learn.stages.pretrain import pretrain
+    from liuli.learn.run_stage import pretrain
 
     folder, threads = tmp_path_factory.mktemp("trained"), torch.get_num_threads()
     (folder / "text.txt").write_text("".join(f"小明今天去游乐园玩 {i}, and Ada keeps a cat.\n\n" for i in range(300)))
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     shape["max_position_embeddings"] = 64
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 300, **shape}))
-    job = Job(
+    job = Job.of(
         sources=(str(folder / "text.txt"),), config=str(folder / "config.json"), tokenizer="char", tokens=12 * 64, rows=2,
         length=32, threads=1, dtype="fp32", device="cpu", probes=("小明今天去",),
     )  # fmt: skip

@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 from helpers import pairs
 from rich.cells import cell_len
-from rich.console import Console
 
-from liuli.cli.shared import name
+from liuli.cli.output import Screen
+from liuli.cli.wording import token_name
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
 
@@ -73,7 +73,7 @@ def test_without_colour_the_lines_say_what_is_supervised(liuli, folder, file, en
     lines = [line for line in shown.split("\n\n")[0].splitlines() if line[:2] in ("  ", "> ")]
     for wanted, gutter in ((True, "> "), (False, "  ")):
         marked = [
-            name(tokenizer.token(id)) for each in found for id, learned in zip(each.ids, each.supervised, strict=True)
+            token_name(tokenizer.token(id)) for each in found for id, learned in zip(each.ids, each.supervised, strict=True)
             if learned == wanted
         ]  # fmt: skip
         assert pieces(line for line in lines if line.startswith(gutter)) == marked
@@ -85,17 +85,18 @@ def test_without_colour_the_lines_say_what_is_supervised(liuli, folder, file, en
 
 def test_in_colour_on_a_narrow_screen(liuli, folder, file, encoded, monkeypatch):
     monkeypatch.setattr(
-        "liuli.cli.masked.Console", partial(Console, force_terminal=True, color_system="standard", width=30, no_color=False)
+        "liuli.cli.dialogue_tokens.Screen",
+        partial(Screen, force_terminal=True, color_system="standard", width=30, no_color=False),
     )
     shown = liuli("tokenize", folder, "--chat", file).out
     dialogues = shown.split("\n\n")[0]
     tokenizer, found = encoded
     green = [piece for piece in GREEN.findall(dialogues) if piece != "> "]
     learned = [id for each in found for id, yes in zip(each.ids, each.supervised, strict=True) if yes]
-    assert green == [name(tokenizer.token(id)) for id in learned]
+    assert green == [token_name(tokenizer.token(id)) for id in learned]
     special = re.findall(r"\x1b\[36m(.*?)\x1b", dialogues)
     assert special == [
-        name(tokenizer.token(id)) for each in found for id, yes in zip(each.ids, each.supervised, strict=True)
+        token_name(tokenizer.token(id)) for each in found for id, yes in zip(each.ids, each.supervised, strict=True)
         if not yes and tokenizer.token(id).special
     ]  # fmt: skip
     lines = [ESCAPE.sub("", line) for line in dialogues.splitlines() if "\x1b[2m" not in line[:5]]

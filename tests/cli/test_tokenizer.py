@@ -84,12 +84,12 @@ MAIN = "from liuli.cli.app import main; main()"
 # Says when the trainer has all of its text and is at work on it, out of Python's reach.
 MAIN_THAT_SAYS_WHEN_IT_HAS_READ = f"""
 import sys
-from liuli.tokens.sample import Sample
-texts = Sample.texts
+from liuli.tokens.sample import TextSample
+texts = TextSample.texts
 def told(sample):
     yield from texts(sample)
     print("all is read", file=sys.stderr, flush=True)
-Sample.texts = told
+TextSample.texts = told
 {MAIN}
 """
 

@@ -13,11 +13,11 @@ from helpers.trainings import job_in
 from rich.console import Console
 
 from liuli.cli.progress import LATE, Progress
-from liuli.cli.training import Interrupt
+from liuli.cli.training import STOPPING, Interrupt
 from liuli.evaluate.loss import Evaluation
 from liuli.learn.run.events import Finished, Ready, Sampled, Stopped, Update, Validated
 from liuli.learn.run.folder import checkpoints
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import pretrain
 
 FOUND = Evaluation(nats=300.0, tokens=100, bytes=400, windows=4, length=32)
 RECIPE = {"rows": 2, "length": 32, "rate": 0.02}
@@ -57,7 +57,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130
-    assert "stopping, and saving; Ctrl-C again stops at once" in err
+    assert "stopping after this step, and saving; press Ctrl-C again to stop at once" in err
     found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Go on with:\n  (.*)\n", out)
     assert found
     assert found[2] == f"liuli train --out {tmp_path / 'run'} --resume"
@@ -95,16 +95,42 @@ def test_a_panel_on_a_terminal():
     assert "it rose since step 40: " in text and "best/model is that step's model" in text
 
 
+def began(interrupt):
+    """The first step has begun."""
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None)
+    assert list(interrupt.watching([ready])) == [ready]
+
+
 def test_ctrl_c_says_nothing_while_something_else_is_written(capsys):
-    """The handler runs wherever the process is, in the middle of drawing too: there a print can wait for ever."""
+    """The handler runs wherever the process is, in the middle of drawing too: there a print can wait forever."""
     with Interrupt() as interrupt:
+        began(interrupt)
         assert not interrupt.asked()
         signal.raise_signal(signal.SIGINT)
-        assert capsys.readouterr().err == ""
+        assert capsys.readouterr().err == ""  # no descriptor that takes it at once
         assert interrupt.asked() and interrupt.asked()
-        assert capsys.readouterr().err == "\nliuli: stopping, and saving; Ctrl-C again stops at once\n"
+        assert capsys.readouterr().err == STOPPING
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_answered_at_once_at_a_terminal(capfd):
+    with Interrupt() as interrupt:
+        began(interrupt)
+        signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == STOPPING
+        assert interrupt.asked()
+        assert capfd.readouterr().err == ""  # once
+
+
+def test_ctrl_c_before_the_first_step_ends_at_once(liuli, words, tmp_path, monkeypatch):
+    """Reading, a tokenizer and the measuring of speed may take long, and there is nothing to save yet."""
+    with Interrupt(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    monkeypatch.setattr("liuli.learn.prepare.fresh.choose", lambda *_: signal.raise_signal(signal.SIGINT))
+    result = liuli(*words)
+    assert (result.code, result.err) == (130, "liuli: interrupted\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_how_many_numbers_learn_where_not_all_do():

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from liuli.errors import LiuliError
-from liuli.generate.engine import Engine, Request
+from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
+from liuli.generate.request import Request
 from liuli.generate.sampling import Sampling
 
 GREEDY = Sampling(temperature=0)
@@ -173,8 +174,8 @@ def test_requests_join_and_leave_and_get_what_they_get_alone(tiny):
         (alone,) = run(Engine(tiny.decoder, tiny.tokenizer, slots=1), [request])
         assert ids_of(together) == ids_of(alone)
         assert len(ids_of(together)) == request.max_tokens
-    assert engine._slots.fill == [0, 0, 0]
-    assert engine._seats == [None, None, None]
+    assert engine._scheduler.running == [None, None, None]
+    assert engine.cache_bytes == 0
 
 
 def test_a_stop_id_is_recorded_and_shows_nothing(tiny, engine):
@@ -386,9 +387,14 @@ def test_a_broken_request_leaves_nothing_in_its_slot(tiny_folder):
     with torch.no_grad():
         model.decoder.embedding.weight[7] = torch.inf
     engine = Engine(model.decoder, slots=2)
-    (failed,) = run(engine, [Request([5, 5, 5, 5, 5, 7])])
+    engine.submit(Request([5], max_tokens=60))  # which keeps the cache from being freed
+    broken = engine.submit(Request([5, 5, 5, 5, 5, 7]))
+    failed = [record for record in engine.step() if record.request == broken]
     assert failed[-1].finish_reason == "error"
-    for records in run(engine, [Request([5] * 9, max_tokens=3), Request([1, 5], max_tokens=3)]):
+    assert engine._cache.held[0][1].isfinite().all()
+    for request in (Request([5] * 9, max_tokens=3), Request([1, 5], max_tokens=3)):
+        name = engine.submit(request)
+        records = [record for _ in range(3) for record in engine.step() if record.request == name]
         assert [record.finish_reason for record in records] == [None, None, "length"]
 
 
@@ -398,7 +404,7 @@ def test_one_stop_string_may_stand_alone(tiny, engine):
 
 
 def test_memory_is_taken_when_the_first_request_runs(tiny, monkeypatch):
-    monkeypatch.setattr("liuli.generate.engine.Slots", lambda *_: pytest.fail("a request that cannot run takes no memory"))
+    monkeypatch.setattr("liuli.generate.engine.KVCache", lambda *_: pytest.fail("a request that cannot run takes no memory"))
     with pytest.raises(LiuliError, match="holds 128"):
         Engine(tiny.decoder).submit(Request([5] * 500))
 

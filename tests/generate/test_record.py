@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from liuli.generate.record import Scores, StepRecord, score
+from liuli.generate.record import StepRecord, StepScores, score
 from liuli.generate.sampling import Draw, Sampling, choose
 from liuli.tokens import Token
 
@@ -157,7 +157,7 @@ def test_fields():
         "request": "r1", "index": 2, "position": 9, "token": {"id": 7, "text": "t7", "bytes": [116, 55]}, "text": "t7",
         "forced": True, "uniform": 0.25, "ms": 0.0, "finish_reason": None,
     }  # fmt: skip
-    assert set(StepRecord("r1", 2, 9, token, "t7", scores=Scores(-1.0, -0.5, 2.0, 0.0)).to_json()) == PLAIN | SCORED
+    assert set(StepRecord("r1", 2, 9, token, "t7", scores=StepScores(-1.0, -0.5, 2.0, 0.0)).to_json()) == PLAIN | SCORED
     assert set(StepRecord("r1", 2, 9, token, "t7", prompt_logprobs=[]).to_json()) == PLAIN | {"prompt_logprobs"}
 
 

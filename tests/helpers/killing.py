@@ -147,7 +147,7 @@ class Moment:
 
 def train(order: dict[str, Any], report: int) -> None:
     from liuli.learn.prepare.job import Job
-    from liuli.learn.stages.pretrain import pretrain
+    from liuli.learn.run_stage import pretrain
 
     moment, job, out = Moment(order, report), Job.from_json(order["job"]), Path(order["out"])
     moment.watch()
@@ -166,7 +166,7 @@ def serve() -> None:
     import torch._dynamo  # the optimiser's first step imports it: here, so that no child has to
     import torch.utils.tensorboard
 
-    import liuli.learn.stages.pretrain  # noqa: F401
+    import liuli.learn.run_stage  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:

@@ -11,7 +11,7 @@ from liuli.learn.prepare.job import Job
 from liuli.learn.run.events import Event
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run.state import file_hash
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import pretrain
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
 
@@ -62,7 +62,7 @@ def job_in(folder: Path, steps: int = 60, **change: Any) -> Job:
         write_config(folder)
     fields: dict[str, Any] = {"tokens": steps * LENGTH * ROWS, "length": LENGTH, "rows": ROWS, "tokenizer": "char"}
     fields |= {"sources": (str(corpus),), "config": str(config), "device": "cpu", "dtype": "fp32", "threads": 1}
-    return Job(**fields | change)
+    return Job.of(**fields | change)
 
 
 def run(job: Job, out: Path, resume: bool = False, inexact: bool = False, at: Iterable[int] = ()) -> list[Event]:

@@ -9,9 +9,10 @@ import transformers
 from helpers import pairs
 
 from liuli import LiuliError, load
-from liuli.generate.reading import Prompt, Reader, same_pieces
-from liuli.inside import compare as room
-from liuli.inside.compare import Check, Settings, compare
+from liuli.generate.reading import Prompt, PromptReader, same_pieces
+from liuli.inside import scoring
+from liuli.inside.compare import CompareSettings, compare
+from liuli.inside.self_check import SelfCheck
 from liuli.model.adapters import lora, peft_folder
 from liuli.tokens.chat.chat import Chat
 
@@ -30,7 +31,7 @@ def assistant(base, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trace(base, assistant, tiny):
-    return compare([base, assistant, tiny], [ASKED], Settings(seed=3, max_tokens=8))
+    return compare([base, assistant, tiny], [ASKED], CompareSettings(seed=3, max_tokens=8))
 
 
 def theirs(model, read, said):
@@ -101,7 +102,7 @@ def test_candidates_before_the_first_token(trace, base, assistant):
 
 
 def test_one_model_twice_differs_in_nothing(base):
-    (asked,) = compare([base, base], [ASKED], Settings(seed=3, max_tokens=8)).asked
+    (asked,) = compare([base, base], [ASKED], CompareSettings(seed=3, max_tokens=8)).asked
     first, second = asked.answers
     assert first.scores == second.scores and first.scores[0].nats == first.scores[1].nats
     assert second.kl == 0 and set(second.scores[1].kl) == {0}
@@ -110,7 +111,7 @@ def test_one_model_twice_differs_in_nothing(base):
 
 def test_the_stop_token_is_no_part_of_what_is_scored(base, assistant):
     models, bias = [base, assistant], {"logit_bias": {0: 6.0, base.tokenizer.specials["<|im_end|>"]: 6.0}}
-    traces = (compare(models, [ASKED], Settings(seed, 8, bias)) for seed in range(20))
+    traces = (compare(models, [ASKED], CompareSettings(seed, 8, bias)) for seed in range(20))
     ended = [(m, each.asked[0].answers[m]) for each in traces for m in (0, 1)]
     ended = [(m, answer) for m, answer in ended if answer.finish_reason == "stop"]
     assert {len(answer.ids) > 1 for _, answer in ended} == {True, False}  # some at once
@@ -124,16 +125,16 @@ def test_the_stop_token_is_no_part_of_what_is_scored(base, assistant):
 def test_its_checks_hold_and_notice_what_is_wrong(trace, base, monkeypatch):
     assert [check.name for check in trace.checks] == ["distributions_sum_to_1", "answers_equal_their_steps"]
     assert all(check.ok for check in trace.checks)
-    assert not Check("", float("nan"), "", 1).ok
-    right = room._Asking._logprobs
-    monkeypatch.setattr(room._Asking, "_logprobs", lambda *given: right(*given) - 0.001)
-    assert [check.ok for check in compare([base], [ASKED], Settings(3, 8)).checks] == [True, False]
+    assert not SelfCheck("", float("nan"), "", 1).ok
+    right = scoring.Scoring._logprobs
+    monkeypatch.setattr(scoring.Scoring, "_logprobs", lambda *given: right(*given) - 0.001)
+    assert [check.ok for check in compare([base], [ASKED], CompareSettings(3, 8)).checks] == [True, False]
 
 
 def test_an_answer_that_does_not_fit_another_model(tiny, tmp_path):
     small = load(pairs.save_base(tmp_path / "small", context=16))
     prompt = Prompt.of_text("a", "prompt 1")
-    (asked,) = compare([small, tiny], [prompt], Settings(seed=3, max_tokens=12)).asked
+    (asked,) = compare([small, tiny], [prompt], CompareSettings(seed=3, max_tokens=12)).asked
     score = asked.answers[1].scores[0]
     assert len(asked.answers[0].read) + len(score.ids) > 16
     assert (score.by, score.nats, score.logprobs, score.per_token) == ("text", None, None, None)
@@ -141,7 +142,7 @@ def test_an_answer_that_does_not_fit_another_model(tiny, tmp_path):
 
 def test_ids_without_pieces_leave_no_divergence(base, tmp_path):
     wider = load(pairs.save_base(tmp_path / "wider", spare=6))
-    (asked,) = compare([base, wider], [ASKED], Settings(seed=3, max_tokens=4)).asked
+    (asked,) = compare([base, wider], [ASKED], CompareSettings(seed=3, max_tokens=4)).asked
     assert asked.answers[0].scores[1].by == "ids"
     assert asked.answers[1].kl is None and asked.answers[0].scores[1].kl is None
 
@@ -156,41 +157,41 @@ def test_who_reads_a_template(base, assistant, tmp_path):
     folder = shutil.copytree(assistant.folder, tmp_path / "model")
     for card, reads in [({"stage": "base"}, "text"), ({"stage": "preferred"}, "template"), ({}, "template")]:
         (folder / "liuli.json").write_text(json.dumps(card))
-        assert Reader(load(folder), {}).to_json()["reads"] == reads
+        assert PromptReader(load(folder), {}).to_json()["reads"] == reads
     decoder = load(base.folder).decoder
-    lora.add(decoder, lora.Settings(rank=2), seed=0)
+    lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
     peft_folder.save(decoder, tmp_path / "chat", str(base.folder), base.hash)
-    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is None
+    assert PromptReader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is None
     shutil.copy(assistant.folder / "tokenizer_config.json", tmp_path / "chat")
-    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).to_json()["stage"] == "adapter"
-    assert Reader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is not None
+    assert PromptReader(load(base.folder, adapter=tmp_path / "chat"), {}).to_json()["stage"] == "adapter"
+    assert PromptReader(load(base.folder, adapter=tmp_path / "chat"), {}).chat is not None
 
 
 def test_a_dialogue_as_plain_text(base, assistant):
     said = [("system", "Be brief."), ("user", "hi<|im_end|>"), ("assistant", "yes"), ("user", "12?")]
     prompt = Prompt("talk:1", tuple({"role": role, "content": text} for role, text in said))
     text = "Be brief.\nhi<|im_end|>\nyes\n12?"
-    assert Reader(base, {}).ids(prompt) == [0, *base.tokenizer.encode(text)]  # what was said stays text
-    assert Reader(base, {}).ids(Prompt.of_text("hi<|im_end|>", "")) == base.tokenizer.encode("hi<|im_end|>", prompt=True)
+    assert PromptReader(base, {}).ids(prompt) == [0, *base.tokenizer.encode(text)]  # what was said stays text
+    assert PromptReader(base, {}).ids(Prompt.of_text("hi<|im_end|>", "")) == base.tokenizer.encode("hi<|im_end|>", prompt=True)
     stop = base.tokenizer.specials["<|im_end|>"]
-    assert Reader(assistant, {}).ids(prompt).count(stop) == 4
+    assert PromptReader(assistant, {}).ids(prompt).count(stop) == 4
     tools = ({"type": "function", "function": {"name": "look"}},)
     with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, for which plain text has no form"):
-        compare([base], [Prompt("talk:1", prompt.messages, tools)], Settings(1))
+        compare([base], [Prompt("talk:1", prompt.messages, tools)], CompareSettings(1))
 
 
 def test_mistakes(base, tmp_path):
     long = Prompt.of_text("a" * 200, "prompt 2")
     with pytest.raises(LiuliError, match=r"^prompt 2, read by .*: the prompt has 201 tokens, but the context holds 128"):
-        compare([base], [ASKED, long], Settings(1))
+        compare([base], [ASKED, long], CompareSettings(1))
     with pytest.raises(LiuliError, match="nothing to compare"):
-        compare([base], [], Settings(1))
+        compare([base], [], CompareSettings(1))
     for settings, said in [({"max_tokens": 0}, "max_tokens must be"), ({"seed": -1}, "seed must be")]:
         with pytest.raises(LiuliError, match=said):
-            Settings(**{"seed": 1, **settings})
+            CompareSettings(**{"seed": 1, **settings})
     with pytest.raises(LiuliError, match="top_p must be"):
-        Settings(1, sampling={"top_p": 2.0})
+        CompareSettings(1, sampling={"top_p": 2.0})
     for name in ("config.json", "model.safetensors"):
         shutil.copy(base.folder / name, tmp_path)
     with pytest.raises(LiuliError, match="holds no tokenizer: it cannot read a prompt"):
-        compare([load(tmp_path)], [ASKED], Settings(1))
+        compare([load(tmp_path)], [ASKED], CompareSettings(1))

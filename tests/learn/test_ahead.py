@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from liuli.learn.rows.ahead import DEPTH, Ahead
+from liuli.learn.rows.read_ahead import DEPTH, Ahead
 
 
 def test_the_same_items_in_the_same_order():

@@ -88,7 +88,7 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
         (("--config", "nowhere.json"), "there is no file"),
         (("--tokenizer", "nowhere"), "there is no folder nowhere"),
         (("--vocab-size", 3), "3"),
-        (("--threads", 4096), "this machine has"),
+        (("--threads", 4096), "this process may use"),
         (("--threads", 0), "the number of threads must be a whole number above 0"),
         (("--dtype", "fp8"), "there is no dtype 'fp8' to train in; dtypes: fp32, bf16"),
         (("--device", "abacus"), "abacus"),
@@ -169,7 +169,7 @@ def test_epochs_and_minutes_are_turned_into_steps(folder, tmp_path):
 
 def test_a_folder_in_use(train, tmp_path, stopped):
     before = everything(stopped)
-    assert_one_line(train(), "holds a run already: give --resume to go on with it, or name another folder")
+    assert_one_line(train(), "holds a run already: give --resume to continue it, or name another folder")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
     assert_one_line(train(out=tmp_path / "photos"), "holds something else than a run (cat.png)")
@@ -185,17 +185,29 @@ def test_a_folder_in_use(train, tmp_path, stopped):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tokenizer", "bpe"), "begun with --tokenizer char, and --tokenizer bpe is given now: leave it out to go on"),
-        (("--size", "micro"), "begun without --size, and --size micro is given now"),
-        (("--tokens", 3000), "begun with --tokens 1280, and --tokens 3000.0 is given now"),
-        (("--seed", 3), "begun without --seed, and --seed 3 is given now"),
-        (("--lr", 0.5), "begun without --lr, and --lr 0.5 is given now"),
-        (("--valid", "tail:0.2"), "begun without --valid, and --valid tail:0.2 is given now"),
-        (("--probe", "小"), "begun without --probe"),
-        (("--device", "cuda"), "cannot go on exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but"),
-        (("--threads", 4096), "cannot go on exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but"),
-        (("--threads", 2), "cannot go on exactly: threads was 1 and is 2 now; leave that as it was, or go on with --inexact"),
-        (("--dtype", "bf16"), "cannot go on exactly: dtype was fp32 and is bf16 now; leave that as it was, or go on with"),
+        (("--tokenizer", "bpe"), "began with --tokenizer char, and --tokenizer bpe is given now: leave it out to resume"),
+        (("--size", "micro"), "began without --size, and --size micro is given now"),
+        (("--tokens", 3000), "began with --tokens 1280, and --tokens 3000.0 is given now"),
+        (("--seed", 3), "began without --seed, and --seed 3 is given now"),
+        (("--lr", 0.5), "began without --lr, and --lr 0.5 is given now"),
+        (("--valid", "tail:0.2"), "began without --valid, and --valid tail:0.2 is given now"),
+        (("--probe", "小"), "began without --probe"),
+        (
+            ("--device", "cuda"),
+            "exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but",
+        ),
+        (
+            ("--threads", 4096),
+            "exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but",
+        ),
+        (
+            ("--threads", 2),
+            "exactly: threads was 1 and is 2 now; leave that as it was, or resume with --inexact",
+        ),
+        (
+            ("--dtype", "bf16"),
+            "exactly: dtype was fp32 and is bf16 now; leave that as it was, or resume with",
+        ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
@@ -213,7 +225,7 @@ def test_resumed_with_another_text(resume, stopped, folder, tmp_path):
     other = write_corpus(tmp_path / "edited", texts)
     before = everything(stopped)
     line = f"{other} holds {other.stat().st_size:,} bytes that are not the {(folder / 'texts.jsonl').stat().st_size:,} of"
-    assert_one_line(resume(other), "cannot go on exactly: ", line, "bring back the text, or go on with --inexact")
+    assert_one_line(resume(other), "cannot be resumed exactly: ", line, "bring back the text, or resume with --inexact")
     write_corpus(tmp_path / "two", texts)
     (tmp_path / "two" / "more.txt").write_text("more")
     assert_one_line(resume(tmp_path / "two"), "the text was in 1 files and is in 2 now", "--inexact")
@@ -221,7 +233,7 @@ def test_resumed_with_another_text(resume, stopped, folder, tmp_path):
     assert everything(stopped) == before
     result = resume(other, "--inexact")
     assert (result.code, result.err) == (0, "")
-    assert f"going on inexactly: {line}" in result.out
+    assert f"resuming inexactly: {line}" in result.out
     card = json.loads((stopped / "model/liuli.json").read_text())
     assert card["step"] == 20
     (noted,) = card["inexact"]
@@ -240,7 +252,7 @@ def test_inexact_is_said_and_kept(resume, stopped, monkeypatch, words, change):
     rewrite_facts(stopped, threads=2 if "threads" in change else 1)
     result = resume(*words, "--inexact")
     assert (result.code, result.err) == (0, "")
-    assert f"going on inexactly: {change}" in result.out
+    assert f"resuming inexactly: {change}" in result.out
     card = json.loads((stopped / "model/liuli.json").read_text())
     assert card["inexact"] == [{"step": 7, "what": [change]}]
     assert str(card["fixed"][words[0].removeprefix("--")]) == str(words[1])
@@ -251,7 +263,7 @@ def test_a_machine_that_lacks_what_was_fixed(resume, stopped, monkeypatch, chang
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     rewrite_facts(stopped, **change)
     before = everything(stopped)
-    assert_one_line(resume(), "cannot go on exactly: it was fixed to ", *change.values(), "go on with --inexact")
+    assert_one_line(resume(), "cannot be resumed exactly: it was fixed to ", *change.values(), "resume with --inexact")
     assert everything(stopped) == before
     result = resume("--inexact")
     assert (result.code, result.err) == (0, "")

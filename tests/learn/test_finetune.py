@@ -17,11 +17,12 @@ from liuli.data.split import split_dialogues
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_rows import Cuts, DialogueRows, pieces_of_dialogues
+from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
+from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.rows.rows import Cursor
-from liuli.learn.run.events import Note, Ready, Stopped
+from liuli.learn.run.events import Finished, Note, Ready, Stopped, Update, Validated
 from liuli.learn.run.folder import read_metrics
-from liuli.learn.stages.finetune import finetune
+from liuli.learn.run_stage import finetune
 from liuli.learn.step.loop import Training
 from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.recipe import derive
@@ -78,7 +79,7 @@ def longer_base(tmp_path_factory):
 
 def job(base, data, **change):
     fields = {"parent": str(base), "sources": (str(data),), "tokens": 20 * 64 * 4, "length": 64, "rows": 4}
-    return Job(**fields | {"device": "cpu", "dtype": "fp32", "threads": 1} | change)
+    return Job.of(**fields | {"device": "cpu", "dtype": "fp32", "threads": 1} | change)
 
 
 def tuned(job, out, resume=False, at=()):
@@ -251,7 +252,7 @@ def test_with_lora_replies_end_and_the_templates_tokens_learn(longer_base, tmp_p
     data = write_dialogues(tmp_path / "dialogues.jsonl", answered)
     events = tuned(job(base, data, lora=4, tokens=100 * 64 * 4), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
-    said = "beside LoRA the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
+    said = "besides LoRA, the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
     assert said in notes
     model = load(base, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", model.tokenizer)
@@ -366,7 +367,7 @@ def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, mon
     (dated / "chat_template.jinja").write_text(says + CHATML, encoding="utf-8")
     asked = job(dated, data)
     with monkeypatch.context() as patch:
-        patch.setattr("liuli.learn.prepare.course.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
+        patch.setattr("liuli.learn.run_stage.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
         tuned(asked, tmp_path / "whole")
         tuned(asked, tmp_path / "stopped", at=(7,))
     tuned(Job(), tmp_path / "stopped", resume=True)
@@ -394,7 +395,7 @@ def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
     tokenizer = open_tokenizer(model)
     new = {id for word in ("ZQ", "XJ", "VK", "user", "assistant", "\n") for id in tokenizer.encode(word)} - met
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert f"and those of {len(new)} tokens of the dialogues which the base has never met" in notes
+    assert f"and those of {len(new)} tokens of the dialogues that the base never met" in notes
     tuned_model = load(model, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", tokenizer)
     for messages in asked:
@@ -420,10 +421,10 @@ def test_data_with_nothing_to_learn(base, tmp_path, records, message):
 def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     tuned(job(base, data), tmp_path / "run", at=(3,))
-    with pytest.raises(LiuliError, match="of stage assistant, with which liuli train cannot go on"):
+    with pytest.raises(LiuliError, match="of stage assistant, which liuli train cannot resume"):
         run(Job(), tmp_path / "run", resume=True)
     with pytest.raises(LiuliError, match="there is no model to fine-tune"):
-        tuned(Job(sources=(str(data),)), tmp_path / "other")
+        tuned(Job.of(sources=(str(data),)), tmp_path / "other")
 
 
 def test_rows_are_as_long_as_the_model_reads(tmp_path):
@@ -437,3 +438,18 @@ def test_rows_are_as_long_as_the_model_reads(tmp_path):
     events = tuned(job(folder / "run" / "model", data, length=None, rows=2, tokens=10 * 2 * 512), tmp_path / "run")
     ready = next(event for event in events if isinstance(event, Ready))
     assert ready.recipe["length"] > 400
+
+
+def test_dialogues_that_change_during_the_run_stop_nothing(base, tmp_path):
+    """All of them were encoded before the first step: no validation reads the file again."""
+    data = write_dialogues(tmp_path / "talks.jsonl")
+    events = []
+    for event in finetune(job(base, data), tmp_path / "run"):
+        events.append(event)
+        if isinstance(event, Ready):
+            data.write_text("changed\n", encoding="utf-8")
+    assert isinstance(events[-1], Finished)
+    assert sum(isinstance(event, Validated) for event in events) > 2
+    other = tuned(job(base, write_dialogues(tmp_path / "same.jsonl")), tmp_path / "other")
+    losses = [[event.loss for event in some if isinstance(event, Update)] for some in (events, other)]
+    assert losses[0] == losses[1]

@@ -6,7 +6,7 @@ import pytest
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.budget import VALIDATIONS, Speed, check_steps, every
-from liuli.learn.prepare.material import SIZES
+from liuli.learn.prepare.model import SIZES
 from liuli.learn.step.recipe import HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
 from liuli.model.config import PRESETS
 from liuli.model.plan import parameter_parts

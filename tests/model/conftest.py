@@ -28,6 +28,12 @@ class Pair:
         assert (logits - expected).abs().max() < 5e-5 * self.deviation
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Hashes of the tests' folders stay out of the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session")
 def pair_of(tmp_path_factory):
     """pair_of(family) -> Pair, made once."""

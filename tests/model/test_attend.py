@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from liuli.model import attention as attend
-from liuli.model.decoder import visible
+from liuli.model.mask import attention_mask
 
 ROWS, TOKENS, HEADS, WIDTH = 3, 24, 4, 16
 
@@ -19,8 +19,8 @@ def drawn(dtype=torch.float32, kv_heads=2, length=TOKENS, tokens=TOKENS):
 def seen(name):
     index, segments = torch.arange(TOKENS)[None], (torch.arange(TOKENS) // 7)[None].expand(ROWS, TOKENS)
     if name == "segments":
-        return visible(index, TOKENS, segments, None, None)
-    return visible(index, TOKENS, None, 5, None) if name == "window" else (None, name == "causal")
+        return attention_mask(index, TOKENS, segments, None, None)
+    return attention_mask(index, TOKENS, None, 5, None) if name == "window" else (None, name == "causal")
 
 
 def theirs(q, k, v, seen):
@@ -69,3 +69,43 @@ def test_which_is_taken(monkeypatch, dtype, length, learns, plain):
     with torch.set_grad_enabled(learns):
         attend.attend(*drawn(dtype, length=length, tokens=length), (None, True), True)
     assert bool(taken) == plain
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, HEADS])
+@pytest.mark.parametrize("name", ["segments", "window"])
+def test_repeated_heads_are_shared_heads(name, kv_heads):
+    """What CUDA computes, with gradients; for grouped queries and a mask only."""
+    q, k, v = drawn(kv_heads=kv_heads)
+    own = with_gradients(
+        lambda q, k, v, seen: theirs(q, attend.repeat_heads(k, HEADS), attend.repeat_heads(v, HEADS), seen), q, k, v, seen(name)
+    )
+    for found, expected in zip(own, with_gradients(theirs, q, k, v, seen(name)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(attend.repeat_heads(k, HEADS), k.repeat_interleave(HEADS // kv_heads, 1))
+
+
+@pytest.mark.parametrize("on_cuda", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_when_heads_are_repeated(on_cuda, shared, masked):
+    assert attend.needs_own_heads(on_cuda, shared, masked) is (on_cuda and shared and masked)
+
+
+@pytest.mark.parametrize("name", ["segments", "causal"])
+@pytest.mark.parametrize("repeated", [True, False])
+def test_what_the_kernel_is_given(monkeypatch, name, repeated):
+    """A masked call with repeated heads never asks for grouped queries, for which CUDA has no efficient kernel."""
+    given = []
+
+    def kernel(q, k, v, attn_mask, is_causal, enable_gqa):
+        given.append((k.shape[1], attn_mask is not None, enable_gqa))
+        return F_kernel(q, k, v, attn_mask=attn_mask, is_causal=is_causal, enable_gqa=enable_gqa)
+
+    F_kernel = F.scaled_dot_product_attention
+    expected = theirs(*drawn(), seen(name))
+    monkeypatch.setattr(F, "scaled_dot_product_attention", kernel)
+    monkeypatch.setattr(attend, "needs_own_heads", lambda on_cuda, shared, masked: repeated and shared and masked)
+    found = attend.attend(*drawn(), seen(name), True)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    masked = name == "segments"
+    assert given == [(HEADS, True, False) if masked and repeated else (2, masked, True)]

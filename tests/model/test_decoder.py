@@ -8,7 +8,7 @@ import torch
 from helpers import families
 
 from liuli.errors import LiuliError
-from liuli.model.cache import Slots
+from liuli.model.cache import KVCache
 from liuli.model.decoder import BLOCK_POINTS, Decoder
 from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.linear import Linear, RMSNorm, exchange
@@ -22,8 +22,8 @@ def _no_gradients():
         yield
 
 
-def slots(pair, count: int = 3, capacity: int = 64) -> Slots:
-    return Slots(pair.ours.config, count, capacity, "cpu", torch.float32)
+def slots(pair, count: int = 3, capacity: int = 64) -> KVCache:
+    return KVCache(pair.ours.config, count, capacity, "cpu", torch.float32)
 
 
 def test_whole(pair):
@@ -251,13 +251,13 @@ def test_a_row_by_sums_is_the_same_product(monkeypatch, inputs, outputs, bias):
     x = torch.randn(1, 1, inputs, generator=generator)
     exact = torch.nn.functional.linear(x.double(), linear.weight.double(), linear.bias.double() if bias else None)
     for by_sums in (False, True):
-        monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", by_sums)
+        monkeypatch.setattr("liuli.model.cpu_kernels.ONE_ROW_BY_SUMS", by_sums)
         assert linear(x).shape == (1, 1, outputs)
         torch.testing.assert_close(linear(x).double(), exact, atol=1e-3, rtol=0)
 
 
 def test_a_row_that_wants_gradients_takes_the_usual_product(monkeypatch):
-    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    monkeypatch.setattr("liuli.model.cpu_kernels.ONE_ROW_BY_SUMS", True)
     monkeypatch.setattr("liuli.model.linear.one_row_product", lambda *_: pytest.fail("not while gradients are wanted"))
     linear = Linear(1024, 1024)
     linear.weight.fill_(1.0)
@@ -295,7 +295,7 @@ def test_rms_norm_and_its_gradients_are_pytorchs(width):
 
 
 def test_the_scratch_memory_of_a_row_by_sums_serves_any_mode_and_thread(monkeypatch):
-    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    monkeypatch.setattr("liuli.model.cpu_kernels.ONE_ROW_BY_SUMS", True)
     linear = Linear(1024, 1024)
     linear.weight.normal_(generator=torch.Generator().manual_seed(0))
     rows = torch.randn(40, 1, 1024, generator=torch.Generator().manual_seed(1))
@@ -313,5 +313,5 @@ def test_the_scratch_memory_of_a_row_by_sums_serves_any_mode_and_thread(monkeypa
 
 
 def test_a_row_on_the_meta_device_has_a_shape_and_needs_no_scratch_memory(monkeypatch):
-    monkeypatch.setattr("liuli.model.linear.ONE_ROW_BY_SUMS", True)
+    monkeypatch.setattr("liuli.model.cpu_kernels.ONE_ROW_BY_SUMS", True)
     assert Linear(1024, 1024).to("meta")(torch.empty(1, 1, 1024, device="meta")).shape == (1, 1, 1024)

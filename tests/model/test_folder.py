@@ -274,7 +274,7 @@ def test_weights_that_are_not_finite(llama, bad):
 
 def test_quantised_weights(llama):
     change_weights(llama, lambda tensors: tensors | {"model.norm.weight": torch.ones(32, dtype=torch.int8)})
-    with pytest.raises(LiuliError, match=r"model.norm.weight is torch.int8: quantised or sparse weights"):
+    with pytest.raises(LiuliError, match=r"model.norm.weight is torch.int8: quantised weights"):
         read_decoder(llama)
 
 
@@ -319,6 +319,28 @@ def test_writing_again_leaves_no_older_weights(pair_of, tmp_path):
     assert not (tmp_path / "pytorch_model.bin").exists()
     write_decoder(pair.ours, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+FOREIGN = (
+    "model_card.safetensors", "model.safetensors.bak", "model-old.safetensors", "model-1-of-2.safetensors", "my.bin",
+    "pytorch_model.bin.txt", "pytorch_model_old.bin", "adapter_model.safetensors", "optimizer.bin", "modelling.safetensors",
+)  # fmt: skip
+STALE = (
+    "pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin", "model-00001-of-00099.safetensors",
+    "model.safetensors.index.json",
+)  # fmt: skip
+
+
+def test_writing_removes_older_weights_and_no_other_file(pair_of, tmp_path):
+    for name in FOREIGN + STALE:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "model-00001-of-00002.safetensors.d").mkdir()
+    write_decoder(pair_of("llama2").ours, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *FOREIGN, "model-00001-of-00002.safetensors.d", "config.json", "model.safetensors"
+    }  # fmt: skip
+    assert all((tmp_path / name).read_text() == name for name in FOREIGN)
+    assert torch.equal(read_decoder(tmp_path)(ids_1T), pair_of("llama2").ours(ids_1T))
 
 
 def test_activations_are_written_by_their_common_names(pair, tmp_path):

@@ -11,26 +11,26 @@ from helpers.families import VOCABULARY
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
-from liuli.learn.prepare.material import multiply_in
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.optimizer import MuonAdamW, Rates
 from liuli.model.adapters import lora, peft_folder
-from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, Settings
+from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, LoRASettings
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.model.linear import Linear, MixedLinear
 
 FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
-SETTINGS = Settings(rank=4, alpha=12)
+SETTINGS = LoRASettings(rank=4, alpha=12)
 ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
 
 
-def with_random_adapter(decoder: Decoder, settings: Settings = SETTINGS, seed: int = 0, name: str = "default") -> Decoder:
+def with_random_adapter(decoder: Decoder, settings: LoRASettings = SETTINGS, seed: int = 0, name: str = "default") -> Decoder:
     """An adapter that learns and whose B is as if it had learned: it changes the logits by about their deviation."""
     lora.add(decoder, settings, seed, name)
     random = torch.Generator().manual_seed(seed)
-    for place in lora.adapted(decoder).values():
-        if place.part is not None:
-            place.part.b.data.normal_(0, 0.1, generator=random)
+    for slot in lora.adapted(decoder).values():
+        if slot.active is not None:
+            slot.active.b.data.normal_(0, 0.1, generator=random)
     return decoder
 
 
@@ -85,7 +85,7 @@ def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
 def test_peft_finds_the_projections_that_are_meant(pair_of, tmp_path, family, projections):
     """GPT-2 has two that are called c_proj."""
     pair = pair_of(family)
-    ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), Settings(rank=2, projections=projections))
+    ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), LoRASettings(rank=2, projections=projections))
     peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     assert len([name for name, _ in theirs.named_parameters() if "lora_" in name]) == 2 * 3 * len(projections)
@@ -138,41 +138,41 @@ def test_a_hash_tells_adapters_apart(saved):
 
 def test_a_new_adapter_changes_no_bit_and_is_the_same_for_a_seed(pair_of, qwen3):
     before = logits(qwen3)
-    lora.add(qwen3, Settings(rank=4), seed=7)
+    lora.add(qwen3, LoRASettings(rank=4), seed=7)
     assert torch.equal(logits(qwen3), before)
     other = read_decoder(pair_of("qwen3").folder)
-    lora.add(other, Settings(rank=4), seed=7)
-    lora.add(other, Settings(rank=4), seed=8, name="another")
-    for path, place in lora.adapted(qwen3).items():
-        a_RI, same, another = (each.a for each in (place.adapters["default"], *lora.adapted(other)[path].adapters.values()))
+    lora.add(other, LoRASettings(rank=4), seed=7)
+    lora.add(other, LoRASettings(rank=4), seed=8, name="another")
+    for path, slot in lora.adapted(qwen3).items():
+        a_RI, same, another = (each.a for each in (slot.adapters["default"], *lora.adapted(other)[path].adapters.values()))
         assert torch.equal(a_RI, same)
         assert not torch.equal(a_RI, another)
-        assert 0.8 < a_RI.abs().max() * place.inputs**0.5 <= 1
+        assert 0.8 < a_RI.abs().max() * slot.inputs**0.5 <= 1
 
 
 def test_only_a_and_b_learn_with_the_gradients_of_the_formula(pair_of, qwen3):
     """Against autograd through a plain decoder whose matrices are written out as W + (alpha / rank) B A."""
-    settings = Settings(rank=4, alpha=12, projections=("q", "out", "gate", "down"))
+    settings = LoRASettings(rank=4, alpha=12, projections=("q", "out", "gate", "down"))
     with_random_adapter(qwen3, settings)
     qwen3(ids_BT).log_softmax(-1)[..., 5].sum().backward()
     with_gradient = {name for name, parameter in qwen3.named_parameters() if parameter.grad is not None}
     assert with_gradient == {name for name, parameter in qwen3.named_parameters() if parameter.requires_grad}
-    places = lora.adapted(qwen3)
-    assert len(places) == 3 * 4
-    assert len(with_gradient) == 2 * len(places)
+    slots = lora.adapted(qwen3)
+    assert len(slots) == 3 * 4
+    assert len(with_gradient) == 2 * len(slots)
 
     plain = read_decoder(pair_of("qwen3").folder)
     weights = {name: parameter.detach() for name, parameter in plain.named_parameters()}
     pairs = {
-        path: [m.detach().clone().requires_grad_() for m in (place.part.a, place.part.b)] for path, place in places.items()
+        path: [m.detach().clone().requires_grad_() for m in (slot.active.a, slot.active.b)] for path, slot in slots.items()
     }
     for path, (a_RI, b_OR) in pairs.items():
         weights[f"{path}.weight"] = weights[f"{path}.weight"] + 12 / 4 * b_OR @ a_RI
     with torch.no_grad():
         assert (torch.func.functional_call(plain, weights, ids_BT) - logits(qwen3)).abs().max() < 1e-4
     torch.func.functional_call(plain, weights, ids_BT).log_softmax(-1)[..., 5].sum().backward()
-    for path, place in places.items():
-        for found, expected in zip((place.part.a, place.part.b), pairs[path], strict=True):
+    for path, slot in slots.items():
+        for found, expected in zip((slot.active.a, slot.active.b), pairs[path], strict=True):
             torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-4 * float(expected.grad.abs().max()))
 
 
@@ -193,8 +193,8 @@ def test_the_optimiser_takes_a_and_b_alone(qwen3):
 
 
 def test_dropout_is_of_the_inputs_of_a_while_it_learns(qwen3):
-    with_random_adapter(qwen3, Settings(rank=4, alpha=12, dropout=0.25))
-    part = next(iter(lora.adapted(qwen3).values())).part
+    with_random_adapter(qwen3, LoRASettings(rank=4, alpha=12, dropout=0.25))
+    part = next(iter(lora.adapted(qwen3).values())).active
     part.a.data.fill_(1.0)
     part.b.data.fill_(1.0)
     ones_NI = torch.ones(2000, part.a.shape[1])
@@ -223,15 +223,15 @@ def test_products_in_16_bits_while_it_learns(pair_of, mixed_first):
     with_random_adapter(decoder)
     if not mixed_first:
         multiply_in(decoder, torch.bfloat16)
-    places = lora.adapted(decoder).values()
-    assert all(type(place.base) is MixedLinear and place.dtype == torch.bfloat16 for place in places)
-    place = next(iter(places))
-    assert place(torch.ones(3, place.inputs)).dtype == torch.bfloat16
+    slots = lora.adapted(decoder).values()
+    assert all(type(slot.base) is MixedLinear and slot.dtype == torch.bfloat16 for slot in slots)
+    slot = next(iter(slots))
+    assert slot(torch.ones(3, slot.inputs)).dtype == torch.bfloat16
     found = decoder(ids_BT)
     assert 0 < (found - whole).std() < 0.1 * whole.std()
     found.float().log_softmax(-1)[..., 5].sum().backward()
-    for place in places:
-        assert place.part.a.dtype == place.part.a.grad.dtype == place.part.b.grad.dtype == torch.float32
+    for slot in slots:
+        assert slot.active.a.dtype == slot.active.a.grad.dtype == slot.active.b.grad.dtype == torch.float32
     assert torch.equal(logits(decoder), whole)  # what is looked at is fp32
     lora.merge(decoder)
     assert (logits(decoder) - whole).abs().max() < 5e-5 * whole.std()
@@ -250,7 +250,7 @@ def test_a_base_in_16_bits(pair_of, saved):
     assert (logits(half) - logits(ours)).std() < 1.5 * error
     lora.learn(half, "same")
     half(ids_BT).float().sum().backward()
-    assert all(place.part.b.grad.dtype == torch.float32 for place in lora.adapted(half).values())
+    assert all(slot.active.b.grad.dtype == torch.float32 for slot in lora.adapted(half).values())
     lora.merge(half)
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
     assert (logits(half) - logits(ours)).std() < 1.5 * error
@@ -261,7 +261,7 @@ def test_a_base_in_16_bits(pair_of, saved):
 
 def test_adapters_side_by_side(pair_of, qwen3):
     base = logits(qwen3)
-    settings = {"chat": Settings(rank=4), "tables v1.2": Settings(rank=2, alpha=3, projections=("v", "up"))}
+    settings = {"chat": LoRASettings(rank=4), "tables v1.2": LoRASettings(rank=2, alpha=3, projections=("v", "up"))}
     alone = {}
     for seed, (name, own) in enumerate(settings.items()):
         with_random_adapter(qwen3, own, seed, name)
@@ -302,7 +302,7 @@ def test_an_adapter_is_of_the_blocks_alone(qwen3):
 def test_merged_equals_unmerged(pair_of, family):
     decoder = with_random_adapter(read_decoder(pair_of(family).folder, dtype=torch.float64))
     before = logits(decoder)
-    dense = {path: place.dense() for path, place in lora.adapted(decoder).items()}
+    dense = {path: slot.dense() for path, slot in lora.adapted(decoder).items()}
     lora.merge(decoder)
     assert (logits(decoder) - before).abs().max() < 1e-5 * before.std()
     assert not any(isinstance(module, LoRALinear) for module in decoder.modules())
@@ -338,7 +338,7 @@ def test_what_is_merged_is_the_adapter_in_use(pair_of, qwen3):
 )
 def test_settings_out_of_range(settings, said):
     with pytest.raises(LiuliError, match=said):
-        Settings(**settings)
+        LoRASettings(**settings)
 
 
 def test_names_of_adapters(qwen3):
@@ -348,14 +348,14 @@ def test_names_of_adapters(qwen3):
     with pytest.raises(LiuliError, match="no adapter 'chat' is open; open: default"):
         lora.learn(qwen3, "chat")
     with pytest.raises(LiuliError, match="an adapter 'default' is open already"):
-        lora.add(qwen3, Settings(), 0)
+        lora.add(qwen3, LoRASettings(), 0)
 
 
 def test_gpt2_has_no_q_of_its_own(pair_of, tmp_path):
     pair = pair_of("gpt2")
     decoder = read_decoder(pair.folder)
     with pytest.raises(LiuliError, match="a gpt2 decoder can have LoRA at out, up, down, and not at q: leave it out"):
-        lora.add(decoder, Settings(projections=("out", "q")), 0)
+        lora.add(decoder, LoRASettings(projections=("out", "q")), 0)
     theirs = peft.get_peft_model(copy.deepcopy(pair.theirs), peft.LoraConfig(target_modules=["c_attn"]))
     theirs.save_pretrained(tmp_path)
     with pytest.raises(LiuliError, match=r"holds .*h.0.attn.c_attn.lora_A.weight.* can have LoRA only at their out, up, down"):

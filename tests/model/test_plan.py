@@ -60,11 +60,11 @@ def test_gpt3s_training_run():
 
 
 def test_cache_bytes_are_the_real_caches():
-    from liuli.model.cache import Slots
+    from liuli.model.cache import KVCache
 
     config = PRESETS["nano"]
-    slots = Slots(config, 1, config.context - 1, "meta", torch.bfloat16)  # a slot has one place more than its capacity
-    assert plan(config).cache_bytes == slots.held.nbytes
+    cache = KVCache(config, 1, config.context - 1, "meta", torch.bfloat16)  # a slot has one place more than its capacity
+    assert plan(config).cache_bytes == cache.nbytes
 
 
 def test_twenty_tokens_a_parameter_by_default():

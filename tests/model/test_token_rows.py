@@ -14,15 +14,15 @@ from test_lora import SETTINGS, change_config, change_tensors, ids_BT, logits, w
 from liuli.errors import LiuliError
 from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
-from liuli.learn.prepare.material import multiply_in
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.average import Average
 from liuli.learn.step.optimizer import MuonAdamW, Rates
-from liuli.model import linear, logprobs
+from liuli.model import cpu_kernels, logprobs
 from liuli.model.adapters import lora, peft_folder
-from liuli.model.adapters.lora import Settings
-from liuli.model.adapters.place import places
+from liuli.model.adapters.lora import LoRASettings
+from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows
-from liuli.model.cache import Slots
+from liuli.model.cache import KVCache
 from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
 from liuli.model.linear import Embedding, Linear
@@ -31,17 +31,17 @@ from liuli.model.logprobs import summed_nats
 TIED, UNTIED = ("gpt2", "llama3", "qwen3"), ("llama-biases", "mistral")
 TOKENS = tuple(sorted({*ids_BT[0, :7].tolist(), 98}, reverse=True))
 OTHERS = [id for id in range(VOCABULARY) if id not in TOKENS]
-WITH_ROWS = Settings(rank=4, alpha=12, tokens=TOKENS)
+WITH_ROWS = LoRASettings(rank=4, alpha=12, tokens=TOKENS)
 RATES = Rates(matrices=0.1, embedding=0.02, rest=0.01, decay=0.0, momentum=0.9)
 
 
 def rows_of(decoder: Decoder) -> dict[str, TokenRows]:
     """Of the adapter in use; once where they are shared."""
-    found = {path: place.part for path, place in places(decoder).items() if isinstance(place.part, TokenRows)}
+    found = {path: slot.active for path, slot in adapter_slots(decoder).items() if isinstance(slot.active, TokenRows)}
     return {path: part for path, part in found.items() if path == "embedding" or part is not found.get("embedding")}
 
 
-def with_random_rows(decoder: Decoder, settings: Settings = WITH_ROWS, seed: int = 0, name: str = "default") -> Decoder:
+def with_random_rows(decoder: Decoder, settings: LoRASettings = WITH_ROWS, seed: int = 0, name: str = "default") -> Decoder:
     """An adapter that learns and is as if it had learned."""
     with_random_adapter(decoder, settings, seed, name)
     random = torch.Generator().manual_seed(seed + 100)
@@ -53,8 +53,8 @@ def with_random_rows(decoder: Decoder, settings: Settings = WITH_ROWS, seed: int
 def plain_weights(decoder: Decoder, base: Decoder) -> dict[str, torch.Tensor]:
     """The base's weights with the adapter written into them; A and B are constants, the rows are leaves that learn."""
     weights = {name: parameter.detach() for name, parameter in base.named_parameters(remove_duplicate=False)}
-    for path, place in lora.adapted(decoder).items():
-        weights[f"{path}.weight"] = weights[f"{path}.weight"] + place.part.dense()
+    for path, slot in lora.adapted(decoder).items():
+        weights[f"{path}.weight"] = weights[f"{path}.weight"] + slot.active.dense()
     leaves = {path: part.rows.detach().clone().requires_grad_() for path, part in rows_of(decoder).items()}
     for path in ("embedding", "head"):
         table_VD = weights[f"{path}.weight"]
@@ -164,7 +164,7 @@ def test_new_rows_are_the_bases_own(pair_of, family):
 
 @pytest.mark.parametrize("family", TIED + UNTIED)
 def test_gradients_reach_these_rows_as_in_a_plain_decoder(pair_of, monkeypatch, family):
-    """By the embedding and by the loss, which is made a chunk of places at a time."""
+    """By the embedding and by the loss, which is made a chunk of positions at a time."""
     monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 7 * VOCABULARY)
     monkeypatch.setattr(logprobs, "LEAST_TOKENS", 1)
     decoder, plain = (read_decoder(pair_of(family).folder, dtype=torch.float64) for _ in range(2))
@@ -191,11 +191,11 @@ def test_gradients_reach_these_rows_as_in_a_plain_decoder(pair_of, monkeypatch, 
 
 def test_a_table_read_has_the_rows_at_their_tokens_alone(pair_of):
     decoder = with_random_rows(read_decoder(pair_of("qwen3").folder))
-    place, part = places(decoder)["embedding"], rows_of(decoder)["embedding"]
-    table_VD = place(torch.arange(VOCABULARY))
+    slot, part = adapter_slots(decoder)["embedding"], rows_of(decoder)["embedding"]
+    table_VD = slot(torch.arange(VOCABULARY))
     assert torch.equal(table_VD[list(TOKENS)], part.rows)
-    assert torch.equal(table_VD[OTHERS], place.base(torch.tensor(OTHERS)))
-    assert torch.equal(place.dense(), table_VD)
+    assert torch.equal(table_VD[OTHERS], slot.base(torch.tensor(OTHERS)))
+    assert torch.equal(slot.dense(), table_VD)
     assert torch.equal(decoder.head.dense(), table_VD)
 
 
@@ -240,10 +240,10 @@ def test_a_base_in_16_bits(pair_of, tmp_path):
 @pytest.mark.parametrize("by_sums", [True, False])
 def test_generation_writes_and_reads_the_rows(pair_of, monkeypatch, family, by_sums):
     """One token at a time from a cache, with the product of one row as large matrices have it; as the merged model does."""
-    monkeypatch.setattr(linear, "ONE_ROW_BY_SUMS", by_sums)
+    monkeypatch.setattr(cpu_kernels, "ONE_ROW_BY_SUMS", by_sums)
     decoder = with_random_rows(read_decoder(pair_of(family).folder))
     decoder.head.base.large = True
-    whole, slots, steps = logits(decoder)[0], Slots(decoder.config, 1, 40, "cpu", torch.float32), []
+    whole, slots, steps = logits(decoder)[0], KVCache(decoder.config, 1, 40, "cpu", torch.float32), []
     with torch.no_grad():
         for id in ids_BT[0]:
             rows = slots.rows([0], [1])
@@ -272,7 +272,7 @@ def test_adapters_side_by_side(pair_of, family):
     """With other tokens, with some of the same, and without any."""
     decoder = read_decoder(pair_of(family).folder)
     base = logits(decoder)
-    settings = {"chat": WITH_ROWS, "plain": SETTINGS, "tables": Settings(rank=2, projections=("v",), tokens=(TOKENS[0], 1))}
+    settings = {"chat": WITH_ROWS, "plain": SETTINGS, "tables": LoRASettings(rank=2, projections=("v",), tokens=(TOKENS[0], 1))}
     alone = {}
     for seed, (name, own) in enumerate(settings.items()):
         with_random_rows(decoder, own, seed, name)
@@ -358,14 +358,14 @@ def test_merging_with_no_adapter_in_use_is_the_base(pair_of):
 @pytest.mark.parametrize("tokens", [(1, 1), (-1,), (1.0,), ("a",), None])
 def test_settings_out_of_range(tokens):
     with pytest.raises(LiuliError, match="LoRA's tokens must be different ids, not"):
-        Settings(tokens=tokens)
+        LoRASettings(tokens=tokens)
 
 
 def test_a_token_that_the_model_lacks(pair_of):
     decoder = read_decoder(pair_of("qwen3").folder)
     with pytest.raises(LiuliError, match="there is no token 99 whose row could learn: the model has 99 tokens, counted from 0"):
-        lora.add(decoder, Settings(tokens=(3, 99)), 0)
-    assert not places(decoder)
+        lora.add(decoder, LoRASettings(tokens=(3, 99)), 0)
+    assert not adapter_slots(decoder)
 
 
 @pytest.mark.parametrize(

@@ -217,8 +217,49 @@ def test_templates_that_cannot_be_learned_from(tmp_path, template, message):
         Chat.open(folder, open_tokenizer(folder)).dialogue([*ONE, *ONE])
 
 
+ESCAPES = "\\x1b]0;title\\x07\\x9b31m\\u202e\\x00"  # as Jinja spells it
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('no " + ESCAPES + "') }}",
+        "{{ messages['" + ESCAPES + "'].x }}",
+        "{{ strftime_now('" + ESCAPES + "' * 1000, 1) }}",
+        "{{ 7 | int('" + ESCAPES + "') + '" + ESCAPES + "' }}",
+        "{% include '" + ESCAPES + "' %}",
+        "{{ raise_exception('" + ESCAPES + "' * 100000) }}",
+        "{% \x1b]0;title\x07\u202e %}",
+        "{{ \x1b | x }}",
+        "{{ 7 | \u202e }}",
+    ],
+)
+def test_what_a_refusal_says_is_clean(tmp_path, template):
+    """The messages of templates reach a terminal."""
+    folder = make_tokenizer(tmp_path / "t", OWN._replace(template="{% if messages %}" + template + "{% endif %}"))
+    with pytest.raises(LiuliError) as caught:
+        Chat.open(folder, open_tokenizer(folder))
+    message = str(caught.value)
+    assert message.startswith("the chat template ") and message.isprintable() and len(message) < 600
+
+
+def test_several_lines_of_a_refusal_become_one(tmp_path):
+    folder = make_tokenizer(tmp_path / "t", OWN._replace(template="{{ raise_exception('one\\r\\n  two，三') if messages }}"))
+    with pytest.raises(LiuliError, match=r"^the chat template refuses this conversation: one two，三$"):
+        Chat.open(folder, open_tokenizer(folder))
+
+
+def test_special_strings_that_overlap_from_one_message_to_the_next(tmp_path):
+    """Each message is searched by itself: what its end and the next one's beginning make together was not typed."""
+    form = OWN._replace(specials=(*OWN.specials, "ab", "bc"))
+    folder = make_tokenizer(tmp_path / "t", form)
+    chat = Chat.open(folder, open_tokenizer(folder))
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bc"}]
+    assert chat.dialogue(messages).text.endswith("assistant\nbc<|im_end|>\n")
+
+
 def test_a_template_that_loops_is_stopped_and_the_next_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("liuli.tokens.chat.templates.SECONDS", 0.5)
+    monkeypatch.setattr("liuli.tokens.chat.sandbox.SECONDS", 0.5)
     loop = (
         "{% if messages | length == 3 %}{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}{% endif %}"
     )
@@ -251,3 +292,13 @@ def test_a_folder_without_a_template(tmp_path, tiny_folder):
         Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t"))
     with pytest.raises(LiuliError, match="it has not learned to answer"):
         Chat.open(tiny_folder, open_tokenizer(tiny_folder))
+
+
+def test_a_template_file_that_cannot_be_read(tmp_path):
+    folder = make_tokenizer(tmp_path / "t", OWN)
+    (folder / "chat_template.jinja").write_bytes(b"x" * 2_000_000)
+    with pytest.raises(LiuliError, match="has 2,000,000 bytes; a chat template has at most 262,144 characters"):
+        Chat.open(folder, open_tokenizer(folder))
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(LiuliError, match="is not UTF-8 text"):
+        Chat.open(folder, open_tokenizer(folder))

@@ -19,16 +19,17 @@ from tokenizers import Regex, pre_tokenizers
 from liuli.errors import LiuliError
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.encoders.pipeline import BYTE_OF, PipelineEncoder, spelled_bytes
+from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.sample import BLOCK, take_sample
 from liuli.tokens.trace import replay, trace
-from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, PATTERN, SPECIALS, TrainedTokenizer, train
+from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, SPECIALS, TrainedTokenizer, train
 
 TEXTS = bilingual()
 SIZES = {"bpe": 600, "char": None}
 
 
 def chunks(text: str) -> list[str]:
-    return [chunk for chunk, _ in pre_tokenizers.Split(Regex(PATTERN), "isolated").pre_tokenize_str(text)]
+    return [chunk for chunk, _ in pre_tokenizers.Split(Regex(TRAINED), "isolated").pre_tokenize_str(text)]
 
 
 @pytest.fixture(scope="module", params=["bpe", "char"])
@@ -92,8 +93,9 @@ def test_the_first_500_merges_on_a_novel_are_a_slow_trainers(data):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_another_process_writes_the_same_bytes(kind, folder, tmp_path, threads):
-    code = f"from token_samples import *; from liuli.tokens.train import train; train(bilingual(), {kind!r}, {SIZES[kind]})"
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    imports = "from helpers.token_samples import bilingual; from liuli.tokens.train import train"
+    code = f"{imports}; train(bilingual(), {kind!r}, {SIZES[kind]})"
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     environment = os.environ | {"PYTHONPATH": paths, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
     subprocess.run([sys.executable, "-c", f"{code}.write({str(tmp_path)!r})"], env=environment, check=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -182,7 +184,7 @@ def test_where_the_pattern_cuts(text, expected):
 @settings(max_examples=300, deadline=None)
 def test_the_pattern_leaves_nothing_out(text):
     assert "".join(chunks(text)) == text
-    matched = pre_tokenizers.Split(Regex(PATTERN), "removed").pre_tokenize_str(text)
+    matched = pre_tokenizers.Split(Regex(TRAINED), "removed").pre_tokenize_str(text)
     assert matched == []
 
 

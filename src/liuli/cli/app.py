@@ -1,9 +1,10 @@
-"""The `liuli` command itself: its subcommands, and what happens to a user's error.
+"""The `liuli` command itself: its subcommands, and what happens when one fails.
 
 Nothing heavy is imported here: `liuli --help` must not wait for PyTorch.
 """
 
 import io
+import logging
 import os
 import sys
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
 from liuli.cli.merge import merge
+from liuli.cli.output import TRACEBACK, note, note_traceback, say, show_traceback
 from liuli.cli.plan import plan
 from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
@@ -34,13 +36,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Set the environment variable {TRACEBACK}=1 to see where an error comes from, with all its causes.",
 )
 UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports, as it may be
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"liuli {__version__}")
+        say(f"liuli {__version__}")
         raise typer.Exit
 
 
@@ -68,46 +71,75 @@ app.add_typer(world, name="world")
 
 
 def main() -> None:
-    """Runs the command. A user's error is one line and exit code 2; Ctrl-C is 130.
+    """Runs the command that was typed, and exits: 0, or 2 after a mistake of the user, which is printed on one line, or 130
+    after Ctrl-C. A bug in Liuli is printed as a traceback, and exits with 1.
 
     What a terminal's encoding lacks is printed as "?".
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    _print_log()
     try:
         code = app(prog_name="liuli", standalone_mode=False)
         sys.stdout.flush()
-    except UsageError as error:
-        code = _fail(_usage(error))
-    except LiuliError as error:
-        code = _fail(str(error))
-    except OSError as error:
-        what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
-        code = _fail(f"{what}: {why(error)}")
-        _drop_output()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a library in Rust that panics raises no Exception
+        code = _fail(error)
     if code == 130:
-        _fail("interrupted")
+        note("interrupted")
     sys.exit(code)
 
 
+class NoteHandler(logging.Handler):
+    """Prints what the library logs, such as a download, as a remark."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+def _print_log() -> None:
+    """A program that imports Liuli sees its log only if it asks for it; the command line prints it."""
+    logger = logging.getLogger("liuli")
+    logger.handlers = [NoteHandler()]
+    logger.setLevel(logging.INFO)
+
+
+def _fail(error: BaseException) -> int:
+    """Prints what went wrong, and returns the exit code."""
+    if isinstance(error, UsageError):
+        said = _usage(error)
+    elif isinstance(error, LiuliError):
+        said = str(error)
+    elif isinstance(error, OSError):
+        what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be read or written"
+        said = f"{what}: {why(error)}"
+    else:
+        show_traceback(error)
+        note("this is a bug in Liuli: please report it with the lines above")
+        return 1
+    note_traceback(error)
+    if said:
+        note(said)
+    if isinstance(error, OSError):
+        _drop_output()
+    return 2
+
+
 def _drop_output() -> None:
-    """What could not be written must not be tried again when the interpreter ends, which would have an exit code of its own."""
+    """Makes the interpreter forget output that could not be written. It would try again at its end, and exit with a code of
+    its own."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(line: str) -> int:
-    if line:
-        print(f"liuli: {line}", file=sys.stderr)
-    return 2
-
-
 def _usage(error: Any) -> str:
-    """A mistake in the command line on one line; nothing where Typer has printed the help of a command without arguments."""
+    """A mistake in the command line on one line; nothing if Typer has printed the help of a command without arguments."""
     said = " ".join(error.format_message().split()).rstrip(".")
     if not said or error.ctx is None:
-        return f"{said}; try liuli --help" * bool(said)
+        return f"{said}; try liuli --help" if said else ""
     arguments = any(each.param_type_name == "argument" for each in error.ctx.command.params)
-    hint = ", or put -- before an argument that begins with -" * (arguments and said.startswith("No such option"))
+    dashed = arguments and said.startswith("No such option")
+    hint = ", or put -- before an argument that begins with -" if dashed else ""
     return f"{said}; try {error.ctx.command_path} --help{hint}"

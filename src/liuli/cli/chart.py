@@ -172,4 +172,4 @@ def _missing(curves: list[Curve], high: float, left_out: int) -> list[str]:
 
 
 def _points(number: int) -> str:
-    return f"{number:,} point" + "s" * (number != 1)
+    return f"{number:,} point" if number == 1 else f"{number:,} points"

@@ -6,14 +6,16 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.lines import CtrlC, Lines
-from liuli.cli.sampling import MinP, Temperature, TopK, TopP, as_typed, said, set_threads, typed
-from liuli.cli.shared import Adapter, Device, Dtype, Pattern, Threads, check_threads, counted
-from liuli.cli.steps import print_step
-from liuli.display import on_screen, printable
+from liuli.cli.input import ChatInput
+from liuli.cli.options import Adapter, Device, Dtype, Pattern, Threads, check_compute
+from liuli.cli.output import Screen, note_traceback, say, stream
+from liuli.cli.reply_interrupt import ReplyInterrupt
+from liuli.cli.sampling import MinP, Temperature, TopK, TopP, named_as_typed, only_given, set_threads, settings_line
+from liuli.cli.step_record import print_step
+from liuli.cli.wording import counted
+from liuli.display import drives_terminal, on_line, printable
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def chat(
     threads: Threads = None,
 ) -> None:
     """Talk with a model. /help lists what else can be done; piped in, each line is a message."""
-    check_threads(threads)
-    sampling = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    check_compute(device, dtype, threads)
+    sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.conversation import Conversation
     from liuli.generate.model import load
@@ -57,10 +59,10 @@ def chat(
     try:
         talk = Conversation(model, system, max_tokens, seed, CANDIDATES, **sampling)
     except LiuliError as error:
-        raise as_typed(error) from None
-    session = Session(talk, Lines(terminal=sys.stdin.isatty() and sys.stdout.isatty()))
+        raise named_as_typed(error) from None
+    session = Session(talk, ChatInput(terminal=sys.stdin.isatty() and sys.stdout.isatty()))
     session.note(f"{model.path}, a context of {talk.context:,} tokens; chat template: {model.chat.origin}")
-    session.note(said(model, talk.sampling, seed, sampling))
+    session.note(settings_line(model, talk.sampling, seed, sampling))
     if model.stage == "base":
         session.note("its card says that it is a base: it has not learned to answer (liuli finetune)")
     session.run()
@@ -70,9 +72,9 @@ class Session:
     """A conversation and who holds it. At a terminal a mistake is one line, and all goes on; in a pipe it is the end, as what
     follows may depend on what went wrong. Replies go to standard output, what is said about them to standard error."""
 
-    def __init__(self, talk: "Conversation", lines: Lines):
+    def __init__(self, talk: "Conversation", lines: ChatInput):
         self.talk, self.lines, self.terminal = talk, lines, lines.terminal
-        self._notes, self._ctrl_c = Console(stderr=True, highlight=False), CtrlC()
+        self._notes, self._ctrl_c = Screen(stderr=True), ReplyInterrupt()
 
     def run(self) -> None:
         """Until nothing more comes, or /quit."""
@@ -92,33 +94,34 @@ class Session:
             self._obey(text) if command else self.say(text)
         except EOFError:
             if self.terminal:
-                print()
+                say()
             return False
         except KeyboardInterrupt:
             if not self.terminal:
                 raise
-            print()
+            say()
             self.note(LEAVING)
         except LiuliError as error:
             if not self.terminal:
                 raise LiuliError(f"line {self.lines.number}: {error}") from None
-            self._notes.print(Text(on_screen(f"liuli: {error}")), soft_wrap=True)
+            note_traceback(error)
+            self._notes.print(Text(on_line(f"liuli: {error}")), soft_wrap=True)
         return True
 
     def note(self, text: str) -> None:
         """Something about the conversation, beside it."""
         sys.stdout.flush()
-        line = on_screen(text if self.terminal else f"liuli: {text}")
+        line = on_line(text if self.terminal else f"liuli: {text}")
         self._notes.print(Text(line, style="dim"), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A message, and the reply to it."""
-        instead = "it takes the place of your message before, which had no reply" * self.talk.waits
+        instead = "it takes the place of your message before, which had no reply" if self.talk.waits else ""
         self._show(lambda: self.talk.say(text), instead)
 
     def regenerate(self, _: str) -> None:
         """Another reply to the last message."""
-        same = "at temperature 0 it can only be the same" * (self.talk.sampling.temperature == 0)
+        same = "at temperature 0 it can only be the same" if self.talk.sampling.temperature == 0 else ""
         self._show(self.talk.regenerate, same)
 
     def edit(self, text: str) -> None:
@@ -126,6 +129,8 @@ class Session:
         before = self.talk.last_question()
         if not text and not self.terminal:
             raise LiuliError("say what your last message is to be: /edit TEXT")
+        if not text and any(drives_terminal(c) and c not in "\n\t" for c in before):
+            raise LiuliError("your last message has characters that would drive the terminal: replace it with /edit TEXT")
         if not text:
             with self._ctrl_c.during("line"):
                 text = self.lines.edited(before)
@@ -145,17 +150,17 @@ class Session:
             self.talk.set_system(None if text == "-" else text)
             self.note("no system message" if text == "-" else "set, for the replies to come")
         else:
-            print(self._shown(self.talk.system or "(no system message)"))
+            stream(f"{self.talk.system or '(no system message)'}\n")
 
     def candidates(self, _: str) -> None:
         """The last reply step by step: what else it could have said."""
         made = self.talk.reply
         if made is None:
             raise LiuliError("no reply was made here whose candidates could be shown")
-        console = Console(highlight=False)
+        screen = Screen()
         for record in made.steps:
             if record.scores is not None:
-                print_step(console, record, greedy=made.sampling.temperature == 0)
+                print_step(screen, record, greedy=made.sampling.temperature == 0)
 
     def save(self, name: str) -> None:
         """Writes the conversation to a new file, as a line of JSON that `liuli finetune` reads too."""
@@ -173,17 +178,17 @@ class Session:
         messages, more = first_dialogue(name)
         self.talk.load(messages)
         said = f"{printable(name)}: {counted(len(messages), 'message')}; {self._left()}"
-        self.note(said + "; the dialogues after the first were not read" * more)
+        self.note(f"{said}; the dialogues after the first were not read" if more else said)
         if self.talk.waits:
             self.note("the last message has no reply yet: /regenerate makes one")
 
     def help(self, _: str) -> None:
         """Lists the commands."""
         for name, (takes, run) in COMMANDS.items():
-            print(f"{f'{name} {takes}':<16}{' '.join((run.__doc__ or '').split())}")
-        print(f"{'/quit':<16}Leaves; so does Ctrl-D. Ctrl-C stops a reply and keeps what there is of it.")
-        print('A line that ends with \\ goes on in the next; """ begins and ends a message of several lines, or one that')
-        print("begins with /.")
+            say(f"{f'{name} {takes}':<16}{' '.join((run.__doc__ or '').split())}")
+        say(f"{'/quit':<16}Leaves; so does Ctrl-D. Ctrl-C stops a reply and keeps what there is of it.")
+        say('A line that ends with \\ goes on in the next; """ begins and ends a message of several lines, or one that')
+        say("begins with /.")
 
     def _obey(self, text: str) -> None:
         name, *rest = text.split(maxsplit=1)
@@ -209,12 +214,11 @@ class Session:
             try:
                 with closing(records):
                     for text in trimmed(records):
-                        sys.stdout.write(self._shown(text))
-                        sys.stdout.flush()
+                        stream(text)
                         if self._ctrl_c.asked:
                             break
             finally:
-                print(flush=True)
+                say()
             self._note_end(completion)
 
     def _note_end(self, completion: "Completion") -> None:
@@ -228,7 +232,8 @@ class Session:
         if not completion.text.strip() and completion.finish_reason != "cancelled":
             self.note("an empty reply: /regenerate makes another")
         if self.terminal:
-            self.note(self._fill(full) + f", seed {completion.seed}" * (completion.sampling.temperature != 0))
+            seed = f", seed {completion.seed}" if completion.sampling.temperature != 0 else ""
+            self.note(self._fill(full) + seed)
 
     def _note_left_out(self, before: int) -> None:
         """Which turns the model is no longer told, and whether some are told again."""
@@ -236,7 +241,7 @@ class Session:
         said = [message["content"] for message in self.talk.said if message["role"] == "user"]
         if now > before:
             named = ", ".join(map(_beginning, said[before:now][:NAMED]))
-            more = f" and {now - before - NAMED:,} more" * (now - before > NAMED)
+            more = f" and {now - before - NAMED:,} more" if now - before > NAMED else ""
             self.note(f"the context is full: the model is no longer told {named}{more}, nor what was answered")
         elif now < before:
             told = f"{counted(before - now, 'exchange')} more, of the oldest" if now else "the whole conversation"
@@ -248,9 +253,6 @@ class Session:
 
     def _fill(self, tokens: int) -> str:
         return f"{tokens:,} of {self.talk.context:,} tokens"
-
-    def _shown(self, text: str) -> str:
-        return on_screen(text) if self.terminal else text
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {  # what comes after it, what it does
@@ -268,4 +270,5 @@ COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {  # what come
 def _beginning(text: str) -> str:
     """A message by how it begins, on one line."""
     line = " ".join(text.split())
-    return f"“{printable(line[:BEGINNING])}{'…' * (len(line) > BEGINNING)}”"
+    end = "…" if len(line) > BEGINNING else ""
+    return f"“{printable(line[:BEGINNING])}{end}”"

@@ -10,19 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
-from liuli.cli.shared import Device, Json, Threads, check_threads, counted, name, note_skipped, percent, print_json
+from liuli.cli.options import Device, Json, Threads, check_compute
+from liuli.cli.output import Screen, note_skipped, print_json
+from liuli.cli.sampling import (
+    MaxTokens,
+    MinP,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    named_as_typed,
+    only_given,
+    set_threads,
+    settings_line,
+)
+from liuli.cli.wording import counted, percent, token_name
 from liuli.display import printable
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
     from liuli.generate.reading import Prompt
-    from liuli.inside.compare import Answer, Asked, CompareTrace, Score
+    from liuli.inside.compare import CompareTrace, ModelAnswer, PromptAnswers
+    from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
 DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
@@ -61,16 +74,16 @@ def compare(
 ) -> None:
     """Ask several models the same, or one model several things, side by side: a base gets the plain text, an assistant its
     own chat template."""
-    check_threads(threads)
-    given = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    check_compute(device, "fp32", threads)
+    given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
-    from liuli.inside.compare import Settings
+    from liuli.inside.compare import CompareSettings
     from liuli.inside.compare import compare as side_by_side
 
     try:
-        settings = Settings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
+        settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
     except LiuliError as error:
-        raise as_typed(error) from None
+        raise named_as_typed(error) from None
     prompts = _prompts(prompt or [], file)
     models = [_open(each, device) for each in model]
     set_threads(models, threads)
@@ -78,7 +91,7 @@ def compare(
     if json:
         print_json(trace.to_json())
     else:
-        _print(Console(highlight=False), trace, models)
+        _print(Screen(), trace, models)
 
 
 def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
@@ -132,27 +145,27 @@ def _open(name: str, device: str) -> "Model":
     return load(base, device, adapter=name)
 
 
-def _print(console: Console, trace: "CompareTrace", models: "Sequence[Model]") -> None:
+def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> None:
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
-        console.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
+        screen.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
     if len(models) == 1:
         cells = [(f"prompt {n}", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
-        _print_cells(console, cells, models)
+        _print_cells(screen, cells, models)
     else:
         for number, asked in enumerate(trace.asked, 1):
             where = "" if asked.prompt.source == f"prompt {number}" else f", {asked.prompt.source}"
-            console.print()
-            console.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
-            _print_cells(console, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
-            _print_scores(console, asked, bytes=any(trace.same))
-            _print_divergence(console, asked)
-    console.print()
+            screen.print()
+            screen.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
+            _print_cells(screen, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
+            _print_scores(screen, asked, by_byte=any(trace.same))
+            _print_divergence(screen, asked)
+    screen.print()
     for check in trace.checks:
         if not check.ok:
             wrong = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
-            console.print(Text(wrong, style="red"), soft_wrap=True)
+            screen.print(Text(wrong, style="red"), soft_wrap=True)
     for caveat in trace.caveats:
-        console.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
+        screen.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
@@ -161,13 +174,13 @@ def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "Comp
     stage = f", {about['stage']}" if about["stage"] else ""
     reads = f"reads {about['template']}" if about["template"] else "reads plain text"
     sampling = replace(model.sampling, **trace.settings.sampling)
-    told = said(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
+    told = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
     return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
 
 
-def _print_cells(console: Console, cells: "Sequence[tuple[str, Answer, int]]", models: "Sequence[Model]") -> None:
+def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
     """Answers beside each other, as many as there is room for."""
-    count = max(1, min(len(cells), console.width // NARROWEST))
+    count = max(1, min(len(cells), screen.width // NARROWEST))
     for start in range(0, len(cells), count):
         row = cells[start : start + count]
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
@@ -176,10 +189,10 @@ def _print_cells(console: Console, cells: "Sequence[tuple[str, Answer, int]]", m
         table.add_row(*(_read(title, answer, models[m]) for title, answer, m in row))
         table.add_row(*(_answered(title, answer, m) for title, answer, m in row))
         table.add_row(*(_candidates(title, answer) for title, answer, _ in row))
-        console.print(table)
+        screen.print(table)
 
 
-def _read(title: str, answer: "Answer", model: "Model") -> Text:
+def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
     """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
     from liuli.tokens import TextStream
 
@@ -194,7 +207,7 @@ def _read(title: str, answer: "Answer", model: "Model") -> Text:
     return Text.assemble((f"{title} read {counted(len(answer.read), 'token')}\n", "dim"), text, "\n")
 
 
-def _answered(title: str, answer: "Answer", m: int) -> Text:
+def _answered(title: str, answer: "ModelAnswer", m: int) -> Text:
     own = answer.scores[m]
     each = "" if own.per_token is None else f", {own.per_token:.3f} a token"
     end = " and its stop token" if answer.finish_reason == "stop" else ", as many as were asked for"
@@ -208,10 +221,10 @@ def _lines(text: str, ending: str) -> str:
     return ending.join(printable(line.expandtabs(4)) for line in text.split("\n"))
 
 
-def _candidates(title: str, answer: "Answer") -> Text:
+def _candidates(title: str, answer: "ModelAnswer") -> Text:
     """What was likeliest to come first; an arrow at what came."""
     text = Text.assemble((f"{title}, first token\n", "dim"))
-    names = [name(candidate.token) for candidate in answer.candidates]
+    names = [token_name(candidate.token) for candidate in answer.candidates]
     widest = max(map(cell_len, names))
     for candidate, shown in zip(answer.candidates, names, strict=True):
         text.append(shown, SPECIAL if candidate.token.special else "")
@@ -220,27 +233,29 @@ def _candidates(title: str, answer: "Answer") -> Text:
     return text
 
 
-def _print_scores(console: Console, asked: "Asked", bytes: bool) -> None:
+def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
     """Every answer under every model; a byte is the measure where tokens differ."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"nats (a {'byte' if bytes else 'token'})")
+    table.add_column(f"nats (a {'byte' if by_byte else 'token'})")
     for m in range(len(asked.answers)):
         table.add_column(f"under {m + 1}", justify="right", overflow="fold")
     for a, answer in enumerate(asked.answers, 1):
-        table.add_row(f"answer of {a}", *(_score(score, bytes) for score in answer.scores))
-    console.print(table)
+        table.add_row(f"answer of {a}", *(_score(score, by_byte) for score in answer.scores))
+    screen.print(table)
     if any(score.by == "text" for answer in asked.answers for score in answer.scores):
-        console.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
+        screen.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
 
 
-def _score(score: "Score", bytes: bool) -> str:
+def _score(score: "AnswerScore", by_byte: bool) -> str:
     if score.nats is None:
         return "does not fit"
-    each = score.per_byte if bytes else score.per_token
-    return f"{score.nats:.2f}" + ("" if each is None else f" ({each:.3f})") + "*" * (score.by == "text")
+    each = score.per_byte if by_byte else score.per_token
+    mean = "" if each is None else f" ({each:.3f})"
+    mark = "*" if score.by == "text" else ""
+    return f"{score.nats:.2f}{mean}{mark}"
 
 
-def _print_divergence(console: Console, asked: "Asked") -> None:
+def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
     """KL(first ‖ other) before the first token and along each answer, where the two have the same ids."""
     for m, own in enumerate(asked.answers):
         if m == 0 or own.kl is None:
@@ -250,4 +265,4 @@ def _print_divergence(console: Console, asked: "Asked") -> None:
             kl = answer.scores[m].kl
             if kl:
                 parts.append(f"{sum(kl) / len(kl):.3f} a token along the answer of {a}")
-        console.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)
+        screen.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)

@@ -1,29 +1,28 @@
 """`liuli complete`: go on from a prompt, and show every choice."""
 
-import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.sampling import MaxTokens, MinP, Seed, Temperature, TopK, TopP, as_typed, said, set_threads, typed
-from liuli.cli.shared import (
-    Adapter,
-    Device,
-    Dtype,
-    Folder,
-    Json,
-    Pattern,
-    Threads,
-    check_threads,
-    counted,
-    print_json,
-    read_text,
+from liuli.cli.input import read_text
+from liuli.cli.options import Adapter, Device, Dtype, Folder, Json, Pattern, Threads, check_compute
+from liuli.cli.output import Screen, end_stream, note, print_json, stream
+from liuli.cli.sampling import (
+    MaxTokens,
+    MinP,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    named_as_typed,
+    only_given,
+    set_threads,
+    settings_line,
 )
-from liuli.cli.steps import print_step
+from liuli.cli.step_record import print_step
+from liuli.cli.wording import counted
 from liuli.display import on_screen
 from liuli.errors import LiuliError
 
@@ -58,9 +57,9 @@ def complete(
     """Go on from a prompt, token by token."""
     if candidates is not None and not (steps or json):
         raise LiuliError("--candidates shows nothing without --steps or --json")
-    check_threads(threads)
+    check_compute(device, dtype, threads)
     text = read_text(prompt)
-    sampling = typed(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.model import load
 
@@ -70,14 +69,14 @@ def complete(
     try:
         completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
     except LiuliError as error:
-        raise as_typed(error) from None
+        raise named_as_typed(error) from None
     if json:
         _print_json(model, completion, records, line_a_step=steps)
         return
     try:
         _print_steps(completion, records) if steps else _print_text(model, records)
     finally:
-        print(f"liuli: {said(model, completion.sampling, completion.seed, sampling)}", file=sys.stderr)
+        note(settings_line(model, completion.sampling, completion.seed, sampling))
 
 
 def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_a_step: bool) -> None:
@@ -92,37 +91,24 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
 
 
 def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
-    """The text alone, as it comes; a screen gets a line break at the end, and no character that would drive it, a pipe or file
-    exactly the text. Where that holds standard error too, what follows there begins on a line of its own."""
+    """The text alone, as it is generated; a pipe or a file gets exactly the text."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
-    text, screen = "", sys.stdout.isatty()
+    text = ""
     try:
         for record in records:
             text = record.text or text
-            sys.stdout.write(on_screen(record.text) if screen else record.text)
-            sys.stdout.flush()
+            stream(record.text)
     finally:
-        if screen:
-            print(flush=True)
-        elif text and not text.endswith("\n") and _share_a_pipe():
-            print(file=sys.stderr)
-
-
-def _share_a_pipe() -> bool:
-    """Whether standard output and standard error go to one place."""
-    try:
-        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
-    except (OSError, ValueError):  # one of them is no file
-        return False
+        end_stream(text)
 
 
 def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> None:
     """Each step as a small picture, then the whole text."""
-    console = Console(highlight=False)
+    screen = Screen()
     for record in records:
-        print_step(console, record, greedy=completion.sampling.temperature == 0)
-    console.rule()
+        print_step(screen, record, greedy=completion.sampling.temperature == 0)
+    screen.rule()
     prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
-    console.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
-    console.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")
+    screen.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
+    screen.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.reading_progress import reading_progress
-from liuli.cli.shared import Json, Strict, counted, print_json
-from liuli.display import printable, visible
+from liuli.cli.options import Json, Strict
+from liuli.cli.output import Screen, print_json
+from liuli.cli.reading import reading_progress
+from liuli.cli.wording import counted
+from liuli.display import on_line, visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.data.records.skipped import Skipped
     from liuli.data.text.statistics import CorpusStatistics
@@ -51,9 +51,7 @@ def look(
         print_json({"sources": source} | found.to_json())
         return
 
-    from rich.console import Console
-
-    _print(Console(highlight=False), found, dedup)
+    _print(Screen(), found, dedup)
 
 
 @data.command()
@@ -78,23 +76,20 @@ def convert(
         print_json({"sources": source, "out": out} | found)
         return
 
-    from rich.console import Console
-
-    _print_converted(Console(highlight=False), dialogues, f"{counted(count, 'dialogue')} written to {printable(out)}")
+    _print_converted(Screen(), dialogues, f"{counted(count, 'dialogue')} written to {out}")
 
 
 def _check_new(path: Path) -> None:
     """Raises LiuliError if no new `.jsonl` can be written."""
-    shown = printable(str(path))
     if path.suffix != ".jsonl":
-        raise LiuliError(f"--out {shown}: dialogues are written one a line; give a name that ends in .jsonl")
+        raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {shown} is there already, and is not written over; give another name, or take it away")
+        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
     if not path.parent.is_dir():
-        raise LiuliError(f"--out {shown}: there is no folder {printable(str(path.parent))}; make it first")
+        raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
 
 
-def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -> None:
+def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
     from rich.text import Text
 
     for file, layouts in dialogues.layouts.items():
@@ -105,10 +100,10 @@ def _print_converted(console: "Console", dialogues: "Dialogues", written: str) -
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
         console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: nothing is learned from the last message")
-    console.print(Text(f"\n{written}"), soft_wrap=True)
+    console.print(Text(f"\n{on_line(written)}"), soft_wrap=True)
 
 
-def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
+def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
     from rich.text import Text
 
     for skipped in several:
@@ -119,7 +114,7 @@ def _print_skipped(console: "Console", several: "list[Skipped]") -> None:
             console.print(f"    and {skipped.elsewhere:,} in other files")
 
 
-def _print(console: "Console", found: "CorpusStatistics", dedup: bool) -> None:
+def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 

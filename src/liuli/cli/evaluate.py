@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.shared import Adapter, Device, Dtype, Folder, Json, Pattern, Strict, check_threads, note_skipped, print_json
+from liuli.cli.options import Adapter, Device, Dtype, Folder, Json, Pattern, Strict, check_compute
+from liuli.cli.output import note_skipped, print_json, say
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def evaluate(
     from liuli.evaluate import loss as measuring
     from liuli.generate.model import load
 
-    check_threads(threads)
+    check_compute(device, dtype, threads)
     if threads:
         torch.set_num_threads(threads)
     opened = load(model, device, dtype, pattern, adapter)
@@ -92,13 +93,11 @@ def _compare(opened: "Model", tokenizer: "Tokenizer", world: "World", points: in
 
 
 def _print(found: "Evaluation", compared: "Comparison | None") -> None:
-    print(f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}")
-    print(
-        f"over {found.tokens:,} tokens, {found.bytes:,} bytes, in {found.windows:,} windows of at most {found.length:,} tokens"
-    )
+    say(f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}")
+    say(f"over {found.tokens:,} tokens, {found.bytes:,} bytes, in {found.windows:,} windows of at most {found.length:,} tokens")
     if compared:
         for line in comparison_lines(compared.to_json()):
-            print(line)
+            say(line)
 
 
 def comparison_lines(found: dict[str, Any]) -> list[str]:

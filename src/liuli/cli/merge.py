@@ -1,13 +1,13 @@
 """`liuli merge`: a model and its adapter become one plain model."""
 
-import json as as_json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from liuli.cli.shared import Folder, Json, print_json
+from liuli.cli.options import Folder, Json
+from liuli.cli.output import print_json, say
 
 
 def merge(
@@ -17,9 +17,9 @@ def merge(
     json: Json = False,
 ) -> None:
     """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
-    from liuli.files import new_folder
+    from liuli.files import new_folder, write_json
     from liuli.hub import find_folder
-    from liuli.learn.prepare.material import copy_beside
+    from liuli.learn.prepare.tokenizer_files import copy_tokenizer_files
     from liuli.model.adapters import lora
     from liuli.model.adapters.peft_folder import hash_adapter, load
     from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
@@ -31,11 +31,11 @@ def merge(
         lora.merge(decoder)
         write_decoder(decoder, part)
         for folder in (base, adapter):  # what lies beside the adapter stands for the base's
-            copy_beside(folder, part)
+            copy_tokenizer_files(folder, part)
         parents = {"parent": hash_folder(base), "adapter": hash_adapter(adapter)}
         card = {"stage": "merged", **parents, "hash": hash_folder(part), "command": ["liuli", *sys.argv[1:]]}
-        (part / "liuli.json").write_text(as_json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(part / "liuli.json", card, indent=1)
     if json:
         print_json({"path": str(out)} | card)
     else:
-        print(f"{out}: {model} with {adapter} merged into its weights, fp32, hash {card['hash']}")
+        say(f"{out}: {model} with {adapter} merged into its weights, fp32, hash {card['hash']}")

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from liuli.cli.shared import Json, print_json, scaled
+from liuli.cli.options import Json
+from liuli.cli.output import Screen, print_json
+from liuli.cli.wording import scaled
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
 from liuli.model.config import PRESETS, TRAINED_ON
@@ -45,7 +46,7 @@ def plan(
         print_json({"model": size} | found.to_json())
         return
     source = "given" if tokens else "as published" if count else "20 a parameter"
-    Console(highlight=False).print(_table(found, source))
+    Screen().print(_table(found, source))
 
 
 def _table(found: Plan, tokens_source: str) -> Table:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from liuli.cli.output import Screen
 from liuli.display import visible
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Progress:
 
     def __init__(self, out: Path, began: float, going_on: str, console: Console | None = None):
         self._out, self._began, self._going_on = out, began, going_on
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or Screen(soft_wrap=True)
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
         self._validated: Validated | None = None

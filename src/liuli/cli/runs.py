@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.shared import Json, counted, name, percent, print_json, scaled
+from liuli.cli.options import Json
+from liuli.cli.output import Screen, note, print_json
+from liuli.cli.wording import counted, percent, scaled, token_name
 from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
-    from liuli.learn.run.summary import Curves, Loss, Summary, Watched
+    from liuli.learn.run.summary import Curves, Summary, ValidationLoss, WatchedPrompt
 
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
@@ -62,12 +62,12 @@ def _show_all(folder: Path, found: list[Path], json: bool) -> None:
         except (LiuliError, OSError) as error:
             said = str(error) if isinstance(error, LiuliError) else f"{path} cannot be read: {why(error)}"
             rows.append({"path": str(path), "state": "broken", "problem": said})
-            print(f"liuli: {said}", file=sys.stderr)
+            note(said)
     if json:
         print_json({"runs": [row.to_json() if isinstance(row, Summary) else row for row in rows]})
         return
-    console = Console(highlight=False)
-    console.print(_table(folder, found, rows, COLUMNS if console.width >= ROOMY else COLUMNS[:-2]))
+    screen = Screen()
+    screen.print(_table(folder, found, rows, COLUMNS if screen.width >= ROOMY else COLUMNS[:-2]))
 
 
 def _table(folder: Path, found: list[Path], rows: "list[Summary | dict[str, Any]]", columns: Sequence[str]) -> Table:
@@ -109,32 +109,32 @@ def _show_one(path: Path, json: bool) -> None:
         print_json(run.to_json() | {"training": curves.to_json()["training"], "validation": curves.to_json()["validation"]})
         return
     probes = read_trace(path)  # before anything is printed, as it may be broken
-    console = Console(highlight=False)
-    _print_facts(console, run)
-    console.print()
-    for line in _chart(curves, console.width):
-        console.print(Text(line), soft_wrap=True)
+    screen = Screen()
+    _print_facts(screen, run)
+    screen.print()
+    for line in _chart(curves, screen.width):
+        screen.print(Text(line), soft_wrap=True)
     for probe in probes:
-        _print_probe(console, probe)
+        _print_probe(screen, probe)
 
 
-def _print_facts(console: Console, run: "Summary") -> None:
+def _print_facts(screen: Screen, run: "Summary") -> None:
     from liuli.cli.progress import resuming
 
     of = f" of {run.steps:,}" if run.steps is not None else ""
     seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of steps"
     first = f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}"
-    console.print(Text(first), soft_wrap=True)
-    console.print(Text(f"  {printable(shlex.join(run.command))}", style="dim"), soft_wrap=True)
+    screen.print(Text(first), soft_wrap=True)
+    screen.print(Text(f"  {printable(shlex.join(run.command))}", style="dim"), soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for heading, said in _facts(run).items():
         if said:
             table.add_row(f"  {heading}", Text(printable(said)))
-    console.print(table)
+    screen.print(table)
     if run.state in ("stopped", "unsaved"):
-        console.print(Text(f"  go on with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
+        screen.print(Text(f"  go on with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
 
 
 def _facts(run: "Summary") -> dict[str, str]:
@@ -165,9 +165,11 @@ def _data(files: Sequence[dict[str, Any]]) -> str:
 
 def _settings(values: dict[str, Any]) -> str:
     """By the names of their options."""
-    from liuli.learn.prepare.job import option
+    from liuli.learn.prepare.job import option_name
 
-    return ", ".join(f"{option(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
+    return ", ".join(
+        f"{option_name(key)} {f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items()
+    )
 
 
 def _saved(run: "Summary") -> str:
@@ -178,7 +180,7 @@ def _saved(run: "Summary") -> str:
     return f"{steps}; not yet {counted(after, 'step')} after" if after > 0 else steps
 
 
-def _validation(last: "Loss | None", best: "Loss | None") -> str:
+def _validation(last: "ValidationLoss | None", best: "ValidationLoss | None") -> str:
     if last is None or best is None:
         return ""
     shown = [f"{loss.nats_per_token:.4f} nats/token, {loss.bits_per_byte:.4f} bits/byte" for loss in (last, best)]
@@ -197,14 +199,14 @@ def _chart(curves: "Curves", width: int) -> list[str]:
     return ["loss in nats a token, by step", *drawn] if drawn else ["no loss is logged yet"]
 
 
-def _print_probe(console: Console, probe: "Watched") -> None:
+def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     """What was likeliest to come next, at a few steps."""
     if not probe.looks:
         return
     last = probe.looks[-1].step
     looks = {min(probe.looks, key=lambda look: abs(look.step - share * last)).step for share in LOOKS}
-    console.print()
-    console.print(Text(f"after {visible(probe.text, b'')}"), soft_wrap=True)
+    screen.print()
+    screen.print(Text(f"after {visible(probe.text)}"), soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
     for _ in range(CANDIDATES):
@@ -212,6 +214,6 @@ def _print_probe(console: Console, probe: "Watched") -> None:
         table.add_column(justify="right", no_wrap=True, min_width=8)
     for look in probe.looks:
         if look.step in looks:
-            cells = [cell for token, share in look.top[:CANDIDATES] for cell in (name(token), percent(share))]
+            cells = [cell for token, share in look.top[:CANDIDATES] for cell in (token_name(token), percent(share))]
             table.add_row(f"  step {look.step:,}", *map(Text, cells))
-    console.print(table)
+    screen.print(table)

@@ -1,4 +1,4 @@
-"""The options of commands that let a model write, and what they say of them."""
+"""The sampling options of the commands that generate text, and how they print the settings in force."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -20,33 +20,38 @@ Temperature = Annotated[float | None, typer.Option(help="0 takes the likeliest t
 TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")]
 TopP = Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")]
 MinP = Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")]
-Seed = Annotated[int | None, typer.Option(help="Makes the same choices again; drawn and said where not given.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Random seed that makes the same choices again; by default random, and printed.")
+]
 
 
-def typed(**settings: float | None) -> dict[str, Any]:
-    """Those that were given."""
+def only_given(**settings: float | None) -> dict[str, Any]:
+    """The settings that were given, without those that are None."""
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def as_typed(error: LiuliError) -> LiuliError:
-    """The same with an option's name as it is typed, where it begins with one."""
+def named_as_typed(error: LiuliError) -> LiuliError:
+    """The same error; if its message begins with the name of a setting, with the option's name as it is typed."""
     name, rest = str(error).split(" ", 1)
     return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
 
 
-def said(model: "Model", sampling: "Sampling", seed: int | None, given: dict[str, Any]) -> str:
-    """The settings that were in force: those that were typed, and apart from them where the others come from."""
-    used, plain = dataclasses.asdict(sampling), dataclasses.asdict(type(sampling)())
-    told = {name: value for name, value in used.items() if name in ("temperature", *given) or value != plain[name]}
-    words = {name: f"{name.replace('_', '-')} {value}" for name, value in told.items()}
+def settings_line(model: "Model", sampling: "Sampling", seed: int | None, given: dict[str, Any]) -> str:
+    """The settings in force: those that were given as options, and after them the others with where they come from."""
+    used, unset = dataclasses.asdict(sampling), dataclasses.asdict(type(sampling)())
+    shown = {name: value for name, value in used.items() if name in ("temperature", *given) or value != unset[name]}
+    words = {name: f"{name.replace('_', '-')} {value}" for name, value in shown.items()}
     first = ["greedy"] if sampling.temperature == 0 else [] if seed is None else [f"seed {seed}"]
-    named = ", ".join([*first, *(word for name, word in words.items() if name in given)])
+    parts = [", ".join([*first, *(word for name, word in words.items() if name in given)])]
     others = ", ".join(word for name, word in words.items() if name not in given)
-    return "; ".join(filter(None, [named, f"{model.sampling_source}: {others}" * bool(others)]))
+    if others:
+        parts.append(f"{model.sampling_source}: {others}")
+    return "; ".join(filter(None, parts))
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:
-    """A small model gains nothing from a second thread, and on a busy machine loses up to 50 times (docs/lab-log.md)."""
+    """Sets PyTorch's threads: as many as were asked for, otherwise one for a small model. A second thread gains it nothing, and
+    on a busy machine makes it up to 50 times slower (docs/lab-log.md)."""
     import torch
 
     largest = max(sum(parameter.numel() for parameter in model.decoder.parameters()) for model in models)

@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.masked import show_dialogues
-from liuli.cli.shared import Folder, Json, Pattern, counted, name, print_json, read_text
+from liuli.cli.dialogue_tokens import show_dialogues
+from liuli.cli.input import read_text
+from liuli.cli.options import Folder, Json, Pattern
+from liuli.cli.output import Screen, print_json
+from liuli.cli.wording import counted, token_name
 from liuli.display import visible
 from liuli.errors import LiuliError
 
@@ -53,24 +55,25 @@ def tokenize(
         }
         print_json(body | {"steps": [chunk.to_json() for chunk in chunks]} if steps else body)
         return
-    console = Console(highlight=False)
+    screen = Screen()
     names = [_name(tokenizer, token) for token in tokens]
     widest = max(map(cell_len, names), default=0)
     for token, shown in zip(tokens, names, strict=True):
         data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
         data = "unknown" if token.id == tokenizer.unknown else data
-        console.print(Text(f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  {data}"), soft_wrap=True)
+        screen.print(Text(f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  {data}"), soft_wrap=True)
     sizes = zip((len(tokens), len(text), len(text.encode())), ("token", "character", "byte"), strict=True)
-    console.print(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
+    screen.print(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
     for chunk in chunks:
         heading = f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"
-        console.print(Text("\n    ".join([heading, *_steps_of(tokenizer, chunk)])), soft_wrap=True)
+        screen.print(Text("\n    ".join([heading, *_steps_of(tokenizer, chunk)])), soft_wrap=True)
 
 
 def _name(tokenizer: "Tokenizer", token: "Token") -> str:
     """A token on one line; a piece that goes on a word with ## in front, as WordPiece's vocabularies have it."""
     piece = tokenizer.encoder.piece(token.id)
-    return "##" * (piece is not None and piece[1]) + name(token)
+    continues = piece is not None and piece[1]
+    return f"##{token_name(token)}" if continues else token_name(token)
 
 
 def _steps_of(tokenizer: "Tokenizer", chunk: "Chunk") -> list[str]:
@@ -78,7 +81,8 @@ def _steps_of(tokenizer: "Tokenizer", chunk: "Chunk") -> list[str]:
     if chunk.matches:
         found = [(f"[{match.start}:{match.end}]", match.piece) for match in chunk.matches]
         return [f"{where} {_name(tokenizer, piece)}  (id {piece.id})" for where, piece in found]
-    return [" ".join(map(name, chunk.symbols))] + [
-        f"{name(join.left)} + {name(join.right)} → {name(join.result)}  (rank {join.rank}, id {join.result.id})"
-        for join in chunk.joins
-    ]
+    lines = [" ".join(map(token_name, chunk.symbols))]
+    for join in chunk.joins:
+        pair = f"{token_name(join.left)} + {token_name(join.right)}"
+        lines.append(f"{pair} → {token_name(join.result)}  (rank {join.rank}, id {join.result.id})")
+    return lines

@@ -1,7 +1,6 @@
 """`liuli tokenizer train`: from text to a tokenizer's folder, and what that tokenizer does to the text."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -10,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from liuli.cli.shared import Json, Strict, name, note_skipped, print_json
+from liuli.cli.options import Json, Strict
+from liuli.cli.output import Screen, note, note_skipped, print_json, progress
+from liuli.cli.wording import token_name
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from liuli.tokens import Token
     from liuli.tokens.report import TokenizerReport
-    from liuli.tokens.sample import Sample
+    from liuli.tokens.sample import TextSample
 
 tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
@@ -51,20 +52,20 @@ def train(
     texts = Sources(sources, strict)
     outcome = "nothing was written"
     try:
-        _show("reading")
+        _announce("reading")
         documents = (document.text for document in texts.documents())
-        trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _show))
+        trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _announce))
         outcome = f"{out} may be incomplete"
         trained.write(out)
         outcome = f"{out} is complete, but there is no report on it"
-        _show("reporting")
+        _announce("reporting")
         found = report(open_tokenizer(out), trained.sample.texts())
     except KeyboardInterrupt:
-        print(f"liuli: interrupted: {outcome}", file=sys.stderr, flush=True)
+        note(f"interrupted: {outcome}")
         os._exit(130)  # at once: an ordinary exit would tear threads down in the midst of what they do
     note_skipped(texts.skipped)
     if replaced:
-        print(f"liuli: replaced the tokenizer that was in {out}", file=sys.stderr)
+        note(f"replaced the tokenizer that was in {out}")
     if json:
         print_json({"path": str(out), "sample": _sample(trained.sample), "report": found.to_json()})
     else:
@@ -88,31 +89,28 @@ def _in_background(work: Callable[[], Result]) -> Result:
     return done.result()
 
 
-def _show(doing: str) -> None:
-    """Tells a person who waits, and no log."""
-    if sys.stderr.isatty():
-        print(f"{doing} …", file=sys.stderr, flush=True)
+def _announce(doing: str) -> None:
+    progress(f"{doing} …")
 
 
-def _sample(sample: "Sample") -> dict[str, Any]:
+def _sample(sample: "TextSample") -> dict[str, Any]:
     return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.blocks)}
 
 
-def _print(found: "TokenizerReport", sample: "Sample", out: Path) -> None:
-    from rich.console import Console
+def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
     from rich.text import Text
 
     part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} bytes, evenly spread,"
-    console = Console(highlight=False)
+    screen = Screen()
 
     def line(text: str) -> None:
-        console.print(Text(text), soft_wrap=True)
+        screen.print(Text(text), soft_wrap=True)
 
     line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
-    console.print(_table(found, console.width))
+    screen.print(_table(found, screen.width))
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
-            line(f"longest {row.script}: {'  '.join(map(name, row.longest))}")
+            line(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
     if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
         readable = [piece for piece in found.unused if piece not in found.broken]
         line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
@@ -136,5 +134,8 @@ def _table(found: "TokenizerReport", columns: int) -> "Table":
 
 
 def _first(pieces: "list[Token]") -> str:
-    shown = "  ".join(map(name, pieces[:SHOWN]))
-    return f": {shown}{'  …' * (len(pieces) > SHOWN)}" if pieces else ""
+    """The first of some pieces, after a colon; nothing if there are none."""
+    shown = list(map(token_name, pieces[:SHOWN]))
+    if len(pieces) > SHOWN:
+        shown.append("…")
+    return f": {'  '.join(shown)}" if pieces else ""

@@ -1,52 +1,126 @@
-"""What the commands that train have in common: their options, and what Ctrl-C does."""
+"""What the commands that train have in common: options made from the fields of a `Job`, and what Ctrl-C does."""
 
+import os
+import select
 import signal
 import sys
-from types import FrameType
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from inspect import Parameter, signature
+from pathlib import Path
+from types import FrameType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-Share = "a share of the steps."
+from liuli.learn.prepare.job import Job, all_fields
 
-Minutes = Annotated[float | None, typer.Option(help="The budget, all included.", show_default="5")]
-Seed = Annotated[int | None, typer.Option(help="Of weights and order.", show_default="0")]
-Valid = Annotated[str | None, typer.Option(metavar="content|tail:0.1|FILE", help="What to hold out.", show_default="content")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
-Inexact = Annotated[bool, typer.Option("--inexact", help="Resume even where the next losses will differ.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU where there is one.")]
-Dtype = Annotated[str | None, typer.Option(help="Of products: fp32 or bf16.", show_default="the faster here")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="the fastest number")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the decoder (needs a C++ compiler).")]
-Length = Annotated[int | None, typer.Option(help="Tokens of a row, and the model's context.")]
-Rows = Annotated[int | None, typer.Option(help="Rows of a step.")]
-Rate = Annotated[float | None, typer.Option(help="Learning rate of the matrices; the others follow it.")]
-Decay = Annotated[float | None, typer.Option(help="Weight decay of the matrices.")]
-WarmUp = Annotated[float | None, typer.Option(help=f"Learning rate upwards: {Share}")]
-WarmDown = Annotated[float | None, typer.Option(help=f"Learning rate downwards: {Share}")]
-Keep = Annotated[int | None, typer.Option(help="Checkpoints to keep beside the last and the best.", show_default="1")]
+if TYPE_CHECKING:
+    from liuli.learn.run.events import Event
+
+Out = Annotated[Path, typer.Option(metavar="RUN", help="The run's folder.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
+Inexact = Annotated[bool, typer.Option("--inexact", help="Resume even if the next losses will differ.")]
+STOPPING = "\nliuli: stopping after this step, and saving; press Ctrl-C again to stop at once\n"
+
+
+def with_job_options(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command's function, which takes `**given`, an option for each setting that the command has."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        options = [
+            _parameter(each.name, kind, each.metadata)
+            for _, each, kind in all_fields()
+            if each.metadata and each.metadata["only"] in (None, command)
+        ]
+        made = signature(function).replace(parameters=[*own, *options])
+        function.__signature__ = made  # pyright: ignore[reportFunctionMemberAccess]
+        function.__annotations__ = {each.name: each.annotation for each in made.parameters.values()}
+        return function
+
+    return decorate
+
+
+def _parameter(name: str, kind: Any, about: Any) -> Parameter:
+    """A setting as a parameter that Typer makes an option of."""
+    option = "--" + (about["name"] or name.replace("_", "-"))
+    shown: Any = about["shown"] or False
+    declared = typer.Option(option, help=about["help"], metavar=about["metavar"], show_default=shown)
+    (kind,) = [each for each in get_args(kind) if each is not type(None)] if isinstance(kind, UnionType) else [kind]
+    if kind is bool:
+        return _keyword(name, Annotated[bool, declared], False)
+    if get_origin(kind) is tuple:
+        return _keyword(name, Annotated[list[str] | None, declared], None)
+    return _keyword(name, Annotated[kind | None, declared], None)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def job_of(given: dict[str, Any]) -> Job:
+    """The job that the options ask for: a switch that is off and a list that is empty were not given.
+
+    Raises:
+        LiuliError: values that are out of range, or cannot be given together.
+    """
+    left_out = (None, [], ())
+    return Job.of(**{name: value for name, value in given.items() if value is not False and value not in left_out})
+
+
+def follow(stage: str, job: Job, out: Path, resume: bool, inexact: bool, began: float) -> None:
+    """Trains, shows the progress, and ends the process: 0, or 130 after Ctrl-C.
+
+    Args:
+        began: `time.perf_counter()` when the command began, for the time that it reports.
+    """
+    from liuli.cli.progress import Progress, resuming
+    from liuli.learn.prepare.machine import keep_memory
+    from liuli.learn.run_stage import STAGES, run_stage
+
+    keep_memory()
+    with Interrupt() as interrupt:
+        events = run_stage(STAGES[stage], job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])
+        sys.exit(Progress(out, began, resuming(out, stage)).follow(interrupt.watching(events)))
 
 
 class Interrupt:
-    """The first Ctrl-C asks for an end after the step, and the run is saved; the second one is a KeyboardInterrupt."""
+    """Once the first step has begun, the first Ctrl-C asks for an end after the step, and the run is saved; the second one is
+    a KeyboardInterrupt. Before that there is nothing to save, and the first one is a KeyboardInterrupt already."""
 
     def __enter__(self) -> "Interrupt":
-        self._asked = self._said = False
+        self._asked = self._said = self._training = False
         self._before: Any = signal.signal(signal.SIGINT, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
+    def watching(self, events: "Iterable[Event]") -> "Iterator[Event]":
+        """The same events; they tell when the first step begins."""
+        from liuli.learn.run.events import Ready
+
+        self._training = False
+        for event in events:
+            self._training = self._training or isinstance(event, Ready)
+            yield event
+
     def asked(self) -> bool:
-        """Also says so, once. The handler says nothing: it may run within a write to the screen, whose lock is taken, while
-        the thread that draws the panel waits for it with another lock in hand."""
+        """Whether the run is to stop after this step. Also says so, once, if the handler could not."""
         if self._asked and not self._said:
             self._said = True
-            print("\nliuli: stopping, and saving; Ctrl-C again stops at once", file=sys.stderr)
+            print(STOPPING, end="", file=sys.stderr, flush=True)
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked or not self._training:
             raise KeyboardInterrupt
         self._asked = True
+        # Not by print: the handler may run within a write to the screen, whose lock is taken, while the thread that draws the
+        # panel waits for it with another lock in hand. And only if the terminal takes it at once.
+        with suppress(OSError, ValueError):
+            descriptor = sys.stderr.fileno()
+            if select.select([], [descriptor], [], 0)[1]:
+                os.write(descriptor, STOPPING.encode())
+                self._said = True

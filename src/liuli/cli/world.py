@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from liuli.cli.shared import Json, print_json, read_text
-from liuli.display import printable, visible
+from liuli.cli.input import read_text
+from liuli.cli.options import Json
+from liuli.cli.output import Screen, note, print_json, say
+from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -93,15 +95,14 @@ def dialogues(
     from liuli.world.dialogues import write_dialogues
 
     settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
-    shown = printable(str(out))
     if out.is_dir():
-        raise LiuliError(f"{shown} is a folder: give --out a file, such as {printable(str(out / 'dialogues.jsonl'))}")
+        raise LiuliError(f"{out} is a folder: give --out a file, such as {out / 'dialogues.jsonl'}")
     with _untouched_if_stopped(str(out)):
         write_dialogues(_make(settings), out, count, lambda found: _progress(found, "conversations", count))
     if settings["json"]:
         print_json({"file": str(out), "dialogues": count})
     else:
-        print(f"{count:,} conversations in {shown}; liuli finetune MODEL {shown} --out RUN learns to answer from them")
+        say(f"{count:,} conversations in {out}; liuli finetune MODEL {out} --out RUN learns to answer from them")
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def _untouched_if_stopped(out: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"liuli: stopped; {printable(out)} is as it was", file=sys.stderr)
+        note(f"stopped; {out} is as it was")
         sys.exit(130)
 
 
@@ -138,39 +139,34 @@ def _write(settings: dict[str, Any], out: str, documents: int) -> None:
 
     made = _make(settings)
     if sys.stderr.isatty() and made.size == "large":
-        print("liuli: the exact floor of a large world takes half a minute", file=sys.stderr)
+        note("the exact floor of a large world takes half a minute")
     written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents))
     floor = made.floor
     if settings["json"]:
         body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
         return
-    print(
-        f"{documents:,} documents, {written.bytes:,} bytes of text, in {printable(out)}: its README.md lets you read the place"
-    )
+    say(f"{documents:,} documents, {written.bytes:,} bytes of text, in {out}: its README.md lets you read the place")
     if written.replaced is not None:
-        print(f"replaced the world that was there, of {written.replaced:,} documents")
-    print(f"floor: {floor.bits_per_byte:.4f} bits/byte, {sum(floor.nats.values()):.2f} nats a document (expected)")
+        say(f"replaced the world that was there, of {written.replaced:,} documents")
+    say(f"floor: {floor.bits_per_byte:.4f} bits/byte, {sum(floor.nats.values()):.2f} nats a document (expected)")
 
 
 def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:
     """The same items; if standard error is a terminal, with a bar on it while they pass."""
     if not sys.stderr.isatty():
         return items
-
-    from rich.console import Console
     from rich.progress import track
 
-    return track(items, what, total=count, console=Console(stderr=True), transient=True)
+    return track(items, what, total=count, console=Screen(stderr=True), transient=True)
 
 
 def _print(prefix: str, branch: "Branch") -> None:
-    from rich.console import Console
     from rich.text import Text
 
     from liuli.world import END
 
-    console = Console(highlight=False)
+    console = Screen()
     ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])
     asked = visible(prefix, prefix.encode()) if prefix else "(the beginning)"
     console.print(Text(f"{asked} → {KINDS[branch.kind]}"), soft_wrap=True)

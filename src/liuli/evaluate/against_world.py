@@ -1,4 +1,4 @@
-"""A decoder beside the truth of the world: what `liuli.world.compare` asks of a model, answered.
+"""A decoder compared with the truth of the world: the scorer and the sampler that `liuli.world.compare` asks for.
 
 Legend: B rows, T places.
 """
@@ -6,19 +6,20 @@ Legend: B rows, T places.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
-from liuli.data.packing.batch import IGNORED
 from liuli.errors import LiuliError
-from liuli.generate.engine import Engine, Request
+from liuli.generate.engine import Engine
+from liuli.generate.request import Request
 from liuli.generate.sampling import Sampling
 from liuli.model.decoder import Decoder
+from liuli.model.logprobs import IGNORED, token_logprobs
 from liuli.tokens import Tokenizer
 from liuli.world import END, Comparison, World, compare, token_scorer
 from liuli.world.comparison import Scorer
 
 TOKENS_AT_ONCE = 4096
-SEATS, LONGEST = 64, 24  # requests that are sampled together; tokens of a continuation, which is longer than any piece
+SAMPLED_AT_ONCE = 64  # prefixes
+LONGEST = 24  # tokens of a continuation, which is longer than any piece
 
 
 def compare_with_world(
@@ -46,8 +47,8 @@ def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
 
 @torch.no_grad()
 def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[float]:
-    """Of each row of ids: the summed log-probability, in nats, of all after the first. Rows of a length go together."""
-    device = next(decoder.parameters()).device
+    """The log-probability of each row of ids after its first, in nats. Rows of similar length go through one pass together."""
+    device = decoder.device
     found = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     while order:
@@ -58,17 +59,18 @@ def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[f
         targets_BT = torch.full_like(ids_BT, IGNORED)
         for b, i in enumerate(some):
             row = torch.tensor(rows[i])
-            ids_BT[b, : len(row)], targets_BT[b, : len(row) - 1] = row, row[1:]
-        logits_BTV = decoder(ids_BT.to(device)).float()
-        nats_BT = F.cross_entropy(logits_BTV.transpose(1, 2), targets_BT.to(device), ignore_index=IGNORED, reduction="none")
-        for i, nats in zip(some, nats_BT.sum(1).tolist(), strict=True):
-            found[i] = -nats
+            ids_BT[b, : len(row)] = row
+            targets_BT[b, : len(row) - 1] = row[1:]
+        x_ND = decoder.hidden(ids_BT.to(device)).flatten(0, 1)
+        logprobs_N = token_logprobs(decoder.head, x_ND, targets_BT.to(device).flatten())
+        for i, nats in zip(some, logprobs_N.view(ids_BT.shape).sum(1).tolist(), strict=True):
+            found[i] = nats
     return found
 
 
 def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str]) -> list[str]:
     """What the model writes after each prefix, drawn at temperature 1; END where it ends the text."""
-    engine = Engine(decoder, tokenizer, slots=SEATS)
+    engine = Engine(decoder, tokenizer, slots=SAMPLED_AT_ONCE)
     texts: dict[str, str] = {}
     for seed, prefix in enumerate(prefixes):
         ids = [*tokenizer.begin, *tokenizer.encode(prefix)]
@@ -78,8 +80,13 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
                 f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: it cannot "
                 f"be compared with the world"
             )
-        texts[engine.submit(Request(ids, Sampling(temperature=1.0), room, seed, (), tokenizer.end))] = ""
+        request = Request(ids, Sampling(temperature=1.0), room, seed, stop_ids=tokenizer.end)
+        texts[engine.submit(request)] = ""
     while engine.busy:
         for record in engine.step():
-            texts[record.request] += record.text + END * (record.finish_reason == "stop")
+            if record.finish_reason == "error":
+                raise LiuliError(f"token {record.index} of a continuation: {record.error}")
+            texts[record.request] += record.text
+            if record.finish_reason == "stop":
+                texts[record.request] += END
     return list(texts.values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from liuli.fields import Record
-from liuli.generate.replies import Reply, answer
+from liuli.generate.replies import BatchReply, answer
 from liuli.generate.sampling import Sampling
 from liuli.model.decoder import Decoder
 from liuli.tokens.chat.chat import Chat
@@ -21,9 +21,13 @@ GREEDY = Sampling(temperature=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answers(Record):
-    """Of one group in one language: how many questions, and which shares of the replies were right, refused to say, were
-    wrong, and ended by themselves."""
+class GroupScore(Record):
+    """How the questions of one group in one language were answered.
+
+    Attributes:
+        questions: how many.
+        right, refused, wrong, ended: which share of the replies was right, refused to say, was wrong, ended by itself.
+    """
 
     group: Group
     lang: Code
@@ -34,21 +38,21 @@ class Answers(Record):
     ended: float
 
 
-def ask(decoder: Decoder, chat: Chat, conversations: Conversations) -> list[Answers]:
+def ask(decoder: Decoder, chat: Chat, conversations: Conversations) -> list[GroupScore]:
     """All questions of all groups."""
     return [_ask(decoder, chat, conversations, group, lang) for group in get_args(Group) for lang in conversations.langs]
 
 
-def reply_to(decoder: Decoder, chat: Chat, questions: Iterable[Question]) -> list[Reply]:
+def reply_to(decoder: Decoder, chat: Chat, questions: Iterable[Question]) -> list[BatchReply]:
     """Each question asked alone, and answered greedily."""
     prompts = [chat.prompt([{"role": "user", "content": question.text}]) for question in questions]
     return answer(decoder, chat.tokenizer, prompts, (chat.stop, *chat.tokenizer.end), GREEDY, LONGEST)
 
 
-def _ask(decoder: Decoder, chat: Chat, conversations: Conversations, group: Group, lang: Code) -> Answers:
+def _ask(decoder: Decoder, chat: Chat, conversations: Conversations, group: Group, lang: Code) -> GroupScore:
     questions = conversations.questions(group, lang)
     replies = reply_to(decoder, chat, questions)
     found: Counter[Verdict] = Counter(judge(*pair) for pair in zip(questions, (reply.text for reply in replies), strict=True))
     shares = {verdict: found[verdict] / len(questions) for verdict in get_args(Verdict)}
     ended = sum(reply.finish_reason == "stop" for reply in replies) / len(questions)
-    return Answers(group, lang, len(questions), ended=ended, **shares)
+    return GroupScore(group, lang, len(questions), ended=ended, **shares)

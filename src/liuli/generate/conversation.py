@@ -1,12 +1,12 @@
-"""A conversation with a model, without any terminal: messages in, replies out a token at a time.
+"""A conversation with a model, without a terminal: messages in, replies out token by token.
 
     talk = Conversation(liuli.load(folder), system="Be brief.")
     completion, records = talk.say("你好")
     for text in trimmed(records): ...        # or the step records themselves
     talk.messages
 
-A turn is a message of the user with all that answers it. Where the whole no longer fits into the model's context, the model is
-not told the oldest turns; nothing is taken out of the messages for that.
+A turn is a message of the user with everything that answers it. If the whole conversation no longer fits into the model's
+context, the oldest turns are left out of what the model reads; they stay in `messages`.
 """
 
 from bisect import bisect_left
@@ -15,30 +15,32 @@ from dataclasses import replace
 from typing import Any
 
 from liuli.errors import LiuliError
-from liuli.fields import check, is_size
-from liuli.generate.model import Completion, Model
+from liuli.fields import check, is_size, is_whole
+from liuli.generate.completion import Completion
+from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 
 Message = dict[str, Any]
 Reply = tuple[Completion, Generator[StepRecord, None, None]]
-ROOM = 4  # a reply is sure of one part in so many of the context, if its limit asks for as much
+REPLY_SHARE = 4  # turns are left out until a reply has 1 / 4 of the context, or its `max_tokens` if that is less
 
 
 class Conversation:
-    """What was said, and how it goes on.
+    """What was said, and the replies to come.
 
-    A reply is made with `say`, `regenerate` or `edit`. Each checks first, and where it raises nothing has changed. It gives
-    a completion that grows as its step records are taken; the reply becomes part of the conversation when they end or are
-    closed, as far as it came. One without text does not: its message then waits for a reply.
+    A reply is generated with `say`, `regenerate` or `edit`. Each checks everything first: if it raises, nothing has changed.
+    It returns a completion that grows as its step records are taken. When the records end or are closed, the reply becomes
+    part of the conversation as far as it came. A reply without text does not: its message then waits for a reply.
 
     Attributes:
-        system: the system message. said: all messages after it.
-        replies: by its place in `said`, what is known of each reply that was made here.
-        left_out: how many of the oldest turns the last reply was made without.
+        system: the system message, or None. said: all messages after it.
+        replies: by its place in `said`, the completion of each reply that was generated here.
+        left_out: how many of the oldest turns the last reply was generated without.
         context: of the model, in tokens. sampling: the settings in force.
 
     Args:
-        max_tokens: of a reply. seed: of the first reply, the next reply has the next; drawn for each where none is given.
+        max_tokens: the most tokens of a reply.
+        seed: of the first reply; each further reply has the next one. By default each reply has a random seed.
         candidates, sampling: as for `Model.stream`.
 
     Raises:
@@ -55,12 +57,16 @@ class Conversation:
         candidates: int | None = None,
         **sampling: Any,
     ):
-        self.model, self.context = model, model.config.context
+        self.model = model
+        self.context = model.config.context
         self.sampling = replace(model.sampling, **sampling)
-        self.max_tokens, self.seed = max_tokens, seed
+        self.max_tokens = max_tokens
+        self.seed = seed
         check(self, "max_tokens", is_size, "a whole number of at least 1")
-        check(self, "seed", lambda seed: seed is None or (type(seed) is int and seed >= 0), "a whole number, 0 or more")
-        self._candidates, self._given, self._made = candidates, sampling, 0
+        check(self, "seed", lambda seed: seed is None or is_whole(seed), "a whole number, 0 or more")
+        self._candidates = candidates
+        self._given = sampling
+        self._generated = 0
         self.said: list[Message] = []
         self.replies: dict[int, Completion] = {}
         self.left_out = 0
@@ -69,7 +75,7 @@ class Conversation:
 
     @property
     def messages(self) -> list[Message]:
-        """All of it, in the form that chat templates and data files have."""
+        """The whole conversation, in the form of chat templates and data files."""
         return _with_system(self.system, self.said)
 
     @property
@@ -79,38 +85,41 @@ class Conversation:
 
     @property
     def reply(self) -> Completion | None:
-        """What is known of the last reply, and of one without text to a message that waits; None if it was not made here."""
-        return self.replies.get(len(self.said) - (not self.waits))
+        """The completion of the last reply, or of a reply without text to the message that waits; None if it was not
+        generated here."""
+        return self.replies.get(len(self.said) if self.waits else len(self.said) - 1)
 
     @property
     def cut_short(self) -> list[int]:
         """The places in `said` of replies that did not come to their end."""
-        return [place for place, made in self.replies.items() if place < len(self.said) and made.finish_reason != "stop"]
+        return [
+            place for place, completion in self.replies.items() if place < len(self.said) and completion.finish_reason != "stop"
+        ]
 
     @property
     def tokens(self) -> int:
-        """How many tokens of the context the conversation takes, without the turns for which there would be no room."""
+        """How many tokens of the context the conversation takes, without the turns that would be left out."""
         return len(self._fitting(self.said)[0]) if self.said else 0
 
     def say(self, text: str) -> Reply:
-        """A new message of the user. It takes the place of one that waits for a reply.
+        """Replies to a new message of the user. It replaces a message that waits for a reply.
 
         Raises:
-            LiuliError: with the system message it does not fit into the context; the template refuses it.
+            LiuliError: it does not fit into the context with the system message; the template refuses it.
         """
         before = self.said[: self._question()] if self.waits else self.said
         return self._answer([*before, {"role": "user", "content": text}])
 
     def edit(self, text: str) -> Reply:
-        """Another text for the last message of the user.
+        """Changes the text of the user's last message, and replies to it.
 
         Raises:
-            LiuliError: as `say`; nothing was said.
+            LiuliError: what `say` raises; nothing was said.
         """
         return self._answer([*self.said[: self._question()], {"role": "user", "content": text}])
 
     def regenerate(self) -> Reply:
-        """Another reply in the place of the last, which stays if the new one has no text.
+        """Replaces the last reply by another one. If the new reply has no text, the last one stays.
 
         Raises:
             LiuliError: nothing was said; the template refuses it.
@@ -119,7 +128,7 @@ class Conversation:
         return self._answer(self.said if self.waits else self.said[:-1], instead=not self.waits)
 
     def undo(self) -> list[Message]:
-        """Takes back the last turn, and returns it.
+        """Removes the last turn, and returns it.
 
         Raises:
             LiuliError: nothing was said.
@@ -130,11 +139,11 @@ class Conversation:
         return taken
 
     def last_question(self) -> str:
-        """What the user said last. Raises LiuliError where nothing was said."""
+        """What the user said last. Raises LiuliError if nothing was said."""
         return self.said[self._question()]["content"]
 
     def set_system(self, text: str | None) -> None:
-        """Another system message for what comes, or none.
+        """Sets the system message for the replies to come; None or "" for none.
 
         Raises:
             LiuliError: it leaves no room for a question; the template refuses it.
@@ -143,7 +152,7 @@ class Conversation:
         self.system = text or None
 
     def load(self, messages: Sequence[Message]) -> None:
-        """Another conversation in the place of this one: messages in a possible order (`data/dialogues/messages.py`).
+        """Replaces this conversation by another one: messages in a possible order (`data/dialogues/messages.py`).
 
         Raises:
             LiuliError: its system message leaves no room for a question; the template refuses it.
@@ -156,20 +165,25 @@ class Conversation:
         self.system, self.said, self.replies, self.left_out = system or None, said, {}, 0
 
     def _answer(self, asked: list[Message], instead: bool = False) -> Reply:
-        """A reply to `asked`; `instead` of the last, else `asked` is what was said from now on, whatever comes of it."""
+        """A reply to the messages `asked`. They are what was said from now on, whatever comes of the reply; unless it is
+        `instead` of the last reply, which then stays until the new one has come."""
         ids, left_out = self._fitting(asked)
         if len(ids) >= self.context:
-            beside = "the system message and " * bool(self.system) + "what the chat template adds"
+            added = "the system message and what the chat template adds" if self.system else "what the chat template adds"
             raise LiuliError(
-                f"the message takes {len(ids):,} tokens with {beside}, but the model's context holds {self.context:,} with the "
+                f"the message takes {len(ids):,} tokens with {added}, but the model's context holds {self.context:,} with the "
                 f"reply: shorten it"
             )
-        seed = None if self.seed is None else self.seed + self._made
-        most = min(self.max_tokens, self.context - len(ids))
         completion, records = self.model.stream(
-            ids, most, seed, candidates=self._candidates, stop_ids=(self.model.chat.stop,), **self._given
+            ids,
+            max_tokens=min(self.max_tokens, self.context - len(ids)),
+            seed=None if self.seed is None else self.seed + self._generated,
+            candidates=self._candidates,
+            stop_ids=(self.model.chat.stop,),
+            **self._given,
         )
-        self.left_out, self._made = left_out, self._made + 1
+        self.left_out = left_out
+        self._generated += 1
         if not instead:
             self._become(asked)
         return completion, self._followed(asked, completion, records)
@@ -177,7 +191,7 @@ class Conversation:
     def _followed(
         self, asked: list[Message], completion: Completion, records: Iterator[StepRecord]
     ) -> Generator[StepRecord, None, None]:
-        """The records; when they end, wherever that is, the reply is part of the conversation."""
+        """The records. When they end or are closed, the reply becomes part of the conversation."""
         try:
             yield from records
         finally:
@@ -189,14 +203,15 @@ class Conversation:
                 self.replies[len(asked)] = completion
 
     def _become(self, said: list[Message]) -> None:
+        """Makes `said` what was said; the completions of replies that it does not share are forgotten."""
         same = next((i for i, (old, new) in enumerate(zip(self.said, said, strict=False)) if old is not new), len(said))
-        self.replies = {place: made for place, made in self.replies.items() if place < same}
+        self.replies = {place: completion for place, completion in self.replies.items() if place < same}
         self.said = said
 
     def _fitting(self, asked: list[Message]) -> tuple[list[int], int]:
-        """The ids of as many of the last turns as leave room for a reply, of one at least, and how many turns are left out."""
+        """The ids of as many of the last turns as leave room for a reply, at least one; and how many turns are left out."""
         places = [place for place, message in enumerate(asked) if message["role"] == "user"]
-        most = self.context - min(self.max_tokens, self.context // ROOM)
+        most = self.context - min(self.max_tokens, self.context // REPLY_SHARE)
         found = bisect_left(places[:-1], True, key=lambda place: len(self._ids(asked[place:])) <= most)
         return self._ids(asked[places[found] :]), found
 
@@ -219,13 +234,15 @@ class Conversation:
 
 
 def trimmed(records: Iterable[StepRecord]) -> Iterator[str]:
-    """The text of a reply as it comes, without white space around it: some templates have their replies begin or end with
-    some, and add it again themselves."""
-    begun, held = False, ""
+    """The text of a reply as it comes, without white space around it: with some templates replies begin or end with white
+    space, which the template itself adds again."""
+    begun = False
+    held = ""  # white space that is shown only if something follows it
     for record in records:
         text = held + (record.text if begun else record.text.lstrip())
         shown = text.rstrip()
-        begun, held = begun or shown != "", text[len(shown) :]
+        held = text[len(shown) :]
+        begun = begun or shown != ""
         yield shown
 
 

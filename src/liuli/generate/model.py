@@ -1,10 +1,9 @@
-"""`liuli.load`: a folder's decoder and tokenizer together, which can complete a prompt."""
+"""`liuli.load`: the decoder and the tokenizer of a folder together, as a model that completes prompts."""
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from operator import index
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -14,8 +13,10 @@ import torch
 from liuli.devices import find_device, find_dtype
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.generate.engine import Engine, Request
-from liuli.generate.record import FinishReason, StepRecord
+from liuli.generate.completion import Completion
+from liuli.generate.engine import Engine
+from liuli.generate.record import StepRecord
+from liuli.generate.request import Request, token_ids
 from liuli.generate.sampling import Sampling
 from liuli.hub import find_folder
 from liuli.model.adapters.peft_folder import hash_adapter
@@ -25,63 +26,34 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
-from liuli.tokens.formats.folder import find_tokenizer, read_end_ids
+from liuli.tokens.formats.config import read_end_ids
+from liuli.tokens.formats.detect import find_tokenizer
 
 DEFAULT_TEMPERATURE = 0.8
 SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
-@dataclass(repr=False)
-class Completion:
-    """What a prompt led to. `seed` makes it again; `ids` include a stop token, `text` does not."""
-
-    prompt: str | None
-    prompt_ids: list[int]
-    seed: int
-    sampling: Sampling
-    text: str = ""
-    ids: list[int] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-    steps: list[StepRecord] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"Completion({shortened(self.text)}, {len(self.ids)} tokens, {self.finish_reason}, seed {self.seed})"
-
-    def add(self, record: StepRecord) -> None:
-        self.steps.append(record)
-        self.text += record.text
-        self.ids += [record.token.id] if record.token else []
-        self.finish_reason = record.finish_reason
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "seed": self.seed,
-            "sampling": self.sampling.to_json(),  # a logit bias of null: banned
-            "prompt": {"text": self.prompt, "ids": self.prompt_ids},
-            "completion": {"text": self.text, "ids": self.ids, "finish_reason": self.finish_reason},
-            "steps": [step.to_json() for step in self.steps],
-        }
-
-
 class Model:
-    """A model in a folder.
+    """A model from a folder.
 
     Attributes:
-        decoder: a torch module, ids (B, T) int64 -> logits (B, T, V). tokenizer: None where the folder has none.
-        adapter: the folder of the adapter that it was opened with.
+        path: the name that it was opened by. folder: where it is.
+        decoder: a torch module, ids (B, T) int64 -> logits (B, T, V).
+        tokenizer: None if the folder has none.
+        adapter: the folder of the adapter that it was opened with, or None.
         stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names.
-        sampling: the folder's own default settings; temperature 0.8 where it has none.
+        sampling: the folder's own default settings; temperature 0.8 if it has none. sampling_source: where they are from.
     """
 
     def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None, adapter: Path | None = None):
-        self.path, self.folder, self.decoder, self.tokenizer = path, folder, decoder, tokenizer
+        self.path = path
+        self.folder = folder
+        self.decoder = decoder
+        self.tokenizer = tokenizer
         self.adapter = adapter
-        told = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
-        self.stop_ids = read_end_ids(told) or read_end_ids(folder)
-        self.sampling, self.sampling_source = _default_sampling(told)
+        generation = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
+        self.stop_ids = read_end_ids(generation) or read_end_ids(folder)
+        self.sampling, self.sampling_source = _default_sampling(generation)
 
     @property
     def config(self) -> Config:
@@ -94,7 +66,7 @@ class Model:
 
     @cached_property
     def stage(self) -> str | None:
-        """What its card, or its adapter's, says that it is: base, assistant, adapter; None where it has none."""
+        """What its card, or its adapter's, says that it is: base, assistant, adapter; None if it has no card."""
         return read_json((self.adapter or self.folder) / "liuli.json").get("stage")
 
     @cached_property
@@ -106,16 +78,18 @@ class Model:
         """
         if self.tokenizer is None:
             raise LiuliError(f"{self.path} holds no tokenizer, so nothing can be said to it")
-        told = self.adapter if self.adapter and has_template(self.adapter) else self.folder
-        return Chat.open(told, self.tokenizer)
+        folder = self.adapter if self.adapter and has_template(self.adapter) else self.folder
+        return Chat.open(folder, self.tokenizer)
 
     def identity(self) -> dict[str, Any]:
         """Path and hash, and those of the adapter, for JSON."""
-        own = {"path": self.path, "hash": self.hash}
-        return own | ({"adapter": {"path": str(self.adapter), "hash": hash_adapter(self.adapter)}} if self.adapter else {})
+        found: dict[str, Any] = {"path": self.path, "hash": self.hash}
+        if self.adapter:
+            found["adapter"] = {"path": str(self.adapter), "hash": hash_adapter(self.adapter)}
+        return found
 
     def complete(self, prompt: str | Sequence[int], **settings: Any) -> Completion:
-        """Goes on from `prompt` (text, or ids) until it ends; the settings are those of `stream`."""
+        """Completes `prompt` (text, or ids) to its end; the settings are those of `stream`."""
         completion, steps = self.stream(prompt, **settings)
         for _ in steps:
             pass
@@ -131,13 +105,13 @@ class Model:
         stop_ids: Sequence[int] = (),
         **sampling: Any,
     ) -> tuple[Completion, Iterator[StepRecord]]:
-        """A completion that grows as its steps are taken from the iterator.
+        """A completion, and the steps that make it grow as they are taken from the iterator.
 
         Args:
             prompt: text, in which special strings are read and which gets the begin token; or ids, taken as they are.
-            seed: the same seed makes the same choices; one is drawn where none is given.
+            seed: the same seed makes the same choices; by default one is chosen at random.
             candidates: how many of the likeliest tokens to record at each step; None records no scores.
-            stop_ids: ids that end it, beside the model's own.
+            stop_ids: ids that end it, in addition to the model's own.
             sampling: fields of `Sampling`; those not given are the folder's own.
 
         Raises:
@@ -148,19 +122,26 @@ class Model:
             known = ("max_tokens", "seed", "stop", "candidates", "stop_ids", *Sampling.__dataclass_fields__)
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
         ids = self._ids(prompt)
+        request = Request(
+            ids,
+            replace(self.sampling, **sampling),
+            max_tokens,
+            secrets.randbits(32) if seed is None else seed,
+            stop,
+            (*self.stop_ids, *token_ids(stop_ids, "stop_ids")),
+            candidates,
+        )
+        engine = Engine(self.decoder, self.tokenizer, slots=1)
+        engine.submit(request)
         text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
-        seed = secrets.randbits(32) if seed is None else seed
-        completion = Completion(text, ids, seed, replace(self.sampling, **sampling))
-        engine = Engine(self.decoder, self.tokenizer, slots=1, capacity=len(ids) + max_tokens)
-        ends = (*self.stop_ids, *stop_ids)
-        engine.submit(Request(ids, completion.sampling, max_tokens, seed, stop, ends, candidates))
+        completion = Completion(text, list(ids), request.seed, request.sampling)
         return completion, _run(engine, completion)
 
-    def _ids(self, prompt: str | Sequence[int]) -> list[int]:
+    def _ids(self, prompt: str | Sequence[int]) -> Sequence[int]:
         if not isinstance(prompt, str):
             try:
-                return [index(id) for id in prompt]
-            except TypeError:
+                return token_ids(prompt, "a prompt")
+            except LiuliError:
                 raise LiuliError(f"a prompt is a text or a list of ids, not {shortened(prompt)}") from None
         if self.tokenizer is None:
             raise LiuliError(f"{self.path} holds no tokenizer: give the prompt as ids")
@@ -178,8 +159,8 @@ def load(
 
     Args:
         device: "cpu", "cuda" or "mps". dtype: "fp32", "bf16" or "fp16". pattern: see `open_tokenizer`.
-        adapter: the folder of one to use with it, open under that name. Where a tokenizer or a `generation_config.json` lies
-            beside it, that stands for the model's own.
+        adapter: the folder of an adapter to use with it. If it holds a tokenizer or a `generation_config.json`, they replace
+            the model's own.
 
     Raises:
         LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer with more ids
@@ -201,7 +182,7 @@ def load(
     return Model(str(path), folder, decoder, tokenizer, None if adapter is None else Path(adapter))
 
 
-def _text(tokenizer: Tokenizer, ids: list[int]) -> str:
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """As `decode`, but the ids may be those that only the model has, whose embedding may be larger than the vocabulary."""
     stream = TextStream(tokenizer)
     return "".join(map(stream.push, ids)) + stream.finish()
@@ -217,7 +198,7 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
 
 
 def _default_sampling(folder: Path) -> tuple[Sampling, str]:
-    """The settings that `generation_config.json` names, and a word on where they are from."""
+    """The settings that `generation_config.json` names, and where they are from, for people."""
     raw = read_json(folder / "generation_config.json")
     given = {name: raw[name] for name in SAMPLING_FIELDS if raw.get(name) is not None}
     if raw.get("do_sample") is False:

@@ -1,7 +1,7 @@
-"""How a model reads a prompt: a base the plain text, an assistant the messages as its own chat template writes them.
+"""How a model reads a prompt: a base model reads plain text, an assistant the messages as its own chat template writes them.
 
-Whether a model is an assistant is told by its folder: it holds a chat template of its own, and its card (`liuli.json`) does
-not say that it is a base. A base trained here has ChatML's tokens but no template, and so reads plain text.
+A model is an assistant if its folder holds a chat template, unless its card (`liuli.json`) says that it is a base. A base
+trained here has ChatML's tokens but no template, so it reads plain text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,8 @@ from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.fields import Record
-from liuli.generate.model import Completion, Model
+from liuli.generate.completion import Completion
+from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.chat import Chat
@@ -18,8 +19,14 @@ from liuli.tokens.chat.chat import Chat
 
 @dataclass(frozen=True, slots=True)
 class Prompt(Record):
-    """`messages` that end with the user's. `source` says for people where they are from. `typed`: it is one text, in which a
-    base reads special strings as `liuli complete` does; what was said in a dialogue stays text."""
+    """What a model is asked.
+
+    Attributes:
+        source: where the prompt is from, for people.
+        messages: the last one is the user's.
+        typed: whether it is one text, in which a base reads special strings as `liuli complete` does. In the messages of a
+            dialogue they stay text.
+    """
 
     source: str
     messages: tuple[dict[str, Any], ...]
@@ -32,36 +39,38 @@ class Prompt(Record):
 
     @property
     def text(self) -> str:
-        """What was said, a message a line.
+        """The contents of the messages, one message per line.
 
         Raises:
-            LiuliError: tools belong to it, for which plain text has no form.
+            LiuliError: the prompt has tools, for which plain text has no form.
         """
         if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
             raise LiuliError("the dialogue has tools, for which plain text has no form: compare assistants alone on it")
         return "\n".join(message["content"] for message in self.messages)
 
 
-class Reader:
+class PromptReader:
     """A model, and how it reads.
 
     Attributes:
-        chat: its template; None: it reads plain text.
-        sampling: the folder's own settings, but for those that were `given`.
+        chat: its chat template; None: it reads plain text.
+        given: the sampling settings that replace the folder's own. sampling: all settings in force.
 
     Raises:
-        LiuliError: it has no tokenizer, or a broken template; a setting out of range.
+        LiuliError: the model has no tokenizer, or a broken template; a setting is out of range.
     """
 
     def __init__(self, model: Model, sampling: Mapping[str, Any]):
         if model.tokenizer is None:
             raise LiuliError(f"{model.path} holds no tokenizer: it cannot read a prompt")
-        self.model, self.tokenizer = model, model.tokenizer
-        self.given, self.sampling = dict(sampling), replace(model.sampling, **sampling)
+        self.model = model
+        self.tokenizer = model.tokenizer
+        self.given = dict(sampling)
+        self.sampling = replace(model.sampling, **sampling)
         self.chat = None if model.stage == "base" else _template(model, self.tokenizer)
 
     def ids(self, prompt: Prompt) -> list[int]:
-        """The prompt as it reads it.
+        """The prompt as this model reads it.
 
         Raises:
             LiuliError: plain text has no form for it, or the template refuses it.
@@ -73,14 +82,15 @@ class Reader:
         return [*self.tokenizer.begin, *self.tokenizer.encode(prompt.text)]
 
     def begin(self, prompt: Prompt, max_tokens: int, seed: int, candidates: int) -> tuple[Completion, Iterator[StepRecord]]:
-        """An answer that grows as its steps are taken; all that can be wrong with the prompt is found before the first.
+        """An answer that grows as its steps are taken. The prompt is checked before the first step.
 
         Raises:
-            LiuliError: as `ids`; the prompt does not fit. It names the prompt and the model.
+            LiuliError: what `ids` raises; the prompt does not fit. The message names the prompt and the model.
         """
         ends = () if self.chat is None else (self.chat.stop,)
         try:
-            return self.model.stream(self.ids(prompt), max_tokens, seed, (), candidates, ends, **self.given)
+            ids = self.ids(prompt)
+            return self.model.stream(ids, max_tokens=max_tokens, seed=seed, candidates=candidates, stop_ids=ends, **self.given)
         except LiuliError as error:
             raise LiuliError(f"{prompt.source}, read by {self.model.path}: {error}") from None
 
@@ -103,14 +113,15 @@ def same_pieces(one: Tokenizer, other: Tokenizer) -> bool:
     if (one.vocab_size, one.encoder.style) != (other.vocab_size, other.encoder.style):
         return False
     return all(
-        one.token(id) == other.token(id) and one.encoder.piece(id) == other.encoder.piece(id) for id in range(one.vocab_size)
+        one.token(token_id) == other.token(token_id) and one.encoder.piece(token_id) == other.encoder.piece(token_id)
+        for token_id in range(one.vocab_size)
     )
 
 
 def _template(model: Model, tokenizer: Tokenizer) -> Chat | None:
-    """The template that lies beside the adapter, else the one beside the model."""
-    beside = Chat.own(model.adapter, tokenizer) if model.adapter else None
+    """The template in the adapter's folder, else the one in the model's."""
+    of_adapter = Chat.own(model.adapter, tokenizer) if model.adapter else None
     try:
-        return beside or Chat.own(model.folder, tokenizer)
+        return of_adapter or Chat.own(model.folder, tokenizer)
     except LiuliError as error:
         raise LiuliError(f"{model.path}: {error}") from None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from liuli.fields import Record
-from liuli.generate.sampling import Choice, top_k
+from liuli.generate.sampling import TokenChoice, top_k
 from liuli.tokens import Token
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
@@ -32,7 +32,7 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Scores(Record):
+class StepScores(Record):
     """The numbers behind a choice. `removed_mass`: probability that the grammar took away."""
 
     logprob: float
@@ -62,7 +62,7 @@ class StepRecord(Record):
     text: str
     forced: bool = False
     uniform: float | None = None
-    scores: Scores | None = None
+    scores: StepScores | None = None
     ms: float = 0.0
     finish_reason: FinishReason | None = None
     error: str | None = None
@@ -78,7 +78,7 @@ class StepRecord(Record):
         return body | {"ms": round(self.ms, 3)}
 
 
-def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Callable[[int], Token]) -> Scores:
+def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Callable[[int], Token]) -> StepScores:
     """The numbers behind `choice`, from the model's own fp32 logits.
 
     Args:
@@ -95,4 +95,4 @@ def score(logits_V: Tensor, choice: Choice, candidates: int, describe: Callable[
         ids = ids[order.indices]
         numbers = order.values.tolist(), logprobs_V[ids].tolist(), found.logprobs(ids)
         listed = list(map(Candidate, map(describe, ids.tolist()), *numbers, found.cut_by(ids)))
-    return Scores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, cuts, listed)
+    return StepScores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, cuts, listed)

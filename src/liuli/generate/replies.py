@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from liuli.generate.engine import Engine, Request
+from liuli.errors import LiuliError
+from liuli.generate.engine import Engine
 from liuli.generate.record import FinishReason
+from liuli.generate.request import Request
 from liuli.generate.sampling import Sampling
 from liuli.model.decoder import Decoder
 from liuli.tokens import Tokenizer
@@ -13,11 +15,16 @@ AT_ONCE = 32
 
 
 @dataclass(slots=True)
-class Reply:
-    """`finish_reason`: stop where it ended by itself."""
+class BatchReply:
+    """The reply to one prompt of several.
+
+    Attributes:
+        tokens: how many, with the stop token.
+        finish_reason: stop if it ended by itself, length if it has as many tokens as were asked for.
+    """
 
     text: str = ""
-    ids: int = 0
+    tokens: int = 0
     finish_reason: FinishReason | None = None
 
 
@@ -29,19 +36,29 @@ def answer(
     sampling: Sampling,
     max_tokens: int,
     seed: int = 0,
-) -> list[Reply]:
-    """A reply to each prompt, ids up to where it begins; the i-th with seed `seed` + i.
+) -> list[BatchReply]:
+    """A reply to each prompt.
+
+    Args:
+        prompts: ids up to where the reply begins.
+        stops: ids that end a reply.
+        seed: of the first reply; reply i has `seed` + i.
 
     Raises:
-        LiuliError: a prompt with its reply does not fit the model's context.
+        LiuliError: a prompt with its reply does not fit the model's context; a token cannot be chosen.
     """
-    engine = Engine(decoder, tokenizer, AT_ONCE, capacity=max(map(len, prompts), default=0) + max_tokens)
-    found: dict[str, Reply] = {}
+    engine = Engine(decoder, tokenizer, AT_ONCE)
+    found: dict[str, BatchReply] = {}
     for i, ids in enumerate(prompts):
-        found[engine.submit(Request(list(ids), sampling, max_tokens, seed + i, (), tuple(stops), None))] = Reply()
+        name = engine.submit(Request(ids, sampling, max_tokens, seed + i, stop_ids=stops))
+        found[name] = BatchReply()
     while engine.busy:
         for record in engine.step():
+            if record.finish_reason == "error":
+                raise LiuliError(f"token {record.index} of a reply: {record.error}")
             reply = found[record.request]
-            reply.text, reply.ids = reply.text + record.text, reply.ids + (record.token is not None)
-            reply.finish_reason = record.finish_reason or reply.finish_reason
+            reply.text += record.text
+            if record.token is not None:
+                reply.tokens += 1
+            reply.finish_reason = record.finish_reason
     return list(found.values())

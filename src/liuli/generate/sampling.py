@@ -10,15 +10,16 @@ Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits ha
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from liuli.errors import LiuliError
-from liuli.fields import Record, check, is_number, is_positive
+from liuli.fields import Record, check, is_number, is_positive, is_whole, plain
 
 BROKEN = "no token can be chosen: the model's logits hold NaN or infinity"
 Rule = Literal["grammar", "top_k", "top_p", "min_p"]
@@ -43,20 +44,36 @@ class Sampling(Record):
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check(self, "temperature top_p min_p presence_penalty frequency_penalty", is_number, "a number")
+        numbers = "temperature top_p min_p repetition_penalty presence_penalty frequency_penalty"
+        check(self, numbers, _fits_float, "a number")
         check(self, "temperature", lambda value: 0 <= value < math.inf, "0 or more")
-        check(self, "top_k", lambda value: type(value) is int and value >= 0, "a whole number, 0 (off) or more")
+        check(self, "top_k", is_whole, "a whole number, 0 (off) or more")
         check(self, "top_p", lambda value: 0 < value <= 1, "above 0 and at most 1")
         check(self, "min_p", lambda value: 0 <= value <= 1, "between 0 and 1")
         check(self, "repetition_penalty", is_positive, "a number above 0")
         check(self, "presence_penalty frequency_penalty", math.isfinite, "a number")
-        for id, bias in self.logit_bias.items():
-            if math.isnan(bias) or bias == math.inf:
-                raise LiuliError(f"the logit bias of token {id} must be a number or -inf, not {bias}")
+        object.__setattr__(self, "logit_bias", _checked_biases(self.logit_bias))  # the dataclass is frozen
 
     @property
     def penalises(self) -> bool:
         return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
+
+
+def _checked_biases(biases: Mapping[int, float]) -> dict[int, float]:
+    if not isinstance(biases, Mapping):
+        raise LiuliError(f"logit_bias must map token ids to numbers, not be {biases!r}")
+    found = {plain(token_id): plain(bias) for token_id, bias in biases.items()}
+    for token_id, bias in found.items():
+        if type(token_id) is not int:
+            raise LiuliError(f"the logit bias names {token_id!r}, which is not a token id: give an integer")
+        if not _fits_float(bias) or math.isnan(bias) or bias == math.inf:
+            raise LiuliError(f"the logit bias of token {token_id} must be a number or -inf, not {bias!r}")
+    return found
+
+
+def _fits_float(value: Any) -> bool:
+    """Whether it is a number, and no integer that is too large to become a float."""
+    return is_number(value) and (isinstance(value, float) or abs(value) <= sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +157,8 @@ def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: 
     if counts and (sampling.presence_penalty or sampling.frequency_penalty):
         times = logits_V.new_tensor(list(counts.values()))
         logits_V[list(counts)] -= sampling.presence_penalty + sampling.frequency_penalty * times
-    for id, bias in sampling.logit_bias.items():
-        logits_V[id] += bias
+    for token_id, bias in sampling.logit_bias.items():
+        logits_V[token_id] += bias
     return logits_V
 
 
@@ -220,7 +237,7 @@ class Draw:
 
 
 @dataclass(slots=True)
-class Choice:
+class TokenChoice:
     """The token chosen, the number drawn for it, its probability after the whole sampler, and what it was drawn from."""
 
     id: int
@@ -229,19 +246,19 @@ class Choice:
     distribution: Distribution
 
 
-def choose(logits_V: Tensor, draw: Draw) -> Choice:
+def choose(logits_V: Tensor, draw: Draw) -> TokenChoice:
     """One token from one row of fp32 logits. Raises LiuliError where nothing is left to choose from."""
     found = distribution(logits_V, draw.sampling, draw.allowed_V, draw.prompt, draw.counts)
     if found.ids_K.numel() == 1:
-        return Choice(int(found.ids_K), draw.uniform, 1.0, found)
+        return TokenChoice(int(found.ids_K), draw.uniform, 1.0, found)
     place = pick(found.probs_K, draw.uniform)
-    return Choice(int(found.ids_K[place]), draw.uniform, float(found.probs_K[place]), found)
+    return TokenChoice(int(found.ids_K[place]), draw.uniform, float(found.probs_K[place]), found)
 
 
-def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[Choice | LiuliError]:
+def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[TokenChoice | LiuliError]:
     """`choose` for every row of a batch, each with its own settings: the same bits as alone, and a row that has
     nothing to choose from does not spoil its neighbours."""
-    found: list[Choice | LiuliError] = []
+    found: list[TokenChoice | LiuliError] = []
     for logits_V, draw in zip(logits_BV.unbind(), draws, strict=True):
         try:
             found.append(choose(logits_V, draw))

@@ -1,10 +1,13 @@
-"""The key/value cache: fixed slots, one a sequence, so that sequences join, leave and grow independently.
+"""The key/value cache: slots, one per sequence, so that sequences join, leave and grow independently.
 
-`Slots` owns the memory; `slots.rows(slots, new)` is one forward pass over some of them, each by its own number of
-tokens. Legend: S slots, C capacity (tokens a slot), B rows, T new tokens a row, L tokens to attend over,
+`KVCache` owns the memory. `cache.rows(slots, new)` is one forward pass over some of its slots, each with its own number of
+new tokens.
+
+Legend of shape suffixes: S slots, C capacity (tokens per slot), B rows, T new tokens per row, L tokens attended over,
 K key/value heads, D head width.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,28 +15,75 @@ import torch
 from torch import Tensor
 
 from liuli.model.config import Config
-
-# What attention sees: (mask (B, 1, T, L), True where a query sees a key, or None; whether plain causality says it all).
-Visible = tuple[Tensor | None, bool]
+from liuli.model.mask import AttentionMask
 
 
-class Slots:
-    """Keys and values of every layer in one tensor, `held` (layers, S, C + 1, 2, K, D): the last place of a slot takes what
-    padding writes and is never read. The memory is zeroed, and touched only when used: what is masked still enters a sum,
-    as 0 times what is there."""
+def bytes_per_token(config: Config, dtype: torch.dtype) -> int:
+    """The memory of one token's keys and values in all layers, in bytes."""
+    return 2 * config.layers * config.kv_heads * config.head_width * dtype.itemsize
+
+
+def default_budget(device: torch.device) -> int:
+    """Half of the memory that a cache on this device could take, in bytes: of a GPU what is free, of a computer (and a GPU
+    that shares its memory) all there is."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (free + unused) // 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+class KVCache:
+    """Keys and values of every layer. It is not differentiable: a pass with a cache runs without gradients.
+
+    The last place of a slot takes what padding writes and is never read. The memory is zeroed, because a masked value still
+    enters a sum, as 0 times what is there.
+
+    Attributes:
+        slots: S. capacity: C. fill: how many tokens each slot holds.
+        held: one tensor (S, C + 1, 2, K, D) per layer. places: the same memory, (S · (C + 1), 2 · K, D).
+    """
 
     def __init__(self, config: Config, slots: int, capacity: int, device: torch.device | str, dtype: torch.dtype):
-        shape = (config.layers, slots, capacity + 1, 2, config.kv_heads, config.head_width)
+        self._token_shape = (2, config.kv_heads, config.head_width)
+        self._device = device
+        self._dtype = dtype
+        self.slots = slots
         self.capacity = capacity
-        self.fill = [0] * slots  # tokens held by each slot
-        self.held = torch.zeros(shape, device=device, dtype=dtype)
-        # The same memory as tokens are written, a layer each (S · (C + 1), 2 · K, D), and as heads attend over it.
-        self.places = self.held.flatten(3, 4).flatten(1, 2).unbind()
-        self.heads = self.held.permute(3, 0, 1, 4, 2, 5)  # (2, layers, S, K, C + 1, D)
+        self.fill = [0] * slots
+        self.held = [self._zeros() for _ in range(config.layers)]
+        self.places = self._as_places()
+        self._views: _Views | None = None
 
-    def rows(self, slot_B: Sequence[int], new_B: Sequence[int]) -> "Rows":
+    @property
+    def nbytes(self) -> int:
+        return sum(layer.nbytes for layer in self.held)
+
+    def resize(self, slots: int, capacity: int) -> None:
+        """Changes the number of slots and of tokens per slot; the tokens that are held are kept.
+
+        The layers are copied one after the other, so that this needs the new memory and one layer of the old.
+        """
+        assert not any(self.fill[slots:]) and max(self.fill, default=0) <= capacity
+        self._views = None  # views would keep the old memory
+        self.places = []
+        self.slots = slots
+        self.capacity = capacity
+        self.fill = (self.fill + [0] * slots)[:slots]
+        for layer in range(len(self.held)):
+            self.held[layer] = self._moved(self.held[layer])
+        self.places = self._as_places()
+
+    def rows(self, slot_B: Sequence[int], new_B: Sequence[int]) -> "CacheRows":
         """A pass in which row b brings `new_B[b]` tokens (right-padded to the longest) to slot `slot_B[b]`."""
-        return Rows(self, slot_B, new_B)
+        return CacheRows(self, slot_B, new_B)
+
+    def views(self, first: int, count: int) -> "_Views":
+        """Neighbouring slots as a pass reads and writes them. The last answer is kept: most passes have the slots of the pass
+        before."""
+        if self._views is None or (self._views.first, self._views.count) != (first, count):
+            self._views = _Views(self.held, first, count)
+        return self._views
 
     def truncate(self, slot: int, length: int) -> None:
         """Forgets all but the first `length` tokens of a slot."""
@@ -43,63 +93,129 @@ class Slots:
     def clear(self, slot: int) -> None:
         """Forgets a slot whose numbers are broken: a NaN would reach the next sequence even behind the mask."""
         self.fill[slot] = 0
-        self.held[:, slot] = 0
+        for layer in self.held:
+            layer[slot] = 0
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Makes `target` hold the first `length` tokens of `source`."""
         assert 0 <= length <= self.fill[source]
-        self.held[:, target, :length] = self.held[:, source, :length]
+        for layer in self.held:
+            layer[target, :length] = layer[source, :length]
         self.fill[target] = length
 
+    def _zeros(self) -> Tensor:
+        shape = (self.slots, self.capacity + 1, *self._token_shape)
+        return torch.zeros(shape, device=self._device, dtype=self._dtype)
 
-class Rows:
+    def _as_places(self) -> list[Tensor]:
+        return [layer.flatten(2, 3).flatten(0, 1) for layer in self.held]
+
+    def _moved(self, old: Tensor) -> Tensor:
+        new = self._zeros()
+        for slot, fill in enumerate(self.fill):
+            if fill:
+                new[slot, :fill] = old[slot, :fill]
+        return new
+
+
+class _Views:
+    """The memory of `count` slots from `first` on, by layer.
+
+    Attributes:
+        keys, values: (count, K, C + 1, D), as heads attend over them. tokens: (count, C + 1, 2 · K, D), as they are written.
+    """
+
+    def __init__(self, held: Sequence[Tensor], first: int, count: int):
+        self.first = first
+        self.count = count
+        some = [layer[first : first + count] for layer in held]
+        self.keys = [layer[:, :, 0].transpose(1, 2) for layer in some]
+        self.values = [layer[:, :, 1].transpose(1, 2) for layer in some]
+        self.tokens = [layer.flatten(2, 3) for layer in some]
+
+
+class CacheRows:
     """One pass over some slots.
 
     Attributes:
         index_BT: each token's place in its sequence; padding repeats the last real one.
         length: L, what the longest row attends over.
-        plain: `visible`'s answer where no mask is needed, else None.
+        plain: `attention_mask`'s answer if no mask is needed, else None.
 
     Raises:
         ValueError: a slot named twice, a row without tokens, or more tokens than the slot has room for.
     """
 
-    def __init__(self, slots: Slots, slot_B: Sequence[int], new_B: Sequence[int]):
-        starts = [slots.fill[slot] for slot in slot_B]
+    def __init__(self, cache: KVCache, slot_B: Sequence[int], new_B: Sequence[int]):
+        starts = [cache.fill[slot] for slot in slot_B]
         ends = [start + new for start, new in zip(starts, new_B, strict=True)]
-        if len(set(slot_B)) < len(slot_B) or min(new_B) < 1 or max(ends) > slots.capacity:
-            raise ValueError(f"rows {list(slot_B)} cannot take {list(new_B)} tokens after {starts} of {slots.capacity}")
-        self._slots, self._slot_B, self._ends = slots, slot_B, ends
-        tokens, self.length, spill, device = max(new_B), max(ends), slots.capacity, slots.held.device
-        index, places = [], []
-        for slot, start, end in zip(slot_B, starts, ends, strict=True):
-            index.append([min(start + t, end - 1) for t in range(tokens)])
-            places.append([slot * (spill + 1) + (start + t if start + t < end else spill) for t in range(tokens)])
-        self.index_BT, places_BT = int_tensor([index, places], device).unbind()
-        self._places = places_BT.flatten()
-        self.plain: Visible | None = None
+        if len(set(slot_B)) < len(slot_B) or min(new_B) < 1 or max(ends) > cache.capacity:
+            raise ValueError(f"rows {list(slot_B)} cannot take {list(new_B)} tokens after {starts} of {cache.capacity}")
+        self._cache = cache
+        self._slot_B = slot_B
+        self._start = starts[0]
+        self._ends = ends
+        self._tokens = max(new_B)
+        self.length = max(ends)
+        first = slot_B[0]
+        count = len(slot_B)
+        alike = min(starts) == max(starts) and min(new_B) == max(new_B)
+        neighbours = list(slot_B) == list(range(first, first + count))
+        device = cache.held[0].device
+        self._on_cpu = device.type == "cpu"
+
+        self.plain: AttentionMask | None = None
         if not any(starts):
             self.plain = None, True
-        elif tokens == 1 and min(starts) == max(starts):
+        elif self._tokens == 1 and alike:
             self.plain = None, False
-        first, count = slot_B[0], len(slot_B)
-        self._chosen = None if list(slot_B) == list(range(first, first + count)) else torch.tensor(slot_B, device=device)
-        if self._chosen is None:  # neighbours are looked at where they are, others gathered layer by layer
-            keys, values = slots.heads[:, :, first : first + count, :, : self.length].unbind()
-            self._keys, self._values = keys.unbind(), values.unbind()
+        # Neighbours are read where they are, other rows are gathered layer by layer.
+        self._views = cache.views(first, count) if neighbours else None
+        self._chosen = None if neighbours else torch.tensor(slot_B, device=device)
+        # Rows of one shape lie in memory as one block with equal strides, and are written in one piece.
+        self._as_block = neighbours and alike and self._on_cpu
+        index = [[min(start + t, end - 1) for t in range(self._tokens)] for start, end in zip(starts, ends, strict=True)]
+        if self._as_block:
+            self.index_BT = int_tensor(index, device)
+        else:
+            self.index_BT, places_BT = int_tensor([index, self._places(starts)], device).unbind()
+            self._places_N = places_BT.flatten()
 
     def extend(self, layer: int, k_BTKD: Tensor, v_BTKD: Tensor) -> tuple[Tensor, Tensor]:
         """Writes the new keys and values and returns all there are, (B, K, L, D) each."""
-        self._slots.places[layer].index_copy_(0, self._places, torch.cat((k_BTKD, v_BTKD), 2).flatten(0, 1))
-        if self._chosen is None:
-            return self._keys[layer], self._values[layer]
-        keys, values = self._slots.heads[:, layer, :, :, : self.length].index_select(1, self._chosen)
-        return keys, values
+        if self._as_block and self._views is not None:
+            block = self._views.tokens[layer].narrow(1, self._start, self._tokens)
+            torch.cat((k_BTKD, v_BTKD), 2, out=block)
+        else:
+            self._scatter(self._cache.places[layer], torch.cat((k_BTKD, v_BTKD), 2))
+        if self._views is not None:
+            keys = self._views.keys[layer].narrow(2, 0, self.length)
+            values = self._views.values[layer].narrow(2, 0, self.length)
+            return keys, values
+        assert self._chosen is not None
+        # By the first dimension: by another one, PyTorch copies the memory of all slots first.
+        held_BL2KD = self._cache.held[layer][:, : self.length].index_select(0, self._chosen)
+        return held_BL2KD[:, :, 0].transpose(1, 2), held_BL2KD[:, :, 1].transpose(1, 2)
 
     def commit(self) -> None:
         """Counts the new tokens as held; called when the pass has come to its end."""
         for slot, end in zip(self._slot_B, self._ends, strict=True):
-            self._slots.fill[slot] = end
+            self._cache.fill[slot] = end
+
+    def _scatter(self, places: Tensor, new_BTKD: Tensor) -> None:
+        if self._on_cpu:
+            places.index_copy_(0, self._places_N, new_BTKD.flatten(0, 1))  # half the time of an index assignment
+        else:
+            places[self._places_N] = new_BTKD.flatten(0, 1)  # MPS has no index_copy_ in PyTorch 2.6 and 2.7
+
+    def _places(self, starts: Sequence[int]) -> list[list[int]]:
+        """Where each token is written, counted over the places of all slots; padding goes to the last place of its slot."""
+        spill = self._cache.capacity
+        found = []
+        for slot, start, end in zip(self._slot_B, starts, self._ends, strict=True):
+            first = slot * (spill + 1)
+            found.append([first + (start + t if start + t < end else spill) for t in range(self._tokens)])
+        return found
 
 
 def int_tensor(rows: Sequence, device: torch.device) -> Tensor:

@@ -20,6 +20,17 @@ from liuli.fields import check, is_positive, is_size
 Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 
+# Sizes are often from a file that somebody else wrote. No model comes near these; what a file claims beyond them is refused
+# before anything of that size is made.
+LARGEST_SIZE = 2**30
+LARGEST = {
+    "vocab_size": LARGEST_SIZE, "width": LARGEST_SIZE, "layers": 10_000, "heads": LARGEST_SIZE, "kv_heads": LARGEST_SIZE,
+    "head_width": 2**16, "feed_forward_width": LARGEST_SIZE, "context": LARGEST_SIZE,
+}  # fmt: skip
+EPSILONS = 1e-30, 1.0  # their roots and inverses are finite in fp32
+THETAS = 1.0, 1e15
+SCALINGS = 1e-9, 1e12  # of every number of a rotary scaling
+
 
 @dataclass(frozen=True, slots=True)
 class RotaryScaling:
@@ -39,6 +50,12 @@ class RotaryScaling:
     def __post_init__(self) -> None:
         names = "factor original low_frequency high_frequency beta_fast beta_slow attention_factor"
         check(self, names, is_positive, "a number above 0", "a rotary scaling's ")
+        low, high = SCALINGS
+        check(self, names, lambda value: low <= value <= high, f"between {low:g} and {high:g}", "a rotary scaling's ")
+        check(self, "truncate", _is_switch, "true or false", "a rotary scaling's ")
+        if self.low_frequency >= self.high_frequency:
+            low, high = self.low_frequency, self.high_frequency
+            raise LiuliError(f"a rotary scaling's low_frequency {low} must be below its high_frequency {high}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +87,21 @@ class Config:
     def __post_init__(self) -> None:
         sizes = "vocab_size width layers heads kv_heads head_width feed_forward_width context"
         check(self, sizes, is_size, "a whole number above 0", "a model's ")
+        for name, most in LARGEST.items():
+            if getattr(self, name) > most:
+                raise LiuliError(f"a model's {name} must be at most {most:,}, not {getattr(self, name):,}")
         check(self, "norm_epsilon rope_theta", is_positive, "a number above 0", "a model's ")
-        check(self, "rope_theta", lambda theta: theta > 1 or not self.rotary, "above 1", "a model's ")
-        switches = "qkv_bias output_bias feed_forward_bias tied"
-        check(self, switches, lambda value: isinstance(value, bool), "true or false", "a model's ")
+        low, high = EPSILONS
+        check(self, "norm_epsilon", lambda value: low <= value <= high, f"between {low:g} and {high:g}", "a model's ")
+        low, high = THETAS
+        if self.rotary:
+            check(self, "rope_theta", lambda theta: low < theta <= high, f"above {low:g}, at most {high:g}", "a model's ")
+        check(self, "qkv_bias output_bias feed_forward_bias tied", _is_switch, "true or false", "a model's ")
         for window in self.windows:
-            if window is not None and not is_size(window):
-                raise LiuliError(f"an attention window must be a whole number above 0, not {window!r}")
+            if window is not None and not (is_size(window) and window <= LARGEST_SIZE):
+                raise LiuliError(
+                    f"an attention window must be a whole number above 0, at most {LARGEST_SIZE:,}, not {window!r}"
+                )
         if self.heads % self.kv_heads:
             raise LiuliError(f"{self.heads} attention heads cannot share {self.kv_heads} key/value heads evenly")
         if self.rotary and self.head_width % 2:
@@ -96,6 +121,10 @@ class Config:
 
     def window(self, layer: int) -> int | None:
         return self.windows[layer] if self.windows else None
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _preset(family: Family, layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, **rest: Any) -> Config:

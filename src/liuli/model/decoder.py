@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from liuli.errors import LiuliError
 from liuli.model.attention import attend, attention_dtype
-from liuli.model.cache import Rows, Visible
+from liuli.model.cache import CacheRows
 from liuli.model.config import Config
-from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, begin_like, grow
+from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, add_rows, copy_row
+from liuli.model.mask import AttentionMask, attention_mask
 from liuli.model.rotary import Rotary, rotate
 
 # A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
@@ -66,7 +67,7 @@ class Decoder(Layer):
         ids_BT: Tensor,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
-        cache: Rows | None = None,
+        cache: CacheRows | None = None,
         tap: Tap | None = None,
     ) -> Tensor:
         """The final norm's output, (B, T, D).
@@ -76,7 +77,7 @@ class Decoder(Layer):
                 by themselves: packed documents bring theirs.
             segments: (B, T) int64; a token attends only to those of its own segment, itself and before. Packed
                 documents and padding are kept apart so. Not together with `cache`.
-            cache: the rows of `Slots.rows(...)` that these tokens extend.
+            cache: the rows of `KVCache.rows(...)` that these tokens extend.
             tap: sees, and may replace, what stands at the points listed above.
         """
         if cache is not None and segments is not None:
@@ -98,27 +99,38 @@ class Decoder(Layer):
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length
-        plain = cache.plain if cache is not None else (None, True) if segments is None else None
-        seen = {window: visible(index_BT, length, segments, window, plain) for window in self.windows}
+        causal = (None, True) if segments is None else None
+        unmasked = causal if cache is None else cache.plain
+        masks = {window: attention_mask(index_BT, length, segments, window, unmasked) for window in self.windows}
         for block in self.blocks:
             assert isinstance(block, Block)
-            x_ND = block(x_ND, shape, angles, seen[block.window], cache, see)
+            x_ND = block(x_ND, shape, angles, masks[block.window], cache, see)
         x_ND = see("final_norm", self.norm(x_ND))
         if cache is not None:
             cache.commit()
         return x_ND.view(*shape, -1)
 
-    def grow(self, vocab_size: int) -> None:
-        """Gives the embedding and the head rows for that many tokens, if they have fewer; see `linear.grow`."""
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the residual stream, of `hidden`'s output, and of a cache for it."""
+        return self.embedding.dtype
+
+    def extend_vocabulary(self, vocab_size: int) -> None:
+        """Adds rows to the embedding and the head until there are `vocab_size`, if there are fewer; see `linear.add_rows`."""
         for table in self._tables():
-            grow(table, vocab_size)
+            add_rows(table, vocab_size)
         if self.config.tied:
             self.head.tie(self.embedding)
 
-    def begin_like(self, tokens: Sequence[int], like: int) -> None:
-        """Gives tokens that were never learned the embedding's and the head's rows of one that was."""
+    def copy_token(self, source: int, targets: Sequence[int]) -> None:
+        """Gives tokens that were never trained the embedding's and the head's rows of a token that was."""
         for table in self._tables():
-            begin_like(table, tokens, like)
+            copy_row(table, source, targets)
 
     def _tables(self) -> list[Embedding | Linear]:
         return [self.embedding] if self.config.tied else [self.embedding, self.head]
@@ -126,23 +138,6 @@ class Decoder(Layer):
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.context:
             raise LiuliError(f"{tokens} tokens do not fit the model's context of {self.config.context}")
-
-
-def visible(index_BT: Tensor, length: int, segments_BT: Tensor | None, window: int | None, plain: Visible | None) -> Visible:
-    """Each token sees itself and those before it, in its own segment, at most `window` back (itself counted).
-
-    Args:
-        index_BT: each token's place among the `length` that are attended over. plain: the answer where no window acts.
-    """
-    if plain is not None and (window is None or window >= length):
-        return plain
-    back_BTL = index_BT[..., None] - torch.arange(length, device=index_BT.device)
-    mask_BTL = back_BTL >= 0
-    if window is not None:
-        mask_BTL &= back_BTL < window
-    if segments_BT is not None:
-        mask_BTL = mask_BTL & (segments_BT[:, :, None] == segments_BT[:, None, :])
-    return mask_BTL[:, None], False
 
 
 class Block(Layer):
@@ -162,14 +157,14 @@ class Block(Layer):
         x_ND: Tensor,
         shape: torch.Size,
         angles: tuple[Tensor, Tensor] | None,
-        visible: Visible,
-        cache: Rows | None,
+        mask: AttentionMask,
+        cache: CacheRows | None,
         tap: Tap,
     ) -> Tensor:
         see = tap if tap is _unchanged else lambda point, x: tap(f"blocks.{self.layer}.{point}", x)
         x_ND = see("residual_in", x_ND)
         n_ND = see("attention_norm", self.attention_norm(x_ND))
-        x_ND = x_ND + see("attention_out", self.attention(n_ND, shape, angles, visible, cache, see))
+        x_ND = x_ND + see("attention_out", self.attention(n_ND, shape, angles, mask, cache, see))
         x_ND = see("residual_mid", x_ND)
         n_ND = see("feed_forward_norm", self.feed_forward_norm(x_ND))
         return x_ND + see("feed_forward_out", self.feed_forward(n_ND, see))
@@ -197,8 +192,8 @@ class Attention(Layer):
         x_ND: Tensor,
         shape: torch.Size,
         angles: tuple[Tensor, Tensor] | None,
-        visible: Visible,
-        cache: Rows | None,
+        mask: AttentionMask,
+        cache: CacheRows | None,
         see: Tap,
     ) -> Tensor:
         if torch.is_grad_enabled():
@@ -218,7 +213,7 @@ class Attention(Layer):
             k_BKLD, v_BKLD = k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         else:
             k_BKLD, v_BKLD = cache.extend(self.layer, k_BTKD, v_BTKD)
-        heads_BHTD = attend(q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, visible, self.shared)
+        heads_BHTD = attend(q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, mask, self.shared)
         return self.out(see("heads", heads_BHTD.transpose(1, 2).reshape(-1, self.inner)))
 
     __call__ = forward

@@ -1,8 +1,8 @@
 """The layers that hold weights: `Linear`, `Embedding` and the two norms, and the one function that exchanges projections.
 
-LoRA, int8 and int4 enter the model here and only here: they are other classes that take a `Linear`'s place, or that of the
-embedding.
-Parameters are made empty (`torch.empty`); `folder.py` or a training run fills them.
+LoRA, int8 and int4 enter the model here and only here: they are other classes that take the place of a `Linear`, or of the
+embedding. So do matrix multiplications in 16 bits, and frozen weights that stay in 16 bits (`MixedLinear`, `MixedEmbedding`).
+Parameters are made empty (`torch.empty`); a reader of model folders or a training run fills them.
 
 A small model's step is mostly Python between kernels, so these classes skip what they do not need: `__call__ = forward`
 leaves out nn.Module's hooks (a tap is how one looks inside), and weights and layers are found without nn.Module's
@@ -10,58 +10,14 @@ attribute search. Together they save a fifth of a step of stories260k (docs/lab-
 """
 
 import math
-import os
-import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def _cpu_vendor() -> str:
-    """The processor's maker, as Linux or Windows names it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.read_text()[:200] if cpuinfo.exists() else os.environ.get("PROCESSOR_IDENTIFIER", "")
-
-
-def _reads_fp32_memory(x: Tensor, weight: Tensor) -> bool:
-    """Whether a product is bound by reading fp32 weights on the CPU, and no gradient is wanted."""
-    return weight.dtype == torch.float32 and weight.is_contiguous() and weight.is_cpu and not torch.is_grad_enabled()
-
-
-# MKL multiplies a matrix by one row at less than half of what the memory gives on processors that are not Intel's, and on
-# one thread only. From a megabyte up, an element-wise product and its sums, in pieces that stay in the cache, are faster.
-ONE_ROW_BY_SUMS = torch.backends.mkl.is_available() and "AuthenticAMD" in _cpu_vendor()
-LARGE, PIECE = 2**18, 2**20  # numbers in a matrix
-
-
-class _Scratch(threading.local):
-    """Memory for the products of one piece, a thread's own. Taken anew for each piece it would be given back to the system
-    and faulted in again, as the heap happens to lie: up to five times slower (docs/lab-log.md)."""
-
-    def __init__(self) -> None:
-        with torch.inference_mode(False):
-            self.memory = torch.empty(PIECE, dtype=torch.float32, device="cpu")
-
-
-_scratch = _Scratch()
-
-
-def one_row_product(x_1D: Tensor, weight_FD: Tensor) -> Tensor:
-    """x Wᵀ for a single row, (1, D) or (1, 1, D) -> (F), in fp32; D at most PIECE."""
-    outputs, width = weight_FD.shape
-    rows = PIECE // width
-    y_F, x_D = x_1D.new_empty(outputs), x_1D.flatten()
-    products = _scratch.memory[: rows * width].view(rows, width)
-    for start in range(0, outputs, rows):
-        piece = weight_FD[start : start + rows]
-        held = products[: len(piece)]
-        torch.mul(piece, x_D, out=held)
-        torch.sum(held, -1, out=y_F[start : start + rows])
-    return y_F
+from liuli.model.cpu_kernels import fits_one_row, one_row_product, wants_one_row
 
 
 class Layer(nn.Module):
@@ -79,14 +35,14 @@ class Linear(nn.Module):
     def __init__(self, inputs: int, outputs: int, bias: bool = False):
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
-        self.large = inputs * outputs >= LARGE and inputs <= PIECE
+        self.large = fits_one_row(inputs, outputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias: nn.Parameter | None
         self.register_parameter("bias", nn.Parameter(torch.empty(outputs)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
         held: dict[str, Any] = self._parameters
-        if self.large and ONE_ROW_BY_SUMS and x.numel() == self.inputs and _reads_fp32_memory(x, held["weight"]):
+        if self.large and wants_one_row(x, held["weight"]):
             y = one_row_product(x, held["weight"]).view(*x.shape[:-1], -1)
             return y if held["bias"] is None else y + held["bias"]
         return F.linear(x, held["weight"], held["bias"])
@@ -94,7 +50,7 @@ class Linear(nn.Module):
     __call__ = forward
 
     def start(self, deviation: float, random: torch.Generator) -> None:
-        """A matrix of normal numbers, from which learning begins; no bias."""
+        """Fills the matrix with normal numbers of this standard deviation, from which learning begins, and the bias with 0."""
         nn.init.normal_(self.weight, 0, deviation, random)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -104,11 +60,11 @@ class Linear(nn.Module):
         self.weight, self.outputs = embedding.weight, len(embedding.weight)
 
     def dense(self) -> Tensor:
-        """The effective matrix, fp32 (outputs, inputs), whatever the layer stores."""
+        """The effective matrix, fp32 (outputs, inputs), in whatever form the layer stores it."""
         return self.weight.detach().float()
 
     def replaced(self, matrix: Tensor) -> "Linear":
-        """A plain projection with another matrix, (outputs, inputs), kept in this one's dtype, and the same bias."""
+        """A layer of this kind with another matrix, (outputs, inputs), stored in this one's dtype, and the same bias."""
         with torch.device("meta"):
             made = Linear(self.inputs, self.outputs)
         made.weight = nn.Parameter(matrix.to(self.weight.dtype))
@@ -117,30 +73,60 @@ class Linear(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What its outputs are in."""
+        """The dtype of its outputs."""
         return self.weight.dtype
 
 
 class MixedLinear(Linear):
-    """A projection that learns with products in 16 bits; its parameters and their gradients stay fp32, and so do the products
-    where no gradient is wanted: what one looks at is what any other program computes from the same weights."""
+    """A projection that multiplies in another dtype than that of its weights, which is one of two things:
+
+    - it learns with multiplications in 16 bits, while its parameters and their gradients are fp32;
+    - it is frozen in the 16 bits of its file. A weight in 16 bits is cast exactly, so the results are those of its fp32 copy.
+
+    Without gradients it multiplies in fp32 in both cases: what a model shows is what any other program computes from the same
+    weights.
+    """
 
     def __init__(self, linear: Linear, dtype: torch.dtype):
         nn.Module.__init__(self)
         self.inputs, self.outputs, self.large = linear.inputs, linear.outputs, linear.large
-        self.products, self.weight = dtype, linear.weight
+        self.learning_dtype = dtype
+        self.weight = linear.weight
         self.register_parameter("bias", linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype = self.dtype
+        dtype, weight = self.dtype, self.weight
         bias = None if self.bias is None else self.bias.to(dtype)
-        return F.linear(x.to(dtype), self.weight.to(dtype), bias)
+        if self.large and dtype == self.learning_dtype and wants_one_row(x, weight):  # as the fp32 copy's `Linear` does
+            y = one_row_product(x, weight).view(*x.shape[:-1], -1)
+            return y if bias is None else y + bias
+        if weight.requires_grad or weight.dtype == dtype or not torch.is_grad_enabled():
+            return F.linear(x.to(dtype), weight.to(dtype), bias)
+        return _FrozenProduct.apply(x.to(dtype), weight, bias)  # pyright: ignore[reportReturnType]
 
     __call__ = forward
 
+    def replaced(self, matrix: Tensor) -> "Linear":
+        return MixedLinear(super().replaced(matrix), self.learning_dtype)
+
     @property
     def dtype(self) -> torch.dtype:
-        return self.products if torch.is_grad_enabled() else self.weight.dtype
+        return self.learning_dtype if torch.is_grad_enabled() else torch.promote_types(self.weight.dtype, torch.float32)
+
+
+class _FrozenProduct(torch.autograd.Function):
+    """x Wᵀ + b in the dtype of x, for a frozen weight in another dtype. Its cast is made again for the backward pass: if
+    autograd kept it, all casts of a model would be in memory at once, which is the copy that 16 bits are to save."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return F.linear(x, weight.to(x.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (weight,) = grad_outputs, ctx.saved_tensors
+        return gradient @ weight.to(gradient.dtype), None, None
 
 
 class Embedding(nn.Module):
@@ -151,7 +137,7 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(count, width))
 
     def start(self, deviation: float, random: torch.Generator) -> None:
-        """A table of normal numbers."""
+        """Fills the table with normal numbers of this standard deviation."""
         nn.init.normal_(self.weight, 0, deviation, random)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -164,11 +150,36 @@ class Embedding(nn.Module):
         return self.weight.detach().float()
 
     def replaced(self, table: Tensor) -> "Embedding":
-        """Another table, (count, width), kept in this one's dtype."""
+        """A layer of this kind with another table, (count, width), stored in this one's dtype."""
         with torch.device("meta"):
             made = Embedding(*table.shape)
         made.weight = nn.Parameter(table.to(self.weight.dtype))
         return made
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its outputs."""
+        return self.weight.dtype
+
+
+class MixedEmbedding(Embedding):
+    """A frozen table that stays in the 16 bits of its file and is read as fp32, (...) int64 -> (..., width)."""
+
+    def __init__(self, embedding: Embedding):
+        nn.Module.__init__(self)
+        self.weight = embedding.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight).float()
+
+    __call__ = forward
+
+    def replaced(self, table: Tensor) -> "Embedding":
+        return MixedEmbedding(super().replaced(table))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
 
 
 class RMSNorm(nn.Module):
@@ -219,27 +230,36 @@ class LayerNorm(nn.Module):
     __call__ = forward
 
 
-def grow(layer: Embedding | Linear, rows: int) -> None:
-    """Rows behind those that there are, up to `rows`: each the mean of all, so that a new token is at first no likelier than
-    any other."""
+def add_rows(layer: Embedding | Linear, count: int) -> None:
+    """Adds rows at the end until there are `count`: each is the mean of all others, so that a new token is at first as likely
+    as any other."""
     table = layer.weight.data
-    more = table.mean(0, keepdim=True).expand(max(0, rows - len(table)), -1)
-    layer.weight = nn.Parameter(torch.cat([table, more]))
+    if count <= len(table):
+        return
+    more = (
+        table.to(torch.promote_types(table.dtype, torch.float32))
+        .mean(0, keepdim=True)
+        .to(table.dtype)
+        .expand(count - len(table), -1)
+    )
+    layer.weight = nn.Parameter(torch.cat([table, more]), layer.weight.requires_grad)
     if isinstance(layer, Linear):
-        layer.outputs = rows
+        layer.outputs = count
 
 
-def begin_like(layer: Embedding | Linear, rows: Sequence[int], like: int) -> None:
-    """Makes rows the same as another."""
-    layer.weight.data[list(rows)] = layer.weight.data[like].clone()
+def copy_row(layer: Embedding | Linear, source: int, targets: Sequence[int]) -> None:
+    """Makes the target rows equal to the source row."""
+    layer.weight.data[list(targets)] = layer.weight.data[source].clone()
 
 
 def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type[nn.Module] = Linear) -> None:
-    """Puts `make(name, linear)` in the place of every `Linear` in `model`; returning `linear` itself leaves it.
+    """Puts `make(name, layer)` in the place of every `Linear` in `model`; if `make` returns the layer itself, it stays.
 
     What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like
-    any other projection. `kind`: in the place of every layer of this class instead: `Embedding`, or one that has taken a
-    layer's place.
+    any other projection.
+
+    Args:
+        kind: exchanges every layer of this class instead: `Embedding`, or a class that has taken a layer's place.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, kind):

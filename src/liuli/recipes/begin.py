@@ -12,7 +12,7 @@ What is finished is not made again, and a run that was stopped goes on.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from liuli.generate.model import Model, load
 from liuli.learn.prepare.job import Job
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import TRACE, checkpoints
-from liuli.learn.stages.finetune import finetune
-from liuli.learn.stages.pretrain import pretrain
+from liuli.learn.run_stage import finetune, pretrain
 from liuli.world import World, floor_per_token, shares_at
 from liuli.world.dialogues import Conversations, Group, Question, write_dialogues
 from liuli.world.folder import open_folder, write_folder
@@ -46,7 +45,7 @@ LOOKED_THROUGH = 2_000  # documents, for short prompts of each sort
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class WatchedBeginning:
     """How a document begins, up to a value. `attribute`: what it is of, such as "person home"."""
 
     text: str
@@ -64,10 +63,10 @@ def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     place = folder / WORLD
     if not place.exists() and folder.is_dir() and (held := sorted(each.name for each in folder.iterdir())):
         raise LiuliError(f"{folder} holds something else ({', '.join(held[:3])}): give --out a new or empty folder")
-    job, going_on = Job(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
+    job, going_on = Job.of(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
-        job = replace(job, size="nano", minutes=minutes, seed=seed, probes=probes)
+        job = job.but(size="nano", minutes=minutes, seed=seed, probes=probes)
     if open_folder(place) is None:
         yield Note("making a small world, in Chinese and English")
         write_folder(world, str(place), DOCUMENTS)
@@ -80,11 +79,11 @@ def talk_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     if not dialogues.exists():
         yield Note("making conversations about it")
         write_dialogues(World(), dialogues, CONVERSATIONS)
-    job = Job(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
+    job = Job.of(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
     if not going_on:
         asked = tuple(question.text for question in three_questions(World()))
         budget = max(LEAST_TALKED, TALKED * minutes)
-        job = replace(job, parent=str(folder / RUN / "model"), minutes=budget, seed=seed, probes=asked)
+        job = job.but(parent=str(folder / RUN / "model"), minutes=budget, seed=seed, probes=asked)
     yield from finetune(job, folder / ASSISTANT, going_on, stop=stop, command=_typed(folder))
 
 
@@ -168,7 +167,7 @@ def three_questions(world: World) -> list[Question]:
     return [conversations.questions(group, lang)[0] for group, lang in asked]
 
 
-def prompts_of(world: World) -> list[Prompt]:
+def prompts_of(world: World) -> list[WatchedBeginning]:
     """For each sort in `SHOWN`, the articles' prompt or the shortest beginning of a document that stops before such a value."""
     found: dict[tuple[str, str], str] = dict(OF_THE_ARTICLES)
     for document in world.documents(LOOKED_THROUGH, seed=1):
@@ -177,4 +176,4 @@ def prompts_of(world: World) -> list[Prompt]:
                 sort = state.step.code, state.step.attribute(state)
                 if sort not in OF_THE_ARTICLES:
                     found[sort] = min(found.get(sort, document[:place]), document[:place], key=len)
-    return [Prompt(found[sort], *sort) for sort in SHOWN]
+    return [WatchedBeginning(found[sort], *sort) for sort in SHOWN]

@@ -1,6 +1,6 @@
 """A bounded part of a stream of texts, spread evenly over it: what a tokenizer is trained and reported on.
 
-In: texts, of any number and length. Out: a `Sample`. Texts are cut into pieces at line ends, short ones that follow each
+In: texts, of any number and length. Out: a `TextSample`. Texts are cut into pieces at line ends, short ones that follow each
 other share a block, each block draws a random number from a generator of fixed seed, and the blocks with the smallest
 numbers are kept as long as they fit. So one pass is enough, the same texts give the same sample, and a text that fits is
 taken whole.
@@ -23,7 +23,7 @@ _LINE_END = re.compile(r"\n(?=\S)")  # no chunk of the cutting pattern crosses o
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TextBlock:
     """Texts in a row: one of at most two `BLOCK`s of characters, or shorter ones of at most one together. They are held
     joined, with the place where each ends, since five million strings of a letter take a hundred times their text."""
 
@@ -36,10 +36,10 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """`blocks` in the order of the stream, of `bytes` bytes of UTF-8 out of `total_bytes` seen."""
 
-    blocks: list[Block]
+    blocks: list[TextBlock]
     bytes: int
     total_bytes: int
 
@@ -49,14 +49,14 @@ class Sample:
             yield from block.texts()
 
 
-def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> Sample:
+def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> TextSample:
     """Reads all of `texts` and keeps at most `limit` bytes of them.
 
     Raises:
         LiuliError: there is no text, or one holds a lone surrogate.
     """
     draw = random.Random(0)
-    kept: list[tuple[float, int, Block, int]] = []  # a heap, the largest number drawn (as negative) on top
+    kept: list[tuple[float, int, TextBlock, int]] = []  # a heap, the largest number drawn (as negative) on top
     bytes, total, bound = 0, 0, 1.0
     for number, block in enumerate(_blocks(_pieces(texts))):
         drawn, size = draw.random(), len(block.joined.encode())
@@ -71,10 +71,10 @@ def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> Sample:
     if total == 0:
         raise LiuliError("there is no text to train a tokenizer on: the sources are empty")
     in_order = sorted(kept, key=lambda entry: entry[1])
-    return Sample([block for _, _, block, _ in in_order], bytes, total)
+    return TextSample([block for _, _, block, _ in in_order], bytes, total)
 
 
-def _blocks(pieces: Iterable[str]) -> Iterator[Block]:
+def _blocks(pieces: Iterable[str]) -> Iterator[TextBlock]:
     held: list[str] = []
     length = 0
     for piece in pieces:
@@ -87,8 +87,8 @@ def _blocks(pieces: Iterable[str]) -> Iterator[Block]:
         yield _joined(held)
 
 
-def _joined(pieces: list[str]) -> Block:
-    return Block("".join(pieces), array("H", itertools.accumulate(map(len, pieces))))
+def _joined(pieces: list[str]) -> TextBlock:
+    return TextBlock("".join(pieces), array("H", itertools.accumulate(map(len, pieces))))
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Training a tokenizer: from an iterator of texts to a folder that `transformers`, `tokenizers` and Liuli open alike.
 
 Two kinds. "bpe": byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162; over
-bytes as GPT-2 has it), trained by the `tokenizers` library on the chunks that `PATTERN` cuts. "char": every character a
+bytes as GPT-2 has it), trained by the `tokenizers` library on the chunks that `TRAINED` cuts. "char": every character a
 token, what is not in the vocabulary as its UTF-8 bytes. Both can write any text and give it back unchanged.
 """
 
@@ -14,23 +14,12 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
+from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.sample import Sample, take_sample
+from liuli.tokens.formats.patterns import TRAINED
+from liuli.tokens.sample import TextSample, take_sample
 
-# Where text is cut before anything is merged; no token crosses a cut. docs/tokenizers.md explains each line.
-PATTERN = "|".join(
-    [
-        r"['’](?i:[sdmt]|ll|ve|re)(?!\p{L})",
-        r"\p{Han}+",
-        r" ?[\p{L}\p{M}&&[^\p{Han}]]+",
-        r"\p{N}",
-        r" ?[^\s\p{L}\p{N}\p{Han}]+[\r\n]*",
-        r"\s*[\r\n]+",
-        r"\s+(?= [^\s\p{N}\p{Han}])",
-        r"\s+",
-    ]
-)
 # In front, so that a special token has the same id in every tokenizer trained here, whatever its kind and size.
 SPECIALS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
@@ -48,7 +37,7 @@ class TrainedTokenizer:
 
     backend: tokenizers.Tokenizer
     kind: str
-    sample: Sample
+    sample: TextSample
 
     def write(self, folder: str | Path) -> None:
         """Writes `tokenizer.json` and `tokenizer_config.json`; `liuli.open_tokenizer(folder)` opens them.
@@ -78,7 +67,7 @@ def check_out(folder: Path) -> None:
     held = {path.name for path in folder.iterdir()} if folder.exists() else set()
     others = sorted(held - FILES)
     if others:
-        raise LiuliError(f"{folder} holds other files ({', '.join(others[:3])}): name a new or an empty folder")
+        raise LiuliError(f"{folder} holds other files ({', '.join(map(printable, others[:3]))}): name a new or an empty folder")
     if held and "liuli" not in read_json(folder / "tokenizer_config.json"):
         raise LiuliError(f"{folder} holds a tokenizer that was not trained here: name a new or an empty folder")
 
@@ -122,15 +111,15 @@ def train(
     return TrainedTokenizer(backend, kind, sample)
 
 
-def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> Sample:
+def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> TextSample:
     sample = take_sample(texts)
     note(f"training on {sample.bytes / 1e6:.1f} MB")
     return sample
 
 
-def _train_bpe(sample: Sample, vocab_size: int) -> tokenizers.Tokenizer:
+def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    split = pre_tokenizers.Split(Regex(TRAINED), "isolated")
     backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

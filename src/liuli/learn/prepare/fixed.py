@@ -1,6 +1,8 @@
 """What is fixed when a run begins and must be the same whenever it goes on, so that it goes on to the bit."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 from liuli.devices import find_device
 from liuli.errors import LiuliError
 from liuli.fields import Record
-from liuli.learn.prepare.job import INEXACT, Job
+from liuli.learn.prepare.job import COMPUTE, ComputeSettings
 from liuli.learn.prepare.machine import DTYPES, Machine, processor, self_test
 from liuli.model.config import Config
 
@@ -26,30 +28,54 @@ class Fixed(Record):
     pytorch: str
 
     def apply(self) -> None:
-        """Makes this process compute so."""
+        """Makes this process compute so, until the end of `process_restored`."""
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(self.compile)
 
 
-def choose(job: Job, config: Config, length: int) -> tuple[Fixed, Machine]:
-    """What the job says; where it is silent, what the machine's self-test finds fastest.
+@contextmanager
+def process_restored() -> Iterator[None]:
+    """At its end, what a run changes of the whole process is as it was: threads, determinism, the random states, and what
+    cuBLAS reads from the environment."""
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(WORKSPACE[0])
+    os.environ.setdefault(*WORKSPACE)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch.set_rng_state(random)
+        if workspace is None:
+            os.environ.pop(WORKSPACE[0], None)
+
+
+def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, Machine]:
+    """What was asked for; what was not, as the machine's self-test finds fastest.
 
     Raises:
         LiuliError: this machine lacks the device or the threads; there is no such dtype.
     """
-    device = find_device(job.device)
+    device = find_device(asked.device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if job.threads is not None and job.threads > cores:
-        raise LiuliError(f"--threads {job.threads}: this machine has {cores} processors for us; give at most {cores}")
-    if job.dtype is not None and job.dtype not in DTYPES:
-        raise LiuliError(f"there is no dtype {job.dtype!r} to train in; dtypes: {', '.join(DTYPES)}")
-    machine = self_test(config, length, device, job.dtype, job.threads)
-    kind, compiled = device.type, bool(job.compile)
-    return Fixed(kind, machine.dtype, machine.threads, compiled, processor(device), torch.__version__), machine
+    if asked.threads is not None and asked.threads > cores:
+        raise LiuliError(f"--threads {asked.threads}: this process may use {cores} processors; give at most {cores}")
+    if asked.dtype is not None and asked.dtype not in DTYPES:
+        raise LiuliError(f"there is no dtype {asked.dtype!r} to train in; dtypes: {', '.join(DTYPES)}")
+    machine = self_test(config, length, device, asked.dtype, asked.threads)
+    where, compiled = str(device), bool(asked.compile)
+    return Fixed(where, machine.dtype, machine.threads, compiled, processor(device), torch.__version__), machine
 
 
-def again(before: Fixed, job: Job, asked: Job, inexact: bool, config: Config, length: int) -> tuple[Fixed, Machine, list[str]]:
-    """What was fixed before, if this machine can have it and nobody says otherwise now.
+def choose_again(
+    before: Fixed, said: ComputeSettings, asked: ComputeSettings, inexact: bool, config: Config, length: int
+) -> tuple[Fixed, Machine, list[str]]:
+    """What was fixed before, if this machine can have it and nothing else is asked for now.
+
+    Args:
+        said: what is given now. asked: what was given when the run began.
 
     Returns:
         With it, what is not as it was: with `inexact` anything; else only what may round otherwise.
@@ -57,27 +83,30 @@ def again(before: Fixed, job: Job, asked: Job, inexact: bool, config: Config, le
     Raises:
         LiuliError: it differs, and not `inexact`; says what.
     """
-    same = {name: getattr(before, name) for name in INEXACT}
-    said = {name: getattr(job, name) for name in same if getattr(job, name) not in (None, same[name])}
+    same = {name: getattr(before, name) for name in COMPUTE}
+    other = {name: value for name in same if (value := getattr(said, name)) not in (None, same[name])}
     try:
-        now, machine = choose(replace(asked, **same | said), config, length)
-        differing = [f"{name} was {same[name]} and is {value} now" for name, value in said.items()]
+        now, machine = choose(replace(asked, **same | other), config, length)
+        differing = [f"{name} was {same[name]} and is {value} now" for name, value in other.items()]
     except LiuliError as error:
         if not inexact:
-            raise LiuliError(f"the run cannot go on exactly: it was fixed to {_listed(same)}, but {error}; {OFFER}") from None
-        now, machine = choose(replace(asked, **dict.fromkeys(same) | said), config, length)
+            was = f"it was fixed to {_listed(same)}"
+            raise LiuliError(f"the run cannot be resumed exactly: {was}, but {error}; {OFFER}") from None
+        now, machine = choose(replace(asked, **dict.fromkeys(same) | other), config, length)
         differing = [
             f"{name} was {same[name]} and is {getattr(now, name)} now" for name in same if same[name] != getattr(now, name)
         ]
     if differing and not inexact:
-        raise LiuliError(f"the run cannot go on exactly: {'; '.join(differing)}; {OFFER}")
+        raise LiuliError(f"the run cannot be resumed exactly: {'; '.join(differing)}; {OFFER}")
     for name in ("processor", "pytorch"):
         if getattr(before, name) != getattr(now, name):
             differing.append(f"{name} was {getattr(before, name)} and is {getattr(now, name)} now")
     return now, machine, differing
 
 
-OFFER = "leave that as it was, or go on with --inexact"
+OFFER = "leave that as it was, or resume with --inexact"
+# cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
+WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _listed(values: dict[str, Any]) -> str:

@@ -1,94 +1,226 @@
-"""What a run is asked to do, as it was said: None where it was not, and the rules decide."""
+"""What a run is asked to do: the settings that a user gave. None means that nobody gave it, and the rules decide.
 
-from dataclasses import dataclass, fields
+Each setting is a field of one of the parts, with its help text; the command line's options are made from these fields
+(`cli/training.py`). In `run.json` all fields stand in one object, under their own names.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_positive, is_size
 
-# What may differ when a run goes on: `keep` freely, as may where the text is; how it computes only where exactness is given up.
-FREE, INEXACT = ("keep",), ("device", "dtype", "threads", "compile")
+TRAIN, FINETUNE = "train", "finetune"  # the commands
+OWN_NAMES = ("bpe", "char", "content")  # values that name no file; a file of such a name is ./bpe
+PLACES = ("config", "parent", "tokenizer", "valid", "mix")  # fields that may name a file or folder
+
+
+def setting(
+    help: str, shown: str | None = None, name: str | None = None, metavar: str | None = None, only: str | None = None
+) -> Any:
+    """A field that the command line offers as an option.
+
+    Args:
+        help: a sentence for `--help`. shown: the default as people read it. name: of the option, if it differs from the
+            field's. metavar: what stands for the value. only: the one command that has it; None: both.
+    """
+    about = {"help": help, "shown": shown, "name": name, "metavar": metavar, "only": only}
+    return field(default=None, metadata=about)
 
 
 @dataclass(frozen=True, slots=True)
-class Job(Record):
-    """Attributes:
-    sources: names of text. size: a preset; or config: a `config.json`; or parent: a model's folder to go on from.
-    tokenizer: bpe, char, or a folder. minutes, tokens, epochs: the budget, at most one of them.
-    length, rows, rate, decay, warm_up, warm_down: of the recipe. probes: prompts whose next token is watched.
-    mix: text that is learned from beside dialogues. lora: the rank of an adapter that alone learns.
-    keep: checkpoints before the last. today: the day on which the run began, as 2026-11-27: chat templates may write it.
-    """
+class DataSettings(Record):
+    """What is learned from, and what is held out."""
 
     sources: tuple[str, ...] = ()
-    size: str | None = None
-    config: str | None = None
-    parent: str | None = None
-    tokenizer: str | None = None
-    vocab_size: int | None = None
-    minutes: float | None = None
-    tokens: float | None = None
-    epochs: float | None = None
-    seed: int | None = None
-    valid: str | None = None
-    strict: bool | None = None
-    device: str | None = None
-    dtype: str | None = None
-    threads: int | None = None
-    compile: bool | None = None
-    length: int | None = None
-    rows: int | None = None
-    rate: float | None = None
-    decay: float | None = None
-    warm_up: float | None = None
-    warm_down: float | None = None
-    probes: tuple[str, ...] = ()
-    keep: int | None = None
-    mix: str | None = None
-    lora: int | None = None
-    today: str | None = None
+    mix: str | None = setting("Text to learn from as well: it makes a quarter of the rows.", metavar="TEXT", only=FINETUNE)
+    valid: str | None = setting("Which part of the data to hold out.", shown="content", metavar="content|tail:0.1|FILE")
+    strict: bool | None = setting("Stop at the first input that would be skipped.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings(Record):
+    """What the run begins with: a size, a configuration file, or a model."""
+
+    parent: str | None = setting("Continue from this model, with its tokenizer.", name="from", metavar="MODEL", only=TRAIN)
+    size: str | None = setting("The model's size: nano, micro, mini, small or base.", shown="nano", only=TRAIN)
+    config: str | None = setting("A config.json to use instead of a size.", metavar="FILE", only=TRAIN)
+    tokenizer: str | None = setting(
+        "Train a tokenizer of this kind, or take a folder's.", shown="bpe", metavar="bpe|char|FOLDER", only=TRAIN
+    )
+    vocab_size: int | None = setting("Vocabulary size of a tokenizer to train.", shown="the size's own", only=TRAIN)
+    lora: int | None = setting(
+        "Train a LoRA adapter of this rank, and leave the model as it is.", metavar="RANK", only=FINETUNE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings(Record):
+    """How long to train: at most one of these."""
+
+    minutes: float | None = setting("The budget in minutes, with everything that the run does.", shown="5")
+    tokens: float | None = setting("The budget in tokens, such as 2e6.", only=TRAIN)
+    epochs: float | None = setting("The budget in passes over the data.")
 
     def __post_init__(self) -> None:
-        for names in (("minutes", "tokens", "epochs"), ("size", "config", "parent")):
-            given = [name for name in names if getattr(self, name) is not None]
-            if len(given) > 1:
-                raise LiuliError(f"--{option(given[0])} and --{option(given[1])} cannot both be given: choose one")
-        if self.parent and (self.tokenizer or self.vocab_size):
+        _at_most_one(self, "minutes", "tokens", "epochs")
+        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings(Record):
+    """How it is computed. A resumed run must have the same, unless exactness is given up."""
+
+    device: str | None = setting("Where to compute: cpu, cuda, cuda:1 or mps.", shown="a GPU if there is one")
+    dtype: str | None = setting("The dtype of matrix multiplications: fp32 or bf16.", shown="the faster one here")
+    threads: int | None = setting("The number of CPU threads.", shown="the fastest number")
+    compile: bool | None = setting("Compile the decoder (needs a C++ compiler).")
+
+    def __post_init__(self) -> None:
+        check(self, "threads", _optional(is_size), "a whole number above 0", "the number of ")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimisationSettings(Record):
+    """Fields of the recipe (`step/recipe.py`) that are not left to its rules."""
+
+    length: int | None = setting("Tokens per row, and the context of a new model.")
+    rows: int | None = setting("Rows per step.")
+    rate: float | None = setting("Learning rate of the matrices; the other rates are multiples of it.", name="lr")
+    decay: float | None = setting("Weight decay of the matrices.")
+    warm_up: float | None = setting("Learning-rate warm-up, as a share of the steps.")
+    warm_down: float | None = setting("Learning-rate decay to zero at the end, as a share of the steps.")
+
+    def __post_init__(self) -> None:
+        check(self, "length rows", _optional(is_size), "a whole number above 0", "a run's ")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not None."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings(Record):
+    """What else the run keeps to."""
+
+    seed: int | None = setting("Random seed (initial weights and data order).", shown="0")
+    probes: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "A prompt to watch: trace.json shows the next tokens that the model would give it, step by step. May be "
+            "repeated.",
+            "shown": None,
+            "name": "probe",
+            "metavar": "TEXT",
+            "only": None,
+        },
+    )
+    keep: int | None = setting("How many checkpoints to keep in addition to the last and the best.", shown="1")
+    today: str | None = None  # the day on which the run began, as 2026-11-27: chat templates may write it
+
+    def __post_init__(self) -> None:
+        check(self, "seed keep", _optional(lambda value: type(value) is int and value >= 0), "a whole number of at least 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All settings of a run, by part."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    optimisation: OptimisationSettings = field(default_factory=OptimisationSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        model = self.model
+        _at_most_one(model, "size", "config", "parent")
+        if model.parent and (model.tokenizer or model.vocab_size):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
-        check(self, "minutes tokens epochs", lambda value: value is None or is_positive(value), "a number above 0")
-        check(self, "lora", lambda value: value is None or is_size(value), "a whole number above 0", "the rank of ")
-        check(self, "length rows", lambda value: value is None or is_size(value), "a whole number above 0", "a run's ")
-        check(self, "threads", lambda value: value is None or is_size(value), "a whole number above 0", "the number of ")
-        whole = lambda value: value is None or (type(value) is int and value >= 0)
-        check(self, "seed keep", whole, "a whole number of at least 0")
+        check(model, "lora", _optional(is_size), "a whole number above 0", "the rank of ")
+
+    @classmethod
+    def of(cls, **given: Any) -> "Job":
+        """From fields of any part, by name; lists are taken as tuples."""
+        return cls().but(**given)
+
+    def but(self, **changed: Any) -> "Job":
+        """The same with other values of some fields, of any part.
+
+        Raises:
+            LiuliError: values that are out of range, or cannot be given together.
+            TypeError: there is no such field.
+        """
+        if unknown := changed.keys() - PART_OF.keys():
+            raise TypeError(f"a job has no field {min(unknown)}")
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in changed.items():
+            parts.setdefault(PART_OF[name], {})[name] = tuple(value) if isinstance(value, list) else value
+        return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Job":
-        known = {field.name for field in fields(cls)}
-        lists: dict[str, Any] = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
-        return cls(**{name: lists.get(name, value) for name, value in body.items() if name in known})
+        """What `to_json` made; fields that are not known are left out."""
+        return cls.of(**{name: value for name, value in body.items() if name in PART_OF})
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields in one object."""
+        return {name: value for part in fields(self) for name, value in getattr(self, part.name).to_json().items()}
+
+    def values(self) -> dict[str, Any]:
+        """Every field of every part, by name."""
+        return {name: getattr(getattr(self, part), name) for name, part in PART_OF.items()}
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed or 0
 
     def located(self) -> "Job":
         """With paths that hold from any folder."""
-        found: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        found["sources"] = tuple(_located(name) for name in self.sources)
-        for name in ("config", "parent", "tokenizer", "valid", "mix"):
-            if found[name] not in (None, "bpe", "char", "content"):  # a file of such a name is ./bpe
-                found[name] = _located(found[name])
-        return Job(**found)
+        found = self.values()
+        changed: dict[str, Any] = {"sources": tuple(_located(name) for name in self.data.sources)}
+        for name in PLACES:
+            if found[name] is not None and found[name] not in OWN_NAMES:
+                changed[name] = _located(found[name])
+        return self.but(**changed)
 
     def differences(self, other: "Job") -> dict[str, tuple[Any, Any]]:
-        """Of the fields that were said here, those that `other` has otherwise: name -> (here, there)."""
-        pairs = {field.name: (getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
+        """Of the fields that were given here, those that `other` has otherwise: name -> (here, there)."""
+        there = other.values()
+        pairs = {name: (value, there[name]) for name, value in self.values().items()}
         return {name: pair for name, pair in pairs.items() if pair[0] not in (None, ()) and pair[0] != pair[1]}
 
 
-def option(name: str) -> str:
-    """A field's name on the command line."""
-    return {"parent": "from", "rate": "lr", "probes": "probe"}.get(name, name.replace("_", "-"))
+def all_fields() -> Iterator[tuple[str, Field[Any], Any]]:
+    """(part, field, type) of every setting."""
+    for part, kind in get_type_hints(Job).items():
+        types = get_type_hints(kind)
+        yield from ((part, each, types[each.name]) for each in fields(kind))
+
+
+PART_OF = {each.name: part for part, each, _ in all_fields()}  # the part that has a field
+COMPUTE = tuple(name for name, part in PART_OF.items() if part == "compute")
+
+
+def option_name(name: str) -> str:
+    """A field's name on the command line, without the dashes; for any other name, as an option would be called."""
+    names = {each.name: each.metadata.get("name") for _, each, _ in all_fields()}
+    return names.get(name) or name.replace("_", "-")
+
+
+def _at_most_one(part: Any, *names: str) -> None:
+    given = [name for name in names if getattr(part, name) is not None]
+    if len(given) > 1:
+        raise LiuliError(f"--{option_name(given[0])} and --{option_name(given[1])} cannot both be given: choose one")
+
+
+def _optional(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or good(value)
 
 
 def _located(name: str) -> str:
-    """An existing path made absolute; any other name (hub:…, -, bpe, content, owner/model) as it is."""
+    """An existing path made absolute; any other name (hub:…, -, owner/model) as it is."""
     return str(Path(name).resolve()) if name and name != "-" and Path(name).exists() else name

@@ -23,8 +23,9 @@ from liuli.devices import synchronise
 from liuli.fields import Record
 from liuli.model.attention import attention_dtype
 from liuli.model.config import Config
-from liuli.model.decoder import Block, visible
+from liuli.model.decoder import Block
 from liuli.model.linear import MixedLinear, exchange
+from liuli.model.mask import attention_mask
 from liuli.model.rotary import Rotary
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -122,7 +123,7 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
         index_BT = torch.arange(length)[None]
         turned_in = attention_dtype(device.type == "cpu", length, dtype, torch.float32)
         angles = Rotary(config).angles(index_BT, turned_in) if config.rotary else None
-        seen = visible(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
+        seen = attention_mask(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
     return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()
 
 

@@ -1,5 +1,6 @@
-"""What a training is made from, and the training that is made from it: at its first step, or where a state left off."""
+"""What a training is made from, and the training that is made from it: at its first step, or from a saved state."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -8,35 +9,36 @@ import torch
 
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
-from liuli.learn.prepare import budget, material
+from liuli.learn.prepare import budget
 from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.prepare.machine import DTYPES, Machine
+from liuli.learn.prepare.model import SIZES, multiply_in
+from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
-from liuli.learn.run.events import Ready
+from liuli.learn.run.events import Note, Ready
 from liuli.learn.run.folder import Run
 from liuli.learn.run.journal import Journal
+from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, under
 from liuli.learn.run.trace import Trace
-from liuli.learn.stages.stage import Stage
+from liuli.learn.stages.stage import Stage, TrainingPlan
 from liuli.learn.step.loop import Training
-from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
-from liuli.model.config import Config
 from liuli.model.plan import forward_flops, parameter_parts
 
 TOKENIZER = "tokenizer"  # the folder within a run
 
 
 @dataclass(frozen=True, slots=True)
-class Facts(Record):
+class RunFacts(Record):
     """What is fixed when a run begins; every state and every model's card has it.
 
     Attributes:
         fixed: how it computes. steps: of the whole run. data: name, size and hash of each file.
-        validation: how held-out text is chosen. validated_tokens: of it that a validation reads.
-        probes: prompts that are watched. parent: hash of the model that was gone on from.
-        inexact: the steps from which it went on otherwise than it would have, and what differed.
+        validation: how held-out text is chosen. validated_tokens: how many of them a validation reads.
+        probes: prompts that are watched. parent: hash of the model that the run continues from.
+        inexact: the steps from which it was resumed otherwise than it would have continued, and what differed.
     """
 
     fixed: Fixed
@@ -50,7 +52,7 @@ class Facts(Record):
     inexact: list[dict[str, Any]]
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "Facts":
+    def from_json(cls, body: dict[str, Any]) -> "RunFacts":
         found = {field.name: body[field.name] for field in fields(cls)}
         return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
 
@@ -61,58 +63,67 @@ class Setup:
 
     run: Run
     stage: Stage
-    config: Config
-    facts: Facts
+    plan: TrainingPlan
+    facts: RunFacts
 
     @property
     def parameters(self) -> int:
-        return sum(parameter_parts(self.config).values())
+        return sum(parameter_parts(self.plan.config).values())
 
     def training(self, state: State | None = None) -> Training:
-        """At its first step, or where `state` left off (with rows from the beginning where it has no cursor)."""
+        """At its first step, or from a state (with rows from the beginning if it has no cursor)."""
         fixed, recipe = self.facts.fixed, self.facts.recipe
         device, dtype = torch.device(fixed.device), DTYPES[fixed.dtype]
+        kept, cursor = None, None
         if state is None:
-            torch.manual_seed(self.stage.seed)
-            decoder, cursor = self.stage.make_decoder(self.config, device), None
+            torch.manual_seed(self.plan.job.seed)
         else:
-            decoder = self.stage.open_decoder(self.run.checkpoint(state.facts["step"]) / "model", self.config, device)
+            kept = self.run.checkpoint(state.facts["step"]) / "model"
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
-        material.multiply_in(decoder, dtype)
-        objective = NextToken(torch.compile(decoder.hidden) if fixed.compile else None)
+        decoder = self.stage.decoder(self.plan, device, kept)
+        multiply_in(decoder, dtype)
+        objective = self.stage.objective(torch.compile(decoder.hidden) if fixed.compile else None)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
-        rows = self.stage.rows(recipe, cursor)
+        rows = self.plan.corpus.rows(recipe, cursor)
         made = Training(decoder, objective, optimizer, rows, recipe, self.facts.steps, device)
         if state is not None:
             made.restore(state)
         return made
 
     def exam(self) -> Exam:
+        """What the model is measured on."""
         length, limit = self.facts.recipe.length, self.facts.validated_tokens
-        return Exam(self.stage.held_out(length), self.stage.tokenizer, length, limit)
+        return Exam(self.plan.corpus.held_out(), self.plan.text.tokenizer, length, limit)
 
     def journal(self) -> Journal:
-        job, used, steps = self.stage.job, self.stage.tokenizer, self.facts.steps
-        size = None if job.config or job.parent else job.size or material.SIZES[0]
+        job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.text.tokenizer
+        size = None if job.model.config or job.model.parent else job.model.size or SIZES[0]
         model = {"size": size, "parameters": self.parameters}
-        tokenizer = {"kind": used.kind, "vocab_size": used.vocab_size}
-        probes = [self.stage.probe(text) for text in self.facts.probes]
+        about = {"model": model, "tokenizer": {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}}
+        sampled = corpus.sample_prompt()
+        probes = [corpus.probe(text) for text in self.facts.probes]
         return Journal(
             run=self.run,
-            stage=self.stage,
+            write_model=partial(self.stage.write_model, self.plan),
+            complete=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
+            sampler=Sampler(tokenizer, sampled.text, sampled.ids, sampled.stops, job.seed),
             exam=self.exam(),
-            trace=Trace(used, probes, {"model": model, "tokenizer": tokenizer}, self.stage.seed, steps),
-            every=budget.every(steps),
-            keep=1 if job.keep is None else job.keep,
+            trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps),
+            every=budget.every(self.facts.steps),
+            keep=1 if job.run.keep is None else job.run.keep,
             facts=self.facts.to_json(),
-            card={"stage": self.stage.name, **model, "seed": self.stage.seed},
-            beside=partial(material.write_beside, self.run.folder / TOKENIZER, used),
+            card={"stage": self.stage.name, **model, "seed": job.seed},
         )
 
+    def notes(self, training: Training) -> Iterator[Note]:
+        """What people should know before the first step."""
+        yield from map(Note, self.plan.corpus.notes())
+        yield from map(Note, self.stage.notes(self.plan, training.decoder))
+
     def ready(self, training: Training, machine: Machine, seconds: float | None = None) -> Ready:
-        """`seconds`: the budget, where it is one of time."""
+        """`seconds`: the budget, if it is one of time."""
         fixed, recipe = self.facts.fixed.to_json(), self.facts.recipe
-        flops = 3 * forward_flops(self.config, recipe.length / 2)
+        flops = 3 * forward_flops(self.plan.config, recipe.length / 2)
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
         return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds)

@@ -1,117 +1,24 @@
-"""Rows of dialogues: each whole, or cut between two exchanges where it is longer than a row; many in a row, apart.
+"""Rows of dialogues: many in a row, kept apart, without padding.
 
-A row is packed as one of text is (`batches.Buffer`), without padding; `segments` keep dialogues from seeing each other, and
-only what the loss mask names (`liuli.tokens.chat.chat`) is a target.
+A row is packed as one of text is (`buffer.py`); `segments` keep dialogues from seeing each other.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
-from liuli.data.dialogues.dialogues import Dialogue
 from liuli.data.packing.batch import Batch, batch_of
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
 from liuli.learn.rows.buffer import Buffer
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
-from liuli.tokens.chat.chat import Chat
+from liuli.learn.run.state import under
 
-MIXED = 0.25  # share of the rows, where text is mixed in
-
-
-@dataclass
-class Cuts:
-    """What became of dialogues. `cut`: longer than a row, and so in several pieces. `long_answers`: answers that do not fit a
-    row with what they answer, and are left out. `refused`: dialogues left out, by what the template said."""
-
-    dialogues: int = 0
-    cut: int = 0
-    long_answers: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-
-    def lines(self, length: int) -> Iterator[str]:
-        """For people, what was not used as it stands."""
-        if self.cut:
-            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were cut between two exchanges"
-        if self.long_answers:
-            yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
-        for why, count in self.refused.items():
-            yield f"skipped {count:,} × {why}"
-
-
-def pieces_of_dialogues(
-    dialogues: Iterable[Dialogue], chat: Chat, length: int, cuts: Cuts, strict: bool = False
-) -> Iterator[Piece]:
-    """The dialogues as pieces of at most `length` places, numbered in order. `cuts` is told what became of them.
-
-    Raises:
-        LiuliError: the template refuses every one of them; where `strict`, it refuses one, or an answer does not fit a row.
-    """
-    number = 0
-    for dialogue in dialogues:
-        cuts.dialogues += 1
-        try:
-            found = list(_pieces(dialogue, chat, length, cuts))
-        except LiuliError as error:
-            if strict:
-                raise LiuliError(f"{dialogue.source}: {error}") from None
-            cuts.refused[str(error)] += 1
-            continue
-        if strict and cuts.long_answers:
-            raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
-        for ids, supervised in found:
-            yield Piece(np.array(ids, np.int32), number, 0, np.array(supervised))
-            number += 1
-    if cuts.refused.total() == cuts.dialogues > 0:
-        raise LiuliError(f"none of the dialogues can be learned from: {next(iter(cuts.refused))}")
-
-
-def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[tuple[list[int], list[bool]]]:
-    whole = chat.dialogue(dialogue.messages, dialogue.tools)
-    if len(whole.ids) - 1 <= length:
-        yield whole[:2]
-        return
-    system, exchanges = _exchanges(dialogue.messages)
-    cuts.cut += 1
-    kept: list[dict[str, Any]] = []
-    held = None  # `kept`, encoded
-    for exchange in exchanges:
-        longer = _fitting([*system, *kept, *exchange], dialogue, chat, length)
-        if longer is None and kept:
-            assert held is not None
-            yield held
-            kept, longer = [], _fitting([*system, *exchange], dialogue, chat, length)
-        if longer is None:
-            cuts.long_answers += sum(message["role"] == "assistant" for message in exchange)
-            kept = []
-        else:
-            kept, held = [*kept, *exchange], longer
-    if kept:
-        assert held is not None
-        yield held
-
-
-def _fitting(messages: list[Any], dialogue: Dialogue, chat: Chat, length: int) -> tuple[list[int], list[bool]] | None:
-    found = chat.dialogue(messages, dialogue.tools)
-    return found[:2] if len(found.ids) - 1 <= length else None
-
-
-def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-    """What comes before the first user, and each user's message with all that answers it; one without answer is left out."""
-    system: list[dict[str, Any]] = []
-    exchanges: list[list[dict[str, Any]]] = []
-    for message in messages:
-        if message["role"] == "user":
-            exchanges.append([])
-        (exchanges[-1] if exchanges else system).append(message)
-    return system, [exchange for exchange in exchanges if any(message["role"] == "assistant" for message in exchange)]
+MIXED = 0.25  # share of the rows, if text is mixed in
 
 
 class DialogueRows:
@@ -183,7 +90,7 @@ class DialogueRows:
         return self._epochs is None or self._epoch < self._epochs
 
 
-class Mixed:
+class MixedRows:
     """Rows of dialogues with rows of text among them, `MIXED` of each step's (one at least); they end with the dialogues."""
 
     def __init__(self, dialogues: DialogueRows, text: TextRows):
@@ -202,6 +109,14 @@ class Mixed:
         both = {"dialogues": self._dialogues.cursor(), "text": self._text.cursor()}
         tensors = {f"{name}.{key}": tensor for name, each in both.items() for key, tensor in each.tensors.items()}
         return Cursor({name: each.settings for name, each in both.items()}, tensors)
+
+    @staticmethod
+    def parted(cursor: Cursor | None) -> tuple[Cursor | None, Cursor | None]:
+        """The places among the dialogues and in the text that one of these rows' cursors holds."""
+        if cursor is None:
+            return None, None
+        one, two = (Cursor(cursor.settings[name], under(name, cursor.tensors)) for name in ("dialogues", "text"))
+        return one, two
 
     def close(self) -> None:
         self._text.close()

@@ -28,8 +28,8 @@ from liuli.data.packing.pieces import NOTHING, Cutter, Part, Piece, encoded
 from liuli.data.split import TextSplit
 from liuli.data.text.interleave import interleaved, lanes_of
 from liuli.errors import LiuliError
-from liuli.learn.rows.ahead import Ahead
 from liuli.learn.rows.buffer import Buffer
+from liuli.learn.rows.read_ahead import Ahead
 from liuli.learn.rows.rows import Cursor
 from liuli.tokens import Tokenizer
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,44 +20,42 @@ from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import Evaluation, Exam
 from liuli.files import read_json, sync_tree
-from liuli.generate.engine import Engine, Request
-from liuli.generate.sampling import Sampling
 from liuli.learn.run.events import Event, Finished, Note, Sampled, Saved, Update, Validated
 from liuli.learn.run.folder import TRACE, Run, read_metrics
+from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, write_state
 from liuli.learn.run.trace import Trace
 from liuli.learn.step.finite import NotFinite
+from liuli.learn.step.loop import Training
+from liuli.model.decoder import Decoder
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from liuli.learn.stages.stage import Stage
-    from liuli.learn.step.loop import Training
-
-SAMPLE = Sampling(temperature=0.8)
-SAMPLE_TOKENS = 40
-
 
 @dataclass
 class Journal:
-    """Keeps a run.
+    """Records what a training does, and saves it in the run's folder.
 
     Attributes:
-        every: steps from one validation, sample and checkpoint to the next.
+        run: the folder. write_model: writes the decoder to a folder and returns its hash.
+        complete: adds to a model's folder what belongs to it: the tokenizer, and what generates by default.
+        sampler: what is sampled at each validation. exam: what is measured. trace: the playback.
+        every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
-        beside: writes what belongs to a model's folder beside its decoder: the tokenizer, what generates by default.
-        best: the lowest validation loss so far, in nats a token, and its step. keep: checkpoints kept before the last.
+        best: the lowest validation loss so far, in nats per token, and its step. last: the latest validation.
     """
 
     run: Run
-    stage: "Stage"
+    write_model: Callable[[Decoder, Path], str]
+    complete: Callable[[Path], None]
+    sampler: Sampler
     exam: Exam
     trace: Trace
     every: int
     keep: int
     facts: dict[str, Any]
     card: dict[str, Any]
-    beside: Callable[[Path], None]
     best: tuple[float, int] | None = None
     last: Evaluation | None = None
     _board: "SummaryWriter | None" = None
@@ -65,7 +65,7 @@ class Journal:
         """Whether there is a checkpoint to go on from."""
         return bool(self.run.checkpoints())
 
-    def record(self, training: "Training", update: Update | None) -> Iterator[Event]:
+    def record(self, training: Training, update: Update | None) -> Iterator[Event]:
         """After each step, and at step 0 before the first."""
         step = training.step
         with self._writing():
@@ -82,7 +82,7 @@ class Journal:
                 yield self._sample(training)
                 yield from self.save(training)
 
-    def save(self, training: "Training") -> Iterator[Event]:
+    def save(self, training: Training) -> Iterator[Event]:
         """A checkpoint of this moment.
 
         Raises:
@@ -99,7 +99,7 @@ class Journal:
                 self._board.flush()
         yield Saved(step, self.run.checkpoint(step))
 
-    def rehearse(self, training: "Training") -> tuple[float, float]:
+    def rehearse(self, training: Training) -> tuple[float, float]:
         """Seconds of a validation with its sample and checkpoint, and of a look; nothing of them stays."""
         scratch = self.run.folder / "rehearsal"
         times = [time.perf_counter()]
@@ -116,7 +116,7 @@ class Journal:
         times.append(time.perf_counter())
         return times[1] - times[0], times[2] - times[1]
 
-    def go_on(self, training: "Training", best: dict[str, Any] | None) -> Iterator[Event]:
+    def resume(self, training: Training, best: dict[str, Any] | None) -> Iterator[Event]:
         """Takes over what the run kept up to where `training` stands, and drops what it kept after."""
         step = training.step
         self.best = (best["nats_per_token"], best["step"]) if best else None
@@ -138,7 +138,7 @@ class Journal:
             self.run.settle(self.best and self.best[1], self.keep)
             self.trace.write(self.run.folder / TRACE)
 
-    def finished(self, training: "Training") -> Finished:
+    def finished(self, training: Training) -> Finished:
         if self._board:
             with self._writing():
                 self._board.close()
@@ -154,13 +154,15 @@ class Journal:
         self.trace.heard(update.loss, update.seconds)
         for name in ("loss", "gradient_norm", "strength"):
             self._chart(f"training/{name}", getattr(update, name), update.step)
+        for name, value in update.metrics.items():
+            self._chart(f"training/{name}", value, update.step)
 
-    def _look(self, training: "Training", update: Update | None) -> None:
+    def _look(self, training: Training, update: Update | None) -> None:
         norm, strength = (update.gradient_norm, update.strength) if update else (None, 0.0)
         with training.average.shown():
             self.trace.look(training.decoder, training.step, training.tokens, strength, norm)
 
-    def _validate(self, training: "Training") -> Validated:
+    def _validate(self, training: Training) -> Validated:
         step = training.step
         with training.average.shown():
             found = self.exam(training.decoder)
@@ -176,20 +178,14 @@ class Journal:
         self._chart("validation/nats_per_token", found.nats_per_token, step)
         return Validated(step, found, better)
 
-    def _sample(self, training: "Training") -> Sampled:
-        """A text that is the same for a step whenever it is asked."""
-        step, begun, seed = training.step, self.stage.sample(), self.stage.seed + training.step
-        engine = Engine(training.decoder, self.stage.tokenizer, slots=1, capacity=len(begun.ids) + SAMPLE_TOKENS)
-        room = min(SAMPLE_TOKENS, training.decoder.config.context - len(begun.ids))
-        engine.submit(Request(list(begun.ids), SAMPLE, room, seed, (), begun.stops, None))
-        text = ""
+    def _sample(self, training: Training) -> Sampled:
+        step = training.step
         with training.average.shown():
-            while engine.busy:
-                text += "".join(record.text for record in engine.step())
-        self.trace.sampled(step, seed, begun.text, text)
-        return Sampled(step, begun.text, text)
+            seed, text = self.sampler.sample(training.decoder, step)
+        self.trace.sampled(step, seed, self.sampler.prompt, text)
+        return Sampled(step, self.sampler.prompt, text)
 
-    def _write(self, part: Path, training: "Training") -> None:
+    def _write(self, part: Path, training: Training) -> None:
         state = training.state()
         best = {"nats_per_token": self.best[0], "step": self.best[1]} if self.best else None
         facts = self.facts | state.facts | {"best": best}
@@ -198,10 +194,10 @@ class Journal:
         except (LiuliError, SafetensorError) as error:  # which tell of the disk as well
             raise OSError(str(error)) from None
 
-    def _write_model(self, folder: Path, training: "Training") -> None:
+    def _write_model(self, folder: Path, training: Training) -> None:
         with training.average.shown():
-            hash = self.stage.write_model(training.decoder, folder)
-        self.beside(folder)
+            model_hash = self.write_model(training.decoder, folder)
+        self.complete(folder)
         metrics = {"validation": self.last.to_json()} if self.last else {}
         card = {
             **self.card,
@@ -209,13 +205,16 @@ class Journal:
             "step": training.step,
             "tokens_seen": training.tokens,
             "metrics": metrics,
-            "hash": hash,
+            "hash": model_hash,
         }
         (folder / "liuli.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        self.trace.saved(training.step, hash)
+        self.trace.saved(training.step, model_hash)
 
     def _chart(self, name: str, value: float, step: int) -> None:
+        """For TensorBoard, if it is installed: the same numbers as in the metrics."""
         if self._board is None:
+            if not has_tensorboard():
+                return
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=step)
@@ -232,7 +231,13 @@ class Journal:
             ) from None
 
 
+@cache
+def has_tensorboard() -> bool:
+    """Whether the `tensorboard` extra is installed."""
+    return find_spec("tensorboard") is not None
+
+
 def peak_memory() -> int:
-    """Bytes of the process at its largest."""
+    """The most memory that this process has held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

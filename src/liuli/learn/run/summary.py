@@ -18,7 +18,7 @@ from liuli.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
-class Loss(Record):
+class ValidationLoss(Record):
     """Of the held-out text, after a step."""
 
     step: int
@@ -36,7 +36,7 @@ class Curves(Record):
     """
 
     training: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[Loss] = field(default_factory=list)
+    validation: list[ValidationLoss] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
 
@@ -62,8 +62,8 @@ class Summary(Record):
     step: int
     steps: int | None
     checkpoints: list[int]
-    last: Loss | None
-    best: Loss | None
+    last: ValidationLoss | None
+    best: ValidationLoss | None
     tokens: int
     seconds: float
     written: float
@@ -81,7 +81,7 @@ class Summary(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PlaybackStep:
     """The likeliest next tokens after a step, the likeliest first, each with its probability."""
 
     step: int
@@ -89,11 +89,11 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedPrompt:
     """A prompt whose next token was watched."""
 
     text: str
-    looks: list[Look]
+    looks: list[PlaybackStep]
 
 
 def summarise(folder: Path) -> tuple[Summary, Curves]:
@@ -162,11 +162,13 @@ def read_curves(folder: Path) -> Curves:
                 curves.tokens, curves.seconds = int(row["tokens"]), curves.seconds + float(row["seconds"])
             if "validation" in row:
                 found = row["validation"]
-                curves.validation.append(Loss(row["step"], float(found["nats_per_token"]), float(found["bits_per_byte"])))
+                curves.validation.append(
+                    ValidationLoss(row["step"], float(found["nats_per_token"]), float(found["bits_per_byte"]))
+                )
     return curves
 
 
-def read_trace(folder: Path) -> list[Watched]:
+def read_trace(folder: Path) -> list[WatchedPrompt]:
     """What a run would have said to the prompts that it watches; empty where there is no trace.
 
     Raises:
@@ -177,12 +179,12 @@ def read_trace(folder: Path) -> list[Watched]:
         return [_watched(probe, body["steps"]) for probe in body["probes"]]
 
 
-def _watched(probe: dict[str, Any], steps: list[int]) -> Watched:
+def _watched(probe: dict[str, Any], steps: list[int]) -> WatchedPrompt:
     looks = [
-        Look(int(step), [(_token(each["token"]), math.exp(each["logprob"])) for each in top])
+        PlaybackStep(int(step), [(_token(each["token"]), math.exp(each["logprob"])) for each in top])
         for step, top in zip(steps, probe["top"], strict=True)
     ]
-    return Watched(str(probe["input"]["text"]), looks)
+    return WatchedPrompt(str(probe["input"]["text"]), looks)
 
 
 def _token(body: dict[str, Any]) -> Token:

@@ -1,8 +1,7 @@
 """An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import cached_property, partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,203 +11,265 @@ import torch
 from liuli.data.dialogues.dialogues import Dialogues
 from liuli.data.packing.pieces import Piece
 from liuli.data.records.source_files import SourceFile
-from liuli.data.split import TextSplit, split_dialogues, split_texts
+from liuli.data.split import DialogueSplit, TextSplit, split_dialogues, split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.hub import find_folder
-from liuli.learn.prepare import material
-from liuli.learn.prepare.course import follow
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_rows import DialogueRows, Mixed
+from liuli.learn.prepare.model import open_decoder, open_frozen
+from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
+from liuli.learn.rows.dialogue_pieces import DialoguePieces
+from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
 from liuli.learn.rows.rows import Cursor, Rows
-from liuli.learn.rows.sides import Sides
 from liuli.learn.rows.text_rows import TextRows
-from liuli.learn.run.state import under
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Sample, Stage
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import LONGEST, Recipe
 from liuli.model.adapters import lora, peft_folder
-from liuli.model.adapters.token_rows import never_met
+from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder
+from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
 from liuli.tokens.chat.specials import make_conversational
 
 ADAPTER = "default"
 RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
 ALPHA = 2  # times the rank
-PROBES = 3  # where no questions are named: what so many held-out dialogues begin with
+PROBES = 3  # if no questions are named: what so many held-out dialogues begin with
 
 
-class Assistant(Stage):
-    """Replies are to be predicted, each from all that was said before it."""
+@dataclass(frozen=True, slots=True)
+class DialogueData:
+    """Dialogues, divided into what is learned from and what is held out; `mix`: text that is learned from as well."""
+
+    division: DialogueSplit
+    mix: TextSplit | None
+    parent: Parent
+
+    @property
+    def files(self) -> list[SourceFile]:
+        other = self.division.other
+        mixed = self.mix.sources.files if self.mix else []
+        return [*self.division.dialogues.files, *(other.files if other else ()), *mixed]
+
+    @property
+    def held_out_how(self) -> str:
+        return self.division.how
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueCorpus:
+    """Dialogues as ids, all of them encoded once.
+
+    Attributes:
+        context: of the model, in tokens. learned, measured: the dialogues trained on and those held out.
+        first_prompts: what a few held-out dialogues begin with, those that leave room for a reply.
+    """
+
+    data: DialogueData
+    chat: Chat
+    seed: int
+    strict: bool
+    context: int
+    learned: DialoguePieces
+    measured: DialoguePieces
+    first_prompts: tuple[str, ...]
+
+    @property
+    def length(self) -> int:
+        return self.learned.length
+
+    def with_length(self, length: int) -> "DialogueCorpus":
+        division = self.data.division
+        learned = self.learned.with_length(length, lambda length: _learned(division, self.chat, length, self.strict))
+        measured = self.measured.with_length(length, lambda length: _measured(division, self.chat, length, self.strict))
+        return replace(self, learned=learned, measured=measured)
+
+    def document_lengths(self) -> tuple[list[int], bool]:
+        return [len(piece.ids) for piece in self.learned.pieces], True
+
+    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
+        tokenizer, mix = self.chat.tokenizer, self.data.mix
+        empty = (tokenizer.end or [self.chat.stop])[0]
+        pieces, length = self.learned.pieces, recipe.length
+        if mix is None:
+            return DialogueRows(pieces, length, self.seed, empty, epochs, cursor)
+        if recipe.rows < 2:
+            raise LiuliError("with --mix a step needs at least 2 rows, one of them text; give --rows 2 or more")
+        of_dialogues, of_text = MixedRows.parted(cursor)
+        dialogues = DialogueRows(pieces, length, self.seed, empty, epochs, of_dialogues)
+        return MixedRows(dialogues, TextRows(mix, tokenizer, length, self.seed, None, recipe.buffer, of_text))
+
+    def held_out(self) -> Iterator[Piece]:
+        return iter(self.measured.pieces)
+
+    def notes(self) -> Iterator[str]:
+        learned, measured, mix = self.learned, self.measured, self.data.mix
+        yield from learned.notes
+        yield from measured.notes
+        yield from (f"skipped {each}" for each in (mix.sources.skipped if mix else ()))
+        yield from learned.cuts.lines(self.length)
+        yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
+        if self.data.division.shared:
+            yield f"{self.data.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
+
+    def prompts(self) -> list[str]:
+        return list(self.first_prompts)
+
+    def probe(self, prompt: str) -> Probe:
+        return Probe(prompt, [self.chat.tokenizer.token(id) for id in _asked(self.chat, prompt)])
+
+    def sample_prompt(self) -> SamplePrompt:
+        """The first question that is held out."""
+        prompt = next(iter(self.first_prompts), "?")
+        stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
+        return SamplePrompt(prompt, tuple(_asked(self.chat, prompt)), stops)
+
+    def token_ids(self) -> set[int]:
+        """All ids that the dialogues trained on have."""
+        return {id for piece in self.learned.pieces for id in piece.ids.tolist()}
+
+
+class Finetune(Stage):
+    """Learns from the replies in dialogues, each from all that was said before it."""
 
     name, command = "assistant", "liuli finetune"
 
-    def __init__(self, job: Job):
-        super().__init__(job)
-        self._added = 0
-        self._never_met: list[int] = []  # of the dialogues' tokens, by the base, where LoRA learns
-        self.mix: TextSplit | None = None
+    def recipe(self, job: Job) -> dict[str, Any]:
+        return {"rate": RATE if job.model.lora is None else LORA_RATE}
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        return {"rate": RATE if self.job.lora is None else LORA_RATE}
-
-    @property
-    def longest_row(self) -> int:
+    def longest_row(self, config: Config) -> int:
         """An answer is cut nowhere: rows as long as the model reads, within reason."""
-        return min(self._context, LONGEST[-1][1])
+        return min(config.context, LONGEST[-1][1])
 
-    def open(self) -> None:
-        if not self.job.parent:
+    def open(self, job: Job) -> DialogueData:
+        if not job.model.parent:
             raise LiuliError("there is no model to fine-tune: name its folder")
-        if not self.job.sources:
+        if not job.data.sources:
             raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
-        strict = bool(self.job.strict)
-        self.division = split_dialogues(Dialogues(list(self.job.sources), strict), self.job.valid or "content")
-        self.held_out_how = self.division.how
-        if self.job.mix is not None:
-            self.mix = split_texts(Sources([self.job.mix], strict))
+        strict, mix = bool(job.data.strict), None
+        division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
+        if job.data.mix is not None:
+            mix = split_texts(Sources([job.data.mix], strict))
+        return DialogueData(division, mix, Parent(job.model.parent))
 
-    def files(self) -> Iterable[SourceFile]:
-        other = self.division.other
-        return [
-            *self.division.dialogues.files,
-            *(other.files if other else ()),
-            *(self.mix.sources.files if self.mix else ()),
-        ]
-
-    def notes(self, length: int) -> Iterator[str]:
-        training, held_out = self._sides.training(length), self._sides.held_out(length)
-        yield from training.notes
-        yield from held_out.notes
-        yield from (f"skipped {each}" for each in (self.mix.sources.skipped if self.mix else ()))
-        yield from training.cuts.lines(length)
-        yield from (f"held out: {line}" for line in held_out.cuts.lines(length))
-        if self.division.shared:
-            yield f"{self.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
-        yield f"chat template: {self.chat.origin}"
-        if self._added:
-            yield f"{self._added} special tokens were added for it"
-        if self.job.lora is not None:
-            written = ", ".join(self.tokenizer.token(id).text for id in self.chat.special_ids())
-            yield f"beside LoRA the embedding's rows of {written} are trained, which the template writes"
-            if self._never_met:
-                yield f"and those of {len(self._never_met):,} tokens of the dialogues which the base has never met"
-
-    def make_tokenizer(self, folder: Path) -> None:
-        parent = self._parent()
+    def tokenize(self, job: Job, data: DialogueData, folder: Path, kept: Path | None) -> Tokenization:
+        if kept is not None:
+            tokenizer = open_tokenizer(kept)
+            return Tokenization(tokenizer, Chat.open(kept, tokenizer, job.run.today))
+        parent = data.parent.folder
         folder.mkdir(exist_ok=True)
-        material.write_beside(parent, material.open_tokenizer(parent), folder)
-        self.tokenizer, self.chat, self._added = make_conversational(folder, self.job.today)
-        self._context = read_config(parent).context
+        copy_with_generation_config(parent, open_tokenizer(parent), folder)
+        return Tokenization(*make_conversational(folder, job.run.today))
 
-    def open_tokenizer(self, folder: Path) -> None:
-        super().open_tokenizer(folder)
-        self.chat = Chat.open(folder, self.tokenizer, self.job.today)
-        self._context = self.kept_config(folder).context
-
-    def lengths(self) -> tuple[list[int], bool]:
-        length = self.job.length or self._context
-        return [len(piece.ids) for piece in self._sides.training(length).pieces], True
-
-    def config(self) -> Config:
+    def config(self, job: Job, data: DialogueData, text: Tokenization, kept: Path | None) -> Config:
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
-        config = read_config(find_folder(self.job.parent or ""))
-        return replace(config, vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
+        if kept is not None and job.model.lora is None:
+            return read_config(kept)
+        config = read_config(data.parent.folder)
+        return replace(config, vocab_size=max(config.vocab_size, text.tokenizer.vocab_size))
 
-    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
-        pieces = self._sides.training(recipe.length).pieces
-        empty = (self.tokenizer.end or [self.chat.stop])[0]
-        of = _part("dialogues", cursor) if self.mix else cursor
-        if self.mix is not None and recipe.rows < 2:
-            raise LiuliError("with --mix a step needs at least 2 rows, one of them text; give --rows 2 or more")
-        dialogues = DialogueRows(pieces, recipe.length, self.seed, empty, epochs, of)
-        if self.mix is None:
-            return dialogues
-        text = TextRows(self.mix, self.tokenizer, recipe.length, self.seed, None, recipe.buffer, _part("text", cursor))
-        return Mixed(dialogues, text)
+    def encode(self, job: Job, data: DialogueData, text: Tokenization, config: Config, length: int) -> DialogueCorpus:
+        assert text.chat is not None
+        chat, strict = text.chat, bool(job.data.strict)
+        learned = _learned(data.division, chat, length, strict)
+        measured = _measured(data.division, chat, length, strict)
+        every = (dialogue.first_prompt for dialogue in data.division.validation())
+        fitting = (prompt for prompt in every if len(_asked(chat, prompt)) <= config.context // 2)
+        prompts = tuple(islice(fitting, PROBES))
+        return DialogueCorpus(data, chat, job.seed, strict, config.context, learned, measured, prompts)
 
-    def held_out(self, length: int) -> Iterator[Piece]:
-        return iter(self._sides.held_out(length).pieces)
-
-    def prompts(self) -> Iterator[str]:
-        """What a few held-out dialogues begin with, which leave room for a reply."""
-        every = (dialogue.first_prompt for dialogue in self.division.validation())
-        return islice((prompt for prompt in every if len(self._ids(prompt)) <= self._context // 2), PROBES)
-
-    def probe(self, prompt: str) -> Probe:
-        return Probe(prompt, [self.tokenizer.token(id) for id in self._ids(prompt)])
-
-    def sample(self) -> Sample:
-        """A reply to the first question that is held out."""
-        prompt = next(self.prompts(), "?")
-        return Sample(prompt, self._ids(prompt), tuple({self.chat.stop, *self.tokenizer.end}))
-
-    def _ids(self, prompt: str) -> list[int]:
-        return self.chat.prompt([{"role": "user", "content": prompt}])
-
-    def make_decoder(self, config: Config, device: torch.device) -> Decoder:
-        decoder = material.open_decoder(self._parent(), config, device)
-        written, like = self.chat.special_ids(), self._like()
-        if self.job.lora is not None:
-            if lacking := config.vocab_size - read_config(self._parent()).vocab_size:
-                raise LiuliError(
-                    f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
-                    f"fine-tune it without --lora"
-                )
-            if like is not None:
-                unused = {*self.tokenizer.specials.values()}.difference(self.tokenizer.begin, self.tokenizer.end)
-                self._never_met = never_met(decoder, sorted(unused), self._sides.tokens().difference(written))
-            settings = lora.Settings(self.job.lora, ALPHA * self.job.lora, tokens=(*written, *self._never_met))
-            lora.add(decoder, settings, self.seed, ADAPTER, like)
-        elif like is not None:
-            decoder.begin_like(written, like)
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
+        assert isinstance(plan.data, DialogueData) and isinstance(plan.corpus, DialogueCorpus)
+        rank = plan.job.model.lora
+        if rank is not None:
+            parent = plan.data.parent.folder
+            decoder = open_frozen(parent, plan.config, device)
+            if kept is None:
+                _add_adapter(decoder, plan, rank, parent)
+            else:
+                peft_folder.load(decoder, kept, ADAPTER, parent)
+                lora.learn(decoder, ADAPTER)
+            return decoder
+        if kept is not None:
+            return open_decoder(kept, plan.config, device)
+        parent = plan.data.parent.folder
+        decoder = open_decoder(parent, plan.config, device)
+        if (like := _like(parent, plan.text)) is not None:
+            decoder.copy_token(like, plan.corpus.chat.special_ids())
         return decoder
 
-    def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
-        if self.job.lora is None:
-            return super().open_decoder(folder, config, device)
-        decoder = material.open_decoder(self._parent(), config, device)
-        peft_folder.load(decoder, folder, ADAPTER, self._parent())
-        lora.learn(decoder, ADAPTER)
-        return decoder
-
-    def kept_config(self, folder: Path) -> Config:
-        return super().kept_config(folder) if self.job.lora is None else self.config()
-
-    def write_model(self, decoder: Decoder, folder: Path) -> str:
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         """The whole model, or the adapter in PEFT's format."""
-        if self.job.lora is None:
-            return super().write_model(decoder, folder)
-        peft_folder.save(decoder, folder, str(self.job.parent), self._parent_hash)
+        if plan.job.model.lora is None:
+            write_decoder(decoder, folder)
+            return hash_folder(folder)
+        parent = plan.data.parent
+        assert parent is not None
+        peft_folder.save(decoder, folder, parent.name, parent.hash)
         return peft_folder.hash_adapter(folder)
 
-    def _like(self) -> int | None:
-        """A base that was made here has never met the template's tokens: they begin as its document's ends, at which it looks
-        when it begins, and which it writes when all is said. None for any other model."""
-        ends = self.tokenizer.begin or self.tokenizer.end
-        return ends[0] if read_json(self._parent() / "liuli.json").get("stage") == "base" and ends else None
-
-    @cached_property
-    def _sides(self) -> Sides:
-        return Sides(self.division, self.chat, bool(self.job.strict))
-
-    def _parent(self) -> Path:
-        return find_folder(self.job.parent or "", weights=True)
-
-    @cached_property
-    def _parent_hash(self) -> str:
-        return hash_folder(self._parent())
+    def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
+        chat = plan.text.chat
+        assert chat is not None
+        yield f"chat template: {chat.origin}"
+        if plan.text.added:
+            yield f"{plan.text.added} special tokens were added for it"
+        if plan.job.model.lora is not None:
+            written = chat.special_ids()
+            texts = ", ".join(plan.text.tokenizer.token(id).text for id in written)
+            yield f"besides LoRA, the embedding's rows of {texts} are trained, which the template writes"
+            rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
+            others = 0 if rows is None else len(rows.tokens_C) - len(written)
+            if others:
+                yield f"and those of {others:,} tokens of the dialogues that the base never met"
 
 
-def _part(name: str, cursor: Cursor | None) -> Cursor | None:
-    """One of the two that `Mixed` keeps."""
-    return cursor and Cursor(cursor.settings[name], under(name, cursor.tensors))
+def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+    """Raises LiuliError: no answer fits a row; what `pieces_of_dialogues` raises."""
+    found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
+    if not found.pieces:
+        raise LiuliError(
+            f"there is nothing to learn from: no answer fits a row of {length} tokens with what it answers; give a larger "
+            f"--length"
+        )
+    return found
 
 
-finetune = partial(follow, Assistant)  # Fine-tunes the job's `parent` on the dialogues in its `sources`, in a folder
+def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
+    return DialoguePieces.encode(division.validation(), division.other, chat, length, strict)
+
+
+def _asked(chat: Chat, prompt: str) -> list[int]:
+    return chat.prompt([{"role": "user", "content": prompt}])
+
+
+def _like(parent: Path, text: Tokenization) -> int | None:
+    """A base that was made here has never met the template's tokens: they begin as its document's ends, at which it looks
+    when it begins, and which it writes when all is said. None for any other model."""
+    ends = text.tokenizer.begin or text.tokenizer.end
+    return ends[0] if read_json(parent / "liuli.json").get("stage") == "base" and ends else None
+
+
+def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:
+    """LoRA at every projection, and rows of the embedding for tokens that the base never met.
+
+    Raises:
+        LiuliError: the embedding has no rows for the template's tokens.
+    """
+    assert isinstance(plan.corpus, DialogueCorpus)
+    if lacking := plan.config.vocab_size - read_config(parent).vocab_size:
+        raise LiuliError(
+            f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
+            f"fine-tune it without --lora"
+        )
+    written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.text.tokenizer, []
+    like = _like(parent, plan.text)
+    if like is not None:
+        unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end)
+        unmet = never_met(decoder, sorted(unused), plan.corpus.token_ids().difference(written))
+    settings = lora.LoRASettings(rank, ALPHA * rank, tokens=(*written, *unmet))
+    lora.add(decoder, settings, plan.job.seed, ADAPTER, like)

@@ -1,70 +1,144 @@
-"""A base model from text."""
+"""A base model from text: every token is to be predicted from those before it."""
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from liuli.data.packing.pieces import Piece
+import torch
+
+from liuli.data.packing.pieces import Piece, encoded
 from liuli.data.records.source_files import SourceFile
-from liuli.data.split import split_texts
+from liuli.data.split import TextSplit, split_texts
+from liuli.data.text.interleave import BEFORE, interleaved, lanes_of
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
-from liuli.learn.prepare import material
-from liuli.learn.prepare.course import follow
+from liuli.hub import find_folder
+from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.model import asked_shape, new_decoder, open_decoder
+from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Sample, Stage
+from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.formats.families import read_config
+from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.tokens import Tokenizer, open_tokenizer
+from liuli.tokens.train import train as train_tokenizer
 
-PROBES, PROBE_TOKENS = 3, 12  # where no prompts are named: so many held-out documents, to so many tokens
+PROBES, PROBE_TOKENS = 3, 12  # if no prompts are named: so many held-out documents, up to so many tokens
+MEASURED = 1000, 1_000_000  # documents, tokens: how much is looked at to know how long documents are
 
 
-class Text(Stage):
-    """Every token of a text is to be predicted."""
+@dataclass(frozen=True, slots=True)
+class TextData:
+    """Text, divided into what is learned from and what is held out."""
 
-    name, command = "base", "liuli train"
+    split: TextSplit
+    parent: Parent | None
 
-    def open(self) -> None:
-        if not self.job.sources:
-            raise LiuliError("there is nothing to train on: name files or folders of text")
-        sources = Sources(list(self.job.sources), bool(self.job.strict))
-        self.split = split_texts(sources, self.job.valid or "content")
-        self.held_out_how = self.split.how
-
-    def files(self) -> Iterable[SourceFile]:
+    @property
+    def files(self) -> list[SourceFile]:
         other = self.split.other
         return [*self.split.sources.files, *(other.files if other else ())]
 
-    def notes(self, length: int) -> Iterator[str]:
-        return (f"skipped {each}" for each in self.split.sources.skipped)
+    @property
+    def held_out_how(self) -> str:
+        return self.split.how
 
-    def make_tokenizer(self, folder: Path) -> None:
-        self.tokenizer = material.make_tokenizer(self.job, self.split, folder)
 
-    def lengths(self) -> tuple[list[int], bool]:
-        return material.document_lengths(self.split, self.tokenizer)
+@dataclass(frozen=True, slots=True)
+class TextCorpus:
+    """Text as ids; encoded while it is read."""
+
+    split: TextSplit
+    tokenizer: Tokenizer
+    seed: int
+    length: int
+
+    def with_length(self, length: int) -> "TextCorpus":
+        return TextCorpus(self.split, self.tokenizer, self.seed, length)
+
+    def document_lengths(self) -> tuple[list[int], bool]:
+        lengths: dict[int, int] = {}
+        total, lanes = 0, lanes_of(self.split.sources)
+        for part in encoded(interleaved(self.split, lanes, [BEFORE] * len(lanes)), self.tokenizer):
+            if (len(lengths) >= MEASURED[0] and part.number not in lengths) or total >= MEASURED[1]:
+                return list(lengths.values()), False
+            lengths[part.number] = lengths.get(part.number, 0) + len(part.ids)
+            total += len(part.ids)
+        return list(lengths.values()), True
 
     def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> TextRows:
         return TextRows(self.split, self.tokenizer, recipe.length, self.seed, epochs, recipe.buffer, cursor)
 
-    def held_out(self, length: int) -> Iterator[Piece]:
-        return pieces_of(self.split.validation(), self.tokenizer, length)
+    def held_out(self) -> Iterator[Piece]:
+        return pieces_of(self.split.validation(), self.tokenizer, self.length)
 
-    def prompts(self) -> Iterator[str]:
+    def notes(self) -> Iterator[str]:
+        return (f"skipped {each}" for each in self.split.sources.skipped)
+
+    def prompts(self) -> list[str]:
         """How a few held-out documents begin."""
+        found = []
         for document in islice(self.split.validation(), PROBES):
             ids = self.tokenizer.encode(document.text[: 20 * PROBE_TOKENS])[:PROBE_TOKENS]
-            yield self.tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}")
+            found.append(self.tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}"))
+        return found
 
     def probe(self, prompt: str) -> Probe:
         return Probe(prompt, self.tokenizer.tokens(prompt, prompt=True))
 
-    def sample(self) -> Sample:
-        """From nothing."""
-        return Sample("", self.tokenizer.begin or self.tokenizer.end, tuple(self.tokenizer.end))
+    def sample_prompt(self) -> SamplePrompt:
+        """Nothing but the token that a document begins with."""
+        return SamplePrompt("", tuple(self.tokenizer.begin or self.tokenizer.end), tuple(self.tokenizer.end))
 
 
-pretrain = partial(follow, Text)  # Trains a base model on the job's `sources` in a folder
+class Pretrain(Stage):
+    """Learns from all of a text."""
+
+    name, command = "base", "liuli train"
+
+    def open(self, job: Job) -> TextData:
+        if not job.data.sources:
+            raise LiuliError("there is nothing to train on: name files or folders of text")
+        sources = Sources(list(job.data.sources), bool(job.data.strict))
+        split = split_texts(sources, job.data.valid or "content")
+        return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
+
+    def tokenize(self, job: Job, data: TextData, folder: Path, kept: Path | None) -> Tokenization:
+        if kept is not None:
+            return Tokenization(open_tokenizer(kept))
+        kind = job.model.tokenizer or "bpe"
+        if data.parent is None and kind in ("bpe", "char"):
+            texts = (document.text for document in data.split.training())
+            most = asked_shape(job, None).vocab_size
+            train_tokenizer(texts, kind, job.model.vocab_size, most=most).write(folder)
+            return Tokenization(open_tokenizer(folder))
+        given = find_folder(kind) if data.parent is None else data.parent.folder
+        if job.model.vocab_size is not None:
+            raise LiuliError(f"--vocab-size is for a tokenizer that is to be trained; {given} has its own: leave it out")
+        tokenizer = open_tokenizer(given)
+        folder.mkdir(exist_ok=True)
+        copy_with_generation_config(given, tokenizer, folder)
+        return Tokenization(tokenizer)
+
+    def config(self, job: Job, data: TextData, text: Tokenization, kept: Path | None) -> Config:
+        return read_config(kept) if kept is not None else asked_shape(job, data.parent and data.parent.folder, text.tokenizer)
+
+    def encode(self, job: Job, data: TextData, text: Tokenization, config: Config, length: int) -> TextCorpus:
+        return TextCorpus(data.split, text.tokenizer, job.seed, length)
+
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
+        folder = kept or (plan.data.parent and plan.data.parent.folder)
+        if folder is not None:
+            return open_decoder(folder, plan.config, device)
+        return new_decoder(plan.config, plan.job.seed, device)
+
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
+        write_decoder(decoder, folder)
+        return hash_folder(folder)

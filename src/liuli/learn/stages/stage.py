@@ -1,132 +1,188 @@
-"""A stage of a model's life: what is learned from, and how its model is made, opened and kept.
+"""A stage of a model's life: what is learned from, how it is encoded, what the model is, and what is minimised.
 
-The course of a run (`course.py`) is the same for all; each stage is a module of its own: `pretrain.py`, `finetune.py`.
+A run goes through these values. Each is made from the ones before, and none changes later:
+
+    data = stage.open(job)                                    the files, and which part is held out
+    text = stage.tokenize(job, data, folder, kept)            how text becomes ids
+    config = stage.config(job, data, text, kept)              the model's shape
+    corpus = stage.encode(job, data, text, config, length)    what is learned from and measured on, in rows of `length`
+    decoder = stage.decoder(plan, device, kept)               `TrainingPlan` holds all of the above
+
+A new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new run.
+To add a stage, write a module next to `pretrain.py` and name the stage in `stages/__init__.py`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 
 from liuli.data.packing.pieces import Piece
-from liuli.learn.prepare import material
+from liuli.data.records.source_files import SourceFile
+from liuli.hub import find_folder
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.rows import Cursor, Rows
-from liuli.learn.run.state import file_hash
 from liuli.learn.run.trace import Probe
+from liuli.learn.step.objectives import Hidden, NextToken, Objective
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.model.formats.hugging_face import hash_folder
 from liuli.tokens import Tokenizer
+from liuli.tokens.chat.chat import Chat
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model that a run continues from: a folder's path, or a name on the hub. It is looked up when it is needed: a run
+    that is resumed from a whole model does not need its parent."""
+
+    name: str
+
+    @cached_property
+    def folder(self) -> Path:
+        """Raises LiuliError: there is no such model."""
+        return find_folder(self.name, weights=True)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over its tensors (see `hash_folder`)."""
+        return hash_folder(self.folder)
+
+
+class Data(Protocol):
+    """The files that a run reads, and which part of them is held out."""
+
+    @property
+    def parent(self) -> Parent | None: ...
+
+    @property
+    def files(self) -> list[SourceFile]:
+        """All of them, those held out included."""
+        ...
+
+    @property
+    def held_out_how(self) -> str:
+        """Which part is held out, for people."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What a run goes on from, now and then, to be read: `text` for people, its ids, and the ids that end what is written."""
+class Tokenization:
+    """How text becomes ids. `chat`: the template of conversations, if the stage has them; `added`: how many special tokens
+    were added for it."""
+
+    tokenizer: Tokenizer
+    chat: Chat | None = None
+    added: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePrompt:
+    """What a run lets its model continue, now and then, to be read: `text` for people, its ids, and the ids that end a
+    continuation."""
 
     text: str
-    ids: list[int]
+    ids: tuple[int, ...]
     stops: tuple[int, ...]
+
+
+class Corpus(Protocol):
+    """What is learned from and measured on, in rows of `length` tokens."""
+
+    @property
+    def length(self) -> int: ...
+
+    def with_length(self, length: int) -> "Corpus":
+        """The same in rows of another length."""
+        ...
+
+    def document_lengths(self) -> tuple[list[int], bool]:
+        """Tokens of the first documents or dialogues, and whether these are all."""
+        ...
+
+    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
+        """What the steps read: without end, or for some epochs; from the beginning, or from a cursor."""
+        ...
+
+    def held_out(self) -> Iterator[Piece]:
+        """What the model is measured on, in pieces of at most `length` places."""
+        ...
+
+    def notes(self) -> Iterator[str]:
+        """What people should know before the first step: what of the data is not used, as far as it was read, and why."""
+        ...
+
+    def prompts(self) -> list[str]:
+        """What is watched if the job names no prompts."""
+        ...
+
+    def probe(self, prompt: str) -> Probe:
+        """A prompt as the model reads it."""
+        ...
+
+    def sample_prompt(self) -> SamplePrompt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """All that a decoder is made from."""
+
+    job: Job
+    data: Data
+    text: Tokenization
+    config: Config
+    corpus: Corpus
 
 
 class Stage(ABC):
     """Attributes:
     name: of the stage, in a model's card. command: what begins a run of it.
-    tokenizer: once it was made or opened. held_out_how: which part is held out, for people.
     """
 
     name: ClassVar[str]
     command: ClassVar[str]
-    tokenizer: Tokenizer
-    held_out_how: str
-
-    def __init__(self, job: Job):
-        self.job = job
 
     @abstractmethod
-    def open(self) -> None:
-        """Finds the data. Raises LiuliError: there is none, or too little to hold some out."""
+    def open(self, job: Job) -> Data:
+        """Finds the data and the parent. Raises LiuliError: there is none, or too little to hold some out."""
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Fields of the recipe that it has otherwise than the rules of `recipe.py` say."""
+    @abstractmethod
+    def tokenize(self, job: Job, data: Any, folder: Path, kept: Path | None) -> Tokenization:
+        """The tokenizer that the job asks for, made in a folder of its own; or the one in `kept`."""
+
+    @abstractmethod
+    def config(self, job: Job, data: Any, text: Tokenization, kept: Path | None) -> Config:
+        """The model's shape; its context is set to the length of the rows later."""
+
+    @abstractmethod
+    def encode(self, job: Job, data: Any, text: Tokenization, config: Config, length: int) -> Corpus:
+        """Raises LiuliError: there is nothing to learn from."""
+
+    @abstractmethod
+    def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
+        """The model as it is before the first step, or as it was kept."""
+
+    @abstractmethod
+    def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
+        """Keeps the model. Returns its hash."""
+
+    def recipe(self, job: Job) -> dict[str, Any]:
+        """Fields of the recipe that this stage has otherwise than the rules of `step/recipe.py` say."""
         return {}
 
-    @property
-    def longest_row(self) -> int | None:
-        """In places, where no length was asked for; None: as the model's size says."""
+    def longest_row(self, config: Config) -> int | None:
+        """In places, if no length was asked for; None: as the model's size says."""
         return None
 
-    @property
-    def seed(self) -> int:
-        return self.job.seed or 0
+    def objective(self, hidden: Hidden | None) -> Objective:
+        """What is minimised. `hidden`: `Decoder.hidden`, compiled; None: the decoder's own."""
+        return NextToken(hidden)
 
-    @abstractmethod
-    def files(self) -> Iterable[Any]:
-        """All `liuli.data.records.source_files.SourceFile`s that are read."""
-
-    @abstractmethod
-    def notes(self, length: int) -> Iterator[str]:
-        """What people should know before the first step: what of the data is not used in rows of `length`, as far as it was
-        read, and why."""
-
-    @abstractmethod
-    def make_tokenizer(self, folder: Path) -> None:
-        """The tokenizer that the job asks for, in a folder of its own."""
-
-    def open_tokenizer(self, folder: Path) -> None:
-        """The tokenizer in a folder where a run has kept it."""
-        self.tokenizer = material.open_tokenizer(folder)
-
-    def config(self) -> Config:
-        """The model's shape."""
-        return material.config_of(self.job, self.tokenizer)
-
-    @abstractmethod
-    def lengths(self) -> tuple[list[int], bool]:
-        """Tokens of the first documents or dialogues, and whether these are all."""
-
-    @abstractmethod
-    def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
-        """What the steps read."""
-
-    @abstractmethod
-    def held_out(self, length: int) -> Iterator[Piece]:
-        """What the model is measured on, in windows of at most `length` places."""
-
-    @abstractmethod
-    def prompts(self) -> Iterator[str]:
-        """What is watched where the job names no prompts."""
-
-    @abstractmethod
-    def probe(self, prompt: str) -> Probe:
-        """A prompt as the model reads it."""
-
-    @abstractmethod
-    def sample(self) -> Sample: ...
-
-    def make_decoder(self, config: Config, device: torch.device) -> Decoder:
-        """As it is before the first step."""
-        return material.make_decoder(config, self.job, device)
-
-    def open_decoder(self, folder: Path, config: Config, device: torch.device) -> Decoder:
-        """As it was kept in a checkpoint's `model` folder."""
-        return material.open_decoder(folder, config, device)
-
-    def kept_config(self, folder: Path) -> Config:
-        """The shape of what was kept there."""
-        return read_config(folder)
-
-    def write_model(self, decoder: Decoder, folder: Path) -> str:
-        """Keeps it; its hash."""
-        write_decoder(decoder, folder)
-        return hash_folder(folder)
-
-    def data(self) -> list[dict[str, Any]]:
-        """Name, size and hash of every file."""
-        return [{"name": file.name, "bytes": file.stamp[0], "sha256": file_hash(file.path)} for file in self.files()]
+    def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
+        """What else people should know before the first step."""
+        return iter(())

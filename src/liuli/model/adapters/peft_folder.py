@@ -11,19 +11,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_json, write_whole
-from liuli.model.adapters.lora import PROJECTIONS, LoRA, Settings, empty_parts, put
-from liuli.model.adapters.place import places
+from liuli.model.adapters.lora import PROJECTIONS, LoRA, LoRASettings, attach, empty_modules
+from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows, are_tokens, empty_rows
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import module_names, table_names
-from liuli.model.formats.hugging_face import DTYPES, Lazy, check_finite, hash_folder, hash_tensors, listed, read_safetensors
+from liuli.model.formats.hugging_face import hash_folder, hash_tensors
+from liuli.model.formats.weight_files import DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"
 SUFFIXES = {"a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta"}  # PEFT's, by ours
@@ -45,10 +48,13 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
     Raises:
         LiuliError: the folder cannot be written.
     """
-    parts = {path: place.part for path, place in places(decoder).items() if place.part is not None}
-    assert parts, "no adapter is in use"
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in _by_key(decoder.config, parts).items()}
-    settings = next(part.settings for part in parts.values() if isinstance(part, LoRA))
+    modules = {path: slot.active for path, slot in adapter_slots(decoder).items() if slot.active is not None}
+    assert modules, "no adapter is active"
+    tensors = {
+        key: getattr(module, name).detach().cpu().contiguous()
+        for key, (module, name) in _by_key(decoder.config, modules).items()
+    }
+    settings = next(module.settings for module in modules.values() if isinstance(module, LoRA))
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -56,11 +62,11 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
         "r": settings.rank,
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
-        "target_modules": _targets(decoder.config, parts),
+        "target_modules": _targets(decoder.config, modules),
         "fan_in_fan_out": decoder.config.family == "gpt2",
         "bias": "none",
         "inference_mode": True,
-        **_token_indices(decoder.config, parts),
+        **_token_indices(decoder.config, modules),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,15 +74,15 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
         write_json(folder / CONFIG, config)
         write_json(folder / CARD, {"stage": "adapter", "parent": base_hash, "hash": hash_adapter(folder)})
     except (OSError, SafetensorError) as error:
-        raise LiuliError(f"the adapter cannot be written to {folder}: {error}") from None
+        raise LiuliError(f"the adapter cannot be written to {folder}: {why(error)}") from error
 
 
 def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
-    """Opens the adapter in a folder and uses it. Nothing in the decoder wants a gradient from then on; `lora.learn` lets it
-    go on learning.
+    """Opens the adapter in a folder and makes it active. No parameter of the decoder requires a gradient from then on;
+    `lora.learn` lets the adapter continue learning.
 
     Args:
-        name: that it gets. base: the folder that the decoder is from.
+        name: the adapter's name from now on. base: the folder that the decoder is from.
 
     Raises:
         LiuliError: no adapter, a broken file, a setting that is not supported, another base, a name that is taken.
@@ -85,25 +91,26 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
     rows = empty_rows(decoder, _tokens(decoder.config, indices, folder))
     of_projections = stored.keys() - _by_key(decoder.config, rows).keys()
     settings = replace(settings, projections=_projections(decoder.config, of_projections, folder))
-    parts = empty_parts(decoder, settings) | rows
-    own = _by_key(decoder.config, parts)
+    with torch.device("meta"):  # no memory by the rank that the settings claim: A and B are made from the tensors below
+        modules = empty_modules(decoder, settings) | rows
+    own = _by_key(decoder.config, modules)
     missing = sorted(own.keys() - stored.keys())
     if missing:
         raise LiuliError(f"{folder} is not an adapter of {base}: it lacks {listed(missing)}")
-    for key, parameter in own.items():
-        tensor = stored[key]()
-        if tensor.shape != parameter.shape:
-            shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {list(parameter.shape)}"
+    for key, (module, parameter) in own.items():
+        tensor, expected = stored[key](), list(getattr(module, parameter).shape)
+        if list(tensor.shape) != expected:
+            shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {expected}"
             raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}")
         if tensor.dtype not in DTYPES:
             raise LiuliError(f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported")
         check_finite(tensor, key, folder)
-        parameter.data.copy_(tensor)
+        setattr(module, parameter, nn.Parameter(tensor.to(torch.float32, copy=True)))
     recorded = read_json(folder / CARD).get("parent")
     if recorded is not None and recorded != (found := hash_folder(base)):
-        hashes = f"it was made for the model with hash {recorded}, and that one has {found}"
+        hashes = f"it was made for the model with hash {shown(recorded)}, and that one has {found}"
         raise LiuliError(f"{folder} is not an adapter of {base}: {hashes}")
-    put(decoder, name, parts)
+    attach(decoder, name, modules)
 
 
 def hash_adapter(folder: Path) -> str:
@@ -114,7 +121,7 @@ def hash_adapter(folder: Path) -> str:
     return hash_tensors(stored, f"alpha {float(settings.alpha)}\n{tokens}")
 
 
-def _read(folder: Path) -> tuple[Settings, Any, dict[str, Lazy]]:
+def _read(folder: Path) -> tuple[LoRASettings, Any, dict[str, Lazy]]:
     """What an adapter's folder says, of which nothing is passed over: its settings but for the projections and tokens, the
     tokens as PEFT has them, and the tensors by PEFT's names."""
     if not folder.is_dir():
@@ -127,11 +134,11 @@ def _read(folder: Path) -> tuple[Settings, Any, dict[str, Lazy]]:
         known = name in (*READ, TOKENS, *WITHOUT_EFFECT)
         harmless = value in ONLY[name] if name in ONLY else known or value in (None, False, {}, [])
         if not harmless:
-            raise LiuliError(f"{folder / CONFIG}: {name} = {value!r} is not supported")
+            raise LiuliError(f"{folder / CONFIG}: {shown(name)} = {quoted(value)} is not supported")
     try:
-        settings = Settings(*(raw.get(name, silent) for name, silent in READ.items()))
-    except LiuliError as error:
-        raise LiuliError(f"{folder / CONFIG}: {error}") from None
+        settings = LoRASettings(*(raw.get(name, silent) for name, silent in READ.items()))
+    except (LiuliError, TypeError, ValueError, RecursionError) as error:
+        raise LiuliError(f"{folder / CONFIG}: {shown(str(error))}") from error
     return settings, raw.get(TOKENS), dict(read_safetensors(folder / TENSORS))
 
 
@@ -148,13 +155,13 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     found = {table: by_module[module] for module, tables in of.items() for table in tables}
     apart = config.tied and found.get("head", found.get("embedding")) != found.get("embedding")
     if apart or len(found) < len(by_module) or not all(ids and are_tokens(ids) for ids in found.values()):
-        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {indices!r} is not supported")
+        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {quoted(indices)} is not supported")
     return found
 
 
-def _token_indices(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> dict[str, Any]:
-    """PEFT's setting for the rows among the parts: a list where only the embedding has rows of its own, else a mapping."""
-    rows = {path: part.tokens_C.tolist() for path, part in parts.items() if isinstance(part, TokenRows)}
+def _token_indices(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> dict[str, Any]:
+    """PEFT's setting for the rows among the modules: a list if only the embedding has rows of its own, else a mapping."""
+    rows = {path: module.tokens_C.tolist() for path, module in modules.items() if isinstance(module, TokenRows)}
     if config.tied or rows.keys() == {"embedding"}:
         return {TOKENS: rows["embedding"]} if rows else {}
     names = table_names(config)
@@ -181,18 +188,20 @@ def _projections(config: Config, stored: Set[str], folder: Path) -> tuple[str, .
     return tuple(name for name in can if name in found)
 
 
-def _by_key(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> dict[str, nn.Parameter]:
-    """What the parts hold, by PEFT's names; a tied head's rows are the embedding's."""
-    modules = module_names(config) | table_names(config)
-    own = {path: part for path, part in parts.items() if not (config.tied and path == "head")}
+def _by_key(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> dict[str, tuple[nn.Module, str]]:
+    """Where each parameter of the adapter is, (module, the parameter's name in it), by PEFT's names; a tied head's rows are the
+    embedding's."""
+    peft_names = module_names(config) | table_names(config)
     return {
-        f"base_model.model.{modules[path]}.{SUFFIXES[name]}": parameter
-        for path, part in own.items()
-        for name, parameter in part.named_parameters()
+        f"base_model.model.{peft_names[path]}.{SUFFIXES[name]}": (module, name)
+        for path, module in modules.items()
+        if not (config.tied and path == "head")
+        for name, _ in module.named_parameters()
     }
 
 
-def _targets(config: Config, parts: Mapping[str, LoRA | TokenRows]) -> list[str]:
-    """What PEFT finds the projections by: their own names, but in GPT-2, where two are called c_proj, the path in the block."""
-    paths = {module.split(".", 3)[3] for path, module in module_names(config).items() if path in parts}
+def _targets(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> list[str]:
+    """What PEFT finds the projections by: their own names, except in GPT-2, in which two are called c_proj: the path in the
+    block."""
+    paths = {theirs.split(".", 3)[3] for path, theirs in module_names(config).items() if path in modules}
     return sorted(paths if config.family == "gpt2" else {path.rpartition(".")[2] for path in paths})

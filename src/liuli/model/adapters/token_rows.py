@@ -1,9 +1,10 @@
-"""Token rows: an adapter's own vectors for a few tokens, in place of the base's.
+"""Token rows: an adapter's own vectors for a few tokens, instead of the base's.
 
-LoRA leaves the embedding as it is. A token that the base never met, such as the one that ends a reply, would keep a row that
-means nothing, and a tied head would never write it. So the rows of such tokens learn beside LoRA: the embedding reads them,
-and the head writes by them. A tied head shares the embedding's; another has rows of its own.
-Source: PEFT's `trainable_token_indices`, whose `trainable_tokens_delta` is no difference but the rows themselves,
+LoRA leaves the embedding as it is. A token that the base was never trained on, such as the one that ends a reply, would keep
+a row without meaning, and a tied head would never give it a high logit. So the rows of such tokens learn together with LoRA:
+the embedding reads them, and the head computes their logits from them. A tied head shares the embedding's rows; an untied one
+has rows of its own.
+Source: PEFT's `trainable_token_indices`. Its `trainable_tokens_delta` is not a difference but the rows themselves,
 https://github.com/huggingface/peft.
 
 Legend: C rows, D width, V vocabulary.
@@ -17,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
-from liuli.model.adapters.place import LinearPlace, Place
+from liuli.model.adapters.slot import AdapterSlot, LinearSlot
 from liuli.model.decoder import Decoder
 from liuli.model.linear import Embedding
 
-ALIKE = 0.8  # cosine of a row to those of strangers; of one that was met it is seldom above 0.6
+ALIKE = 0.8  # cosine of an untrained row to those of other untrained tokens; of a trained one it is seldom above 0.6
 
 
 class TokenRows(nn.Module):
@@ -35,55 +36,61 @@ class TokenRows(nn.Module):
         self.rows = nn.Parameter(torch.empty(len(tokens), width))
 
     def start(self, table_VD: Tensor, like: int | None) -> None:
-        """As a table has them, or each as it has the token `like`."""
+        """Copies the tokens' rows of a table, or its row of the token `like` for each."""
         self.rows.data.copy_(table_VD[self.tokens_C.to(table_VD.device) if like is None else like])
 
-    def read(self, ids: Tensor, x: Tensor) -> Tensor:
-        """x (..., D), what the table has for ids (...), with these rows where an id is one of the tokens."""
+    def embed(self, ids: Tensor, x: Tensor) -> Tensor:
+        """x (..., D), the table's vectors of ids (...), with these rows wherever an id is one of the tokens."""
         found = ids[..., None] == self.tokens_C
         own = F.embedding(found.int().argmax(-1), self.rows).to(x.dtype)
         return torch.where(found.any(-1, keepdim=True), own, x)
 
-    def write(self, x: Tensor, logits: Tensor) -> Tensor:
-        """The logits (..., V) of x (..., D), in which the tokens' are put."""
-        return logits.index_copy_(-1, self.tokens_C, F.linear(x, self.rows.to(x.dtype)))
+    def set_logits(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Replaces the tokens' logits in `logits` (..., V), which the head computed from x (..., D), and returns it."""
+        logits[..., self.tokens_C] = F.linear(x, self.rows.to(x.dtype))  # `index_copy_` has no kernel on MPS in PyTorch 2.6
+        return logits
 
-    def put_in(self, table_VD: Tensor) -> Tensor:
-        """A copy of a table, with these rows."""
-        return table_VD.index_copy(0, self.tokens_C, self.rows.detach())
+    def replaced_in(self, table_VD: Tensor) -> Tensor:
+        """A copy of a table with these rows."""
+        return table_VD.index_put((self.tokens_C,), self.rows.detach())
 
 
-class RowsEmbedding(Place):
+class TokenRowsEmbedding(AdapterSlot):
     """The embedding, ids (...) int64 -> (..., D), with adapters' rows."""
 
     base: Embedding
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.base(ids)
-        return x if self.part is None else self.part.read(ids, x)
+        return x if self.active is None else self.active.embed(ids, x)
 
     __call__ = forward
 
     def dense(self) -> Tensor:
         """The effective table, fp32 (V, D)."""
-        return self.base.dense() if self.part is None else self.part.put_in(self.base.dense())
+        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its outputs."""
+        return self.base.dtype
 
 
-class RowsHead(LinearPlace):
-    """The head, x (..., D) -> (..., V), with adapters' rows. What it gives other tokens is the base's to the bit."""
+class TokenRowsHead(LinearSlot):
+    """The head, x (..., D) -> (..., V), with adapters' rows. The logits of all other tokens are the base's to the bit."""
 
     def forward(self, x: Tensor) -> Tensor:
-        part = self.part
-        if part is None:
+        rows = self.active
+        if rows is None:
             return self.base(x)
         x = x.to(self.base.dtype)
-        return part.write(x, self.base(x))
+        return rows.set_logits(x, self.base(x))
 
     __call__ = forward
 
     def dense(self) -> Tensor:
         """The effective matrix, fp32 (V, D)."""
-        return self.base.dense() if self.part is None else self.part.put_in(self.base.dense())
+        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
 
 
 def are_tokens(ids: object) -> bool:
@@ -92,17 +99,17 @@ def are_tokens(ids: object) -> bool:
 
 
 def base_rows(decoder: Decoder, tokens: Sequence[int], like: int | None) -> dict[str, TokenRows]:
-    """The base's own rows of the tokens, or of the token `like` for each, of the embedding and the head, to learn from there.
+    """Rows that start as the base's own rows of the tokens, or of the token `like` for each, in the embedding and the head.
     Raises as `empty_rows`."""
-    parts = empty_rows(decoder, {"embedding": tokens, "head": tokens} if tokens else {})
-    for path, part in parts.items():
+    modules = empty_rows(decoder, {"embedding": tokens, "head": tokens} if tokens else {})
+    for path, module in modules.items():
         table: Any = decoder.get_submodule(path)
-        part.start((table.base if isinstance(table, Place) else table).dense(), like)
-    return parts
+        module.start((table.base if isinstance(table, AdapterSlot) else table).dense(), like)
+    return modules
 
 
 def empty_rows(decoder: Decoder, tokens: Mapping[str, Sequence[int]]) -> dict[str, TokenRows]:
-    """Rows without numbers, by the names of their tables in the decoder; a tied head has the embedding's.
+    """Rows that are not filled yet, by the names of their tables in the decoder; a tied head has the embedding's.
 
     Args:
         tokens: by table, "embedding" or "head".
@@ -111,19 +118,22 @@ def empty_rows(decoder: Decoder, tokens: Mapping[str, Sequence[int]]) -> dict[st
         LiuliError: the decoder has no such token.
     """
     count, width = decoder.config.vocab_size, decoder.config.width
-    for id in (id for ids in tokens.values() for id in ids if id >= count):
-        raise LiuliError(f"there is no token {id} whose row could learn: the model has {count} tokens, counted from 0")
-    parts = {path: TokenRows(ids, width) for path, ids in tokens.items()}
-    return parts | {"head": parts["embedding"]} if decoder.config.tied and parts else parts
+    for token in (token for ids in tokens.values() for token in ids if token >= count):
+        raise LiuliError(f"there is no token {token} whose row could learn: the model has {count} tokens, counted from 0")
+    modules = {path: TokenRows(ids, width) for path, ids in tokens.items()}
+    return modules | {"head": modules["embedding"]} if decoder.config.tied and modules else modules
 
 
 def never_met(decoder: Decoder, strangers: Sequence[int], tokens: Iterable[int]) -> list[int]:
-    """Those of the tokens that the decoder never met in its training, in order; `strangers` are some that it surely never met.
+    """Those of the tokens that the decoder was never trained on, in order.
 
-    At every place the loss pushes the head's rows of all other tokens away from the state there, and those that are never
-    right are pushed alike, until hardly more is left of them than that direction: such a row says no more than that its token
-    does not come. Source: Land and Bartolo 2024, https://arxiv.org/abs/2405.05417.
+    At every position the loss pushes the head's rows of all other tokens away from the hidden state there. Tokens that are
+    never right are all pushed alike, until little more than that direction is left of their rows: such a row says only that
+    its token does not come. Source: Land and Bartolo 2024, https://arxiv.org/abs/2405.05417.
+
+    Args:
+        strangers: tokens that it was certainly never trained on.
     """
     table_VD = decoder.head.dense()
     alike_V = F.cosine_similarity(table_VD, table_VD[list(strangers)].mean(0), dim=-1) > ALIKE
-    return [id for id in sorted(tokens) if alike_V[id]]
+    return [token for token in sorted(tokens) if alike_V[token]]

@@ -1,7 +1,7 @@
 """What Hugging Face calls things, for each family: the fields of `config.json` and the names of the tensors.
 
-Together with `folder.py` the only place that knows those names, but for tokenizers and generation settings. In: a parsed
-`config.json`. Out: a `Config`, and where each stored tensor goes in the decoder; and the other way round for writing.
+The only file that knows those names, except for tokenizers, generation settings and the names of the files. In: a parsed
+`config.json`. Out: a `Config`, and which parameters of the decoder each stored tensor holds; and the reverse for writing.
 """
 
 import math
@@ -14,9 +14,11 @@ from typing import Any, get_args
 from liuli.errors import LiuliError
 from liuli.fields import is_size
 from liuli.files import read_json
-from liuli.model.config import Config, Family, RotaryScaling
+from liuli.model.config import LARGEST, Config, Family, RotaryScaling
+from liuli.model.formats.weight_files import listed, quoted, shown
 
 FAMILIES = get_args(Family)
+LONGEST_MESSAGE = 300  # characters of a message that quotes config.json
 ARCHITECTURES = {
     "gpt2": "GPT2LMHeadModel",
     "llama": "LlamaForCausalLM",
@@ -38,51 +40,57 @@ LLAMA_NAMES = {
     "max_position_embeddings": "context", "hidden_act": "activation", "rms_norm_eps": "norm_epsilon",
     "rope_theta": "rope_theta", "tie_word_embeddings": "tied",
 }  # fmt: skip
-DEFAULTS = {  # what holds where config.json is silent; it may not be silent on what stands neither here nor in `_config`
+DEFAULTS = {  # for fields that config.json may leave out; the others are required, except as `_config` says
     "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
     "head_dim": None, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": None,
 }  # fmt: skip
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
-REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that do not
+REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that change nothing
     "quantization_config": (None,),
     "scale_attn_weights": (None, True),
     "scale_attn_by_inverse_layer_idx": (None, False),
     "add_cross_attention": (None, False),
     "partial_rotary_factor": (None, 1, 1.0),
 }
+HEAD = "lm_head.weight"
 
 
 def read_config(folder: Path) -> Config:
-    """The `Config` in a folder's `config.json`."""
+    """The `Config` in a folder's `config.json`.
+
+    Raises:
+        LiuliError: there is none; it is broken; a field that is missing, out of bounds, or not supported.
+    """
     path = folder / "config.json"
     if not path.is_file():
-        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder{_rather(folder)}")
+        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder{_hint(folder)}")
     return config_from(read_json(path), str(path))
 
 
-def _rather(folder: Path) -> str:
-    """What could be meant by a folder that is of a run, or of an adapter."""
+def _hint(folder: Path) -> str:
+    """What the user may have meant by a folder that is a run's or an adapter's."""
     if (folder / "model" / "config.json").is_file():
         return f"; its model is {folder / 'model'}"
     return "; it is an adapter's: give its base's folder, and --adapter" if (folder / "adapter_config.json").is_file() else ""
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:
-    """A `Config` from a parsed `config.json`; `where` names the file in errors."""
+    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_config`."""
     family: Any = raw.get("model_type")
     if family not in FAMILIES:
-        raise LiuliError(f"{where}: the architecture {family!r} is not supported; supported: {', '.join(FAMILIES)}")
+        known = ", ".join(FAMILIES)
+        raise LiuliError(f"{where}: the architecture {quoted(family)} is not supported; supported: {known}")
     for name, harmless in REFUSED.items():
         if raw.get(name) not in harmless:
-            raise LiuliError(f"{where}: {name} = {raw[name]!r} is not supported")
+            raise LiuliError(f"{where}: {name} = {quoted(raw[name])} is not supported")
     try:
         return _config(family, raw)
     except KeyError as error:
-        raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from None
-    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise LiuliError(f"{where} is broken: {error}") from None
+        raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise LiuliError(f"{where} is broken: {shown(str(error), LONGEST_MESSAGE)}") from error
     except LiuliError as error:
-        raise LiuliError(f"{where}: {error}") from None
+        raise LiuliError(f"{where}: {shown(str(error), LONGEST_MESSAGE)}") from error
 
 
 def config_to(config: Config) -> dict[str, Any]:
@@ -112,8 +120,12 @@ def _config(family: Family, raw: dict[str, Any]) -> Config:
     for theirs, ours in names.items():
         if ours in ("width", "layers", "heads") and not is_size(found[ours]):
             raise LiuliError(f"{theirs} must be a whole number above 0, not {found[ours]!r}")
+        if ours in ("width", "layers", "heads") and found[ours] > LARGEST[ours]:
+            raise LiuliError(f"{theirs} must be at most {LARGEST[ours]:,}, not {found[ours]:,}")
     if found["activation"] not in ACTIVATION_OF:
-        raise LiuliError(f"the activation {found['activation']!r} is not supported; supported: {', '.join(ACTIVATION_OF)}")
+        raise LiuliError(
+            f"the activation {quoted(found['activation'])} is not supported; supported: {', '.join(ACTIVATION_OF)}"
+        )
     found["activation"] = ACTIVATION_OF[found["activation"]]
     width, heads = found["width"], found["heads"]
     if family == "gpt2":
@@ -131,9 +143,11 @@ def _config(family: Family, raw: dict[str, Any]) -> Config:
 
 
 def _windows(family: Family, raw: dict[str, Any]) -> tuple[int | None, ...]:
-    """One window a layer, or () where every layer sees all."""
+    """One window per layer, or () if every layer sees all."""
     layers, window = raw["num_hidden_layers"], raw.get("sliding_window", 4096)
     types = raw.get("layer_types")
+    if types is not None and not (isinstance(types, list) and all(isinstance(kind, str) for kind in types)):
+        raise LiuliError(f"layer_types must be a list of names, not {quoted(types)}")
     if family == "mistral":
         slides = [True] * layers
     elif family == "llama" or not raw.get("use_sliding_window", False):
@@ -141,7 +155,7 @@ def _windows(family: Family, raw: dict[str, Any]) -> tuple[int | None, ...]:
     elif types is not None:
         unknown = set(types) - {"full_attention", "sliding_attention"}
         if unknown:
-            raise LiuliError(f"attention layers of type {', '.join(sorted(unknown))} are not supported")
+            raise LiuliError(f"attention layers of type {listed(sorted(unknown))} are not supported")
         slides = [kind == "sliding_attention" for kind in types]
     else:
         slides = [layer >= raw.get("max_window_layers", 28) for layer in range(layers)]
@@ -165,9 +179,9 @@ def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
         kind = kind if kind not in ROTARY_KINDS else "one for each type of layer"
-        raise LiuliError(f"the rotary scaling {kind!r} is not supported; supported: {', '.join(ROTARY_KINDS)}")
+        raise LiuliError(f"the rotary scaling {quoted(kind)} is not supported; supported: {', '.join(ROTARY_KINDS)}")
     if given.get("partial_rotary_factor", 1.0) != 1.0:
-        raise LiuliError(f"partial_rotary_factor = {given['partial_rotary_factor']} is not supported")
+        raise LiuliError(f"partial_rotary_factor = {quoted(given['partial_rotary_factor'])} is not supported")
     theta = float(given.get("rope_theta") or raw.get("rope_theta") or 10_000.0)
     trained = raw["max_position_embeddings"]
     if kind == "default":
@@ -211,38 +225,38 @@ def _scaling_to(scaling: RotaryScaling) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A tensor in the file and the decoder's parameters that it holds, one below the other; `transposed`: the file
-    keeps matrices as (inputs, outputs)."""
+class StoredTensor:
+    """A tensor in the file: the decoder's parameters that it holds, one below the other. `transposed`: the file stores matrices
+    as (inputs, outputs)."""
 
     parts: tuple[str, ...]
     transposed: bool = False
 
 
-def tensor_names(config: Config) -> dict[str, Stored]:
+def tensor_names(config: Config) -> dict[str, StoredTensor]:
     """Every tensor of a complete checkpoint, by Hugging Face's name."""
-    names: dict[str, Stored] = {}
+    names: dict[str, StoredTensor] = {}
     for theirs, ours, bias in _layers(config):
         transposed = ".c_" in theirs  # GPT-2's projections, attn.c_attn to mlp.c_proj
-        names[f"{theirs}.weight"] = Stored(tuple(f"{part}.weight" for part in ours), transposed)
+        names[f"{theirs}.weight"] = StoredTensor(tuple(f"{part}.weight" for part in ours), transposed)
         if bias:
-            names[f"{theirs}.bias"] = Stored(tuple(f"{part}.bias" for part in ours))
-    return names if config.tied else names | {"lm_head.weight": Stored(("head.weight",))}
+            names[f"{theirs}.bias"] = StoredTensor(tuple(f"{part}.bias" for part in ours))
+    return names if config.tied else names | {HEAD: StoredTensor(("head.weight",))}
 
 
 def module_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the modules in the blocks, by the decoder's, where each stands for one: GPT-2's c_attn is q, k
-    and v at once."""
+    """Hugging Face's names of the modules in the blocks, by the decoder's names. Without GPT-2's c_attn, which is q, k and v at
+    once."""
     return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
 
 
 def table_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the embedding and the head, by the decoder's."""
+    """Hugging Face's names of the embedding and the head, by the decoder's names."""
     return {ours[0]: theirs for theirs, ours, _ in _layers(config) if ours == ["embedding"]} | {"head": "lm_head"}
 
 
 def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
-    """(Hugging Face's name, the decoder's parts, whether it has a bias) of all that holds weights, but for the head."""
+    """(Hugging Face's name, the decoder's parts, whether it has a bias) of every module with weights, except the head."""
     if config.family == "gpt2":
         root, blocks = "transformer", "transformer.h"
         outside = [("wte", "embedding", False), ("wpe", "positions", False), ("ln_f", "norm", True)]
@@ -277,11 +291,11 @@ def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
 def canonical_name(name: str, config: Config) -> str:
     """The full name of a tensor that a file may hold without its family's prefix."""
     prefix = "transformer." if config.family == "gpt2" else "model."
-    return name if name.startswith(prefix) or name == "lm_head.weight" else prefix + name
+    return name if name.startswith(prefix) or name == HEAD else prefix + name
 
 
 def is_known_extra(name: str) -> bool:
-    """Whether a tensor (by its canonical name) is one that real checkpoints carry and no weight: masks and rotary
+    """Whether a tensor (by its canonical name) is not a weight but one that real checkpoints hold too: masks and rotary
     frequencies that were saved as buffers."""
     masks, frequencies = r"transformer\.h\.\d+\.attn\.(masked_)?bias", r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
     return re.fullmatch(f"{masks}|{frequencies}", name) is not None

@@ -4,50 +4,38 @@
     ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to where the reply begins
     ids, supervised = chat.dialogue(messages)[:2]                        # whole, with the loss mask
 
-The template (`templates.py`) makes one text of the messages. It is cut at the special tokens that the template itself wrote,
-and each stretch between them is encoded whole, as content: so whatever was typed stays text. For that every special string in
-a message is replaced, before the template sees it, by a character that no text has, and put back afterwards.
-
-A reply begins where the template, given the messages before it, would have one begin, and ends with the special token that
-ends a reply: these and only these tokens are supervised.
+The template makes one text of the messages (`sandbox.py`); the text becomes ids with a loss mask (`mask.py`).
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.chat.templates import BERT, CHATML, Renderer
-from liuli.tokens.tokenizer import Tokenizer, check_encodable
+from liuli.tokens.chat.mask import MADE_UP, Encoded, Marks, Messages, RenderedText
+from liuli.tokens.chat.sandbox import LARGEST, Renderer
+from liuli.tokens.chat.templates import BERT, CHATML
+from liuli.tokens.tokenizer import Tokenizer
 
-Messages = Sequence[dict[str, Any]]
-STANDS_FOR_SPECIAL = range(0xF0000, 0xFFFFE)  # characters of private use, of which a dialogue leaves some free
+__all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
+
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
-REPLY = chr(STANDS_FOR_SPECIAL[-1])
-MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
-
-
-class Encoded(NamedTuple):
-    """`supervised[i]`: whether ids[i] is to be predicted: it belongs to a reply, or ends one. `text`: as rendered, with its
-    special tokens; `spans[i]`: the half-open range of its characters that ids[i] covers."""
-
-    ids: list[int]
-    supervised: list[bool]
-    text: str
-    spans: list[tuple[int, int]]
 
 
 class Chat:
     """A tokenizer with a chat template.
 
     Attributes:
-        template: Jinja. origin: where it is from, for people. stop: the id that ends a reply.
+        template: Jinja.
+        origin: where the template is from, for people.
+        stop: the id that ends a reply.
 
     Args:
-        names: what else the template may read. today: what it takes for today, as 2026-11-27; None: what the clock says.
+        names: what else the template can read.
+        today: what the template takes for today, as 2026-11-27; None: the clock.
 
     Raises:
         LiuliError: the template fails, or no special token ends its replies.
@@ -58,15 +46,14 @@ class Chat:
     ):
         self.tokenizer, self.template, self.origin = tokenizer, template, origin
         self._renderer = Renderer(template, names or {}, today)
-        longest_first = sorted(tokenizer.specials, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._added = {token.text: token for token in getattr(tokenizer.encoder, "added", [])}
-        self._spaced_within = _spaces_within(tokenizer)
-        self.stop = self._stop()
+        self._rendered = RenderedText(tokenizer)
+        before, whole = self._renderer.render([(MADE_UP[:1], (), True), (MADE_UP, (), False)])
+        self.stop = self._rendered.stop(before, whole)
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """The folder's own template; else the form for BERT's vocabulary, or ChatML, whichever the tokenizer has tokens for.
+        """With the folder's own template, or else with the form for BERT's vocabulary or ChatML, for which the tokenizer has
+        tokens.
 
         Raises:
             LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
@@ -85,7 +72,7 @@ class Chat:
 
     @classmethod
     def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
-        """The template that the folder itself holds; None where it holds none.
+        """With the template that the folder itself holds; None if it holds none.
 
         Raises:
             LiuliError: a broken file or template.
@@ -100,21 +87,21 @@ class Chat:
         Raises:
             LiuliError: the template refuses the messages, or fails.
         """
-        marks = _Marks(self._special, messages, tools)
+        marks = Marks(self._rendered.specials, messages, tools)
         (text,) = self._renderer.render([(marks.messages, marks.tools, True)])
-        return self._encode(text, marks, []).ids
+        return self._rendered.encode(text, marks, [], self.stop).ids
 
     def dialogue(self, messages: Messages, tools: Sequence[Any] = ()) -> Encoded:
         """The ids of a whole dialogue, and its loss mask.
 
         Raises:
-            LiuliError: as `prompt`; no message is a reply; or it cannot be told where a reply stands in the text: the template
-                writes the messages before it otherwise once there is more, or leaves the reply out.
+            LiuliError: as `prompt`; no message is a reply; or the place of a reply in the text cannot be derived, because the
+                template writes the messages before it differently when there is more, or leaves the reply out.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
             raise LiuliError("the dialogue has no message of role assistant: there is nothing to learn from it")
-        marks = _Marks(self._special, messages, tools)
+        marks = Marks(self._rendered.specials, messages, tools)
         asked = [(marks.messages, marks.tools, False), *((marks.messages[:i], marks.tools, True) for i in replies)]
         text, *beginnings = self._renderer.render(asked)
         starts = []
@@ -125,109 +112,12 @@ class Chat:
                     f"otherwise once the dialogue goes on; use a template that only appends"
                 )
             starts.append(len(beginning))
-        return self._encode(text, marks, starts)
+        return self._rendered.encode(text, marks, starts, self.stop)
 
     def special_ids(self) -> tuple[int, ...]:
         """The special tokens that the template itself writes, of a question and its answer; in the order in which they come."""
         (text,) = self._renderer.render([(MADE_UP, (), False)])
-        return tuple(dict.fromkeys(self.tokenizer.specials[special] for special in self._special.findall(text)))
-
-    def _encode(self, text: str, marks: "_Marks", starts: list[int]) -> Encoded:
-        """Cuts rendered text at its own special tokens. `starts`: where in it replies begin."""
-        found, starts = Encoded([], [], marks.restored(text), []), list(starts)
-        within, at, some = False, 0, False  # a reply; characters of the restored text; of the reply
-        for piece, special, place in self._pieces(text):
-            restored = marks.restored(piece)
-            tokens = [(special, 0, len(piece))] if special is not None else self._content(restored, place == 0)
-            begins = 0 if within else len(restored) + 1  # from which character of this piece on a reply goes
-            if not within and starts and starts[0] < place + len(piece):
-                begins, within, some = len(marks.restored(piece[: max(0, starts.pop(0) - place)])), True, False
-            for id, start, end in tokens:
-                found.ids.append(id)
-                found.spans.append((at + start, at + end))
-                found.supervised.append(within and start >= begins)
-            at += len(restored)
-            if within and special == self.stop:
-                if not some:
-                    raise LiuliError("the chat template leaves a reply out: there is nothing to learn from this dialogue")
-                within = False
-            some = some or (within and len(restored) > begins)
-        if within or starts:
-            raise LiuliError("the chat template's loss mask cannot be derived: a reply is not ended by its stop token")
-        return found
-
-    def _pieces(self, text: str) -> Iterator[tuple[str, int | None, int]]:
-        """(text, id of the special token that it is, its place) of every stretch. White space that a special token swallows is
-        in no stretch, as the tokenizer has it."""
-        place, after = 0, None
-        for match in [*self._special.finditer(text), None]:
-            stretch = text[place : match.start() if match else len(text)]
-            next_one = self._added.get(match.group()) if match else None
-            kept = stretch.lstrip() if after is not None and after.strip_right else stretch
-            place += len(stretch) - len(kept)
-            kept = kept.rstrip() if next_one is not None and next_one.strip_left else kept
-            if kept:
-                yield kept, None, place
-            if match:
-                yield match.group(), self.tokenizer.specials[match.group()], match.start()
-                place, after = match.end(), next_one
-
-    def _content(self, text: str, first: bool) -> list[tuple[int, int, int]]:
-        """(id, first character, character after the last) of content that stands at the beginning or behind a special token."""
-        check_encodable(text)
-        if first or self._spaced_within or self.tokenizer.encoder.style != "spaced":
-            return self.tokenizer.encoder.spans(text)
-        around = len(self.tokenizer.encode("\n"))
-        return [(id, start - 1, end - 1) for id, start, end in self.tokenizer.encoder.spans("\n" + text)[around:]]
-
-    def _stop(self) -> int:
-        """The special token that follows a made-up reply."""
-        before, whole = self._renderer.render([(MADE_UP[:1], (), True), (MADE_UP, (), False)])
-        if REPLY not in whole:
-            raise LiuliError("the chat template leaves replies out: there is nothing to learn with it")
-        found = self._special.search(whole, whole.index(REPLY))
-        if not whole.startswith(before) or not found:
-            why = "no special token of the tokenizer ends a reply" if not found else "a reply does not follow what precedes it"
-            raise LiuliError(f"the chat template's loss mask cannot be derived: {why}")
-        return self.tokenizer.specials[found.group()]
-
-
-class _Marks:
-    """Messages in which each special string that was typed is one character of private use, and the way back."""
-
-    def __init__(self, special: "re.Pattern[str]", messages: Messages, tools: Sequence[Any]):
-        texts = "".join(_strings((list(messages), list(tools))))
-        typed = dict.fromkeys(special.findall(texts))
-        free = (chr(code) for code in STANDS_FOR_SPECIAL if chr(code) not in texts)
-        self._mark_of = dict(zip(typed, free, strict=False))
-        self._special, self._typed = special, {mark: text for text, mark in self._mark_of.items()}
-        self.messages, self.tools = self._marked(list(messages)), self._marked(list(tools))
-
-    def restored(self, text: str) -> str:
-        """With the special strings in their places."""
-        for mark, typed in self._typed.items():
-            text = text.replace(mark, typed)
-        return text
-
-    def _marked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._special.sub(lambda match: self._mark_of[match.group()], value) if self._mark_of else value
-        if isinstance(value, dict):
-            return {self._marked(key): self._marked(inner) for key, inner in value.items()}
-        return [self._marked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every string in messages."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _strings(key)
-            yield from _strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _strings(inner)
+        return self._rendered.special_ids(text)
 
 
 def has_template(folder: Path) -> bool:
@@ -239,9 +129,15 @@ def _own_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         try:
+            if path.stat().st_size > 4 * LARGEST:  # bytes; a character has four at most
+                raise LiuliError(
+                    f"{path} has {path.stat().st_size:,} bytes; a chat template has at most {LARGEST:,} characters"
+                )
             return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise LiuliError(f"{path} is not UTF-8 text") from None
+        except UnicodeDecodeError as error:
+            raise LiuliError(f"{path} is not UTF-8 text") from error
+        except OSError as error:
+            raise LiuliError(f"{path} cannot be read: {why(error)}") from error
     given = config.get("chat_template")
     if isinstance(given, list):  # several, each with a name
         given = next((each.get("template") for each in given if isinstance(each, dict) and each.get("name") == "default"), None)
@@ -259,11 +155,3 @@ def _names(config: dict[str, Any]) -> dict[str, str]:
         if isinstance(token, str):
             found[name] = token
     return found
-
-
-def _spaces_within(tokenizer: Tokenizer) -> bool:
-    """Whether the tokenizer puts a space before content behind a special token too, not only at the beginning."""
-    special = next(iter(tokenizer.specials), None)
-    if special is None or tokenizer.encoder.style != "spaced":
-        return False
-    return tokenizer.encoder.encode(special + "a", special=True)[1:] == tokenizer.encode("a")

@@ -9,7 +9,8 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.chat.chat import CHATML_TOKENS, Chat, has_template
 from liuli.tokens.chat.templates import OWN
-from liuli.tokens.formats.folder import open_tokenizer, read_end_ids
+from liuli.tokens.formats.config import read_end_ids
+from liuli.tokens.formats.detect import open_tokenizer
 from liuli.tokens.tokenizer import Tokenizer
 
 

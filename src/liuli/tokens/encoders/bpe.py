@@ -7,11 +7,12 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 """
 
 import heapq
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
+from liuli.tokens.strings import StringFinder
 from liuli.tokens.tokenizer import Added
 
 Piece = TypeVar("Piece", str, bytes)
@@ -96,17 +97,36 @@ class RankedEncoder(Generic[Piece]):
         return [id for chunk in self.cut(text) for id in self.encode_chunk(chunk)]
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
-        """The text in order, as content (with None) and added tokens; special ones only if `special`."""
-        known = sorted((token for token in self.added if special or not token.special), key=lambda token: -len(token.text))
+        """The text in order, as content (with None) and added tokens, with the white space that they swallow.
+
+        Args:
+            special: whether special tokens are read too.
+        """
+        tokens, finder = self._readable[special]
         at = 0
-        for match in re.finditer("|".join(f"({_pattern(token)})" for token in known), text) if known else ():
-            if match.start() > at:
-                yield text[at : match.start()], None
-            assert match.lastindex is not None
-            yield match.group(), known[match.lastindex - 1]
-            at = match.end()
+        while (found := finder.find(text, at)) is not None:
+            start, end = found
+            token = tokens[text[start:end]]
+            start = _skip_spaces_back(text, start, at) if token.strip_left else start
+            end = _skip_spaces(text, end) if token.strip_right else end
+            if start > at:
+                yield text[at:start], None
+            yield text[start:end], token
+            at = end
         if at < len(text):
             yield text[at:], None
+
+    @cached_property
+    def _readable(self) -> dict[bool, tuple[dict[str, Added], StringFinder]]:
+        """The added tokens by their texts, and what finds them: without the special ones (False), and all (True)."""
+        found = {}
+        for special in (False, True):
+            tokens: dict[str, Added] = {}
+            for token in self.added:
+                if special or not token.special:
+                    tokens.setdefault(token.text, token)
+            found[special] = tokens, StringFinder(tokens)
+        return found
 
     def encode_chunk(self, chunk: Piece) -> list[int]:
         known = self._cache.get(chunk)
@@ -146,6 +166,20 @@ class RankedEncoder(Generic[Piece]):
         return None if text is None else (text, False)
 
 
-def _pattern(token: Added) -> str:
-    space = r"[^\S\x1c-\x1f]*"  # white space as Unicode has it; Python counts four separators more
-    return space * token.strip_left + re.escape(token.text) + space * token.strip_right
+def _is_space(character: str) -> bool:
+    """White space as Unicode has it. Python counts four separators more."""
+    return character.isspace() and character not in "\x1c\x1d\x1e\x1f"
+
+
+def _skip_spaces(text: str, at: int) -> int:
+    """The place behind the white space that begins at `at`."""
+    while at < len(text) and _is_space(text[at]):
+        at += 1
+    return at
+
+
+def _skip_spaces_back(text: str, at: int, first: int) -> int:
+    """The place where the white space before `at` begins, but not before `first`."""
+    while at > first and _is_space(text[at - 1]):
+        at -= 1
+    return at

@@ -4,17 +4,19 @@ In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By itse
 of any text; here it is told each time, since only a prompt may hold them.
 """
 
-import itertools
 import json
 import re
 import threading
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import tokenizers
 
 from liuli.errors import LiuliError
-from liuli.tokens.tokenizer import Added
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
+from liuli.tokens.tokenizer import Added, Tokenizer
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"
 
@@ -26,7 +28,7 @@ class PipelineEncoder:
         backend.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # it would trim spaces off spans
         backend.no_truncation()
         backend.no_padding()
-        self.backend, self._one_at_a_time = backend, threading.Lock()
+        self.backend, self._where, self._one_at_a_time = backend, where, threading.Lock()
         self.model_kind = type(backend.model).__name__
         if self.model_kind == "BPE" and (backend.model.end_of_word_suffix or backend.model.continuing_subword_prefix):
             raise LiuliError(
@@ -41,9 +43,16 @@ class PipelineEncoder:
         self.vocab_size = max(self._pieces, default=-1) + 1
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
+        """Raises LiuliError if the library fails on the text, for instance because its regular expressions give up on a run of
+        millions of spaces. (A foreign pattern that is slow on some text is slow here too, see `formats/trial.py`.)"""
         with self._one_at_a_time:
             self.backend.encode_special_tokens = not special
-            return self.backend.encode(text, add_special_tokens=False)
+            try:
+                return self.backend.encode(text, add_special_tokens=False)
+            except BaseException as error:
+                if not is_library_error(error):
+                    raise
+                raise LiuliError(f"{self._where}: {FAILS_ON_TEXT}: {reason(error)}") from error
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         return self._encoding(text, special).ids
@@ -78,15 +87,25 @@ class PipelineEncoder:
         return json.loads(self.backend.to_str())["model"]
 
 
-def begin_of(post_processor: dict[str, Any] | None) -> list[int]:
-    """What a `tokenizer.json` puts in front of a text; what it puts behind belongs in no prompt."""
-    given = post_processor or {}
-    if given.get("type") == "TemplateProcessing":
-        before = itertools.takewhile(lambda part: "SpecialToken" in part, given["single"])
-        return [id for part in before for id in given["special_tokens"][part["SpecialToken"]["id"]]["ids"]]
-    if given.get("type") in ("BertProcessing", "RobertaProcessing"):
-        return [given["cls"][1]]
-    return [id for part in given.get("processors", []) for id in begin_of(part)]
+def pipeline_tokenizer(
+    backend: tokenizers.Tokenizer, where: Path, begin: Sequence[int], unknown: str | None = None
+) -> Tokenizer:
+    """A `Tokenizer` of the library's own.
+
+    Args:
+        where: the file or folder that it was read from, for error messages.
+        begin: the ids that go in front of a prompt.
+        unknown: the text of the token for what the vocabulary cannot spell.
+
+    Raises:
+        LiuliError: it is of a kind that is not supported, or its unknown token is not in its vocabulary.
+    """
+    encoder = PipelineEncoder(backend, str(where))
+    unknown_id = None if unknown is None else backend.token_to_id(unknown)
+    if unknown is not None and unknown_id is None:
+        raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
+    kinds = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters"}
+    return Tokenizer(encoder, kinds[encoder.spelling], encoder.added, begin, unknown_id)
 
 
 def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""Tokenizers on disk: one module per file layout."""
+"""One file per layout that tokenizers come in. `detect.py` finds out which a folder holds."""

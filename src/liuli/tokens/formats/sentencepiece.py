@@ -5,135 +5,222 @@ https://github.com/google/sentencepiece; only the fields that decide ids are rea
 not follow are refused by name.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from liuli.errors import LiuliError
+from liuli.files import read_json
 from liuli.tokens.encoders.bpe import RankedEncoder
+from liuli.tokens.formats.config import configured_added, refuse_pattern, shown
+from liuli.tokens.strings import StringFinder
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SPACE = "▁"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "char"}
+BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
+LONGEST_VARINT = 10  # bytes, which hold 64 bits
+NONE = (1 << 64) - 1  # how -1 is written
+
+# A message by field number: a number for a varint, bytes for all else.
+Message = dict[int, int | bytes]
 
 
-def open_sentencepiece(path: Path, begin: bool, beside: Sequence[Added]) -> Tokenizer:
-    """Args: begin: whether prompts start with the model's begin token. beside: tokens that other files add."""
+@dataclass(frozen=True, slots=True)
+class SentencePiece:
+    """One piece of the vocabulary. `kind`: `NORMAL` to `BYTE`."""
+
+    text: str
+    score: float
+    kind: int
+
+
+def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
+    """Opens `tokenizer.model`, with the tokens that the files next to it add. Prompts start with the model's begin token unless
+    `tokenizer_config.json` says otherwise. Raises LiuliError and OSError."""
+    path = folder / "tokenizer.model"
+    refuse_pattern(path, pattern)
     pieces, trainer, normalizer = _read_model(path)
-    _refuse_what_is_not_followed(path, trainer, normalizer, pieces)
-    added = [Added(id, text) for id, (text, _, kind) in enumerate(pieces) if kind in (CONTROL, UNKNOWN)]
-    added += [token for token in beside if token.id >= len(pieces)]
-    encoder = _encoder(pieces, added, dummy_prefix=bool(normalizer.get(3, 1)))
-    unknown = next((id for id, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
-    begin_id = trainer.get(41, 1)  # where there is none, -1, which reads as a number beyond all pieces
-    return Tokenizer(encoder, "SentencePiece BPE", added, [begin_id] if begin and begin_id < len(pieces) else [], unknown)
+    try:
+        _refuse_what_is_not_followed(path, trainer, normalizer, pieces)
+        dummy_prefix, begin_id = bool(_number(normalizer, 3, 1)), _number(trainer, 41, 1)
+    except ValueError as error:
+        raise _broken(path, str(error)) from error
+    added = [Added(number, piece.text) for number, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)]
+    added += [token for token in configured_added(folder) if token.id >= len(pieces)]
+    unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
+    wants_begin = read_json(folder / "tokenizer_config.json").get("add_bos_token") is not False
+    begin = [begin_id] if wants_begin and begin_id != NONE else []
+    encoder = _encoder(pieces, added, dummy_prefix)
+    return Tokenizer(encoder, "SentencePiece BPE", added, begin, unknown)
 
 
-def _encoder(pieces: list[tuple[str, float, int]], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
-    ids = {text: id for id, (text, _, kind) in enumerate(pieces) if kind in (NORMAL, USER_DEFINED)}
-    byte_ids = [f"<0x{byte:02X}>" for byte in range(256)]
-    ids |= {text: id for id, (text, _, kind) in enumerate(pieces) if kind == BYTE}
-    normal = {text: score for text, score, kind in pieces if kind == NORMAL}
+def _encoder(pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
+    ids = {piece.text: number for number, piece in enumerate(pieces) if piece.kind in (NORMAL, USER_DEFINED, BYTE)}
+    normal = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     by_score = {score: rank for rank, score in enumerate(sorted(set(normal.values()), reverse=True))}
     ranks = {text: by_score[score] for text, score in normal.items()}
     texts = {token.id: token.text.encode() for token in added}
     texts |= {
-        id: bytes([int(text[3:5], 16)]) if kind == BYTE else text.replace(SPACE, " ").encode()
-        for id, (text, _, kind) in enumerate(pieces)
+        number: _byte(piece.text) if piece.kind == BYTE else piece.text.replace(SPACE, " ").encode()
+        for number, piece in enumerate(pieces)
     }
-    fixed = sorted((text for text, _, kind in pieces if kind == USER_DEFINED), key=len, reverse=True)
-    fixed_pattern = re.compile("(" + "|".join(map(re.escape, fixed)) + ")") if fixed else None
+    fixed = {piece.text for piece in pieces if piece.kind == USER_DEFINED}
+    finder = StringFinder(fixed)
     neighbours = {text[i : i + 2] for text in ranks for i in range(len(text) - 1)}
 
     def cut(text: str) -> Iterator[str]:
-        """Cuts between two characters that stand side by side in no piece: no join can cross there."""
+        """Cuts around fixed pieces, and between two characters that are neighbours in no piece: no join can cross there."""
         if not text:
             return
-        text = SPACE * dummy_prefix + text.replace(" ", SPACE)
-        for part in fixed_pattern.split(text) if fixed_pattern else [text]:
-            start = 0
-            for i in range(1, len(part)) if part not in fixed else ():
-                if part[i - 1 : i + 1] not in neighbours:
-                    yield part[start:i]
-                    start = i
-            if part:
-                yield part[start:]
+        text = (SPACE if dummy_prefix else "") + text.replace(" ", SPACE)
+        end_before = 0
+        for start, end in [*finder.find_all(text), (len(text), len(text))]:
+            yield from cut_content(text[end_before:start])
+            if start < end:
+                yield text[start:end]
+            end_before = end
+
+    def cut_content(text: str) -> Iterator[str]:
+        start = 0
+        for i in range(1, len(text)):
+            if text[i - 1 : i + 1] not in neighbours:
+                yield text[start:i]
+                start = i
+        if text:
+            yield text[start:]
 
     def symbols(chunk: str) -> list[str]:
         """The chunk's characters; one that is no piece becomes its UTF-8 bytes."""
-        found = []
+        if chunk in fixed:
+            return [chunk]
+        found: list[str] = []
         for character in chunk:
-            found += [character] if character in ranks else [byte_ids[byte] for byte in character.encode()]
-        return [chunk] if chunk in fixed else found
+            found += [character] if character in ranks else [BYTE_PIECES[byte] for byte in character.encode()]
+        return found
 
     style = "spaced" if dummy_prefix else "bytes"
     return RankedEncoder(ids, ranks, cut, symbols, texts, added, style, whole=False, prefix=int(dummy_prefix), space=SPACE)
 
 
-def _refuse_what_is_not_followed(path: Path, trainer: dict, normalizer: dict, pieces: list[tuple[str, float, int]]) -> None:
-    model_type = MODEL_TYPES.get(trainer.get(3, 1), "unknown")
+def _refuse_what_is_not_followed(path: Path, trainer: Message, normalizer: Message, pieces: list[SentencePiece]) -> None:
+    """Raises LiuliError; ValueError if a field is not of its type."""
+    model_type = MODEL_TYPES.get(_number(trainer, 3, 1), "unknown")
+    byte_pieces = {piece.text for piece in pieces if piece.kind == BYTE}
+    normalization = shown(_bytes(normalizer, 1).decode(errors="replace"))
     problems = {
         f"the model type {model_type} (BPE is supported)": model_type != "BPE",
-        "BPE without byte fallback": sum(kind == BYTE for _, _, kind in pieces) != 256,
-        "unused pieces": any(kind == UNUSED for _, _, kind in pieces),
-        f"the normalisation {normalizer.get(1, b'').decode()!r} (identity is supported)": bool(normalizer.get(2)),
-        "removing extra white space": bool(normalizer.get(4, 1)),
-        "white space left as it is": not normalizer.get(5, 1),
-        "white space as a suffix": bool(trainer.get(24, 0)),
+        "BPE without byte fallback": byte_pieces != set(BYTE_PIECES),
+        "unused pieces": any(piece.kind == UNUSED for piece in pieces),
+        f"the normalisation {normalization} (identity is supported)": bool(_bytes(normalizer, 2)),
+        "removing extra white space": bool(_number(normalizer, 4, 1)),
+        "white space left as it is": not _number(normalizer, 5, 1),
+        "white space as a suffix": bool(_number(trainer, 24, 0)),
     }
     for problem, present in problems.items():
         if present:
             raise LiuliError(f"{path}: this SentencePiece model needs {problem}, which is not supported")
 
 
-def _read_model(path: Path) -> tuple[list[tuple[str, float, int]], dict, dict]:
-    """(text, score, kind) of every piece, the trainer's settings and the normaliser's, by field number."""
-    pieces, trainer, normalizer = [], {}, {}
+def _read_model(path: Path) -> tuple[list[SentencePiece], Message, Message]:
+    """The pieces, the trainer's settings and the normalizer's."""
+    pieces: list[SentencePiece] = []
+    trainer: Message = {}
+    normalizer: Message = {}
     try:
         for field, value in _fields(path.read_bytes()):
             if field == 1:
-                piece = dict(_fields(value))
-                text, kind = piece[1].decode(), piece.get(3, NORMAL)
-                if kind == BYTE and not re.fullmatch("<0x[0-9A-F]{2}>", text):
-                    raise ValueError(f"{text!r} is no byte")
-                pieces.append((text, struct.unpack("<f", piece.get(2, bytes(4)))[0], kind))
+                pieces.append(_piece(_bytes({field: value}, field)))
             elif field == 2:
-                trainer = dict(_fields(value))
+                trainer = dict(_fields(_bytes({field: value}, field)))
             elif field == 3:
-                normalizer = dict(_fields(value))
-    except (IndexError, KeyError, ValueError, struct.error, TypeError, AttributeError) as error:
-        raise LiuliError(f"{path} is broken: it does not read as a SentencePiece model ({error})") from None
+                normalizer = dict(_fields(_bytes({field: value}, field)))
+    except ValueError as error:
+        raise _broken(path, str(error)) from error
     if not pieces:
-        raise LiuliError(f"{path} is broken: it does not read as a SentencePiece model (no pieces)")
+        raise _broken(path, "no pieces")
+    if len({piece.text for piece in pieces}) < len(pieces):
+        raise _broken(path, "two pieces have the same text")
     return pieces, trainer, normalizer
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of one protocol-buffer message: (number, value), varints as int and all else as bytes."""
+def _piece(data: bytes) -> SentencePiece:
+    """Raises ValueError if the message is no piece."""
+    message = dict(_fields(data))
+    text, kind, score = _bytes(message, 1).decode(), _number(message, 3, NORMAL), _bytes(message, 2, bytes(4))
+    if not text:
+        raise ValueError("a piece without text")
+    if not NORMAL <= kind <= BYTE:
+        raise ValueError(f"{shown(text)} is of kind {kind}")
+    if kind == BYTE and not re.fullmatch("<0x[0-9A-F]{2}>", text):
+        raise ValueError(f"{shown(text)} is no byte")
+    if len(score) != 4 or not math.isfinite(struct.unpack("<f", score)[0]):
+        raise ValueError(f"the score of {shown(text)} is no number")
+    return SentencePiece(text, struct.unpack("<f", score)[0], kind)
+
+
+def _byte(text: str) -> bytes:
+    """The byte that a piece such as `<0x41>` stands for."""
+    return bytes([int(text[3:5], 16)])
+
+
+def _number(message: Message, field: int, default: int) -> int:
+    """Raises ValueError if the field holds bytes."""
+    value = message.get(field, default)
+    if isinstance(value, bytes):
+        raise ValueError(f"field {field} must be a number")
+    return value
+
+
+def _bytes(message: Message, field: int, default: bytes = b"") -> bytes:
+    """Raises ValueError if the field holds a number."""
+    value = message.get(field, default)
+    if not isinstance(value, bytes):
+        raise ValueError(f"field {field} must not be a number")
+    return value
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of one protocol-buffer message: (number, value).
+
+    Raises:
+        ValueError: the message ends too early, or is none.
+    """
     at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
     while at < len(data):
-        key = varint()
+        key, at = _varint(data, at)
         wire = key & 7
         if wire == 0:
-            yield key >> 3, varint()
+            value, at = _varint(data, at)
+            yield key >> 3, value
             continue
-        length = {1: 8, 5: 4}.get(wire) or varint()
-        if wire not in (1, 2, 5) or at + length > len(data):
+        if wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        elif wire == 2:
+            length, at = _varint(data, at)
+        else:
             raise ValueError(f"damaged at byte {at}")
+        if at + length > len(data):
+            raise ValueError(f"damaged at byte {at}: a field of {length} bytes")
         yield key >> 3, data[at : at + length]
         at += length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at this byte, and the place behind it. Raises ValueError."""
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
+    value = 0
+    for i, byte in enumerate(data[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << (7 * i)
+        if byte < 0x80:
+            return value & NONE, at + i + 1
+    raise ValueError(f"damaged at byte {at}: a number without an end")
+
+
+def _broken(path: Path, reason: str) -> LiuliError:
+    return LiuliError(f"{path} is broken: it does not read as a SentencePiece model ({reason})")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from liuli.cli.output import Screen
 from liuli.display import printable
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class ReadingBar:
 
 
 def _new_progress() -> "Progress":
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=Screen(stderr=True), transient=True)

@@ -1,16 +1,15 @@
 """Dialogues as a chat template writes and cuts them, and what of them a model learns to write: `liuli tokenize --chat`."""
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import counted, name, note_skipped, print_json
+from liuli.cli.output import Screen, note, note_skipped, print_json
+from liuli.cli.wording import counted, token_name
 from liuli.display import printable
 from liuli.errors import LiuliError
 
@@ -51,18 +50,18 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
         bodies = [_to_json(tokenizer, *each) for each in found]
         print_json({"tokenizer": about, "template": chat.origin, "dialogues": bodies, "more": more})
         return
-    console = Console(highlight=False)
-    room = console.width if console.is_terminal else math.inf
+    screen = Screen()
+    room = screen.width if screen.is_terminal else math.inf
     for dialogue, encoded in found:
-        console.print(Text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim"), soft_wrap=True)
+        screen.print(Text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim"), soft_wrap=True)
         for line in _lines(room, tokenizer, encoded):
-            console.print(line, soft_wrap=True)
-    console.print()
-    console.print(Text("   ").join(Text(*pair) for pair in LEGEND), soft_wrap=True)
+            screen.print(line, soft_wrap=True)
+    screen.print()
+    screen.print(Text("   ").join(Text(*pair) for pair in LEGEND), soft_wrap=True)
     sizes = _sizes([encoded for _, encoded in found])
-    console.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}"), soft_wrap=True)
+    screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}"), soft_wrap=True)
     if more:
-        console.print(Text(f"{more:,} more in {printable(file)} are not shown"), soft_wrap=True)
+        screen.print(Text(f"{more:,} more in {printable(file)} are not shown"), soft_wrap=True)
 
 
 def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, Encoded]]":
@@ -80,7 +79,7 @@ def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialo
     if not found:
         raise LiuliError(refused[0])
     for each in refused:
-        print(f"liuli: skipped {each}", file=sys.stderr)
+        note(f"skipped {each}")
     return found
 
 
@@ -105,7 +104,7 @@ def _lines(room: float, tokenizer: "Tokenizer", encoded: "Encoded") -> Iterator[
     line, before = Text(), False
     for id, supervised in zip(encoded.ids, encoded.supervised, strict=True):
         token = tokenizer.token(id)
-        shown = name(token)
+        shown = token_name(token)
         if line and (supervised != before or line.plain.endswith("⏎") or line.cell_len + 1 + cell_len(shown) > room):
             yield line
             line = Text()

@@ -4,34 +4,34 @@ import math
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
-from liuli.cli.shared import counted, name, percent
+from liuli.cli.wording import counted, percent, token_name
 
 if TYPE_CHECKING:
+    from liuli.cli.output import Screen
     from liuli.generate.record import Candidate, StepRecord
 
 BAR = 24  # cells
 
 
-def print_step(console: Console, record: "StepRecord", greedy: bool) -> None:
+def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
     """For a record with scores."""
     assert record.token is not None and record.scores is not None
-    console.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
+    screen.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
     for candidate in record.scores.candidates:
-        console.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
+        screen.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
         line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {percent(mass)} of what stood before it"
-        console.print(line, style="dim")
+        screen.print(line, style="dim")
     how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
-    console.print(Text(f"  {how} → {choice}"), soft_wrap=True)
+    choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
+    screen.print(Text(f"  {how} → {choice}"), soft_wrap=True)
 
 
 def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
     """A bar for the model's own probability, and what the sampler made of it."""
-    shown, eighths = name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
+    shown, eighths = token_name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
     line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
     if candidate.cut:

@@ -1,29 +1,43 @@
-"""What somebody types or pipes in, a message or a command at a time; and Ctrl-C, which must not end what was talked about.
+"""What comes in on standard input: a whole text, or the messages and commands of a chat."""
 
-A line that ends with a backslash goes on in the next; between `\"\"\"` and `\"\"\"` any lines are one message, never a command.
-"""
-
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
+from liuli.cli.output import say
 from liuli.errors import LiuliError
 
 BLOCK = '"""'
 
 
-class Said(NamedTuple):
-    """`command`: it begins with a stroke, and not within a block."""
+def read_text(text: str) -> str:
+    """`text` itself, or all of standard input if it is "-"; not one byte is changed.
+
+    Raises:
+        LiuliError: standard input is not UTF-8.
+    """
+    if text != "-":
+        return text
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise LiuliError(
+            f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
+        ) from None
+
+
+class ChatEntry(NamedTuple):
+    """What somebody typed. `command`: it begins with / and is not inside a block."""
 
     text: str
     command: bool
 
 
-class Lines:
-    """Standard input. At a terminal lines are edited, and those before come back, with readline.
+class ChatInput:
+    """Messages and commands on standard input, one at a time. At a terminal, readline edits lines and recalls earlier ones.
+
+    A line that ends with a backslash continues on the next line. All lines between `\"\"\"` and `\"\"\"` are one
+    message, never a command.
 
     Attributes:
         number: how many lines have been read.
@@ -36,11 +50,11 @@ class Lines:
 
             self._readline = readline
 
-    def read(self) -> Said:
-        """The next that is not blank.
+    def read(self) -> ChatEntry:
+        """The next entry that is not blank.
 
         Raises:
-            EOFError: there are no more.
+            EOFError: there is none.
             LiuliError: a line is not UTF-8; the input ends within a message.
         """
         text = ""
@@ -52,14 +66,14 @@ class Lines:
                 text = (text if block else text[:-1]) + "\n" + self._line("… ")
             except EOFError:
                 if self.terminal:
-                    print()
+                    say()
                 raise LiuliError(f"the input ended within a message: end it with {BLOCK if block else 'a line'}") from None
         if block:
-            return Said(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), False)
-        return Said(text.strip(), text.startswith("/"))
+            return ChatEntry(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), False)
+        return ChatEntry(text.strip(), text.startswith("/"))
 
     def edited(self, text: str) -> str:
-        """`text` as somebody changes it at the terminal."""
+        """`text` as the user changes it at the terminal, which is given it as it is: it must not drive the terminal."""
         self._readline.set_startup_hook(lambda: self._readline.insert_text(text))
         try:
             return self._line("> ").strip()
@@ -83,35 +97,3 @@ class Lines:
 def _closed(text: str) -> bool:
     """Whether a block has come to its end."""
     return len(text.rstrip()) >= 2 * len(BLOCK) and text.rstrip().endswith(BLOCK)
-
-
-class CtrlC:
-    """While it is entered, Ctrl-C is a KeyboardInterrupt during a line only, and during a reply if it is the second one.
-
-    Attributes:
-        asked: whether it was pressed during the reply.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._during: Literal["line", "reply"] | None = None
-
-    def __enter__(self) -> "CtrlC":
-        self._before: Any = signal.signal(signal.SIGINT, self._take)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    @contextmanager
-    def during(self, what: Literal["line", "reply"]) -> Iterator[None]:
-        self.asked, self._during = False, what
-        try:
-            yield
-        finally:
-            self._during = None
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._during == "line" or (self._during == "reply" and self.asked):
-            raise KeyboardInterrupt
-        self.asked = True

@@ -6,7 +6,7 @@ import os
 import pytest
 from helpers.corpora import jsonl, write
 
-from liuli.cli import reading_progress as reading
+from liuli.cli import reading
 from liuli.cli.dialogue_file import first_dialogue
 from liuli.errors import LiuliError
 

@@ -1,0 +1,111 @@
+"""The only way from a command to the terminal. Everything that is printed is cleaned here once more (`liuli/display.py`), so
+that text from a model, a file or the command line cannot drive the terminal and is never read as markup.
+
+Results go to standard output, remarks and errors to standard error. Texts that are promised to be exact in a pipe go through
+`stream`.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from liuli.display import escaped, on_line, on_screen
+
+if TYPE_CHECKING:
+    from liuli.data.records.skipped import Skipped
+
+TRACEBACK = "LIULI_TRACEBACK"  # the environment variable that asks for tracebacks
+
+
+class Screen(Console):
+    """Rich's console for foreign text: no markup, no emoji codes, no highlighting, and no character that would drive the
+    terminal except those of rich itself."""
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of anything that rich can show, cleaned."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(on_screen(segment.text), segment.style)
+
+
+def say(text: str = "") -> None:
+    """Prints a result of one or several lines to standard output."""
+    print(on_screen(text), flush=True)
+
+
+def stream(text: str) -> None:
+    """Writes a part of a text at once and without a line end: cleaned on a terminal, exactly as it is to a pipe or a file."""
+    sys.stdout.write(on_screen(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def end_stream(last: str) -> None:
+    """Ends what `stream` wrote; `last`: its last part, or "". A terminal gets a line break. A pipe or a file gets nothing,
+    but if standard error goes to the same place, the next remark begins on a line of its own."""
+    if sys.stdout.isatty():
+        stream("\n")
+    elif last and not last.endswith("\n") and _share_a_pipe():
+        print(file=sys.stderr, flush=True)
+
+
+def _share_a_pipe() -> bool:
+    """Whether standard output and standard error go to one place."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is no file
+        return False
+
+
+def note(text: str) -> None:
+    """Prints a remark or an error on one line to standard error."""
+    print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
+
+
+def progress(text: str) -> None:
+    """Tells a person who is waiting what is being done, on one line of standard error; a log is not told."""
+    if sys.stderr.isatty():
+        print(on_line(text), file=sys.stderr, flush=True)
+
+
+def note_skipped(skipped: "list[Skipped]") -> None:
+    """Prints which of the sources were not used and why, one line per reason, to standard error."""
+    for each in skipped:
+        note(f"skipped {each}")
+
+
+def print_json(body: dict[str, Any]) -> None:
+    """Prints one object on one line. Chinese is printed as it is, unless the output's encoding lacks it. What would drive a
+    terminal is escaped, so that the JSON parses to the same text."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(escaped(json.dumps(body, ensure_ascii=not unicode, allow_nan=False)), flush=True)
+
+
+def note_traceback(error: BaseException) -> None:
+    """Prints where an error came from, with all its causes, to standard error if the environment variable LIULI_TRACEBACK is
+    set to something else than 0."""
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        show_traceback(error)
+
+
+def show_traceback(error: BaseException) -> None:
+    """Prints where an error came from, with all its causes, to standard error."""
+    print(on_screen("".join(traceback.format_exception(_with_causes(error)))), end="", file=sys.stderr, flush=True)
+
+
+def _with_causes(error: BaseException) -> BaseException:
+    """The same error; causes hidden by `raise ... from None` are shown again."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.__suppress_context__ = False
+        cause = cause.__cause__ or cause.__context__
+    return error

@@ -1,0 +1,93 @@
+"""A run that is resumed, from its newest checkpoint: what was fixed is taken from there, and what differs now is named."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from liuli.errors import LiuliError
+from liuli.learn.prepare.files import described, differing_files
+from liuli.learn.prepare.fixed import choose_again
+from liuli.learn.prepare.job import COMPUTE, Job, option_name
+from liuli.learn.prepare.model import with_context
+from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
+from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
+from liuli.learn.run.events import Event, Note
+from liuli.learn.run.folder import Run
+from liuli.learn.run.journal import Journal
+from liuli.learn.run.state import read_state
+from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
+from liuli.learn.step.loop import Training
+
+FREE = ("keep", "sources", "mix", "parent")  # settings that may be given otherwise: data is compared by its content
+
+
+class Resumed:
+    """Prepares a run to be resumed. When `events` have ended, `training` and `journal` are ready for the next step.
+
+    Args:
+        job: as it was asked for, except for what may differ. said: what is given now.
+        inexact: resume even if the next losses will differ.
+    """
+
+    training: Training
+    journal: Journal
+
+    def __init__(self, run: Run, stage: Stage, job: Job, said: Job, inexact: bool):
+        self._run, self._stage, self._job, self._said, self._inexact = run, stage, job, said, inexact
+
+    def events(self) -> Iterator[Event]:
+        """Raises LiuliError: a damaged checkpoint; what differs, unless `inexact`."""
+        run, stage, job, said = self._run, self._stage, self._job, self._said
+        steps = run.checkpoints()
+        state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
+        step, facts = state.facts["step"], RunFacts.from_json(state.facts)
+        if said.model.parent is not None and Parent(said.model.parent).hash != facts.parent:
+            raise LiuliError(f"the run began with another model than {said.model.parent}: name that one, or leave it out")
+        data = stage.open(job)
+        now = described(data.files)
+        differing = differing_files(facts.data, now)
+        if differing and not self._inexact:
+            raise LiuliError(
+                f"the run cannot be resumed exactly: {'; '.join(differing)}; bring back the text, or resume with --inexact"
+            )
+        if differing:
+            state.facts["batches"] = None
+        kept, length = run.checkpoint(step) / "model", facts.recipe.length
+        check_tokenizer_files(run.folder / TOKENIZER, kept)
+        text = stage.tokenize(job, data, run.folder / TOKENIZER, kept)
+        config = stage.config(job, data, text, kept)
+        corpus = stage.encode(job, data, text, config, length)
+        config = with_context(config, length, job.model.parent is not None)
+        fixed, machine, others = choose_again(facts.fixed, said.compute, job.compute, self._inexact, config, length)
+        fixed.apply()
+        facts = replace(facts, fixed=fixed, data=now if differing else facts.data)
+        if differing + others:
+            yield Note(f"resuming inexactly: {'; '.join(differing + others)}")
+            facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
+        setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
+        self.training, self.journal = setup.training(state), setup.journal()
+        yield from self.journal.resume(self.training, state.facts["best"])
+        yield setup.ready(self.training, machine)
+
+
+def as_asked(before: Job, said: Job) -> Job:
+    """The job as it was asked for; only what is free to differ is taken from what is given now.
+
+    Raises:
+        LiuliError: another setting differs.
+    """
+    differing = said.differences(before)
+    free = (*FREE, *["valid"] * (_is_place(said.data.valid) and _is_place(before.data.valid)))
+    for name, (now, then) in differing.items():
+        if name not in (*free, *COMPUTE):
+            option = option_name(name)
+            was = f"with --{option} {then}" if then not in (None, ()) else f"without --{option}"
+            raise LiuliError(
+                f"the run began {was}, and --{option} {now} is given now: leave it out to resume, or begin a new run in "
+                f"another folder"
+            )
+    return before.but(**{name: now for name, (now, _) in differing.items() if name in free})
+
+
+def _is_place(valid: str | None) -> bool:
+    """Whether held-out text lies in a file, which may be elsewhere now; its content is compared later."""
+    return valid is not None and valid != "content" and not valid.startswith("tail:")

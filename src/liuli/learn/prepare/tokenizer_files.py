@@ -1,0 +1,41 @@
+"""The files that lie next to a model's weights and belong to its tokenizer: copied, completed, compared."""
+
+import shutil
+from pathlib import Path
+
+from liuli.errors import LiuliError
+from liuli.files import write_json
+from liuli.tokens import Tokenizer
+
+PATTERNS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")  # of a model's folder, what may belong to its tokenizer
+OTHERS = ("config.json", "liuli.json", "*.index.json", "adapter_config.json")
+GENERATION = "generation_config.json"
+
+
+def copy_with_generation_config(source: Path, tokenizer: Tokenizer, folder: Path) -> None:
+    """Copies the tokenizer's files to a model's folder; adds `generation_config.json` if there is none."""
+    copy_tokenizer_files(source, folder)
+    if not (folder / GENERATION).exists():
+        ids = {"bos_token_id": tokenizer.begin[:1], "eos_token_id": tokenizer.end[:1]}
+        write_json(folder / GENERATION, {name: value[0] for name, value in ids.items() if value})
+
+
+def copy_tokenizer_files(source: Path, folder: Path) -> None:
+    """Copies the files of a model's or an adapter's folder that may belong to its tokenizer."""
+    for path in _tokenizer_files(source):
+        shutil.copyfile(path, folder / path.name)
+
+
+def check_tokenizer_files(folder: Path, model: Path) -> None:
+    """Raises LiuliError if a tokenizer file in `folder` is not the one that lies next to the model."""
+    for path in _tokenizer_files(model):
+        own = folder / path.name
+        if own.name == GENERATION and not own.exists():
+            continue
+        if not own.is_file() or own.read_bytes() != path.read_bytes():
+            raise LiuliError(f"{own} is not what was trained with: copy it from {model}")
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    paths = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern))]
+    return [path for path in paths if not any(path.match(other) for other in OTHERS)]

@@ -1,0 +1,146 @@
+"""Dialogues as pieces of rows: each whole, or cut between two exchanges if it is longer than a row.
+
+Only what the loss mask names (`liuli.tokens.chat`) is supervised.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.packing.pieces import Piece
+from liuli.errors import LiuliError
+from liuli.tokens.chat.chat import Chat
+
+
+@dataclass(frozen=True, slots=True)
+class DialoguePieces:
+    """Dialogues, encoded once for rows of `length` places. `cuts`: what became of them; `notes`: what there was to say of
+    their files."""
+
+    length: int
+    pieces: list[Piece]
+    cuts: "Cuts"
+    notes: list[str]
+
+    @classmethod
+    def encode(
+        cls, dialogues: Iterable[Dialogue], read: Dialogues | None, chat: Chat, length: int, strict: bool
+    ) -> "DialoguePieces":
+        """Raises LiuliError: what `pieces_of_dialogues` raises.
+
+        Args:
+            read: where the dialogues are from; it tells of its files what the pass over them has met.
+        """
+        cuts = Cuts()
+        pieces = list(pieces_of_dialogues(dialogues, chat, length, cuts, strict))
+        return cls(length, pieces, cuts, list(_notes(read)) if read else [])
+
+    def with_length(self, length: int, encode: Callable[[int], "DialoguePieces"]) -> "DialoguePieces":
+        """The same for rows of another length; encoded again only if other cuts are needed."""
+        if length == self.length:
+            return self
+        longest = max((piece.places for piece in self.pieces), default=0)
+        if not self.cuts.cut and longest <= length <= self.length:
+            return replace(self, length=length)
+        return encode(length)
+
+
+@dataclass
+class Cuts:
+    """What became of dialogues. `cut`: longer than a row, and so in several pieces. `long_answers`: answers that do not fit a
+    row with what they answer, and are left out. `refused`: dialogues left out, by what the template said."""
+
+    dialogues: int = 0
+    cut: int = 0
+    long_answers: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def lines(self, length: int) -> Iterator[str]:
+        """For people, what was not used as it stands."""
+        if self.cut:
+            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were cut between two exchanges"
+        if self.long_answers:
+            yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
+        for why, count in self.refused.items():
+            yield f"skipped {count:,} × {why}"
+
+
+def pieces_of_dialogues(
+    dialogues: Iterable[Dialogue], chat: Chat, length: int, cuts: Cuts, strict: bool = False
+) -> Iterator[Piece]:
+    """The dialogues as pieces of at most `length` places, numbered in order. `cuts` is told what became of them.
+
+    Raises:
+        LiuliError: the template refuses every one of them; where `strict`, it refuses one, or an answer does not fit a row.
+    """
+    number = 0
+    for dialogue in dialogues:
+        cuts.dialogues += 1
+        try:
+            found = list(_pieces(dialogue, chat, length, cuts))
+        except LiuliError as error:
+            if strict:
+                raise LiuliError(f"{dialogue.source}: {error}") from None
+            cuts.refused[str(error)] += 1
+            continue
+        if strict and cuts.long_answers:
+            raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
+        for ids, supervised in found:
+            yield Piece(np.array(ids, np.int32), number, 0, np.array(supervised))
+            number += 1
+    if cuts.refused.total() == cuts.dialogues > 0:
+        raise LiuliError(f"none of the dialogues can be learned from: {next(iter(cuts.refused))}")
+
+
+def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[tuple[list[int], list[bool]]]:
+    whole = chat.dialogue(dialogue.messages, dialogue.tools)
+    if len(whole.ids) - 1 <= length:
+        yield whole[:2]
+        return
+    system, exchanges = _exchanges(dialogue.messages)
+    cuts.cut += 1
+    kept: list[dict[str, Any]] = []
+    held = None  # `kept`, encoded
+    for exchange in exchanges:
+        longer = _fitting([*system, *kept, *exchange], dialogue, chat, length)
+        if longer is None and kept:
+            assert held is not None
+            yield held
+            kept, longer = [], _fitting([*system, *exchange], dialogue, chat, length)
+        if longer is None:
+            cuts.long_answers += sum(message["role"] == "assistant" for message in exchange)
+            kept = []
+        else:
+            kept, held = [*kept, *exchange], longer
+    if kept:
+        assert held is not None
+        yield held
+
+
+def _fitting(messages: list[Any], dialogue: Dialogue, chat: Chat, length: int) -> tuple[list[int], list[bool]] | None:
+    found = chat.dialogue(messages, dialogue.tools)
+    return found[:2] if len(found.ids) - 1 <= length else None
+
+
+def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
+    """What comes before the first user, and each user's message with all that answers it; one without answer is left out."""
+    system: list[dict[str, Any]] = []
+    exchanges: list[list[dict[str, Any]]] = []
+    for message in messages:
+        if message["role"] == "user":
+            exchanges.append([])
+        (exchanges[-1] if exchanges else system).append(message)
+    return system, [exchange for exchange in exchanges if any(message["role"] == "assistant" for message in exchange)]
+
+
+def _notes(dialogues: Dialogues) -> Iterator[str]:
+    """What the pass over all of them, which has just ended, has met."""
+    for file, layouts in dialogues.layouts.items():
+        yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+    yield from (f"skipped {each}" for each in dialogues.skipped)
+    if dialogues.unanswered:
+        yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"

@@ -1,0 +1,32 @@
+"""What a model writes at each validation, to be read: a continuation of one prompt, drawn from a seed."""
+
+from dataclasses import dataclass
+
+from liuli.generate.engine import Engine, Request
+from liuli.generate.sampling import Sampling
+from liuli.model.decoder import Decoder
+from liuli.tokens import Tokenizer
+
+SAMPLING = Sampling(temperature=0.8)
+TOKENS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """`prompt`: for people; `ids`: as the model reads it; `stops`: ids that end a continuation; `seed`: of the run."""
+
+    tokenizer: Tokenizer
+    prompt: str
+    ids: tuple[int, ...]
+    stops: tuple[int, ...]
+    seed: int
+
+    def sample(self, decoder: Decoder, step: int) -> tuple[int, str]:
+        """The seed and the text of a step: the same whenever it is asked."""
+        seed, text = self.seed + step, ""
+        engine = Engine(decoder, self.tokenizer, slots=1, capacity=len(self.ids) + TOKENS)
+        room = min(TOKENS, decoder.config.context - len(self.ids))
+        engine.submit(Request(list(self.ids), SAMPLING, room, seed, (), self.stops, None))
+        while engine.busy:
+            text += "".join(record.text for record in engine.step())
+        return seed, text

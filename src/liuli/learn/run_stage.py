@@ -1,0 +1,79 @@
+"""One run of a stage, from the job to the trained model: `pretrain` and `finetune` begin here.
+
+In: a `Job`, the folder of a run, and the `Stage` that says what is learned from. Out: events, until the model is trained. A
+run that was stopped is resumed from its last checkpoint.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+from liuli.errors import LiuliError
+from liuli.learn.prepare.fixed import process_restored
+from liuli.learn.prepare.fresh import Fresh
+from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.resume import Resumed, as_asked
+from liuli.learn.run.events import Event, Note
+from liuli.learn.run.folder import Run, read_asked
+from liuli.learn.stages.finetune import Finetune
+from liuli.learn.stages.pretrain import Pretrain
+from liuli.learn.stages.stage import Stage
+from liuli.learn.step.loop import train
+
+
+def run_stage(
+    stage: Stage,
+    job: Job,
+    out: Path,
+    resume: bool = False,
+    inexact: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    command: Sequence[str] = (),
+) -> Iterator[Event]:
+    """Trains a model in the folder `out`.
+
+    Args:
+        resume: continue the run there; what the job says must be what was said before.
+        inexact: resume even if this machine, or what is given now, makes the next losses differ.
+        stop: asked between two steps.
+        command: what was typed, if anything was; it is kept for people.
+
+    Raises:
+        LiuliError: there is a run already, or none; what differs when it is resumed; too little text or time; what `train`
+            raises.
+    """
+    began = time.perf_counter()
+    if resume and read_asked(out) is None:
+        raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
+    said, run = job.located(), Run(out)
+    try:
+        with process_restored():
+            before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
+            if begun and not resume:
+                raise LiuliError(f"{out} holds a run already: give --resume to continue it, or name another folder")
+            if before is None or not resume:
+                job = said.but(today=date.today().isoformat())
+                before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}
+                run.ask(before)
+            else:
+                if before["stage"] != stage.name:
+                    raise LiuliError(f"{out} holds a run of stage {before['stage']}, which {stage.command} cannot resume")
+                job = as_asked(Job.from_json(before["job"]), said)
+            if resume and not begun:
+                yield Note("the run has no checkpoint yet: it begins anew")
+            prepared = Resumed(run, stage, job, said, inexact) if begun else Fresh(run, stage, job, began)
+            yield from prepared.events()
+            run.ask(before | {"job": job.to_json()})  # where the text is now
+            yield from train(prepared.training, prepared.journal, stop)
+    except BaseException:
+        run.withdraw()
+        raise
+    finally:
+        run.close()
+
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (Pretrain(), Finetune())}
+pretrain = partial(run_stage, STAGES["base"])  # Trains a base model on the job's `sources`, in a folder
+finetune = partial(run_stage, STAGES["assistant"])  # Fine-tunes the job's `parent` on the dialogues in its `sources`

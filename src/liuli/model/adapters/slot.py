@@ -1,0 +1,55 @@
+"""A slot: a layer of the decoder, and over it adapters side by side, each with a module of its own. One is active, or none."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from liuli.model.decoder import Decoder
+from liuli.model.linear import Layer, Linear
+
+
+class AdapterSlot(Layer):
+    """Takes the place of a layer, which is its `base`.
+
+    Attributes:
+        adapters: each adapter's module here, by the adapter's name.
+        active_name: the active adapter. If it is None, or has no module here, the slot computes exactly what the base does.
+    """
+
+    def __init__(self, base: Any):
+        super().__init__()
+        self.base = base
+        self.adapters: dict[str, Any] = {}  # an adapter may have any name; an nn.ModuleDict refuses some
+        self.parts = nn.ModuleList()  # the same modules, for PyTorch; its name is in the parameters' names of saved runs
+        self.active_name: str | None = None
+
+    def add(self, name: str, module: nn.Module) -> None:
+        """Adds an adapter's module over the base."""
+        self.adapters[name] = module
+        self.parts.append(module)
+
+    @property
+    def active(self) -> Any:
+        """The active adapter's module; None: the base alone."""
+        return None if self.active_name is None else self.adapters.get(self.active_name)
+
+
+class LinearSlot(AdapterSlot):
+    """Takes the place of a `Linear`."""
+
+    base: Linear
+
+    def __init__(self, base: Linear):
+        super().__init__(base)
+        self.inputs, self.outputs = base.inputs, base.outputs
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its outputs."""
+        return self.base.dtype
+
+
+def adapter_slots(decoder: Decoder) -> dict[str, AdapterSlot]:
+    """All slots, by their names in the decoder."""
+    return {path: module for path, module in decoder.named_modules() if isinstance(module, AdapterSlot)}

@@ -1,0 +1,150 @@
+"""The files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and their shards.
+
+In: a folder or a file. Out: each tensor's name, and a call that maps it. Nothing in a file is ever executed, and no size that
+a file claims is believed: a tensor has at most the numbers that the file holds.
+"""
+
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from liuli.display import first_line, printable
+from liuli.errors import LiuliError
+from liuli.files import read_json
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+LONGEST_NAME = 120  # characters of a foreign name in a message
+
+# The exact names under which a folder's weights, their shards and the index of the shards are looked for.
+WEIGHT_FILE = re.compile(
+    r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors"
+    r"|pytorch_model\.bin(\.index\.json)?|pytorch_model-\d{5}-of-\d{5}\.bin"
+)
+
+Lazy = Callable[[], Tensor]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the folder's weights: one file, or all shards.
+
+    Raises:
+        LiuliError: there are none; a broken index; a shard that is not there.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        if (folder / f"{name}.index.json").is_file():
+            return _shards(folder / f"{name}.index.json")
+    raise LiuliError(f"{folder} holds no weights; looked for model.safetensors, pytorch_model.bin and their indices")
+
+
+def _shards(index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise LiuliError(f"{index} is broken: its weight_map must say which file holds each tensor")
+    # A shard is in the same folder as its index, whatever the index says.
+    paths = [index.parent / os.path.basename(name) for name in sorted(set(weight_map.values()))]
+    for path in paths:
+        if not os.path.isfile(path):  # unlike Path.is_file, it answers for a name that is too long
+            raise LiuliError(f"{index.parent}: the shard {shown(path.name)} that {index.name} names is not there")
+    return paths
+
+
+def stored_tensors(folder: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in a folder's weight files. Raises as `weight_files`, `read_safetensors`, `read_bin`."""
+    for path in weight_files(folder):
+        yield from read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
+
+
+def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in a file, each mapped when called.
+
+    Raises:
+        LiuliError: it is broken.
+    """
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LiuliError(f"{path} is broken or truncated: {first_line(error)}") from error
+
+    def tensor(name: str) -> Tensor:
+        try:
+            return file.get_tensor(name)
+        except (SafetensorError, ValueError, AttributeError) as error:  # a dtype that this PyTorch does not have
+            raise LiuliError(f"{path}: the tensor {shown(name)} cannot be read: {first_line(error)}") from error
+
+    return ((name, lambda name=name: tensor(name)) for name in file.keys())  # noqa: SIM118  # it is no mapping
+
+
+def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in a file of `torch.save`, each mapped.
+
+    Raises:
+        LiuliError: it holds code, is broken, or its tensors claim more numbers than the file holds.
+    """
+    try:
+        _check_zip(path)
+        tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise LiuliError(
+            f"{path} is refused: it holds code or objects in addition to weights, and nothing in a file is run"
+        ) from error
+    except Exception as error:  # a broken pickle makes the unpickler fail in any way
+        raise LiuliError(f"{path} is broken, or of the format before PyTorch 1.6: {first_line(error)}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
+        raise LiuliError(f"{path} is broken: it does not hold tensors by name")
+    for name, tensor in tensors.items():
+        if not _is_stored(tensor):
+            raise LiuliError(f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored number by number")
+    # A tied head shares the embedding's numbers. More sharing than that makes a small file a large model.
+    if sum(tensor.numel() * tensor.itemsize for tensor in tensors.values()) > 2 * path.stat().st_size:
+        raise LiuliError(f"{path}: its tensors claim far more numbers than the file holds")
+    return ((name, lambda tensor=tensor: tensor) for name, tensor in tensors.items())
+
+
+def _check_zip(path: Path) -> None:
+    """Raises ValueError if a part of the archive is compressed, as PyTorch never does: it could expand without bounds."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("the archive is compressed")
+
+
+def _is_stored(tensor: Tensor) -> bool:
+    """Whether the file holds every number of a tensor: it is dense, in memory, and not a few numbers seen many times."""
+    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return plain and not tensor.is_nested and tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
+
+
+def check_finite(tensor: Tensor, name: str, folder: Path) -> None:
+    """Raises LiuliError if a number is NaN or infinite."""
+    # One pass without a temporary; a sum may overflow although every number is finite, so look again before refusing.
+    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise LiuliError(f"{folder}: the tensor {name} holds {bad} of {tensor.numel()} numbers that are NaN or infinite")
+
+
+def shown(value: object, longest: int = LONGEST_NAME) -> str:
+    """A foreign name, message or value: on one line, printable, and cut if it is too long."""
+    text = printable(value if isinstance(value, str) else quoted(value))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def quoted(value: object) -> str:
+    """A foreign value as Python writes it, `shown`."""
+    try:
+        return shown(repr(value))
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        return f"a {type(value).__name__}"
+
+
+def listed(names: list[str]) -> str:
+    """The first of some foreign names, and how many more there are."""
+    return ", ".join(shown(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,80 @@
+"""`open_tokenizer`: finds out which layout of tokenizer files a folder holds, and opens it.
+
+In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's `tokenizer.model`, or a
+tiktoken rank file, and the configuration files next to it. Out: a `Tokenizer`. Each layout has its file here. Each checks what
+it reads, so that an error that is not a `LiuliError` is a bug of ours and surfaces as such.
+"""
+
+from pathlib import Path
+
+from liuli.display import why
+from liuli.errors import LiuliError
+from liuli.hub import find_folder
+from liuli.tokens.formats.config import document_end, shown
+from liuli.tokens.formats.patterns import check_name
+from liuli.tokens.formats.sentencepiece import open_sentencepiece
+from liuli.tokens.formats.tiktoken import looks_like_ranks, open_tiktoken
+from liuli.tokens.formats.tokenizer_json import open_tokenizer_json
+from liuli.tokens.formats.vocab_merges import open_vocab_and_merges
+from liuli.tokens.formats.wordpiece import open_wordpiece
+from liuli.tokens.tokenizer import Tokenizer
+
+LAYOUTS = "tokenizer.json, vocab.txt, vocab.json + merges.txt, tokenizer.model (SentencePiece BPE), *.tiktoken"
+
+
+def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
+    """Opens the tokenizer in a folder, or of a model on the hub (`owner/model`).
+
+    Args:
+        pattern: the cutting pattern's name (see `PATTERNS`), for `vocab.json` and tiktoken files whose folder does
+            not say it.
+
+    Raises:
+        LiuliError: no such folder, no tokenizer in it, a broken file, or a kind that is not supported.
+    """
+    found = find_tokenizer(find_folder(folder), pattern)
+    if found is None:
+        raise LiuliError(f"{folder} holds no tokenizer; looked for {LAYOUTS}")
+    return found
+
+
+def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None:
+    """As `open_tokenizer`, for a folder that is known to exist; None if it holds no tokenizer."""
+    if pattern is not None:
+        check_name(pattern)
+    try:
+        found = _open_layout(folder, pattern)
+        if found is not None:
+            _check_begin(folder, found)
+            found.end = document_end(folder, found)
+        return found
+    except OSError as error:
+        raise LiuliError(f"a tokenizer file in {folder} cannot be read: {why(error)}") from error
+
+
+def _open_layout(folder: Path, pattern: str | None) -> Tokenizer | None:
+    """The first layout that the folder has files of."""
+    model_file = folder / "tokenizer.model"
+    rank_files = sorted(path for path in folder.glob("*.tiktoken") if path.is_file())
+    if model_file.is_file() and looks_like_ranks(model_file):
+        rank_files.append(model_file)
+    if (folder / "tokenizer.json").is_file():
+        return open_tokenizer_json(folder, pattern)
+    if (folder / "vocab.txt").is_file():
+        return open_wordpiece(folder, pattern)
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return open_vocab_and_merges(folder, pattern)
+    if rank_files:
+        return open_tiktoken(folder, rank_files, pattern)
+    if model_file.is_file():
+        return open_sentencepiece(folder, pattern)
+    return None
+
+
+def _check_begin(folder: Path, tokenizer: Tokenizer) -> None:
+    beyond = next((token_id for token_id in tokenizer.begin if not 0 <= token_id < tokenizer.vocab_size), None)
+    if beyond is not None:
+        raise LiuliError(
+            f"{folder} is broken: its tokenizer begins prompts with the id {shown(beyond)}, but its ids are 0 to "
+            f"{tokenizer.vocab_size - 1}; download the folder again"
+        )

@@ -1,0 +1,87 @@
+"""tiktoken's rank file: on each line a piece of bytes in base64, and its rank, which is its id too. The file does not hold the
+cutting pattern: `tokenizer_config.json`, `config.json` or the caller names it."""
+
+import base64
+import binascii
+from pathlib import Path
+
+from liuli.display import printable
+from liuli.errors import LiuliError
+from liuli.tokens.encoders.bpe import RankedEncoder
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
+from liuli.tokens.formats.config import LARGEST_ID, configured_added, configured_begin, shown
+from liuli.tokens.formats.patterns import pattern_of, splitter
+from liuli.tokens.tokenizer import Tokenizer
+
+MOST_DIGITS = len(str(LARGEST_ID))
+
+
+def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Tokenizer:
+    """Opens the rank file in `paths`, which must be one. Raises LiuliError and OSError."""
+    names = [printable(path.name) for path in paths]  # foreign text, as the files are
+    if len(paths) > 1:
+        raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(names)}): leave one")
+    where = str(folder / names[0])
+    split = splitter(pattern_of(folder, pattern, names[0]))
+    ranks, added = _read_ranks(paths[0], where), configured_added(folder)
+    pieces = {rank: piece for piece, rank in ranks.items()}
+    taken = next((token for token in added if token.id in pieces), None)
+    if taken is not None:
+        raise LiuliError(f"{folder}: the added token {shown(taken.text)} has the id {taken.id}, which a piece has already")
+
+    def cut(text: str) -> list[bytes]:
+        try:
+            return [chunk.encode() for chunk, _ in split.pre_tokenize_str(text)]
+        except BaseException as error:
+            if not is_library_error(error):
+                raise
+            raise LiuliError(f"{where}: {FAILS_ON_TEXT}: {reason(error)}") from error
+
+    def symbols(chunk: bytes) -> list[bytes]:
+        return [chunk[i : i + 1] for i in range(len(chunk))]
+
+    encoder = RankedEncoder(
+        ids=ranks,
+        ranks=ranks,
+        cut=cut,
+        symbols=symbols,
+        texts=pieces | {token.id: token.text.encode() for token in added},
+        added=added,
+        style="bytes",
+        whole=True,
+    )
+    begin = configured_begin(folder, {token.text: token.id for token in added}.get)
+    return Tokenizer(encoder, "byte-level BPE", added, begin)
+
+
+def looks_like_ranks(path: Path) -> bool:
+    """Whether the file begins as a rank file does. (Llama 3's has the name of SentencePiece's.)"""
+    with path.open("rb") as file:
+        parts = file.readline(200).split()
+    return len(parts) == 2 and parts[1].isdigit()
+
+
+def _read_ranks(path: Path, where: str) -> dict[bytes, int]:
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line:
+            try:
+                piece, rank = line.split()
+                ranks[base64.b64decode(piece, validate=True)] = _rank(rank)
+            except (ValueError, binascii.Error) as error:
+                raise LiuliError(
+                    f"{where}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
+                ) from error
+    missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
+    if missing:
+        raise LiuliError(f"{where} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
+    if len(set(ranks.values())) < len(ranks):
+        raise LiuliError(f"{where} is broken: two pieces have the same rank")
+    return ranks
+
+
+def _rank(digits: bytes) -> int:
+    """Raises ValueError if this is no rank."""
+    if not digits.isdigit() or len(digits) > MOST_DIGITS or int(digits) > LARGEST_ID:
+        raise ValueError(f"a rank is a number from 0 to {LARGEST_ID}")
+    return int(digits)

@@ -1,0 +1,96 @@
+"""`tokenizer.json`, the layout of the `tokenizers` library, which holds a whole pipeline: normalizer, pre-tokenizer, model.
+
+The library believes what a file says, and panics or never ends on some. So the library is given only those parts of the file
+that Liuli uses, after a check of their fields (`pipeline_checks.py`); what a check cannot judge, such as a foreign regular
+expression, is first tried in a process with limits (`trial.py`).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from liuli.errors import LiuliError
+from liuli.files import read_json
+from liuli.tokens.encoders.library import library_errors, reason
+from liuli.tokens.encoders.pipeline import pipeline_tokenizer
+from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown
+from liuli.tokens.formats.pipeline_checks import check_pipeline
+from liuli.tokens.tokenizer import Tokenizer
+
+PARTS = ("version", "added_tokens", "normalizer", "pre_tokenizer", "decoder", "model")
+MOST_BEGIN_TOKENS = 64
+DEEPEST = 16  # levels of processors within processors
+TRIAL_SECONDS = 20.0
+TRIAL_MEMORY = 4 << 30  # bytes
+
+
+def open_tokenizer_json(folder: Path, pattern: str | None) -> Tokenizer:
+    """Opens `tokenizer.json`. Raises LiuliError and OSError."""
+    path = folder / "tokenizer.json"
+    refuse_pattern(path, pattern)
+    content = read_json(path)
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise LiuliError(f"{path} is broken: it has no model")
+    model["dropout"] = None  # it is for training: a text would be cut otherwise each time
+    foreign = check_pipeline(content, path)
+    begin = _begin(content.get("post_processor"), path)
+    used = json.dumps({name: content[name] for name in PARTS if name in content})
+    if foreign:
+        _try(used, foreign, path)
+    with library_errors(f"{path} is broken"):
+        backend = tokenizers.Tokenizer.from_str(used)
+    return pipeline_tokenizer(backend, path, begin or configured_begin(folder, backend.token_to_id), model.get("unk_token"))
+
+
+def _try(used: str, foreign: list[str], path: Path) -> None:
+    """Raises LiuliError if the tokenizer fails or does not end on texts that are made to test it."""
+    from liuli.tokens.formats import trial  # not before it is needed: starting processes takes a while to import
+    from liuli.tokens.sandbox.process import SandboxedProcess, StoppedError
+
+    process = SandboxedProcess(Path(trial.__file__), [tokenizers], TRIAL_MEMORY)
+    try:
+        found = process.ask({"json": used, "patterns": foreign}, TRIAL_SECONDS)
+    except StoppedError as error:
+        why = f"did not end within {TRIAL_SECONDS:g} s" if error.late else "crashed or took too much memory"
+        raise LiuliError(f"{path} cannot be used: a trial of its tokenizer {why} (it has {shown(foreign[0])})") from error
+    finally:
+        process.close()
+    if "error" in found:
+        raise LiuliError(f"{path} is broken: {reason(found['error'])} (it has {shown(foreign[0])})")
+
+
+def _begin(processor: Any, path: Path) -> list[int]:
+    """The ids that a post-processor puts in front of a text. What it puts behind belongs in no prompt."""
+    try:
+        ids = _ids_in_front(processor, DEEPEST)
+    except (LookupError, TypeError, ValueError) as error:
+        raise LiuliError(f"{path} is broken: its post-processor does not name its tokens' ids ({shown(processor)})") from error
+    if len(ids) > MOST_BEGIN_TOKENS:
+        raise LiuliError(f"{path}: its post-processor puts {len(ids):,} tokens in front of a text; at most {MOST_BEGIN_TOKENS}")
+    return ids
+
+
+def _ids_in_front(processor: Any, levels: int) -> list[int]:
+    """As `_begin`. Raises LookupError, TypeError or ValueError if a field is missing or of another type."""
+    if processor is None:
+        return []
+    kind = processor["type"]
+    ids: list[Any] = []
+    if kind == "TemplateProcessing":
+        for part in processor["single"]:
+            if "SpecialToken" not in part:
+                break
+            ids += processor["special_tokens"][part["SpecialToken"]["id"]]["ids"]
+    elif kind in ("BertProcessing", "RobertaProcessing"):
+        ids.append(processor["cls"][1])
+    elif kind == "Sequence":
+        if levels == 0:
+            raise ValueError("processors within processors")
+        for inner in processor["processors"]:
+            ids += _ids_in_front(inner, levels - 1)
+    if not all(type(token_id) is int for token_id in ids):
+        raise TypeError("an id is no whole number")
+    return ids

@@ -1,0 +1,71 @@
+"""GPT-2's `vocab.json` (byte-level piece to id) and `merges.txt` (one pair of pieces per line, the first merged first). The
+files do not hold the cutting pattern: `tokenizer_config.json`, `config.json` or the caller names it."""
+
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+from liuli.errors import LiuliError
+from liuli.files import read_json
+from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.pipeline import pipeline_tokenizer
+from liuli.tokens.formats.config import configured_added, configured_begin, is_encodable, is_token_id, read_utf8, shown
+from liuli.tokens.formats.patterns import pattern_of, splitter
+from liuli.tokens.tokenizer import Added, Tokenizer
+
+
+def open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
+    """Opens `vocab.json` and `merges.txt`. Raises LiuliError and OSError."""
+    name = pattern_of(folder, pattern, "vocab.json")
+    vocab = read_json(folder / "vocab.json")
+    for piece, token_id in vocab.items():
+        if not is_token_id(token_id):
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: the id of {shown(piece)} is {shown(token_id)}")
+        if not is_encodable(piece):
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: the piece {shown(piece)} is not valid Unicode")
+    with library_errors(f"{folder}: vocab.json and merges.txt do not fit together"):
+        backend = tokenizers.Tokenizer(models.BPE(vocab, _read_merges(folder)))
+    if name == "qwen":
+        backend.normalizer = normalizers.NFC()
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([splitter(name), spelled])
+    backend.decoder = decoders.ByteLevel()
+    added = sorted(configured_added(folder), key=lambda token: token.id)
+    if name == "gpt2" and not added and "<|endoftext|>" in vocab:
+        added = [Added(vocab["<|endoftext|>"], "<|endoftext|>")]
+    _add(backend, added, folder)
+    return pipeline_tokenizer(backend, folder, configured_begin(folder, backend.token_to_id))
+
+
+def _read_merges(folder: Path) -> list[tuple[str, str]]:
+    merges: list[tuple[str, str]] = []
+    for number, line in enumerate(read_utf8(folder / "merges.txt").split("\n"), 1):
+        if line and not line.startswith("#version"):
+            pieces = line.split(" ")
+            if len(pieces) != 2:
+                raise LiuliError(
+                    f"{folder}: vocab.json and merges.txt do not fit together: line {number} of merges.txt must hold two "
+                    f"pieces, it holds {len(pieces)}"
+                )
+            merges.append((pieces[0], pieces[1]))
+    return merges
+
+
+def _add(backend: tokenizers.Tokenizer, added: list[Added], folder: Path) -> None:
+    """Adds tokens, all at once: for each call the library builds its search anew. It numbers them by itself, one after the
+    other behind the vocabulary."""
+    with library_errors(f"{folder}: the added tokens are broken"):
+        backend.add_tokens(
+            [
+                tokenizers.AddedToken(
+                    token.text, lstrip=token.strip_left, rstrip=token.strip_right, normalized=False, special=token.special
+                )
+                for token in added
+            ]
+        )
+    for token in added:
+        if backend.token_to_id(token.text) != token.id:
+            raise LiuliError(
+                f"{folder}: the added token {shown(token.text)} cannot have the id {token.id}: ids must not leave gaps"
+            )
