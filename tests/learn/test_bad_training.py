@@ -106,7 +106,7 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
         (("--valid", "tail:0"), "the share to hold out is a number between 0 and 1"),
         (("--valid", "tail:1"), "the share to hold out is a number between 0 and 1"),
         (("--valid", "nowhere.txt"), "there is no file 'nowhere.txt' to validate on"),
-        (("--length", 100_000), "the text is too short: it has"),
+        (("--length", 100_000), "the data is too short: it has"),
         (("--resume",), "there is no run in"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
@@ -131,13 +131,13 @@ def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     small = ("--config", folder / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2, "--threads", 1)
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "a", *small, "--minutes", 0.0001)
     assert_one_line(result, "a budget of 0.006 seconds, where ")
-    assert_one_line(result, " are needed to get ready, is too little: it gives 0 steps; 10 are the least")
+    assert_one_line(result, " are needed to prepare, is too little: it gives 0 steps; 10 are the least")
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "b", *small, "--epochs", 0.01)
     assert_one_line(result, "a budget of 0.01 epochs is too little: it gives")
     write_corpus(tmp_path / "one", ["x"])
     assert_one_line(train(corpus=tmp_path / "one"), "has one character: too few")
     write_corpus(tmp_path / "few", ["小明 has one cat."])
-    assert_one_line(train(corpus=tmp_path / "few"), "the text is too short: it has", "a row has 32; give more text")
+    assert_one_line(train(corpus=tmp_path / "few"), "the data is too short: it has", "a row has 32; give more data")
     (tmp_path / "empty.txt").write_text("")
     assert_one_line(train("--valid", tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(train(corpus=tmp_path / "empty.txt"), "empty.txt")

@@ -252,7 +252,7 @@ def test_with_lora_replies_end_and_the_templates_tokens_learn(longer_base, tmp_p
     data = write_dialogues(tmp_path / "dialogues.jsonl", answered)
     events = tuned(job(base, data, lora=4, tokens=100 * 64 * 4), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
-    said = "besides LoRA, the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
+    said = "in addition to LoRA, the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
     assert said in notes
     model = load(base, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", model.tokenizer)
@@ -395,7 +395,7 @@ def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
     tokenizer = open_tokenizer(model)
     new = {id for word in ("ZQ", "XJ", "VK", "user", "assistant", "\n") for id in tokenizer.encode(word)} - met
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert f"and those of {len(new)} tokens of the dialogues that the base never met" in notes
+    assert f"and those of {len(new)} unseen tokens of the dialogues" in notes
     tuned_model = load(model, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", tokenizer)
     for messages in asked:

@@ -1,6 +1,7 @@
 """The objective seam: a weighted next-token loss against a hand computation, DPO against TRL, and both through the loop."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ class DPO:
     """
 
     beta: float
+    rows_per_unit: ClassVar[int] = 2
 
     def weight(self, batch):
         return len(batch.pieces) / 2
@@ -186,7 +188,7 @@ def batch_from(inputs) -> Batch:
     return Batch(ids[:, :-1], targets_BT, positions_BT, segments_BT, True, nothing, [0] * 2 * count)
 
 
-@pytest.mark.parametrize("rows_at_once", [2, 6])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3, 6])  # no micro-batch parts a pair
 def test_dpo_is_trls(tmp_path, kept_gradients, rows_at_once):
     policy, reference = tmp_path / "policy", tmp_path / "reference"
     for seed, folder in enumerate((policy, reference)):

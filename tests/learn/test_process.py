@@ -77,9 +77,33 @@ def test_the_index_of_a_device_is_kept(two_gpus):
     found, _ = choose(ComputeSettings(device="cuda:1"), config, 32)
     assert found.device == "cuda:1"
     assert found.processor == "GPU cuda:1"
-    assert choose_again(found, ComputeSettings(), ComputeSettings(), False, config, 32)[0] == found
+    assert choose_again(found, ComputeSettings(), False, config, 32)[0] == found
     with pytest.raises(LiuliError, match="device was cuda:1 and is cuda:0 now"):
-        choose_again(found, ComputeSettings(device="cuda:0"), ComputeSettings(), False, config, 32)
+        choose_again(found, ComputeSettings(device="cuda:0"), False, config, 32)
+
+
+def test_the_first_gpu_has_two_names(two_gpus):
+    config = config_from(CONFIG, "here")
+    found, _ = choose(ComputeSettings(device="cuda"), config, 32)
+    assert choose_again(found, ComputeSettings(device="cuda:0"), False, config, 32)[2] == []
+
+
+def test_what_the_machine_lacks_alone_is_chosen_anew(two_gpus, monkeypatch):
+    """Resumed inexactly without a GPU, a run in fp32 does not become one in bf16."""
+    config = config_from(CONFIG, "here")
+    asked = []
+
+    def self_test(config, length, device, dtype, threads):
+        asked.append((str(device), dtype, threads))
+        return Machine(dtype or "bf16", threads or 2, 1.0, {})
+
+    monkeypatch.setattr(fixed, "self_test", self_test)
+    found, _ = choose(ComputeSettings(device="cuda:1", dtype="fp32", threads=1), config, 32)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    now, _, differing = choose_again(found, ComputeSettings(), True, config, 32)
+    assert asked[-1] == ("cpu", "fp32", 1)
+    assert (now.device, now.dtype) == ("cpu", "fp32")
+    assert differing[0] == "device was cuda:1 and is cpu now"
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:99"])

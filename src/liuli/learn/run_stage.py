@@ -35,7 +35,7 @@ def run_stage(
     """Trains a model in the folder `out`.
 
     Args:
-        resume: continue the run there; what the job says must be what was said before.
+        resume: continue the run there; the job must ask for the same as when the run began.
         inexact: resume even if this machine, or what is given now, makes the next losses differ.
         stop: asked between two steps.
         command: what was typed, if anything was; it is kept for people.
@@ -47,7 +47,9 @@ def run_stage(
     began = time.perf_counter()
     if resume and read_asked(out) is None:
         raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
-    said, run = job.located(), Run(out)
+    said = job.located()
+    run = Run(out)
+    training = None
     try:
         with process_restored():
             before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
@@ -66,11 +68,14 @@ def run_stage(
             prepared = Resumed(run, stage, job, said, inexact) if begun else Fresh(run, stage, job, began)
             yield from prepared.events()
             run.ask(before | {"job": job.to_json()})  # where the text is now
-            yield from train(prepared.training, prepared.journal, stop)
+            training = prepared.training
+            yield from train(training, prepared.journal, stop)
     except BaseException:
         run.withdraw()
         raise
     finally:
+        if training is not None:
+            training.rows.close()
         run.close()
 
 

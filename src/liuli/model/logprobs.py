@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 IGNORED = -100  # the target of a token that is not supervised, as PyTorch's cross entropy knows it
 LOGITS_AT_ONCE = 1 << 22  # numbers, 17 MB in fp32: larger chunks leave the CPU's cache (docs/lab-log.md)
@@ -56,11 +57,12 @@ class _SummedNats(torch.autograd.Function):
                 nats = _nats(head, x, targets, weights)
             gradients.add(nats, x, None)
             total += nats.detach()
-        ctx.gradients = gradients.all()
+        ctx.gradients = gradients.found()
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x_ND, *parameters = (gradient * grad_outputs[0] for gradient in ctx.gradients)
         return None, x_ND, None, None, *parameters
 
@@ -75,7 +77,8 @@ class _TokenLogprobs(torch.autograd.Function):
         return torch.cat([_logprobs(head, x, targets) for x, targets, _ in _chunks(head, x_ND, targets_N, None)])
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x_ND, targets_N, *parameters = ctx.saved_tensors
         gradients = _Gradients(parameters)
         for x, targets, of_outputs in _chunks(ctx.head, x_ND, targets_N, grad_outputs[0]):
@@ -83,7 +86,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 x = x.detach().requires_grad_()
                 logprobs = _logprobs(ctx.head, x, targets)
             gradients.add(logprobs, x, of_outputs)
-        x_gradient, *others = gradients.all()
+        x_gradient, *others = gradients.found()
         return None, x_gradient, None, *others
 
 
@@ -103,7 +106,7 @@ class _Gradients:
         for held, other in zip(self._sums, others, strict=True):
             held += other
 
-    def all(self) -> list[Tensor]:
+    def found(self) -> list[Tensor]:
         return [torch.cat(self._of_x), *self._sums]
 
 

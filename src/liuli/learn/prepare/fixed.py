@@ -1,9 +1,10 @@
-"""What is fixed when a run begins and must be the same whenever it goes on, so that it goes on to the bit."""
+"""How a run computes. It is fixed when the run begins and must be the same when it is resumed: on the CPU of the same machine
+every later loss is then the same to the bit."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,10 +16,14 @@ from liuli.learn.prepare.job import COMPUTE, ComputeSettings
 from liuli.learn.prepare.machine import DTYPES, Machine, processor, self_test
 from liuli.model.config import Config
 
+OFFER = "leave that as it was, or resume with --inexact"
+# cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
+WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed(Record):
-    """`dtype`: of matrix products; `threads`: of the CPU. Another `processor` or version of PyTorch may round otherwise."""
+    """`dtype`: of matrix multiplications; `threads`: of the CPU. Another `processor` or `pytorch` version may round otherwise."""
 
     device: str
     dtype: str
@@ -37,7 +42,9 @@ class Fixed(Record):
 def process_restored() -> Iterator[None]:
     """At its end, what a run changes of the whole process is as it was: threads, determinism, the random states, and what
     cuBLAS reads from the environment."""
-    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    threads = torch.get_num_threads()
+    random = torch.get_rng_state()
+    of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     workspace = os.environ.get(WORKSPACE[0])
@@ -48,6 +55,8 @@ def process_restored() -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warn_only)
         torch.set_rng_state(random)
+        if of_gpus:
+            torch.cuda.set_rng_state_all(of_gpus)
         if workspace is None:
             os.environ.pop(WORKSPACE[0], None)
 
@@ -70,12 +79,12 @@ def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, 
 
 
 def choose_again(
-    before: Fixed, said: ComputeSettings, asked: ComputeSettings, inexact: bool, config: Config, length: int
+    before: Fixed, said: ComputeSettings, inexact: bool, config: Config, length: int
 ) -> tuple[Fixed, Machine, list[str]]:
-    """What was fixed before, if this machine can have it and nothing else is asked for now.
+    """What was fixed before, if this machine can have it and nothing else is asked for.
 
     Args:
-        said: what is given now. asked: what was given when the run began.
+        said: what is given when the run is resumed.
 
     Returns:
         With it, what is not as it was: with `inexact` anything; else only what may round otherwise.
@@ -84,15 +93,15 @@ def choose_again(
         LiuliError: it differs, and not `inexact`; says what.
     """
     same = {name: getattr(before, name) for name in COMPUTE}
-    other = {name: value for name in same if (value := getattr(said, name)) not in (None, same[name])}
+    other = {name: value for name in same if (value := getattr(said, name)) is not None and not _is_same(value, same[name])}
     try:
-        now, machine = choose(replace(asked, **same | other), config, length)
+        now, machine = choose(ComputeSettings(**same | other), config, length)
         differing = [f"{name} was {same[name]} and is {value} now" for name, value in other.items()]
     except LiuliError as error:
         if not inexact:
             was = f"it was fixed to {_listed(same)}"
             raise LiuliError(f"the run cannot be resumed exactly: {was}, but {error}; {OFFER}") from None
-        now, machine = choose(replace(asked, **dict.fromkeys(same) | other), config, length)
+        now, machine = _nearest(same | other, other, config, length)
         differing = [
             f"{name} was {same[name]} and is {getattr(now, name)} now" for name in same if same[name] != getattr(now, name)
         ]
@@ -104,9 +113,23 @@ def choose_again(
     return now, machine, differing
 
 
-OFFER = "leave that as it was, or resume with --inexact"
-# cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def _is_same(value: Any, fixed: Any) -> bool:
+    """Whether a setting is what was fixed; cuda is the first of several GPUs, cuda:0."""
+    return value == fixed or {value, fixed} == {"cuda", "cuda:0"}
+
+
+def _nearest(settings: dict[str, Any], given: dict[str, Any], config: Config, length: int) -> tuple[Fixed, Machine]:
+    """The settings without as few as possible of those that this machine lacks. What is `given` now is never left out.
+
+    Raises:
+        LiuliError: this machine lacks what is given.
+    """
+    for lacking in (("device",), ("threads",), ("device", "threads")):
+        try:
+            return choose(ComputeSettings(**settings | dict.fromkeys(lacking) | given), config, length)
+        except LiuliError:
+            continue
+    return choose(ComputeSettings(**given), config, length)
 
 
 def _listed(values: dict[str, Any]) -> str:

@@ -85,7 +85,7 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     recipe = derive(config, lengths, stage.recipe(job) | job.optimisation.given(), stage.longest_row(config))
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
-            f"the text is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more text "
+            f"the data is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more data "
             f"or a smaller --length"
         )
     return recipe
@@ -112,7 +112,7 @@ def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
         trial.rows.close()
     ready = time.perf_counter() - began + again
     steps = budget.Speed(step, validation, look).steps_within(seconds - ready)
-    return budget.check_steps(steps, f"a budget of {seconds:.3g} seconds, where {ready:.3g} are needed to get ready,")
+    return budget.check_steps(steps, f"a budget of {seconds:.3g} seconds, of which {ready:.3g} are needed to prepare,")
 
 
 def _steps_of_text(setup: Setup) -> int:

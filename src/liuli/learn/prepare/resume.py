@@ -39,7 +39,8 @@ class Resumed:
         run, stage, job, said = self._run, self._stage, self._job, self._said
         steps = run.checkpoints()
         state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
-        step, facts = state.facts["step"], RunFacts.from_json(state.facts)
+        step = state.facts["step"]
+        facts = RunFacts.from_json(state.facts)
         if said.model.parent is not None and Parent(said.model.parent).hash != facts.parent:
             raise LiuliError(f"the run began with another model than {said.model.parent}: name that one, or leave it out")
         data = stage.open(job)
@@ -57,7 +58,7 @@ class Resumed:
         config = stage.config(job, data, text, kept)
         corpus = stage.encode(job, data, text, config, length)
         config = with_context(config, length, job.model.parent is not None)
-        fixed, machine, others = choose_again(facts.fixed, said.compute, job.compute, self._inexact, config, length)
+        fixed, machine, others = choose_again(facts.fixed, said.compute, self._inexact, config, length)
         fixed.apply()
         facts = replace(facts, fixed=fixed, data=now if differing else facts.data)
         if differing + others:
@@ -65,7 +66,10 @@ class Resumed:
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
         setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
         self.training, self.journal = setup.training(state), setup.journal()
-        yield from self.journal.resume(self.training, state.facts["best"])
+        best = state.facts["best"]
+        if differing and step < facts.steps:
+            best = None  # of another text: the losses cannot be compared
+        yield from self.journal.resume(self.training, best)
         yield setup.ready(self.training, machine)
 
 

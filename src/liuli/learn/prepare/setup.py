@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from liuli.errors import LiuliError
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
 from liuli.learn.prepare import budget
@@ -53,8 +54,15 @@ class RunFacts(Record):
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "RunFacts":
-        found = {field.name: body[field.name] for field in fields(cls)}
-        return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
+        """Raises LiuliError: the facts are of another version of Liuli."""
+        try:
+            found = {field.name: body[field.name] for field in fields(cls)}
+            return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
+        except (KeyError, TypeError) as error:
+            raise LiuliError(
+                f"the checkpoint was made by a version of Liuli that records other settings ({error}): resume with that "
+                f"version, or begin a new run"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ class Setup:
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
         decoder = self.stage.decoder(self.plan, device, kept)
         multiply_in(decoder, dtype)
-        objective = self.stage.objective(torch.compile(decoder.hidden) if fixed.compile else None)
+        objective = self.stage.objective(self.plan, torch.compile(decoder.hidden) if fixed.compile else None)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
         rows = self.plan.corpus.rows(recipe, cursor)
         made = Training(decoder, objective, optimizer, rows, recipe, self.facts.steps, device)

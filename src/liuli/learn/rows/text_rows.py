@@ -17,7 +17,6 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,7 @@ class TextRows:
             "seed": self._seed,
             "buffer": self._limit,
             "tokenizer": pieces.hexdigest(),
-            "files": [f"{Path(file.name).name}, {file.stamp[0]} bytes" for file in self._split.sources.files],
+            "bytes": [file.stamp[0] for file in self._split.sources.files],  # names may differ; a run compares the hashes
             "lanes": len(self._lanes),
             "validation": "of its own" if self._split.other else self._split.how,
         }

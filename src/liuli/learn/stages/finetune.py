@@ -32,7 +32,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.families import read_config
 from liuli.model.formats.hugging_face import hash_folder, write_decoder
 from liuli.tokens import open_tokenizer
-from liuli.tokens.chat.chat import Chat
+from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
 
 ADAPTER = "default"
@@ -221,11 +221,11 @@ class Finetune(Stage):
         if plan.job.model.lora is not None:
             written = chat.special_ids()
             texts = ", ".join(plan.text.tokenizer.token(id).text for id in written)
-            yield f"besides LoRA, the embedding's rows of {texts} are trained, which the template writes"
+            yield f"in addition to LoRA, the embedding's rows of {texts} are trained, which the template writes"
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"and those of {others:,} tokens of the dialogues that the base never met"
+                yield f"and those of {others:,} unseen tokens of the dialogues"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
@@ -248,10 +248,11 @@ def _asked(chat: Chat, prompt: str) -> list[int]:
 
 
 def _like(parent: Path, text: Tokenization) -> int | None:
-    """A base that was made here has never met the template's tokens: they begin as its document's ends, at which it looks
-    when it begins, and which it writes when all is said. None for any other model."""
-    ends = text.tokenizer.begin or text.tokenizer.end
-    return ends[0] if read_json(parent / "liuli.json").get("stage") == "base" and ends else None
+    """The token whose embedding row the template's tokens copy before they learn: the one that bounds documents. None if the
+    parent may know the template's tokens: it was not made here, or it was continued from a model with a template."""
+    bounds = text.tokenizer.begin or text.tokenizer.end
+    made_here = read_json(parent / "liuli.json").get("stage") == "base" and not has_template(parent)
+    return bounds[0] if made_here and bounds else None
 
 
 def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:

@@ -9,7 +9,7 @@ A run goes through these values. Each is made from the ones before, and none cha
     decoder = stage.decoder(plan, device, kept)               `TrainingPlan` holds all of the above
 
 A new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new run.
-To add a stage, write a module next to `pretrain.py` and name the stage in `stages/__init__.py`.
+`learn/run_stage.py` takes a stage through a run. CONTRIBUTING.md lists what belongs to a new stage.
 """
 
 from abc import ABC, abstractmethod
@@ -161,7 +161,7 @@ class Stage(ABC):
 
     @abstractmethod
     def encode(self, job: Job, data: Any, text: Tokenization, config: Config, length: int) -> Corpus:
-        """Raises LiuliError: there is nothing to learn from."""
+        """What is learned from and measured on. Raises LiuliError: there is nothing to learn from."""
 
     @abstractmethod
     def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
@@ -179,7 +179,7 @@ class Stage(ABC):
         """In places, if no length was asked for; None: as the model's size says."""
         return None
 
-    def objective(self, hidden: Hidden | None) -> Objective:
+    def objective(self, plan: TrainingPlan, hidden: Hidden | None) -> Objective:
         """What is minimised. `hidden`: `Decoder.hidden`, compiled; None: the decoder's own."""
         return NextToken(hidden)
 

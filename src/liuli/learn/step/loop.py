@@ -26,6 +26,8 @@ from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model.decoder import Decoder
 
+MOST_SKIPPED = 1000  # batches in a row
+
 
 class Keeper(Protocol):
     """What the loop asks of a run's journal."""
@@ -94,9 +96,10 @@ class Training:
             LiuliError: there are no more rows.
         """
         start = time.perf_counter()
-        batch = self._take()
-        means = self._backward(batch)
-        loss, norm = means.pop("loss"), self.optimizer.gradient_norm()
+        batch, weight = self._take()
+        means = self._backward(batch, weight)
+        loss = means.pop("loss")
+        norm = self.optimizer.gradient_norm()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._check_finite(batch, loss)
         strength = self.recipe.strength(self.step, self.steps)
@@ -106,11 +109,11 @@ class Training:
         self.average.update(self.step)
         return Update(self.step, loss, norm, strength, self.tokens, time.perf_counter() - start, means)
 
-    def _backward(self, batch: Batch) -> dict[str, float]:
+    def _backward(self, batch: Batch, weight: float) -> dict[str, float]:
         """Leaves the gradients of the whole batch in the parameters. Returns the loss and the metrics, each summed over the
         micro-batches and divided by the weight of the whole batch."""
-        weight, sums = self.objective.weight(batch), {}
-        for part in batch.parts(self.recipe.rows_at_once, self.device):
+        sums: dict[str, Tensor] = {}
+        for part in batch.parts(self._rows_at_once, self.device):
             loss = self.objective(self.decoder, part)
             (loss.total / weight).backward()
             found: dict[str, Tensor] = {"loss": loss.total.detach(), **loss.metrics}
@@ -118,17 +121,26 @@ class Training:
         means = (torch.stack(list(sums.values())) / weight).tolist()  # a GPU is waited for once
         return dict(zip(sums, means, strict=True))
 
-    def _take(self) -> Batch:
-        """The next rows that have something to learn."""
-        while (batch := self.rows.take(self.recipe.rows)) is not None:
-            if self.objective.weight(batch):
-                return batch
+    @property
+    def _rows_at_once(self) -> int:
+        """Rows of a forward pass: what the recipe says, in whole units of the objective."""
+        unit = self.objective.rows_per_unit
+        return max(unit, self.recipe.rows_at_once // unit * unit)
+
+    def _take(self) -> tuple[Batch, float]:
+        """The next rows that have something to learn, and the weight of the objective's units in them."""
+        for _ in range(MOST_SKIPPED):
+            batch = self.rows.take(self.recipe.rows)
+            if batch is None:
+                raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
+            if weight := self.objective.weight(batch):
+                return batch, weight
             self.skipped += 1
-        raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
+        raise LiuliError(f"{MOST_SKIPPED:,} batches in a row have nothing to learn from, at step {self.step}: give other data")
 
     def _check_finite(self, batch: Batch, loss: float) -> None:
         """Raises NotFinite, unless it was only the gradient's norm that overflowed."""
-        name = first_bad(self.decoder, batch.parts(self.recipe.rows_at_once, self.device))
+        name = first_bad(self.decoder, batch.parts(self._rows_at_once, self.device))
         if name is not None or not math.isfinite(loss):
             tensor = f", and the first tensor that is not finite is {name}" if name else ""
             raise NotFinite(f"the loss of step {self.step + 1} is {loss:.4g}{tensor}; nothing was updated")

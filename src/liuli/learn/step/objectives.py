@@ -9,7 +9,7 @@ Legend: B rows, T places, N = B · T.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -34,7 +34,14 @@ class Loss:
 
 
 class Objective(Protocol):
-    """What a stage minimises."""
+    """What a stage minimises.
+
+    Attributes:
+        rows_per_unit: how many neighbouring rows of a batch belong together (2 for a pair of answers): no micro-batch parts
+            them.
+    """
+
+    rows_per_unit: ClassVar[int]
 
     def weight(self, batch: Batch) -> float:
         """How much the units of a batch count in all; 0: there is nothing to learn from.
@@ -56,6 +63,7 @@ class NextToken:
     """
 
     hidden: Hidden | None = None
+    rows_per_unit: ClassVar[int] = 1
 
     def weight(self, batch: Batch) -> float:
         if batch.weights_BT is None:
