@@ -23,7 +23,7 @@ WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @dataclass(frozen=True, slots=True)
 class Fixed(Record):
-    """`dtype`: of matrix multiplications; `threads`: of the CPU. Another `processor` or `pytorch` version may round otherwise."""
+    """`dtype`: of matrix multiplications; `threads`: of the CPU. Another `processor` or `pytorch` may round otherwise."""
 
     device: str
     dtype: str
