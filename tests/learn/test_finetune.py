@@ -23,6 +23,8 @@ from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Finished, Note, Ready, Stopped, Update, Validated
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run_stage import finetune
+from liuli.learn.stages.finetune import _like
+from liuli.learn.stages.stage import Tokenization
 from liuli.learn.step.loop import Training
 from liuli.learn.step.objectives import NextToken
 from liuli.learn.step.recipe import derive
@@ -453,3 +455,13 @@ def test_dialogues_that_change_during_the_run_stop_nothing(base, tmp_path):
     other = tuned(job(base, write_dialogues(tmp_path / "same.jsonl")), tmp_path / "other")
     losses = [[event.loss for event in some if isinstance(event, Update)] for some in (events, other)]
     assert losses[0] == losses[1]
+
+
+def test_chat_tokens_that_a_parent_learned_are_kept(base, tmp_path):
+    """`train --from` an assistant makes a base whose template's tokens have been learned: no row is written over."""
+    parent = tmp_path / "parent"
+    shutil.copytree(base, parent)
+    text = Tokenization(open_tokenizer(parent))
+    assert _like(parent, text) is not None
+    (parent / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    assert _like(parent, text) is None

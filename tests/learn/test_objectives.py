@@ -13,6 +13,7 @@ from helpers.trainings import CONFIG, decoder_of
 
 from liuli.data.packing.batch import IGNORED, Batch, batch_of
 from liuli.data.packing.pieces import Piece
+from liuli.errors import LiuliError
 from liuli.learn.step.loop import Training
 from liuli.learn.step.objectives import Loss, NextToken, batch_logprobs
 from liuli.learn.step.optimizer import MuonAdamW
@@ -223,3 +224,14 @@ def test_dpo_is_trls(tmp_path, kept_gradients, rows_at_once):
         ("norm.weight", "model.norm.weight"),
     ):
         torch.testing.assert_close(ours[name], theirs[other], rtol=1e-3, atol=1e-6)
+
+
+def test_data_with_nothing_to_learn_ends_the_run(monkeypatch):
+    """Rows without end would be asked for forever."""
+    batch = rows()
+    empty = replace(batch, weights_BT=torch.zeros(batch.ids_BT.shape))
+    monkeypatch.setattr("liuli.learn.step.loop.MOST_SKIPPED", 3)
+    decoder, recipe = decoder_of(), Recipe(32, 6, 6, 4096, 0.01, 0.0, 0.0, 0.0)
+    training = Training(decoder, NextToken(), MuonAdamW(decoder, recipe.rates), Given(*[empty] * 4, batch), recipe, 10, CPU)
+    with pytest.raises(LiuliError, match="3 batches in a row have nothing to learn from, at step 0"):
+        training.update()

@@ -299,3 +299,15 @@ def test_from_a_parent_that_is_gone_later(folder, tmp_path, whole):
 def test_the_budget_in_tokens_is_steps(folder, whole):
     assert whole["metrics"][-2]["step"] == 60
     assert whole["facts"]["steps"] == job_in(folder).tokens / (LENGTH * ROWS)
+
+
+def test_a_renamed_text_is_the_same_text(tmp_path):
+    """What is compared is its content; its name is nobody's business."""
+    asked = job_in(tmp_path)
+    run(asked, tmp_path / "whole")
+    run(asked, tmp_path / "stopped", at=[10])
+    renamed = (tmp_path / "texts.jsonl").rename(tmp_path / "novels.jsonl")
+    run(Job.of(sources=(str(renamed),)), tmp_path / "stopped", resume=True)
+    found, wanted = kept(tmp_path / "stopped"), kept(tmp_path / "whole")
+    assert found["metrics"] == wanted["metrics"]
+    assert found["hashes"].items() >= wanted["hashes"].items()
