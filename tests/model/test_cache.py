@@ -9,7 +9,7 @@ from helpers.memory import peak_bytes
 from liuli.model.cache import KVCache, bytes_per_token, default_budget
 from liuli.model.config import Config
 
-CONFIG = Config("llama", 99, 12, 3, 2, 2, 6, 16, 10**12)  # 3 layers, 2 key/value heads of width 6
+CONFIG = Config("llama", 99, 12, 3, 2, 2, 6, 16, 10**9)  # 3 layers, 2 key/value heads of width 6
 
 
 def cache_of(slots: int, capacity: int) -> KVCache:
