@@ -63,7 +63,8 @@ def test_a_name_does_not_drive_the_terminal(liuli, corpus, monkeypatch):
     assert "\x1b]0" not in result.err + result.out and "\x07" not in result.err + result.out
     (corpus / "b.jsonl").rename(corpus / name)
     shown = liuli("data", "convert", name, "--out", "\x1b]0;evil\x07.jsonl")
-    assert "\x1b]0" not in shown.out and "40 dialogues written to �]0;evil�.jsonl" in shown.out
+    assert "\x1b]0" not in shown.out and "\x07" not in shown.out
+    assert "40 dialogues written to " in shown.out
 
 
 def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):

@@ -7,9 +7,9 @@ import torch
 from helpers.memory import peak_bytes
 
 from liuli.model.cache import KVCache, bytes_per_token, default_budget
-from liuli.model.config import Config
+from liuli.model.config import LARGEST_SIZE, Config
 
-CONFIG = Config("llama", 99, 12, 3, 2, 2, 6, 16, 10**9)  # 3 layers, 2 key/value heads of width 6
+CONFIG = Config("llama", 99, 12, 3, 2, 2, 6, 16, LARGEST_SIZE)  # 3 layers, 2 key/value heads of width 6
 
 
 def cache_of(slots: int, capacity: int) -> KVCache:

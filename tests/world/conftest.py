@@ -1,15 +1,3 @@
-"""Worlds that tests share: making one takes a few hundredths of a second, its floor seconds."""
+"""The worlds that these tests share."""
 
-import pytest
-
-from liuli.world import World
-
-
-@pytest.fixture(scope="session")
-def both() -> World:
-    return World("begin", 0, "both")
-
-
-@pytest.fixture(scope="session")
-def large() -> World:
-    return World("large", 0, "both")
+from helpers.worlds import both, large  # noqa: F401

@@ -36,8 +36,13 @@ QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Messages in the form of `messages`; `tools`: function tools that the assistant may call, in the form that chat templates
-    read. `source` says for people where it is from: `belle.json:17`."""
+    """One dialogue.
+
+    Attributes:
+        messages: in the form of `messages.py`.
+        source: where it is from, for people: `belle.json:17`.
+        tools: function tools that the assistant may call, in the form that chat templates read.
+    """
 
     messages: tuple[dict[str, Any], ...]
     source: str
@@ -54,7 +59,7 @@ class Dialogue:
         return self.messages[-1]["role"] == "assistant"
 
     def to_json(self) -> dict[str, Any]:
-        """`messages`, and `tools` where there are any."""
+        """`messages`, and `tools` if there are any."""
         return {"messages": list(self.messages)} | ({"tools": list(self.tools)} if self.tools else {})
 
 
@@ -70,8 +75,8 @@ class Dialogues:
     """All dialogues behind some names.
 
     `skipped`, `layouts` (of each file by its name: how many dialogues were in which layout) and `unanswered` (dialogues kept
-    whose last message has no answer, so that nothing is learned from it) tell of the pass that began last, as far as it has
-    come: any number of passes may go on side by side.
+    whose last message has no answer, so that nothing is learned from it) describe the pass that began last, as far as it has
+    come. Any number of passes may run at the same time.
 
     Args:
         names: files, folders, `-`, `hub:…`; one alone may be given as it is.
@@ -117,7 +122,7 @@ class Dialogues:
 
         Raises:
             LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named holds no list
-                of dialogues; anything that would be skipped, where `strict`.
+                of dialogues; anything that would be skipped, if `strict`.
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:

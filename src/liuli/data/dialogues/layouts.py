@@ -8,7 +8,7 @@
 - question/answer: a record of these two fields alone.
 
 The first three may have `system`, and `tools`: a list of function tools, or a string that holds one. Other fields of a record
-(an id, a category) are not looked at, but for those of `OTHERS`, which make another thing of it.
+(an id, a category) are not looked at, except those of `OTHERS`, which make another thing of it.
 """
 
 from collections.abc import Callable

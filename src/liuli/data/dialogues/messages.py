@@ -2,7 +2,7 @@
 
 A message is `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; the assistant's may have `tool_calls`:
 `[{"type": "function", "function": {"name": str, "arguments": dict}}]`. `name`, a tool's `tool_call_id` and a call's `id` are
-kept where they are given. Any other field would be lost, so it is refused.
+kept if they are given. Any other field would be lost, so it is refused.
 """
 
 import math
@@ -29,7 +29,7 @@ CALL = '{"type": "function", "function": {"name": "…", "arguments": {…}}}'
 
 
 def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
-    """What is wrong with a dialogue, the first of it; None where it can be trained on.
+    """What is wrong with a dialogue, the first of it; None if it can be trained on.
 
     `answered`: that it has at least one message of the assistant; a chat that waits for its first reply has none. A last
     message without an answer is no mistake: nothing is learned from it.
@@ -38,8 +38,8 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
     for number, message in enumerate(messages, 1):
         problem = _flaw_of_message(message) or _flaw_of_order(message["role"], before, waiting)
         if problem:
-            detail = f"message {number:,}" + f": {problem.detail}" * bool(problem.detail)
-            return replace(problem, detail=detail)
+            detail = f": {problem.detail}" if problem.detail else ""
+            return replace(problem, detail=f"message {number:,}{detail}")
         before = message["role"]
         waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
         answers += before == "assistant"
@@ -68,7 +68,7 @@ def tidy(message: Any) -> Any:
 
 
 def flaw(value: Any) -> Problem | None:
-    """What is wrong with the strings, numbers and depth of a JSON value; None where it can be written and read again."""
+    """What is wrong with the strings, numbers and depth of a JSON value; None if it can be written and read again."""
     left = [(value, 0)]
     while left:
         each, depth = left.pop()
@@ -93,7 +93,7 @@ def alternating(turns: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def object_in(value: Any) -> Any:
-    """The JSON in a string, where there is some; else the value as it is."""
+    """The JSON in a string, if there is some; else the value as it is."""
     found = parse_json(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
     return value if isinstance(found, Problem) else found
 

@@ -24,8 +24,9 @@ TOO_DEEP = Problem("JSON with too many lists and objects inside one another", f"
 
 SPACE = re.compile(r"[ \t\n\r]*")
 STEP = 1 << 20  # bytes that are measured at a time
-QUOTE, COMMA = ord('"'), ord(",")
-NESTING = np.zeros(256, np.int8)  # by how much a byte outside a string changes the depth
+COMMA = ord(",")
+NO_MARKS = bytes(set(range(256)).difference(b"[]{},:"))
+NESTING = np.zeros(256, np.int8)  # by how much a mark outside a string changes the depth
 NESTING[list(b"[{")], NESTING[list(b"]}")] = 1, -1
 COUNTED = np.zeros(256, np.bool_)
 COUNTED[list(b"[{,:")] = True
@@ -39,12 +40,10 @@ class JsonShape:
     Attributes:
         depth: how many lists and objects stand inside one another at most.
         values: commas, colons and opening brackets outside strings, of the record that has the most of them.
-        longest: bytes of the longest record.
     """
 
     depth: int
     values: int
-    longest: int
 
 
 def parse_json(data: bytes) -> Any | Problem:
@@ -103,23 +102,20 @@ def json_problem(error: ValueError | RecursionError) -> Problem:
     return Problem("broken JSON", "a number of thousands of digits" if digits else first_line(error), FIX)
 
 
-def shape_problem(data: bytes, longest: int | None = None) -> Problem | None:
+def shape_problem(data: bytes, listed: bool = False) -> Problem | None:
     """Why objects must not be made of a JSON text; None if they may be.
 
     Args:
-        data: one record; or, if `longest` is given, a list of records.
-        longest: how many bytes a record of the list may have.
+        data: one record; or, if it is `listed`, a list of records.
     """
     brackets = data.count(b"[") + data.count(b"{")
-    if longest is None and brackets <= DEEPEST and brackets + data.count(b",") + data.count(b":") <= MOST_VALUES:
+    if not listed and brackets <= DEEPEST and brackets + data.count(b",") + data.count(b":") <= MOST_VALUES:
         return None
-    shape = measure_shape(data, listed=longest is not None)
-    if shape.depth > DEEPEST + (longest is not None):
+    shape = measure_shape(data, listed)
+    if shape.depth > DEEPEST + listed:
         return TOO_DEEP
     if shape.values > MOST_VALUES:
         return Problem("a record with too many values", f"more than {MOST_VALUES:,}", "split it into several records")
-    if longest is not None and shape.longest > longest:
-        return Problem(f"a record longer than {longest >> 20} MB", advice="split it into several records")
     return None
 
 
@@ -131,24 +127,23 @@ def measure_shape(data: bytes, listed: bool) -> JsonShape:
         listed: it is a list, whose elements are the records. Else it is one record.
     """
     if b"\\" in data:  # what remains of quotes are those that begin or end a string
-        data = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-    deepest = most = longest = 0
-    depth = inside = values = begin = 0  # where the measuring stands: of the text, of the record, its first byte
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    deepest = most = 0
+    depth = inside = values = 0  # where the measuring stands: in the text, in a string or not, in the record
     for at in range(0, len(data), STEP):
-        piece = np.frombuffer(data, np.uint8, min(STEP, len(data) - at), at)
-        quoted = np.bitwise_xor.accumulate((piece == QUOTE).view(np.uint8)) ^ np.uint8(inside)
-        outside = quoted == 0
-        depths = depth + np.cumsum(np.where(outside, NESTING[piece], 0), dtype=np.int64)
-        counts = values + np.cumsum(COUNTED[piece] & outside, dtype=np.int64)
-        ends = np.flatnonzero((piece == COMMA) & outside & (depths == 1)) if listed else np.empty(0, np.int64)
-        most = max(most, int(np.diff(counts[ends], prepend=0).max(initial=0)))
-        longest = max(longest, int(np.diff(ends + at, prepend=begin).max(initial=0)))
-        if len(ends):
-            begin = int(ends[-1]) + at
-            counts -= counts[ends[-1]]
-        deepest = max(deepest, int(depths.max()))
-        depth, inside, values = int(depths[-1]), int(quoted[-1]), int(counts[-1])
-    return JsonShape(deepest, max(most, values), max(longest, len(data) - begin))
+        parts = data[at : at + STEP].split(b'"')
+        marks = np.frombuffer(b"".join(parts[inside::2]).translate(None, NO_MARKS), np.uint8)
+        inside = (inside + len(parts) - 1) % 2
+        if not len(marks):
+            continue
+        depths = depth + np.cumsum(NESTING[marks], dtype=np.int64)
+        counts = values + np.cumsum(COUNTED[marks], dtype=np.int64)
+        if listed:
+            ends = counts[(marks == COMMA) & (depths == 1)]
+            most = max(most, int(np.diff(ends, prepend=0).max(initial=0)))
+            counts -= ends[-1] if len(ends) else 0
+        deepest, depth, values = max(deepest, int(depths.max())), int(depths[-1]), int(counts[-1])
+    return JsonShape(deepest, max(most, values))
 
 
 def json_kind(value: Any) -> str:

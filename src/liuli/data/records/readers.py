@@ -172,7 +172,7 @@ class JsonListReader(RecordReader[T]):
             return data.decode()
         if not data.lstrip(b" \t\n\r").startswith(b"["):
             raise Unreadable(self._no_list(data))
-        problem = shape_problem(data, self.kind.longest)
+        problem = shape_problem(data, listed=True)
         if problem:
             raise Unreadable(problem)
         try:
@@ -188,10 +188,15 @@ class JsonListReader(RecordReader[T]):
         return text
 
     def _elements(self, text: str) -> Iterator[Any]:
+        begin = 0
         for index, (value, end) in enumerate(list_elements(text)):
+            if end - begin > self.kind.longest:
+                reason = f"a record longer than {self.kind.longest >> 20} MB"
+                raise Unreadable(Problem(reason, advice=self.kind.shorten))
             if index % SHOWN == 0:
                 self.file.show(end / len(text))
             yield value
+            begin = end
 
     def _no_list(self, data: bytes) -> Problem:
         found = parse_json(data)

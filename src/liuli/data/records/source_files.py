@@ -121,7 +121,7 @@ class SourceFile:
         self.check_unchanged()
 
     def show(self, share: float) -> None:
-        """Tells `watch` how much of the file has been dealt with, 0 to 1, where that takes longer than to read it."""
+        """Tells `watch` which share of the file has been decoded, 0 to 1, if decoding takes longer than reading."""
         if self.watch:
             self.watch(self.name, int(share * self.stamp[0]), self.stamp[0])
 

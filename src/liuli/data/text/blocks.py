@@ -7,7 +7,7 @@ number is the smallest within `SPAN` bytes on either side: so no block is shorte
 a document of at most 2 × `SPAN` stays whole, and a change is not felt further than `REACH` away. (Content-defined
 chunking by local minima: Bjørner, Blass and Gurevich 2010, https://doi.org/10.1016/j.jcss.2009.06.004.)
 
-Places are the ends of paragraphs; where there is none for long, ends of lines, then of sentences, then of characters.
+Places are the ends of paragraphs; if there is none for long, ends of lines, then of sentences, then of characters.
 Only a text that repeats itself within `SPAN` has no smallest number; there a block that would grow past `LARGEST` ends
 between `SPAN` and 2 × `SPAN`.
 """
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 SPAN = 8 * 1024
 LARGEST = 8 * SPAN
 REACH = 6 * SPAN  # the edges of what is seen act SPAN further with each sort of place; the last SPAN is for the comparison
-STEP = 1 << 19  # read at a time; finding its ends takes up to 200 times as much where every character may be one
+STEP = 1 << 19  # read at a time; finding its ends takes up to 200 times as much memory if every character may be one
 
 Places = NDArray[np.int64]  # offsets in bytes, ascending
 
@@ -80,7 +80,7 @@ def _steps(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _forced_end(data: bytes, start: int) -> int:
-    """An end where a text repeats itself: still by content, so that it falls into step again after a change."""
+    """An end in a text that repeats itself: still by content, so that it falls into step again after a change."""
     return start + _forced_offset(data[start : start + 3 * SPAN])
 
 
@@ -146,15 +146,15 @@ def _contenders(places: Places, numbers: NDArray[np.uint64]) -> NDArray[np.intp]
     if not len(places):
         return np.empty(0, np.intp)
     cells = places >> 8
-    first = _where_it_changes(cells)
+    first = _first_of_each_run(cells)
     lowest = np.repeat(np.minimum.reduceat(numbers, first), np.diff(first, append=len(places)))
     kept = np.flatnonzero(numbers == lowest)
-    firsts = _where_it_changes(cells[kept])
+    firsts = _first_of_each_run(cells[kept])
     lasts = np.append(firsts[1:], len(kept)) - 1
     return kept[np.unique(np.concatenate((firsts, lasts)))]
 
 
-def _where_it_changes(values: Places) -> NDArray[np.intp]:
+def _first_of_each_run(values: Places) -> NDArray[np.intp]:
     """The indices of the first value and of each that differs from the one before it."""
     return np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
 

@@ -38,7 +38,7 @@ class Lane:
 
 
 def lanes_of(sources: Sources) -> list[Lane]:
-    """A lane for each file, or for neighbours of about the same size together where there are more than `MOST`."""
+    """A lane for each file; if there are more than `MOST`, for neighbours together, so that the lanes are of about one size."""
     files = sources.extents()
     total, behind, found = sum(size for _, size in files), 0, dict[int, list[int]]()
     number = 0

@@ -23,10 +23,13 @@ from liuli.data.text.record_text import DocumentText
 class Document:
     """A text, or one block of a long one (more than about 16 kB of UTF-8): the parts of a document join to its text.
 
-    `source` says for people where it is from: `novels/红楼梦.txt`, `corpus.jsonl:17`, `hub:owner/name/file.parquet:3`.
-    `number` is the document's place in the whole source, from 0. What is skipped keeps its number, so that numbers may jump;
-    they never come twice or go back. `part` counts from 0, and `last` is True for the last. `cut`: the text begins in the
-    middle of its part, the beginning of which is trained on.
+    Attributes:
+        source: where it is from, for people: `novels/红楼梦.txt`, `corpus.jsonl:17`, `hub:owner/name/file.parquet:3`.
+        number: the document's place in the whole source, from 0. What is skipped keeps its number, so that numbers may jump;
+            they never come twice or go back.
+        part: the number of the block, from 0.
+        last: whether it is the last block.
+        cut: the text begins in the middle of its part, the beginning of which is trained on.
     """
 
     text: str
@@ -41,7 +44,7 @@ class Sources:
     """All documents behind some names.
 
     `skipped`, `duplicates` (documents whose whole text came before; a digest of 128 bits decides) and `marks` (byte order
-    marks dropped) tell of the pass that began last, as far as it has come: any number of passes may go on side by side.
+    marks dropped) describe the pass that began last, as far as it has come. Any number of passes may run at the same time.
 
     Args:
         names: files, folders, `-`, `hub:…`; one alone may be given as it is.
@@ -92,7 +95,7 @@ class Sources:
 
         Raises:
             LiuliError: there is no text at all; a file changes while it is read; a file that the user named holds no text;
-                anything that would be skipped, where `strict`.
+                anything that would be skipped, if `strict`.
         """
         for number, source, text in self.texts(start, end):
             yield from _parts(text, source, number)

@@ -18,6 +18,7 @@ from liuli.data.dialogues.dialogues import Dialogues
 from liuli.data.records import unpacking
 from liuli.data.records.small_file import LARGEST, read_small_file
 from liuli.data.text import parquet, readers
+from liuli.data.text.parquet_pages import page_sizes, read_chunks
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
@@ -199,30 +200,34 @@ def test_page_sizes_are_those_of_the_file(tmp_path):
     noise = ["".join(chr(97 + (i * j * j) % 26) for j in range(1000)) for i in range(300)]
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": noise}), path, use_dictionary=False, data_page_size=10_000, write_batch_size=1)
-    table = pq.ParquetFile(path)
     with path.open("rb") as stream:
-        sizes = parquet._page_sizes(stream, table.metadata.row_group(0).column(0))
+        (chunk,) = read_chunks(stream, 0)
+        sizes = page_sizes(stream, chunk)
     assert sizes.dictionary == 0 and sizes.pages > 20
     assert 10_000 <= sizes.page < 12_000 and 9 <= sizes.fewest <= 11
     assert sizes.of_rows(8) == 2 * sizes.page and sizes.of_rows(64) == sizes.pages * sizes.page
     pq.write_table(pa.table({"text": noise * 3}), path, dictionary_pagesize_limit=1 << 30)
-    table = pq.ParquetFile(path)
     with path.open("rb") as stream:
-        sizes = parquet._page_sizes(stream, table.metadata.row_group(0).column(0))
+        (chunk,) = read_chunks(stream, 0)
+        sizes = page_sizes(stream, chunk)
     assert sizes.dictionary == len(set(noise)) * 1004  # each with its length
     assert sizes.of_rows(64) == 64 * sizes.dictionary + sizes.page
 
 
-@pytest.mark.parametrize("at", range(4, 40))
-def test_a_damaged_header_of_a_page_is_broken_parquet(tmp_path, at):
+@pytest.mark.parametrize("part", range(8))
+def test_a_damaged_parquet_file_ends_nothing_but_its_own_reading(tmp_path, part):
+    """Neither a header of a page nor the footer: pyarrow itself, asked for a column's metadata, would end the process."""
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"text": ["one", "two"]}), path, compression="none")
-    whole, good = path.read_bytes(), write(tmp_path / "b.txt", "good")
-    for value in (0x00, 0x0F, 0x7F, 0xFF):
-        path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
-        sources = Sources([path, good])
-        found = [document.text for document in sources.documents()]
-        assert found[-1] == "good" and len(found) <= 3
+    write(tmp_path / "b.txt", "good")
+    pq.write_table(pa.table({"id": [1, 2], "text": ["one", None]}), path)
+    whole = path.read_bytes()
+    for at in range(part, len(whole), 8):
+        for value in (0x00, 0x18, 0x7F, 0xFF):
+            path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            sources = Sources(tmp_path)
+            found = list(sources.documents())
+            assert found[-1].text == "good" and len(found) <= 3
+            assert list(sources.documents(found[-1].number)) == found[-1:]
 
 
 def test_numbers_that_python_does_not_have(tmp_path):
@@ -414,3 +419,12 @@ def test_gzip_of_several_members_and_its_limit(tmp_path, monkeypatch):
     assert texts(path) == ["one two"]
     path.write_bytes(gzip.compress(b"a" * 100_000) * 2)
     assert "unpacks to more than" in message(path, strict=True)
+
+
+def test_a_long_record_of_a_list(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "TEXT", replace(readers.TEXT, longest=1000))
+    path = write(tmp_path / "a.json", json.dumps([{"text": "one"}, {"text": "a" * 900}]))
+    assert len(texts(path)) == 2
+    write(path, json.dumps([{"text": "one"}, {"text": "a" * 1000}]))
+    said = f"{path}: a record longer than 0 MB; cut it into several records, or make it a .txt"
+    assert message(path, strict=True) == said
