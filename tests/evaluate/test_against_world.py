@@ -2,11 +2,20 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
+from helpers.memory import peak_bytes
 
-from liuli import LiuliError
+from liuli import LiuliError, load
+from liuli.evaluate import against_world
+from liuli.generate.replies import answer
+from liuli.generate.sampling import Sampling
+from liuli.model.cache import bytes_per_token
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
 from liuli.world import END, World, compare, token_scorer
 from liuli.world.grammar import KINDS, GrammarChoice, GrammarState, match, read
 
@@ -196,3 +205,56 @@ def test_a_scorer_of_ids(both):
     assert abs(found.whole) < 1e-9
     with pytest.raises(LiuliError, match="has no begin token"):
         token_scorer(SimpleNamespace(begin=[]), log_probabilities, end=1)
+
+
+# With a decoder.
+
+
+def decoder_of(vocabulary: int, context: int = 131_072) -> Decoder:
+    torch.manual_seed(0)
+    decoder = Decoder(Config("llama", vocabulary, 8, 1, 1, 1, 8, 8, context))
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(0, 0.3)
+    return decoder
+
+
+def test_log_probabilities_of_rows():
+    """Rows of many lengths, against whole logits of each alone."""
+    decoder = decoder_of(60)
+    rows = [torch.randint(0, 60, (length,)).tolist() for length in (3, 1, 9, 9, 2, 30)]
+    found = against_world.log_probabilities(decoder, rows)
+    for row, nats in zip(rows, found, strict=True):
+        with torch.no_grad():
+            logprobs = decoder(torch.tensor([row]))[0].double().log_softmax(-1)
+        assert nats == pytest.approx(sum(logprobs[i, token].item() for i, token in enumerate(row[1:])), abs=1e-4)
+
+
+def test_log_probabilities_are_made_in_chunks():
+    """4,096 tokens × 50,000 ids in fp32 are 819 MB."""
+    decoder = decoder_of(50_000)
+    rows = [torch.randint(0, 50_000, (256,)).tolist() for _ in range(16)]
+    assert peak_bytes(lambda: against_world.log_probabilities(decoder, rows)) < 150e6
+
+
+def test_continuations_take_the_memory_of_their_tokens(tiny, monkeypatch):
+    """64 slots of a long context would be gigabytes for a real model; these have 24 tokens and a short prefix."""
+    decoder = tiny.decoder
+    monkeypatch.setattr(decoder, "config", replace(decoder.config, context=131_072))
+    prefixes = [f"the {i}" for i in range(70)]
+    found = []
+    peak = peak_bytes(lambda: found.extend(against_world.continuations(decoder, tiny.tokenizer, prefixes)))
+    assert peak < 64 * 257 * 2 * bytes_per_token(decoder.config, torch.float32)
+    assert len(found) == 70
+    monkeypatch.undo()
+    assert found == against_world.continuations(decoder, tiny.tokenizer, prefixes)
+
+
+def test_a_model_that_is_broken_is_no_empty_continuation(tiny_folder):
+    model = load(tiny_folder)
+    with torch.no_grad():
+        model.decoder.norm.weight.fill_(torch.nan)
+    with pytest.raises(LiuliError, match="token 0 of a continuation: no token can be chosen: the model's logits hold NaN"):
+        against_world.continuations(model.decoder, model.tokenizer, ["the"])
+    with pytest.raises(LiuliError, match="token 0 of a reply: no token can be chosen"):
+        answer(model.decoder, model.tokenizer, [[5]], (), Sampling(), 5)

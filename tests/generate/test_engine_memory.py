@@ -1,5 +1,6 @@
 """How much memory the engine takes, to the byte; and that its growing changes no number."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -141,6 +142,23 @@ def test_a_cancelled_request_gives_its_memory_back(long):
     engine.cancel(name)
     assert [record.finish_reason for record in engine.step()] == ["cancelled"]
     assert engine.cache_bytes == 0
+
+
+def test_a_device_without_memory_ends_what_runs_and_nothing_else(long, monkeypatch):
+    resize = KVCache.resize
+    monkeypatch.setattr(scheduler, "FIRST_CAPACITY", 4)
+    monkeypatch.setattr(KVCache, "resize", lambda *_: torch.zeros(10**18))
+    engine = Engine(long, slots=2)
+    names = [engine.submit(Request([5] * 3, max_tokens=8)) for _ in range(3)]
+    records = []
+    while len(records) < 6:
+        records += engine.step()
+    assert [record.request for record in records if record.error] == names[:2]
+    assert all(re.match("no memory for the keys and values of 2 x .* tokens: ", r.error) for r in records if r.error)
+    monkeypatch.setattr(KVCache, "resize", resize)
+    while engine.busy:
+        records += engine.step()
+    assert [r.finish_reason for r in records if r.request == names[2]] == [None] * 7 + ["length"]
 
 
 def test_log_probabilities_of_a_long_prompt_are_made_in_chunks():

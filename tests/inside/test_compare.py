@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers
 from helpers import pairs
+from helpers.memory import peak_bytes
 
 from liuli import LiuliError, load
 from liuli.generate.reading import Prompt, PromptReader, same_pieces
@@ -14,6 +16,8 @@ from liuli.inside import scoring
 from liuli.inside.compare import CompareSettings, compare
 from liuli.inside.self_check import SelfCheck
 from liuli.model.adapters import lora, peft_folder
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
 from liuli.tokens.chat.chat import Chat
 
 ASKED = Prompt.of_text("小明今天去", "prompt 1")
@@ -195,3 +199,47 @@ def test_mistakes(base, tmp_path):
         shutil.copy(base.folder / name, tmp_path)
     with pytest.raises(LiuliError, match="holds no tokenizer: it cannot read a prompt"):
         compare([load(tmp_path)], [ASKED], CompareSettings(1))
+
+
+def test_distributions_are_made_in_chunks(base, monkeypatch):
+    """Whole answers would be (T, V) in fp64. Fewer places at once change no more than the last bits; the peak follows them."""
+    long = Prompt.of_text("小明今天去", "long")
+    settings = CompareSettings(seed=3, max_tokens=100, sampling={"logit_bias": {0: -100.0}})
+    vocabulary = base.config.vocab_size
+
+    def scores():
+        return compare([base, base], [long], settings).asked[0].answers[0].scores[1]
+
+    whole = scores()
+    assert len(whole.ids) == 100
+    monkeypatch.setattr(scoring, "NUMBERS_AT_ONCE", 7 * vocabulary)
+    sizes = []
+    logprobs = scoring.Scoring._logprobs
+    monkeypatch.setattr(scoring.Scoring, "_logprobs", lambda self, m, x: (sizes.append(len(x)), logprobs(self, m, x))[1])
+    parts = scores()
+    assert max(sizes) == 7
+    assert parts.logprobs == pytest.approx(whole.logprobs, abs=1e-5)
+    assert parts.kl == whole.kl == (0.0,) * 100
+
+
+def test_memory_does_not_grow_with_the_answer(tmp_path):
+    """1,000 places × 50,000 ids in fp64 are 400 MB, and a comparison needs several such."""
+    torch.manual_seed(0)
+    decoder = Decoder(Config("llama", 50_000, 8, 1, 1, 1, 8, 8, 4096))
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(0, 0.3)
+    reader = SimpleNamespace(model=SimpleNamespace(decoder=decoder, config=decoder.config), tokenizer=None)
+    found = object.__new__(scoring.Scoring)
+    found._readers, found.same, found._sums, found._gaps = [reader, reader], (0, 0), [], []
+    ids = torch.randint(0, 50_000, (1000,)).tolist()
+    steps = [SimpleNamespace(scores=None)] * 1000
+    completion = SimpleNamespace(ids=ids, text="", steps=steps, finish_reason="length")
+    scored = []
+    peak = peak_bytes(lambda: scored.extend(found.scores([[1], [1]], 0, completion)))
+    assert peak < 8 * 8 * scoring.NUMBERS_AT_ONCE
+    assert [len(score.logprobs) for score in scored] == [1000, 1000]
+    assert set(scored[1].kl) == {0.0}
+    with torch.inference_mode():
+        logprobs = decoder(torch.tensor([[1, *ids[:9]]]))[0].double().log_softmax(-1)
+    assert scored[0].logprobs[:10] == pytest.approx([logprobs[i, ids[i]].item() for i in range(10)], abs=1e-4)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from liuli.display import first_line
 from liuli.errors import LiuliError
 from liuli.generate.record import FinishReason, StepRecord, score
 from liuli.generate.request import Request, RequestState
@@ -31,7 +32,8 @@ from liuli.tokens import Token, Tokenizer
 class Engine:
     """Runs requests; those for which there is no slot or no memory wait.
 
-    The KV cache holds what the running requests use: it grows with them, and is freed when none runs.
+    The KV cache grows with what the running requests use, and is freed when none runs. A pass over slots that are not
+    neighbours copies one layer of them at a time, beyond the budget.
 
     Args:
         slots: the most requests that run together.
@@ -97,8 +99,12 @@ class Engine:
         started = time.perf_counter()
         records, self._ended = self._ended, []
         running = self._scheduler.schedule()
-        if running:
-            cache = self._fitting_cache()
+        try:
+            cache = self._fitting_cache() if running else None
+        except LiuliError as error:
+            self._cache = None
+            return records + [self._end(state, "error", str(error)) for state in running]
+        if cache is not None:
             decoding = [state for state in running if state.index]
             if decoding:
                 records += self._advance(decoding, cache, started)
@@ -110,14 +116,23 @@ class Engine:
         return records
 
     def _fitting_cache(self) -> KVCache:
-        """The cache, large enough for the next step."""
-        cache = self._cache
-        size = self._scheduler.cache_size(cache.slots, cache.capacity) if cache else self._scheduler.cache_size(0, 0)
-        if cache is None:
-            cache = self._cache = KVCache(self._decoder.config, *size, self._device, self._dtype)
-        elif size != (cache.slots, cache.capacity):
-            cache.resize(*size)
-        return cache
+        """The cache, large enough for the next step.
+
+        Raises:
+            LiuliError: the device has no memory for it, although the budget allows it. The cache is broken then.
+        """
+        now = (self._cache.slots, self._cache.capacity) if self._cache else (0, 0)
+        slots, capacity = self._scheduler.cache_size(*now)
+        try:
+            if self._cache is None:
+                self._cache = KVCache(self._decoder.config, slots, capacity, self._device, self._dtype)
+            elif now != (slots, capacity):
+                self._cache.resize(slots, capacity)
+        except RuntimeError as error:  # what PyTorch raises if there is no memory
+            raise LiuliError(
+                f"no memory for the keys and values of {slots} x {capacity} tokens: {first_line(error)}"
+            ) from error
+        return self._cache
 
     def _advance(self, states: list[RequestState], cache: KVCache, started: float) -> list[StepRecord]:
         """One pass over the pending ids of some requests, equally many of each; one token for each."""

@@ -1,7 +1,7 @@
 """What one step of one request was, with real numbers: the record that `--steps`, the server and the store share.
 
-Its JSON is a contract: `docs/step-record.schema.json` is the schema, held to it by a test. Unless its name says
-`sampled`, a probability is the model's own (temperature 1, nothing cut). Log-probabilities and entropy are in nats;
+Its JSON is a contract: `docs/step-record.schema.json` is the schema, and a test holds it to that. A probability is the model's
+own (temperature 1, nothing cut) unless its name says `sampled`. Log-probabilities and entropy are in nats; the logarithm of
 probability 0 is null.
 """
 
@@ -33,13 +33,18 @@ class Candidate(Record):
 
 @dataclass(frozen=True, slots=True)
 class StepScores(Record):
-    """The numbers behind a choice. `removed_mass`: probability that the grammar took away."""
+    """The numbers behind a choice.
+
+    Attributes:
+        removed_mass: the probability that the grammar removed.
+        cuts: of each rule that cut, in order: its name, how many ids it kept, and the probability that it removed.
+    """
 
     logprob: float
     sampled_logprob: float
     entropy: float
     removed_mass: float
-    cuts: list[tuple[str, int, float]] = field(default_factory=list)  # (rule, ids kept, probability taken away)
+    cuts: list[tuple[str, int, float]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,11 +53,18 @@ class StepScores(Record):
 
 @dataclass(slots=True)
 class StepRecord(Record):
-    """One token of one request, or its end without one (`token` None: cancelled, or an error).
+    """One token of one request, or its end without a token.
 
-    `index` counts the completion's tokens from 0, `position` those of prompt and completion. `text` is what may be
-    shown now: the texts of all records make the completion's text. `forced`: the constraint left no choice. `scores`
-    is None where none were asked for. `ms`: from the beginning of the engine's step to this record.
+    Attributes:
+        request: the request's name.
+        index: the token's number in the completion, from 0. position: in prompt and completion.
+        token: None if the request was cancelled or ended with an error.
+        text: what may be shown now. The texts of all records are the completion's text.
+        forced: whether the constraint left no choice. uniform: the number that was drawn for the token.
+        scores: None if none were asked for.
+        ms: milliseconds from the beginning of the engine's step to this record.
+        finish_reason: None if the request continues. error: what went wrong, in one line.
+        prompt_logprobs: with the first record, if asked for; the first token of the prompt has none.
     """
 
     request: str
@@ -66,7 +78,7 @@ class StepRecord(Record):
     ms: float = 0.0
     finish_reason: FinishReason | None = None
     error: str | None = None
-    prompt_logprobs: list[float | None] | None = None  # with the first record, if asked for; the first token has none
+    prompt_logprobs: list[float | None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {}
@@ -79,10 +91,12 @@ class StepRecord(Record):
 
 
 def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Callable[[int], Token]) -> StepScores:
-    """The numbers behind `choice`, from the model's own fp32 logits.
+    """The numbers behind `choice`.
 
     Args:
-        candidates: how many of the model's likeliest tokens to list. describe: id -> Token.
+        logits_V: the model's own, fp32.
+        candidates: how many of the model's likeliest tokens to list.
+        describe: id -> Token.
     """
     logprobs_V = logits_V.log_softmax(-1)
     found = choice.distribution

@@ -2,9 +2,9 @@
 
 grammar mask → penalties (repetition, presence, frequency) → logit bias → temperature → top-k → top-p → min-p → draw
 
-Rules that cut return which entries they keep and never leave none. Wherever two entries tie, the lower id goes first.
-The draw is by inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of the
-logits moves a boundary a little, where in order of probability it could swap two neighbours.
+Rules that cut return which entries they keep, and always keep one. If two entries tie, the lower id goes first. The draw is
+by inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of the logits moves a
+boundary a little. In order of probability it could swap two neighbours.
 
 Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits have been divided by the temperature.
 """
@@ -78,8 +78,8 @@ def _fits_float(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What one rule did: the ids that it left (ascending) and the probability that it took away, under the
-    distribution just before it."""
+    """What one rule did: the ids that it kept (ascending), and the probability that it removed, of the distribution just
+    before it."""
 
     rule: Rule
     kept: Tensor
@@ -146,7 +146,7 @@ def distribution(
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
-    """Penalties, then logit bias; the row itself where neither is asked for."""
+    """Penalties, then logit bias; the row itself if neither is asked for."""
     if not sampling.penalises and not sampling.logit_bias:
         return logits_V
     logits_V = logits_V.clone()
@@ -163,7 +163,7 @@ def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: 
 
 
 def narrow(ids_K: Tensor, scaled_K: Tensor, sampling: Sampling, cuts: list[Cut]) -> Distribution:
-    """top-k, top-p and min-p, each on what the one before left, made to sum to 1 again.
+    """top-k, top-p and min-p, each on what the one before kept, made to sum to 1 again.
 
     top-k ranks by logits: at a low temperature many probabilities round to the same.
     """
@@ -186,10 +186,13 @@ def narrow(ids_K: Tensor, scaled_K: Tensor, sampling: Sampling, cuts: list[Cut])
 
 
 def top_k(values_K: Tensor, k: int, found: torch.return_types.topk | None = None) -> Tensor:
-    """Places (ascending) of the k largest, exactly k of them; `found`: what PyTorch's `topk` gave, if it was asked already.
+    """Places (ascending) of the k largest, exactly k of them.
 
-    `topk` promises no order among equals: where some of those equal to the smallest are left out, the lowest places
+    PyTorch's `topk` promises no order among equals: if some of those equal to the smallest are left out, the lowest places
     are taken instead.
+
+    Args:
+        found: what `topk` returned, if it was called before.
     """
     found = found or values_K.topk(k)
     smallest = found.values[k - 1]
@@ -247,7 +250,7 @@ class TokenChoice:
 
 
 def choose(logits_V: Tensor, draw: Draw) -> TokenChoice:
-    """One token from one row of fp32 logits. Raises LiuliError where nothing is left to choose from."""
+    """One token from one row of fp32 logits. Raises LiuliError if nothing is left to choose from."""
     found = distribution(logits_V, draw.sampling, draw.allowed_V, draw.prompt, draw.counts)
     if found.ids_K.numel() == 1:
         return TokenChoice(int(found.ids_K), draw.uniform, 1.0, found)

@@ -1,7 +1,7 @@
 """Stop strings that may begin or end inside a token.
 
-Text comes in as tokens give it, and goes out at once, but for an end that could still become a stop string: that is
-held back until it is one or cannot be. How the text was cut into pushes never changes what comes out.
+Text comes in as tokens bring it, and goes out at once, except an end that could still become a stop string: it is held
+back until it is one or cannot become one. How the text was cut into pushes never changes what comes out.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ class StopStrings:
         stops = [stops] if isinstance(stops, str) else list(stops)
         if "" in stops:
             raise LiuliError("a stop string is empty: it would stop every text before it began")
-        self._stops, self._longest = stops, max(map(len, stops), default=1) - 1
+        self._stops = stops
+        self._longest = max(map(len, stops), default=1) - 1  # of what can be held back
         self._held = ""
         self.found: str | None = None
 
