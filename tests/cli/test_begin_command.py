@@ -53,7 +53,7 @@ def test_a_begin_that_was_stopped_goes_on(liuli, small, tmp_path, monkeypatch):
     monkeypatch.setattr("liuli.cli.training.Interrupt.asked", lambda self: next(asked))
     stopped = liuli("begin", "--out", out, "--minutes", 0.25)
     assert stopped.code == 130
-    assert f"Go on with:\n  liuli begin --out {out}" in stopped.out
+    assert f"Resume with:\n  liuli begin --out {out}" in stopped.out
     assert checkpoints(out / "run")[-1] == 5
     monkeypatch.setattr("liuli.cli.training.Interrupt.asked", lambda self: False)
     assert "from step 5: " in liuli("begin", "--out", out).out

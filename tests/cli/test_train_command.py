@@ -58,7 +58,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
     out, err = process.communicate()
     assert process.returncode == 130
     assert "stopping after this step, and saving; press Ctrl-C again to stop at once" in err
-    found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Go on with:\n  (.*)\n", out)
+    found = re.search(r"stopped after step ([\d,]+) of 10,000, saved\. Resume with:\n  (.*)\n", out)
     assert found
     assert found[2] == f"liuli train --out {tmp_path / 'run'} --resume"
     assert checkpoints(tmp_path / "run")[-1] == int(found[1].replace(",", ""))
@@ -79,7 +79,7 @@ def test_a_late_run_says_so_once(monkeypatch):
     ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=50.0)
     code, text = shown([ready, *updates(40)])
     assert code == 0
-    assert text.count("this run will be late") == 1
+    assert text.count("slower than measured; expected total") == 1
     in_time = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=100.0 / LATE + 10)
     assert "late" not in shown([in_time, *updates(40)])[1]
 

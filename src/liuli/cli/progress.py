@@ -73,7 +73,7 @@ class Progress:
         elif isinstance(event, events.Finished):
             self._finish(event)
         elif isinstance(event, events.Stopped):
-            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Go on with:\n  {self._going_on}")
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:\n  {self._going_on}")
             return 130
         return 0
 
@@ -112,7 +112,7 @@ class Progress:
         ends = time.perf_counter() - self._began + left
         if ends > LATE * ready.seconds:
             self._warned = True
-            self._line(f"this run will be late: the machine is slower than it was measured; it will take about {_time(ends)}")
+            self._line(f"slower than measured; expected total: {_time(ends)}")
 
     def _status(self) -> str:
         assert self._ready is not None and self._validated is not None
