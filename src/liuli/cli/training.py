@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from liuli.learn.prepare.job import Job, all_fields
+from liuli.learn.prepare.job import Job, all_fields, option_name
 
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event
@@ -44,10 +44,10 @@ def with_job_options(command: str) -> Callable[[Callable[..., None]], Callable[.
 
 def _parameter(name: str, kind: Any, about: Any) -> Parameter:
     """A setting as a parameter that Typer makes an option of."""
-    option = "--" + (about["name"] or name.replace("_", "-"))
     shown: Any = about["shown"] or False
-    declared = typer.Option(option, help=about["help"], metavar=about["metavar"], show_default=shown)
-    (kind,) = [each for each in get_args(kind) if each is not type(None)] if isinstance(kind, UnionType) else [kind]
+    declared = typer.Option(f"--{option_name(name)}", help=about["help"], metavar=about["metavar"], show_default=shown)
+    if isinstance(kind, UnionType):  # without its None
+        kind = next(each for each in get_args(kind) if each is not type(None))
     if kind is bool:
         return _keyword(name, Annotated[bool, declared], False)
     if get_origin(kind) is tuple:

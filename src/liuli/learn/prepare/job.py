@@ -18,16 +18,21 @@ PLACES = ("config", "parent", "tokenizer", "valid", "mix")  # fields that may na
 
 
 def setting(
-    help: str, shown: str | None = None, name: str | None = None, metavar: str | None = None, only: str | None = None
+    text: str,
+    shown: str | None = None,
+    name: str | None = None,
+    metavar: str | None = None,
+    only: str | None = None,
+    default: Any = None,
 ) -> Any:
     """A field that the command line offers as an option.
 
     Args:
-        help: a sentence for `--help`. shown: the default as people read it. name: of the option, if it differs from the
+        text: a sentence for `--help`. shown: the default as people read it. name: of the option, if it differs from the
             field's. metavar: what stands for the value. only: the one command that has it; None: both.
     """
-    about = {"help": help, "shown": shown, "name": name, "metavar": metavar, "only": only}
-    return field(default=None, metadata=about)
+    about = {"help": text, "shown": shown, "name": name, "metavar": metavar, "only": only}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +111,11 @@ class RunSettings(Record):
     """What else the run keeps to."""
 
     seed: int | None = setting("Random seed (initial weights and data order).", shown="0")
-    probes: tuple[str, ...] = field(
+    probes: tuple[str, ...] = setting(
+        "A prompt to watch: trace.json shows the next tokens that the model would give it, step by step. May be repeated.",
+        name="probe",
+        metavar="TEXT",
         default=(),
-        metadata={
-            "help": "A prompt to watch: trace.json shows the next tokens that the model would give it, step by step. May be "
-            "repeated.",
-            "shown": None,
-            "name": "probe",
-            "metavar": "TEXT",
-            "only": None,
-        },
     )
     keep: int | None = setting("How many checkpoints to keep in addition to the last and the best.", shown="1")
     today: str | None = None  # the day on which the run began, as 2026-11-27: chat templates may write it
