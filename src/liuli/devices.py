@@ -24,7 +24,8 @@ def find_device(name: str | None) -> torch.device:
     if device.type not in here:
         raise LiuliError(f"this machine has no {name} device that PyTorch can use; devices here: {', '.join(here)}")
     count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device.index is not None and device.index >= count:
+    _, _, index = name.partition(":")  # PyTorch keeps eight bits of it
+    if index and int(index) >= count:
         raise LiuliError(f"there is no device {name!r}: this machine has {count}, counted from 0")
     return device
 

@@ -130,7 +130,7 @@ def test_a_folder_whose_job_could_not_be_done_may_be_used_again(train, folder, t
 def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     small = ("--config", folder / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2, "--threads", 1)
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "a", *small, "--minutes", 0.0001)
-    assert_one_line(result, "a budget of 0.006 seconds, where ")
+    assert_one_line(result, "a budget of 0.006 seconds, of which ")
     assert_one_line(result, " are needed to prepare, is too little: it gives 0 steps; 10 are the least")
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "b", *small, "--epochs", 0.01)
     assert_one_line(result, "a budget of 0.01 epochs is too little: it gives")

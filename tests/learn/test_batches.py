@@ -232,7 +232,7 @@ def test_a_cursor_of_other_rows_is_refused(tmp_path, tokenizer):
         TextRows(split, tokenizer, 32, 0, cursor=cursor)
     with pytest.raises(LiuliError, match="seed was 0 and is 1 now"):
         TextRows(split, tokenizer, 64, 1, cursor=cursor)
-    with pytest.raises(LiuliError, match="files was "):
+    with pytest.raises(LiuliError, match="bytes was "):
         TextRows(split_of(tmp_path, texts_of(41)), tokenizer, 64, 0, cursor=cursor)
     other = tmp_path / "tokenizer"
     train([WORDS * 3], vocab_size=270).write(other)

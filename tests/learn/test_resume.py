@@ -298,7 +298,7 @@ def test_from_a_parent_that_is_gone_later(folder, tmp_path, whole):
 
 def test_the_budget_in_tokens_is_steps(folder, whole):
     assert whole["metrics"][-2]["step"] == 60
-    assert whole["facts"]["steps"] == job_in(folder).tokens / (LENGTH * ROWS)
+    assert whole["facts"]["steps"] == job_in(folder).budget.tokens / (LENGTH * ROWS)
 
 
 def test_a_renamed_text_is_the_same_text(tmp_path):

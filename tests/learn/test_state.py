@@ -114,9 +114,9 @@ def test_facts_of_another_kind(place, text):
 
 
 def test_random_states_come_back():
-    held = random_states()
+    held = random_states(torch.device("cpu"))
     wanted = torch.rand(3)
-    restore_random_states(held)
+    restore_random_states(held, torch.device("cpu"))
     assert torch.equal(torch.rand(3), wanted)
 
 
