@@ -22,6 +22,7 @@ from rivals import fastest
 from shared import alternate, machine, seconds
 
 from liuli.data.packing.batch import Batch
+from liuli.data.packing.pieces import Piece
 from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
 from liuli.learn.prepare.model import multiply_in
 from liuli.learn.rows.rows import Cursor
@@ -51,7 +52,8 @@ class RandomRows:
         ids_BT = torch.randint(self._vocab_size, (rows, self._length + 1))
         positions_BT = torch.arange(self._length).expand(rows, -1)
         segments_BT = torch.zeros_like(positions_BT)
-        return Batch(ids_BT[:, :-1], ids_BT[:, 1:], positions_BT, segments_BT, [[] for _ in range(rows)], [0] * rows)
+        pieces: list[list[Piece]] = [[] for _ in range(rows)]
+        return Batch(ids_BT[:, :-1], ids_BT[:, 1:], positions_BT, segments_BT, False, pieces, [0] * rows)
 
     def cursor(self) -> Cursor:
         raise NotImplementedError("random rows cannot go on")
