@@ -69,7 +69,7 @@ def _write_model(folder: Path, world: World) -> None:
     torch.set_default_dtype(torch.float32)
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
-    train(world.documents(DOCUMENTS), "bpe", 2000).write(folder)
+    train(world.documents(DOCUMENTS), "bpe", 1000).write(folder)
     write_decoder(decoder, folder, torch.bfloat16)
 
 
