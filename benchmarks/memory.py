@@ -21,7 +21,7 @@ from liuli.world import World
 from liuli.world.dialogues import write_dialogues
 from liuli.world.folder import write_folder
 
-DOCUMENTS, CONVERSATIONS = 60, 60
+DOCUMENTS, CONVERSATIONS = 60, 400
 RUN = """\
 import resource
 from liuli.cli.app import main
