@@ -23,7 +23,8 @@ from shared import alternate, machine, seconds
 
 from liuli.data.packing.batch import Batch
 from liuli.data.packing.pieces import Piece
-from liuli.learn.prepare.machine import DTYPES, keep_memory, self_test
+from liuli.devices import DTYPES
+from liuli.learn.prepare.machine import keep_memory, self_test
 from liuli.learn.prepare.model import multiply_in
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.journal import peak_memory

@@ -160,8 +160,7 @@ def test_tracked_tokens_and_what_is_not_finite(finished):
     class Sure:
         """Says token 5, and that 100 never comes."""
 
-        def parameters(self):
-            yield torch.zeros(1)
+        device = torch.device("cpu")
 
         def hidden(self, ids_BT):
             return torch.zeros(*ids_BT.shape, 1)
@@ -197,7 +196,7 @@ def test_a_run_that_goes_on_has_the_mean_since_the_last_look(finished, tmp_path)
     trace.heard(5.0, 0.5)
 
     class Even:
-        parameters = lambda self: iter([torch.zeros(1)])
+        device = torch.device("cpu")
         hidden = lambda self, ids_BT: torch.zeros(*ids_BT.shape, 1)
         logits = lambda self, x_TD: torch.zeros(1, 330)
 

@@ -73,7 +73,7 @@ def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Documen
 
 def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) -> Evaluation:
     """Over rows that were packed before."""
-    device = next(decoder.parameters()).device
+    device = decoder.device
     nats, tokens, size, windows, length = 0.0, 0, 0, 0, 0
     with torch.no_grad():
         for batch in batches:

@@ -13,7 +13,7 @@ from liuli.devices import find_device
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.learn.prepare.job import COMPUTE, ComputeSettings
-from liuli.learn.prepare.machine import DTYPES, Machine, processor, self_test
+from liuli.learn.prepare.machine import TRAINED_IN, Machine, processor, self_test
 from liuli.model.config import Config
 
 OFFER = "leave that as it was, or resume with --inexact"
@@ -71,8 +71,8 @@ def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if asked.threads is not None and asked.threads > cores:
         raise LiuliError(f"--threads {asked.threads}: this process may use {cores} processors; give at most {cores}")
-    if asked.dtype is not None and asked.dtype not in DTYPES:
-        raise LiuliError(f"there is no dtype {asked.dtype!r} to train in; dtypes: {', '.join(DTYPES)}")
+    if asked.dtype is not None and asked.dtype not in TRAINED_IN:
+        raise LiuliError(f"there is no dtype {asked.dtype!r} to train in; dtypes: {', '.join(TRAINED_IN)}")
     machine = self_test(config, length, device, asked.dtype, asked.threads)
     where, compiled = str(device), bool(asked.compile)
     return Fixed(where, machine.dtype, machine.threads, compiled, processor(device), torch.__version__), machine

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from liuli.devices import synchronise
+from liuli.devices import DTYPES, synchronise
 from liuli.fields import Record
 from liuli.model.attention import attention_dtype
 from liuli.model.config import Config
@@ -28,7 +28,7 @@ from liuli.model.linear import MixedLinear, exchange
 from liuli.model.mask import attention_mask
 from liuli.model.rotary import Rotary
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TRAINED_IN = ("fp32", "bf16")  # dtypes of matrix multiplications, by name
 TOKENS = 1024  # of the block's test, at most
 ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -52,7 +52,7 @@ def self_test(config: Config, length: int, device: torch.device, dtype: str | No
     Args:
         length: places of a row.
     """
-    settings = [(name, count) for name in ([dtype] if dtype else DTYPES) for count in _thread_counts(device, threads)]
+    settings = [(name, count) for name in ([dtype] if dtype else TRAINED_IN) for count in _thread_counts(device, threads)]
     shape = f"{config.width}x{config.feed_forward_width}x{config.heads}x{config.kv_heads}x{length}"
     key = f"{processor(device)}, {os.cpu_count()} cores, torch {torch.__version__}, {shape}, {settings}"
     known = _read_cache()

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from liuli.devices import find_dtype
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
 from liuli.learn.prepare import budget
 from liuli.learn.prepare.fixed import Fixed
-from liuli.learn.prepare.machine import DTYPES, Machine
+from liuli.learn.prepare.machine import Machine
 from liuli.learn.prepare.model import SIZES, multiply_in
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
@@ -81,7 +82,7 @@ class Setup:
     def training(self, state: State | None = None) -> Training:
         """At its first step, or from a state (with rows from the beginning if it has no cursor)."""
         fixed, recipe = self.facts.fixed, self.facts.recipe
-        device, dtype = torch.device(fixed.device), DTYPES[fixed.dtype]
+        device, dtype = torch.device(fixed.device), find_dtype(fixed.dtype)
         kept, cursor = None, None
         if state is None:
             torch.manual_seed(self.plan.job.seed)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from liuli.generate.engine import Engine, Request
+from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
 from liuli.model.decoder import Decoder
 from liuli.tokens import Tokenizer
@@ -22,11 +22,8 @@ class Sampler:
     seed: int
 
     def sample(self, decoder: Decoder, step: int) -> tuple[int, str]:
-        """The seed and the text of a step: the same whenever it is asked."""
-        seed, text = self.seed + step, ""
-        engine = Engine(decoder, self.tokenizer, slots=1, capacity=len(self.ids) + TOKENS)
+        """The seed and the text of a step: the same whenever it is asked. Raises LiuliError: a token cannot be chosen."""
+        seed = self.seed + step
         room = min(TOKENS, decoder.config.context - len(self.ids))
-        engine.submit(Request(list(self.ids), SAMPLING, room, seed, (), self.stops, None))
-        while engine.busy:
-            text += "".join(record.text for record in engine.step())
-        return seed, text
+        (reply,) = answer(decoder, self.tokenizer, [self.ids], self.stops, SAMPLING, room, seed)
+        return seed, reply.text

@@ -92,7 +92,7 @@ class Trace:
             self._ask(decoder, probe)
 
     def _ask(self, decoder: Decoder, probe: dict[str, Any]) -> None:
-        device = next(decoder.parameters()).device
+        device = decoder.device
         with torch.no_grad():
             x_1TD = decoder.hidden(torch.tensor([probe["input"]["ids"]], device=device))
             logits_V = decoder.logits(x_1TD[0, -1:])[0].float().cpu()

@@ -26,7 +26,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import module_names, table_names
 from liuli.model.formats.hugging_face import hash_folder, hash_tensors
-from liuli.model.formats.weight_files import DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
+from liuli.model.formats.weight_files import STORED_DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"
 SUFFIXES = {"a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta"}  # PEFT's, by ours
@@ -102,7 +102,7 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
         if list(tensor.shape) != expected:
             shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {expected}"
             raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}")
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in STORED_DTYPES:
             raise LiuliError(f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported")
         check_finite(tensor, key, folder)
         setattr(module, parameter, nn.Parameter(tensor.to(torch.float32, copy=True)))

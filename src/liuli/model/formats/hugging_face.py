@@ -21,7 +21,15 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import HEAD, canonical_name, config_to, is_known_extra, read_config, tensor_names
 from liuli.model.formats.hash_cache import cached_hash
-from liuli.model.formats.weight_files import DTYPES, WEIGHT_FILE, Lazy, check_finite, listed, stored_tensors, weight_files
+from liuli.model.formats.weight_files import (
+    STORED_DTYPES,
+    WEIGHT_FILE,
+    Lazy,
+    check_finite,
+    listed,
+    stored_tensors,
+    weight_files,
+)
 from liuli.model.linear import Embedding, Linear, MixedEmbedding, MixedLinear, exchange
 
 SHARD_BYTES = 4_000_000_000
@@ -79,7 +87,7 @@ def _empty_decoder(folder: Path, config: Config) -> tuple[Decoder, dict[str, Ten
         if list(tensor.shape) != expected:
             shapes = f"shape {list(tensor.shape)}, but config.json implies {expected}"
             raise LiuliError(f"{folder}: the tensor {name} has {shapes}")
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in STORED_DTYPES:
             raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
         found[name] = tensor
     if config.tied and HEAD in stored:

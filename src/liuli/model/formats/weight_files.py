@@ -19,7 +19,7 @@ from liuli.display import first_line, printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 LONGEST_NAME = 120  # characters of a foreign name in a message
 
 # The exact names under which a folder's weights, their shards and the index of the shards are looked for.
