@@ -35,7 +35,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
 from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.logprobs import LEAST_TOKENS
-from liuli.model.plan import activation_bytes, parameter_parts
+from liuli.model.plan import kept_bytes, parameter_parts
 
 ROWS, LENGTH, RANK = 2, 512, 16
 STEPS = 1600 * 2048  # tokens
@@ -113,8 +113,7 @@ def _memory() -> None:
     parts = {
         "weights, 2 bytes each": 2 * weights,
         "LoRA: fp32 numbers, gradients, Muon's momentum, and their mean, 16 bytes each": 16 * learned,
-        "activations of the rows at once (without logits)": (activation_bytes(config) - 4 * config.vocab_size)
-        * recipe.rows_at_once * LENGTH,
+        "activations of the rows at once (without logits)": kept_bytes(config) * recipe.rows_at_once * LENGTH,
         "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2
         * recipe.rows_at_once,
         "a chunk of logits, with its gradient, 16 and 32 bits": 12 * LEAST_TOKENS * config.vocab_size,

@@ -21,7 +21,7 @@ from liuli.world import World
 from liuli.world.dialogues import write_dialogues
 from liuli.world.folder import write_folder
 
-DOCUMENTS, CONVERSATIONS = 60, 400
+DOCUMENTS, CONVERSATIONS = 60, 60
 RUN = """\
 import resource
 from liuli.cli.app import main
@@ -44,7 +44,7 @@ def main() -> None:
         write_folder(world, str(place), DOCUMENTS)
         write_dialogues(world, talks, CONVERSATIONS)
         _write_model(model, world)
-        lora = ["--lora", 16, "--dtype", "bf16", "--rows", 2, "--length", 512, "--epochs", 1]
+        lora = ["--lora", 16, "--dtype", "bf16", "--rows", 2, "--length", 512, "--epochs", 3]
         commands = {
             "evaluate-text": ["evaluate", model, place / "documents.jsonl"],
             "evaluate-world": ["evaluate", model, place, "--points", 10],

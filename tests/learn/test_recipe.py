@@ -7,9 +7,9 @@ import pytest
 from liuli.errors import LiuliError
 from liuli.learn.prepare.budget import VALIDATIONS, Speed, check_steps, every
 from liuli.learn.prepare.model import SIZES
-from liuli.learn.step.recipe import HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
+from liuli.learn.step.recipe import ACTIVATIONS_AT_ONCE, HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
 from liuli.model.config import PRESETS
-from liuli.model.plan import parameter_parts
+from liuli.model.plan import kept_bytes, parameter_parts
 
 GOOD = {
     "length": 64, "rows": 4, "rows_at_once": 2, "buffer": 4096, "rate": 0.01, "decay": 0.0, "warm_up": 0.1, "warm_down": 0.5,
@@ -57,6 +57,13 @@ def test_one_document_in_a_thousand_may_be_longer_than_a_row():
     documents = [64] * 999 + [5000]
     assert derive(PRESETS["nano"], documents, {}).length == 64
     assert derive(PRESETS["nano"], documents[1:], {}).length == 256
+
+
+def test_a_large_model_reads_fewer_rows_at_once():
+    rows = {size: derive(PRESETS[size], [512], {"length": 512, "rows": 8}).rows_at_once for size in ("base", "qwen2.5-0.5b")}
+    assert rows == {"base": 4, "qwen2.5-0.5b": 1}
+    assert rows["qwen2.5-0.5b"] * 512 * kept_bytes(PRESETS["qwen2.5-0.5b"]) <= ACTIVATIONS_AT_ONCE
+    assert derive(PRESETS["qwen2.5-0.5b"], [4096], {"length": 4096}).rows_at_once == 1  # never none
 
 
 def test_what_is_set_by_hand_stays():

@@ -103,12 +103,17 @@ def forward_flops(config: Config, attended: float) -> float:
 
 
 def activation_bytes(config: Config) -> int:
-    """Bytes a token kept for the backward pass, in bf16, attention not stored (as flash attention does).
+    """Bytes a token kept for the backward pass: what the layers keep, and the logits in fp32."""
+    return kept_bytes(config) + 4 * config.vocab_size
+
+
+def kept_bytes(config: Config) -> int:
+    """Bytes a token that the layers keep for the backward pass, in bf16, attention not stored (as flash attention does).
 
     Per layer: both residuals and both norms' outputs, 4·D; q, k, v and the heads' outputs, 2·H·d + 2·K·d; the
-    feed-forward's inner tensors, 4·F gated or 2·F. Then the final norm, 2·D, and the logits in fp32.
+    feed-forward's inner tensors, 4·F gated or 2·F. Then the final norm, 2·D.
     """
     c = config
     inner = (4 if c.gated else 2) * c.feed_forward_width
     layer = 4 * c.width + 2 * (c.heads + c.kv_heads) * c.head_width + inner
-    return 2 * (c.layers * layer + 2 * c.width) + 4 * c.vocab_size
+    return 2 * (c.layers * layer + 2 * c.width)

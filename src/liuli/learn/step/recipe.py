@@ -6,7 +6,8 @@
 2. A step reads about 2,048 tokens for a model of 1 M parameters, and grows with the fourth root of their number.
 3. The learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the embedding's and
    the rest's are fixed multiples of it.
-4. It warms up over 2 % of the steps, stays for 8 %, and goes down in a line to nothing.
+4. A forward pass reads 2,048 tokens, or as many as keep at most 1 GiB for the backward pass.
+5. It warms up over 2 % of the steps, stays for 8 %, and goes down in a line to nothing.
 
 Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
@@ -19,10 +20,11 @@ from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
 from liuli.learn.step.optimizer import Rates
 from liuli.model.config import Config
-from liuli.model.plan import parameter_parts
+from liuli.model.plan import kept_bytes, parameter_parts
 
 BUFFERED = 2048  # pieces
 TOKENS_AT_ONCE = 2048  # of a forward pass; a larger batch is gathered over several
+ACTIVATIONS_AT_ONCE = 1 << 30  # bytes kept for a backward pass, logits and attention's scores apart
 LONGEST = ((2e6, 256), (40e6, 512), (math.inf, 1024))  # up to so many parameters: places of a row, at most
 
 
@@ -85,10 +87,11 @@ def derive(config: Config, documents: list[int], given: dict[str, Any], most: in
     length = given.get("length") or _length(most or next(most for size, most in LONGEST if parameters <= size), documents)
     tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
     rows = given.get("rows") or max(1, tokens // length)
+    at_once = min(TOKENS_AT_ONCE, ACTIVATIONS_AT_ONCE // kept_bytes(config))
     found = {
         "length": length,
         "rows": rows,
-        "rows_at_once": min(rows, max(1, TOKENS_AT_ONCE // length)),
+        "rows_at_once": min(rows, max(1, at_once // length)),
         "buffer": max(BUFFERED * min(length, sum(documents) // len(documents)), tokens),
         "rate": RATE,
         "decay": 0.0,
