@@ -305,6 +305,23 @@ def test_a_damaged_checkpoint(resume, stopped, name, how):
     assert_one_line(resume(), path, "to go on from step 6 instead, delete", stopped / "checkpoints/7")
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda settings: settings["job"].update(optimizer="lion"), "a version of Liuli with other settings (optimizer)"),
+        (lambda settings: settings.pop("stage"), "does not hold the settings of a run"),
+        (lambda settings: settings.pop("job"), "does not hold the settings of a run"),
+    ],
+)
+def test_settings_that_cannot_be_resumed(resume, stopped, damage, message):
+    settings = json.loads((stopped / "run.json").read_text(encoding="utf-8"))
+    damage(settings)
+    (stopped / "run.json").write_text(json.dumps(settings), encoding="utf-8")
+    before = everything(stopped)
+    assert_one_line(resume(), message)
+    assert everything(stopped) == before
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', None])
 def test_a_damaged_playback_begins_anew(resume, stopped, text):
     path = stopped / "trace.json"

@@ -11,14 +11,16 @@ import pytest
 
 from liuli.errors import LiuliError
 from liuli.files import link, sync_tree, write_text
-from liuli.learn.run.folder import Run, checkpoints, read_asked, read_metrics
+from liuli.learn.run.folder import Run, checkpoints, read_metrics, read_settings
+
+SETTINGS = {"stage": "base", "job": {}, "command": []}
 
 HOLDER = """
 import sys
 from pathlib import Path
 from liuli.learn.run.folder import Run
 run = Run(Path(sys.argv[1]))
-run.ask({"job": {}})
+run.write_settings({"stage": "base", "job": {}, "command": []})
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -48,7 +50,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
         assert holder.stdout.readline() == "locked\n"
         with pytest.raises(LiuliError, match="run is in use: another process trains there; wait for it, or name another"):
             Run(out)
-        assert read_asked(out) == {"job": {}}
+        assert read_settings(out) == SETTINGS
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         Run(out).close()
@@ -81,19 +83,19 @@ def test_what_a_death_at_once_leaves_is_a_run(tmp_path, name):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).write_text("{")
     run = Run(tmp_path / "run")
-    assert run.asked is None
-    run.ask({"a": "小"})
-    assert run.asked == {"a": "小"}
+    assert run.settings is None
+    run.write_settings(SETTINGS)
+    assert run.settings == SETTINGS
     run.close()
 
 
-@pytest.mark.parametrize("text", ['{"job":', "[1]", "\xff"])
-def test_what_was_asked_is_broken(tmp_path, text):
+@pytest.mark.parametrize("text", ['{"job":', "[1]", "{}", '{"stage": "base", "job": 3, "command": []}', "\xff"])
+def test_broken_settings(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="latin-1")
-    with pytest.raises(LiuliError, match=r"run\.json (cannot be read|does not hold what was asked)"):
-        read_asked(tmp_path)
-    assert read_asked(tmp_path / "nowhere") is None
-    assert read_asked(tmp_path / "run.json") is None
+    with pytest.raises(LiuliError, match=r"run\.json (cannot be read|does not hold the settings)"):
+        read_settings(tmp_path)
+    assert read_settings(tmp_path / "nowhere") is None
+    assert read_settings(tmp_path / "run.json") is None
 
 
 def test_save_links_and_prunes(run):
@@ -227,7 +229,7 @@ def test_a_line_that_the_disk_takes_in_parts(run, monkeypatch):
 
 
 def test_clear_leaves_nothing_of_an_attempt(run):
-    run.ask({"job": {}})
+    run.write_settings(SETTINGS)
     run.log({"step": 0})
     for name in ("tokenizer", "tensorboard", "checkpoints/.0.part", "rehearsal"):
         (run.folder / name).mkdir(parents=True)

@@ -16,7 +16,7 @@ from liuli.learn.prepare.fresh import Fresh
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.resume import Resumed, as_asked
 from liuli.learn.run.events import Event, Note
-from liuli.learn.run.folder import Run, read_asked
+from liuli.learn.run.folder import Run, read_settings
 from liuli.learn.stages.finetune import Finetune
 from liuli.learn.stages.pretrain import Pretrain
 from liuli.learn.stages.stage import Stage
@@ -45,20 +45,20 @@ def run_stage(
             raises.
     """
     began = time.perf_counter()
-    if resume and read_asked(out) is None:
+    if resume and read_settings(out) is None:
         raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
     said = job.located()
     run = Run(out)
     training = None
     try:
         with process_restored():
-            before, begun = run.asked, bool(run.checkpoints())  # read again: now nobody else writes there
+            before, begun = run.settings, bool(run.checkpoints())  # read again: now nobody else writes there
             if begun and not resume:
                 raise LiuliError(f"{out} holds a run already: give --resume to continue it, or name another folder")
             if before is None or not resume:
                 job = said.but(today=date.today().isoformat())
                 before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}
-                run.ask(before)
+                run.write_settings(before)
             else:
                 if before["stage"] != stage.name:
                     raise LiuliError(f"{out} holds a run of stage {before['stage']}, which {stage.command} cannot resume")
@@ -67,7 +67,7 @@ def run_stage(
                 yield Note("the run has no checkpoint yet: it begins anew")
             prepared = Resumed(run, stage, job, said, inexact) if begun else Fresh(run, stage, job, began)
             yield from prepared.events()
-            run.ask(before | {"job": job.to_json()})  # where the text is now
+            run.write_settings(before | {"job": job.to_json()})  # where the text is now
             training = prepared.training
             yield from train(training, prepared.journal, stop)
     except BaseException:

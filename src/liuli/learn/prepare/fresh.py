@@ -48,9 +48,9 @@ class Fresh:
         data = stage.open(job)
         if not job.model.parent:
             yield Note(f"tokenizer: {job.model.tokenizer or 'bpe'}")
-        text = stage.tokenize(job, data, run.folder / TOKENIZER, None)
-        config = stage.config(job, data, text, None)
-        corpus = stage.encode(job, data, text, config, job.optimisation.length or config.context)
+        tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, None)
+        config = stage.config(job, data, tokenization, None)
+        corpus = stage.encode(job, data, tokenization, config, job.optimisation.length or config.context)
         recipe = _recipe(stage, job, config, corpus)
         corpus = corpus.with_length(recipe.length)
         config = with_context(config, recipe.length, job.model.parent is not None)
@@ -61,13 +61,13 @@ class Fresh:
             recipe=recipe,
             steps=UNKNOWN,
             data=described(data.files),
-            validation=data.held_out_how,
+            validation=data.validation_rule,
             validated_tokens=LEAST_VALIDATED,
             probes=list(job.run.probes or corpus.prompts()),
             parent=None if data.parent is None else data.parent.hash,
             inexact=[],
         )
-        setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
+        setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
         asked = job.budget
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:

@@ -163,8 +163,17 @@ class Job:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Job":
-        """What `to_json` made; fields that are not known are left out."""
-        return cls.of(**{name: value for name, value in body.items() if name in PART_OF})
+        """What `to_json` made.
+
+        Raises:
+            LiuliError: a field is not known here; a newer version may have written it.
+        """
+        unknown = [name for name in body if name not in PART_OF]
+        if unknown:
+            raise LiuliError(
+                f"the run was begun by a version of Liuli with other settings ({unknown[0]}): resume with that one"
+            )
+        return cls.of(**body)
 
     def to_json(self) -> dict[str, Any]:
         """All fields in one object."""

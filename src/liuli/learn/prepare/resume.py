@@ -54,9 +54,9 @@ class Resumed:
             state.facts["batches"] = None
         kept, length = run.checkpoint(step) / "model", facts.recipe.length
         check_tokenizer_files(run.folder / TOKENIZER, kept)
-        text = stage.tokenize(job, data, run.folder / TOKENIZER, kept)
-        config = stage.config(job, data, text, kept)
-        corpus = stage.encode(job, data, text, config, length)
+        tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, kept)
+        config = stage.config(job, data, tokenization, kept)
+        corpus = stage.encode(job, data, tokenization, config, length)
         config = with_context(config, length, job.model.parent is not None)
         fixed, machine, others = choose_again(facts.fixed, said.compute, self._inexact, config, length)
         fixed.apply()
@@ -64,7 +64,7 @@ class Resumed:
         if differing + others:
             yield Note(f"resuming inexactly: {'; '.join(differing + others)}")
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
-        setup = Setup(run, stage, TrainingPlan(job, data, text, config, corpus), facts)
+        setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
         self.training, self.journal = setup.training(state), setup.journal()
         best = state.facts["best"]
         if differing and step < facts.steps:

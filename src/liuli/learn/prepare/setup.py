@@ -102,20 +102,19 @@ class Setup:
     def exam(self) -> Exam:
         """What the model is measured on."""
         length, limit = self.facts.recipe.length, self.facts.validated_tokens
-        return Exam(self.plan.corpus.held_out(), self.plan.text.tokenizer, length, limit)
+        return Exam(self.plan.corpus.validation(), self.plan.tokenization.tokenizer, length, limit)
 
     def journal(self) -> Journal:
-        job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.text.tokenizer
+        job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.tokenization.tokenizer
         size = None if job.model.config or job.model.parent else job.model.size or SIZES[0]
         model = {"size": size, "parameters": self.parameters}
         about = {"model": model, "tokenizer": {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}}
-        sampled = corpus.sample_prompt()
         probes = [corpus.probe(text) for text in self.facts.probes]
         return Journal(
             run=self.run,
             write_model=partial(self.stage.write_model, self.plan),
             complete=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
-            sampler=Sampler(tokenizer, sampled.text, sampled.ids, sampled.stops, job.seed),
+            sampler=Sampler(tokenizer, corpus.sample_prompt(), job.seed),
             exam=self.exam(),
             trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps),
             every=budget.every(self.facts.steps),

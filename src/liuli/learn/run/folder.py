@@ -1,6 +1,6 @@
 """A run is a folder: its checkpoints, its metrics, and the lock that lets one process alone write there.
 
-    RUN/run.json                        what was asked for
+    RUN/run.json                        its settings: the stage, the job, the command
     RUN/checkpoints/<step>/{model,state}
     RUN/latest, RUN/best                → checkpoints/<step>
     RUN/model, RUN/state                → latest/model, latest/state
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from liuli.errors import LiuliError
 from liuli.files import link, sync, sync_tree, write_text
 
-CHECKPOINTS, METRICS, ASKED, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
+CHECKPOINTS, METRICS, SETTINGS, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
 LOCKED = 3  # times that a lock must be found taken
 
 
@@ -46,13 +46,13 @@ class Run:
         if self.folder.exists() and not self.folder.is_dir():
             raise LiuliError(f"{self.folder} is a file: name a folder for the run")
         held = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
-        if held - {"lock"} and ASKED not in held and f".{ASKED}.part" not in held:
+        if held - {"lock"} and SETTINGS not in held and f".{SETTINGS}.part" not in held:
             raise LiuliError(f"{self.folder} holds something else than a run ({min(held)}): name a new or an empty folder")
 
     @property
-    def asked(self) -> dict[str, Any] | None:
-        """What `ask` wrote; None where the run has not begun."""
-        return read_asked(self.folder)
+    def settings(self) -> dict[str, Any] | None:
+        """What `write_settings` wrote; None where the run has not begun."""
+        return read_settings(self.folder)
 
     def clear(self) -> None:
         """Removes what an attempt left that came to no checkpoint."""
@@ -76,8 +76,8 @@ class Run:
         os.replace(place, aside)
         return aside
 
-    def ask(self, what: dict[str, Any]) -> None:
-        write_text(self.folder / ASKED, json.dumps(what, ensure_ascii=False, indent=1) + "\n")
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        write_text(self.folder / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
 
     def checkpoints(self) -> list[int]:
         """Steps of the checkpoints there are, each whole, in order."""
@@ -152,12 +152,12 @@ class Run:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / ASKED).is_file()
+    return (folder / SETTINGS).is_file()
 
 
 def find_runs(folder: Path) -> list[Path]:
     """Those that stand in `folder` or in a folder of it, by name."""
-    return sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{ASKED}") if path.is_file())
+    return sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{SETTINGS}") if path.is_file())
 
 
 def checkpoints(folder: Path) -> list[int]:
@@ -165,16 +165,22 @@ def checkpoints(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in place.iterdir() if path.name.isdigit()) if place.is_dir() else []
 
 
-def read_asked(folder: Path) -> dict[str, Any] | None:
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """The stage, the job and the command of a run; None where there is no run.
+
+    Raises:
+        LiuliError: the file cannot be read, or holds something else.
+    """
     try:
-        asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise LiuliError(f"{folder / ASKED} cannot be read ({error}): the run cannot go on") from None
-    if not isinstance(asked, dict):
-        raise LiuliError(f"{folder / ASKED} does not hold what was asked of a run")
-    return asked
+        raise LiuliError(f"{folder / SETTINGS} cannot be read ({error}): the run cannot go on") from None
+    kinds = {"stage": str, "job": dict, "command": list}
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(name), kind) for name, kind in kinds.items()):
+        raise LiuliError(f"{folder / SETTINGS} does not hold the settings of a run: bring back the file, or begin a new run")
+    return settings
 
 
 def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:

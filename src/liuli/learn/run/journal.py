@@ -182,8 +182,8 @@ class Journal:
         step = training.step
         with training.average.shown():
             seed, text = self.sampler.sample(training.decoder, step)
-        self.trace.sampled(step, seed, self.sampler.prompt, text)
-        return Sampled(step, self.sampler.prompt, text)
+        self.trace.sampled(step, seed, self.sampler.prompt.text, text)
+        return Sampled(step, self.sampler.prompt.text, text)
 
     def _write(self, part: Path, training: Training) -> None:
         state = training.state()

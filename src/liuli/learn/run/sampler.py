@@ -12,18 +12,25 @@ TOKENS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Sampler:
-    """`prompt`: for people; `ids`: as the model reads it; `stops`: ids that end a continuation; `seed`: of the run."""
+class SamplePrompt:
+    """`text`: for people; `ids`: as the model reads it; `stops`: ids that end a continuation."""
 
-    tokenizer: Tokenizer
-    prompt: str
+    text: str
     ids: tuple[int, ...]
     stops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """`seed`: of the run."""
+
+    tokenizer: Tokenizer
+    prompt: SamplePrompt
     seed: int
 
     def sample(self, decoder: Decoder, step: int) -> tuple[int, str]:
         """The seed and the text of a step: the same whenever it is asked. Raises LiuliError: a token cannot be chosen."""
         seed = self.seed + step
-        room = min(TOKENS, decoder.config.context - len(self.ids))
-        (reply,) = answer(decoder, self.tokenizer, [self.ids], self.stops, SAMPLING, room, seed)
+        room = min(TOKENS, decoder.config.context - len(self.prompt.ids))
+        (reply,) = answer(decoder, self.tokenizer, [self.prompt.ids], self.prompt.stops, SAMPLING, room, seed)
         return seed, reply.text

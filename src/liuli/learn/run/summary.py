@@ -13,7 +13,7 @@ from typing import Any
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.files import read_json
-from liuli.learn.run.folder import ASKED, CHECKPOINTS, METRICS, TRACE, checkpoints, in_use, read_asked, read_metrics
+from liuli.learn.run.folder import CHECKPOINTS, METRICS, SETTINGS, TRACE, checkpoints, in_use, read_metrics, read_settings
 from liuli.tokens import Token
 
 
@@ -103,13 +103,11 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
         LiuliError: there is none; a file of it is broken.
     """
     running = in_use(folder)  # asked first: a run that ends meanwhile is then shown as running, not as stopped
-    asked = read_asked(folder)
-    if asked is None:
+    settings = read_settings(folder)
+    if settings is None:
         raise LiuliError(f"there is no run in {folder}")
     curves, saved, watched = read_curves(folder), checkpoints(folder), read_json(folder / TRACE)
     card = _read_card(folder / CHECKPOINTS / str(saved[-1]) / "model" / "liuli.json") if saved else _of_card({})
-    with _as_written(folder / ASKED):
-        command, stage = [str(word) for word in asked["command"]], str(asked["stage"])
     with _as_written(folder / TRACE):
         model, tokenizer = dict(watched.get("model", {})), dict(watched.get("tokenizer", {}))
     saved_all = bool(saved) and saved[-1] == card["steps"]
@@ -123,8 +121,8 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
         tokens=curves.tokens,
         seconds=curves.seconds,
         written=_written(folder),
-        command=command,
-        stage=stage,
+        command=[str(word) for word in settings["command"]],
+        stage=settings["stage"],
         size=model.get("size"),
         parameters=model.get("parameters"),
         tokenizer=tokenizer,
@@ -192,7 +190,7 @@ def _token(body: dict[str, Any]) -> Token:
 
 
 def _written(folder: Path) -> float:
-    files = (folder / name for name in (ASKED, METRICS, TRACE))
+    files = (folder / name for name in (SETTINGS, METRICS, TRACE))
     return max(path.stat().st_mtime for path in files if path.exists())
 
 

@@ -22,8 +22,9 @@ from liuli.learn.rows.dialogue_pieces import DialoguePieces
 from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
 from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.rows.text_rows import TextRows
+from liuli.learn.run.sampler import SamplePrompt
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
+from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import LONGEST, Recipe
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
@@ -56,7 +57,7 @@ class DialogueData:
         return [*self.division.dialogues.files, *(other.files if other else ()), *mixed]
 
     @property
-    def held_out_how(self) -> str:
+    def validation_rule(self) -> str:
         return self.division.how
 
 
@@ -103,7 +104,7 @@ class DialogueCorpus:
         dialogues = DialogueRows(pieces, length, self.seed, empty, epochs, of_dialogues)
         return MixedRows(dialogues, TextRows(mix, tokenizer, length, self.seed, None, recipe.buffer, of_text))
 
-    def held_out(self) -> Iterator[Piece]:
+    def validation(self) -> Iterator[Piece]:
         return iter(self.measured.pieces)
 
     def notes(self) -> Iterator[str]:
@@ -124,7 +125,7 @@ class DialogueCorpus:
 
     def sample_prompt(self) -> SamplePrompt:
         """The first question that is held out."""
-        prompt = next(iter(self.first_prompts), "?")
+        prompt = next(iter(self.first_prompts), "?")  # no question that is held out may fit the context
         stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
         return SamplePrompt(prompt, tuple(_asked(self.chat, prompt)), stops)
 
@@ -165,16 +166,16 @@ class Finetune(Stage):
         copy_with_generation_config(parent, open_tokenizer(parent), folder)
         return Tokenization(*make_conversational(folder, job.run.today))
 
-    def config(self, job: Job, data: DialogueData, text: Tokenization, kept: Path | None) -> Config:
+    def config(self, job: Job, data: DialogueData, tokenization: Tokenization, kept: Path | None) -> Config:
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
         if kept is not None and job.model.lora is None:
             return read_config(kept)
         config = read_config(data.parent.folder)
-        return replace(config, vocab_size=max(config.vocab_size, text.tokenizer.vocab_size))
+        return replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
 
-    def encode(self, job: Job, data: DialogueData, text: Tokenization, config: Config, length: int) -> DialogueCorpus:
-        assert text.chat is not None
-        chat, strict = text.chat, bool(job.data.strict)
+    def encode(self, job: Job, data: DialogueData, tokenization: Tokenization, config: Config, length: int) -> DialogueCorpus:
+        assert tokenization.chat is not None
+        chat, strict = tokenization.chat, bool(job.data.strict)
         learned = _learned(data.division, chat, length, strict)
         measured = _measured(data.division, chat, length, strict)
         every = (dialogue.first_prompt for dialogue in data.division.validation())
@@ -198,7 +199,7 @@ class Finetune(Stage):
             return open_decoder(kept, plan.config, device)
         parent = plan.data.parent.folder
         decoder = open_decoder(parent, plan.config, device)
-        if (like := _like(parent, plan.text)) is not None:
+        if (like := _like(parent, plan.tokenization)) is not None:
             decoder.copy_token(like, plan.corpus.chat.special_ids())
         return decoder
 
@@ -213,14 +214,14 @@ class Finetune(Stage):
         return peft_folder.hash_adapter(folder)
 
     def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
-        chat = plan.text.chat
+        chat = plan.tokenization.chat
         assert chat is not None
         yield f"chat template: {chat.origin}"
-        if plan.text.added:
-            yield f"{plan.text.added} special tokens were added for it"
+        if plan.tokenization.added:
+            yield f"{plan.tokenization.added} special tokens were added for it"
         if plan.job.model.lora is not None:
             written = chat.special_ids()
-            texts = ", ".join(plan.text.tokenizer.token(id).text for id in written)
+            texts = ", ".join(plan.tokenization.tokenizer.token(id).text for id in written)
             yield f"in addition to LoRA, the embedding's rows of {texts} are trained, which the template writes"
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
@@ -247,10 +248,10 @@ def _asked(chat: Chat, prompt: str) -> list[int]:
     return chat.prompt([{"role": "user", "content": prompt}])
 
 
-def _like(parent: Path, text: Tokenization) -> int | None:
+def _like(parent: Path, tokenization: Tokenization) -> int | None:
     """The token whose embedding row the template's tokens copy before they learn: the one that bounds documents. None if the
     parent may know the template's tokens: it was not made here, or it was continued from a model with a template."""
-    bounds = text.tokenizer.begin or text.tokenizer.end
+    bounds = tokenization.tokenizer.begin or tokenization.tokenizer.end
     made_here = read_json(parent / "liuli.json").get("stage") == "base" and not has_template(parent)
     return bounds[0] if made_here and bounds else None
 
@@ -267,8 +268,8 @@ def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) 
             f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
             f"fine-tune it without --lora"
         )
-    written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.text.tokenizer, []
-    like = _like(parent, plan.text)
+    written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.tokenization.tokenizer, []
+    like = _like(parent, plan.tokenization)
     if like is not None:
         unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end)
         unmet = never_met(decoder, sorted(unused), plan.corpus.token_ids().difference(written))

@@ -20,8 +20,9 @@ from liuli.learn.prepare.model import asked_shape, new_decoder, open_decoder
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
+from liuli.learn.run.sampler import SamplePrompt
 from liuli.learn.run.trace import Probe
-from liuli.learn.stages.stage import Parent, SamplePrompt, Stage, Tokenization, TrainingPlan
+from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
@@ -47,7 +48,7 @@ class TextData:
         return [*self.split.sources.files, *(other.files if other else ())]
 
     @property
-    def held_out_how(self) -> str:
+    def validation_rule(self) -> str:
         return self.split.how
 
 
@@ -76,7 +77,7 @@ class TextCorpus:
     def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> TextRows:
         return TextRows(self.split, self.tokenizer, recipe.length, self.seed, epochs, recipe.buffer, cursor)
 
-    def held_out(self) -> Iterator[Piece]:
+    def validation(self) -> Iterator[Piece]:
         return pieces_of(self.split.validation(), self.tokenizer, self.length)
 
     def notes(self) -> Iterator[str]:
@@ -127,11 +128,13 @@ class Pretrain(Stage):
         copy_with_generation_config(given, tokenizer, folder)
         return Tokenization(tokenizer)
 
-    def config(self, job: Job, data: TextData, text: Tokenization, kept: Path | None) -> Config:
-        return read_config(kept) if kept is not None else asked_shape(job, data.parent and data.parent.folder, text.tokenizer)
+    def config(self, job: Job, data: TextData, tokenization: Tokenization, kept: Path | None) -> Config:
+        if kept is not None:
+            return read_config(kept)
+        return asked_shape(job, data.parent and data.parent.folder, tokenization.tokenizer)
 
-    def encode(self, job: Job, data: TextData, text: Tokenization, config: Config, length: int) -> TextCorpus:
-        return TextCorpus(data.split, text.tokenizer, job.seed, length)
+    def encode(self, job: Job, data: TextData, tokenization: Tokenization, config: Config, length: int) -> TextCorpus:
+        return TextCorpus(data.split, tokenization.tokenizer, job.seed, length)
 
     def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
         folder = kept or (plan.data.parent and plan.data.parent.folder)

@@ -3,9 +3,10 @@
 A run goes through these values. Each is made from the ones before, and none changes later:
 
     data = stage.open(job)                                    the files, and which part is held out
-    text = stage.tokenize(job, data, folder, kept)            how text becomes ids
-    config = stage.config(job, data, text, kept)              the model's shape
-    corpus = stage.encode(job, data, text, config, length)    what is learned from and measured on, in rows of `length`
+    tokenization = stage.tokenize(job, data, folder, kept)    how text becomes ids
+    config = stage.config(job, data, tokenization, kept)      the model's shape
+    corpus = stage.encode(job, data, tokenization, config, length)
+                                                              what is learned from and measured on, in rows of `length`
     decoder = stage.decoder(plan, device, kept)               `TrainingPlan` holds all of the above
 
 A new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new run.
@@ -26,6 +27,7 @@ from liuli.data.records.source_files import SourceFile
 from liuli.hub import find_folder
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.rows import Cursor, Rows
+from liuli.learn.run.sampler import SamplePrompt
 from liuli.learn.run.trace import Probe
 from liuli.learn.step.objectives import Hidden, NextToken, Objective
 from liuli.learn.step.recipe import Recipe
@@ -66,7 +68,7 @@ class Data(Protocol):
         ...
 
     @property
-    def held_out_how(self) -> str:
+    def validation_rule(self) -> str:
         """Which part is held out, for people."""
         ...
 
@@ -79,16 +81,6 @@ class Tokenization:
     tokenizer: Tokenizer
     chat: Chat | None = None
     added: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SamplePrompt:
-    """What a run lets its model continue, now and then, to be read: `text` for people, its ids, and the ids that end a
-    continuation."""
-
-    text: str
-    ids: tuple[int, ...]
-    stops: tuple[int, ...]
 
 
 class Corpus(Protocol):
@@ -109,7 +101,7 @@ class Corpus(Protocol):
         """What the steps read: without end, or for some epochs; from the beginning, or from a cursor."""
         ...
 
-    def held_out(self) -> Iterator[Piece]:
+    def validation(self) -> Iterator[Piece]:
         """What the model is measured on, in pieces of at most `length` places."""
         ...
 
@@ -134,7 +126,7 @@ class TrainingPlan:
 
     job: Job
     data: Data
-    text: Tokenization
+    tokenization: Tokenization
     config: Config
     corpus: Corpus
 
@@ -156,11 +148,11 @@ class Stage(ABC):
         """The tokenizer that the job asks for, made in a folder of its own; or the one in `kept`."""
 
     @abstractmethod
-    def config(self, job: Job, data: Any, text: Tokenization, kept: Path | None) -> Config:
+    def config(self, job: Job, data: Any, tokenization: Tokenization, kept: Path | None) -> Config:
         """The model's shape; its context is set to the length of the rows later."""
 
     @abstractmethod
-    def encode(self, job: Job, data: Any, text: Tokenization, config: Config, length: int) -> Corpus:
+    def encode(self, job: Job, data: Any, tokenization: Tokenization, config: Config, length: int) -> Corpus:
         """What is learned from and measured on. Raises LiuliError: there is nothing to learn from."""
 
     @abstractmethod
