@@ -98,7 +98,7 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
         (("--lr", 0), "the learning rate must be above 0 and below 1e+30, not 0"),
         (("--lr", "nan"), "the learning rate must be above 0 and below 1e+30, not nan"),
         (("--lr", 1e39), "the learning rate must be above 0 and below 1e+30"),
-        (("--decay", 2), "weight decay must be between 0 and 1"),
+        (("--decay", 2), "weight decay must be at least 0 and below 1"),
         (("--warm-up", 0.7, "--warm-down", 0.7), "cannot take more than all steps"),
         (("--warm-up", -1), "warm_up must be a share between 0 and 1"),
         (("--seed", -1), "seed must be a whole number of at least 0"),

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from liuli.cli.options import Json, Strict
 from liuli.cli.output import Screen, print_json
-from liuli.cli.reading import reading_progress
+from liuli.cli.reading_progress import reading_progress
 from liuli.cli.wording import counted
 from liuli.display import on_line, visible
 from liuli.errors import LiuliError

@@ -116,8 +116,8 @@ def _packed(pieces: Iterable[Piece], length: int) -> Iterator[list[Piece]]:
 
 
 class Exam:
-    """Held-out windows, packed once: all of them, or as many as hold about `limit` tokens, evenly spread over the first
-    `SPREAD` times as many."""
+    """Held-out windows, packed once: about `limit` tokens of them, evenly spaced over the first `SPREAD` · `limit` tokens; all
+    where there are no more."""
 
     def __init__(self, windows: Iterable[Piece], tokenizer: Tokenizer, length: int, limit: int):
         pieces, held = [], 0

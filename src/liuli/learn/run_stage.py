@@ -14,7 +14,7 @@ from liuli.errors import LiuliError
 from liuli.learn.prepare.fixed import process_restored
 from liuli.learn.prepare.fresh import Fresh
 from liuli.learn.prepare.job import Job
-from liuli.learn.prepare.resume import Resumed, as_asked
+from liuli.learn.prepare.resume import Resumed, with_given
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run, read_settings
 from liuli.learn.stages.finetune import Finetune
@@ -47,7 +47,7 @@ def run_stage(
     began = time.perf_counter()
     if resume and read_settings(out) is None:
         raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
-    said = job.located()
+    given = job.located()
     run = Run(out)
     training = None
     try:
@@ -56,16 +56,16 @@ def run_stage(
             if begun and not resume:
                 raise LiuliError(f"{out} holds a run already: give --resume to continue it, or name another folder")
             if before is None or not resume:
-                job = said.but(today=date.today().isoformat())
+                job = given.but(today=date.today().isoformat())
                 before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}
                 run.write_settings(before)
             else:
                 if before["stage"] != stage.name:
                     raise LiuliError(f"{out} holds a run of stage {before['stage']}, which {stage.command} cannot resume")
-                job = as_asked(Job.from_json(before["job"]), said)
+                job = with_given(Job.from_json(before["job"]), given)
             if resume and not begun:
                 yield Note("the run has no checkpoint yet: it begins anew")
-            prepared = Resumed(run, stage, job, said, inexact) if begun else Fresh(run, stage, job, began)
+            prepared = Resumed(run, stage, job, given, inexact) if begun else Fresh(run, stage, job, began)
             yield from prepared.events()
             run.write_settings(before | {"job": job.to_json()})  # where the text is now
             training = prepared.training

@@ -113,7 +113,13 @@ class Config:
     def rotary(self) -> bool:
         return self.family != "gpt2"
 
-    gated = rms_norm = rotary  # what GPT-2 lacks, all others have
+    @property
+    def rms_norm(self) -> bool:
+        return self.family != "gpt2"
+
+    @property
+    def gated(self) -> bool:
+        return self.family != "gpt2"
 
     @property
     def qk_norm(self) -> bool:

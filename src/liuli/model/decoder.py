@@ -169,7 +169,7 @@ class Block(Layer):
         n_ND = see("feed_forward_norm", self.feed_forward_norm(x_ND))
         return x_ND + see("feed_forward_out", self.feed_forward(n_ND, see))
 
-    __call__ = forward  # who shards blocks by nn.Module's hooks must give them back: Block.__call__ = nn.Module.__call__
+    __call__ = forward  # without nn.Module's hooks; code that needs them (FSDP) sets Block.__call__ = nn.Module.__call__
 
 
 class Attention(Layer):

@@ -23,7 +23,8 @@ WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @dataclass(frozen=True, slots=True)
 class Fixed(Record):
-    """`dtype`: of matrix multiplications; `threads`: of the CPU. Another `processor` or `pytorch` may round otherwise."""
+    """How a run computes, from its first step to its last. `dtype`: of matrix multiplications; `threads`: of the CPU. Another
+    `processor` or `pytorch` may round otherwise."""
 
     device: str
     dtype: str
@@ -33,7 +34,7 @@ class Fixed(Record):
     pytorch: str
 
     def apply(self) -> None:
-        """Makes this process compute so, until the end of `process_restored`."""
+        """Sets the threads and the determinism of this process, until the end of `process_restored`."""
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(self.compile)
 
@@ -79,12 +80,12 @@ def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, 
 
 
 def choose_again(
-    before: Fixed, said: ComputeSettings, inexact: bool, config: Config, length: int
+    before: Fixed, given: ComputeSettings, inexact: bool, config: Config, length: int
 ) -> tuple[Fixed, Machine, list[str]]:
     """What was fixed before, if this machine can have it and nothing else is asked for.
 
     Args:
-        said: what is given when the run is resumed.
+        given: what is given when the run is resumed.
 
     Returns:
         With it, what is not as it was: with `inexact` anything; else only what may round otherwise.
@@ -93,7 +94,7 @@ def choose_again(
         LiuliError: it differs, and not `inexact`; says what.
     """
     same = {name: getattr(before, name) for name in COMPUTE}
-    other = {name: value for name in same if (value := getattr(said, name)) is not None and not _is_same(value, same[name])}
+    other = {name: value for name in same if (value := getattr(given, name)) is not None and not _is_same(value, same[name])}
     try:
         now, machine = choose(ComputeSettings(**same | other), config, length)
         differing = [f"{name} was {same[name]} and is {value} now" for name, value in other.items()]

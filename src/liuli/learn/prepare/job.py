@@ -29,7 +29,7 @@ def setting(
 
     Args:
         text: a sentence for `--help`. shown: the default as people read it. name: of the option, if it differs from the
-            field's. metavar: what stands for the value. only: the one command that has it; None: both.
+            field's. metavar: what stands for the value. only: the one command that has it; None: every one that trains.
     """
     about = {"help": text, "shown": shown, "name": name, "metavar": metavar, "only": only}
     return field(default=default, metadata=about)

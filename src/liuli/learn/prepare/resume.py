@@ -24,25 +24,25 @@ class Resumed:
     """Prepares a run to be resumed. When `events` have ended, `training` and `journal` are ready for the next step.
 
     Args:
-        job: as it was asked for, except for what may differ. said: what is given now.
+        job: as it was asked for, except for what may differ. given: what is given now.
         inexact: resume even if the next losses will differ.
     """
 
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, said: Job, inexact: bool):
-        self._run, self._stage, self._job, self._said, self._inexact = run, stage, job, said, inexact
+    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool):
+        self._run, self._stage, self._job, self._given, self._inexact = run, stage, job, given, inexact
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: a damaged checkpoint; what differs, unless `inexact`."""
-        run, stage, job, said = self._run, self._stage, self._job, self._said
+        run, stage, job, given = self._run, self._stage, self._job, self._given
         steps = run.checkpoints()
         state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
         step = state.facts["step"]
         facts = RunFacts.from_json(state.facts)
-        if said.model.parent is not None and Parent(said.model.parent).hash != facts.parent:
-            raise LiuliError(f"the run began with another model than {said.model.parent}: name that one, or leave it out")
+        if given.model.parent is not None and Parent(given.model.parent).hash != facts.parent:
+            raise LiuliError(f"the run began with another model than {given.model.parent}: name that one, or leave it out")
         data = stage.open(job)
         now = described(data.files)
         differing = differing_files(facts.data, now)
@@ -58,7 +58,7 @@ class Resumed:
         config = stage.config(job, data, tokenization, kept)
         corpus = stage.encode(job, data, tokenization, config, length)
         config = with_context(config, length, job.model.parent is not None)
-        fixed, machine, others = choose_again(facts.fixed, said.compute, self._inexact, config, length)
+        fixed, machine, others = choose_again(facts.fixed, given.compute, self._inexact, config, length)
         fixed.apply()
         facts = replace(facts, fixed=fixed, data=now if differing else facts.data)
         if differing + others:
@@ -73,14 +73,14 @@ class Resumed:
         yield setup.ready(self.training, machine)
 
 
-def as_asked(before: Job, said: Job) -> Job:
+def with_given(before: Job, given: Job) -> Job:
     """The job as it was asked for; only what is free to differ is taken from what is given now.
 
     Raises:
         LiuliError: another setting differs.
     """
-    differing = said.differences(before)
-    free = (*FREE, *["valid"] * (_is_place(said.data.valid) and _is_place(before.data.valid)))
+    differing = given.differences(before)
+    free = (*FREE, *["valid"] * (_is_place(given.data.valid) and _is_place(before.data.valid)))
     for name, (now, then) in differing.items():
         if name not in (*free, *COMPUTE):
             option = option_name(name)

@@ -113,7 +113,7 @@ class Setup:
         return Journal(
             run=self.run,
             write_model=partial(self.stage.write_model, self.plan),
-            complete=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
+            add_tokenizer=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
             sampler=Sampler(tokenizer, corpus.sample_prompt(), job.seed),
             exam=self.exam(),
             trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps),

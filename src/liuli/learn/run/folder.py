@@ -6,8 +6,11 @@
     RUN/model, RUN/state                → latest/model, latest/state
     RUN/metrics.jsonl                   a line a step, a line a validation
     RUN/trace.json, RUN/tensorboard/    learning, played back; the same numbers for TensorBoard
+    RUN/tokenizer/                      the tokenizer that it reads with
+    RUN/lock                            held by the process that trains
 
-A checkpoint is written beside, brought to the disk, and renamed once: a folder with a number is whole. What is logged before a
+A checkpoint is written to a temporary folder next to its place, flushed to the disk, and renamed once: a folder with a number
+is whole. What is logged before a
 checkpoint is on the disk before it. Links are relative, so that a run can be moved.
 """
 

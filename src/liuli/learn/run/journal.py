@@ -39,7 +39,7 @@ class Journal:
 
     Attributes:
         run: the folder. write_model: writes the decoder to a folder and returns its hash.
-        complete: adds to a model's folder what belongs to it: the tokenizer, and what generates by default.
+        add_tokenizer: adds to a model's folder what belongs to it: the tokenizer, and what generates by default.
         sampler: what is sampled at each validation. exam: what is measured. trace: the playback.
         every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
@@ -48,7 +48,7 @@ class Journal:
 
     run: Run
     write_model: Callable[[Decoder, Path], str]
-    complete: Callable[[Path], None]
+    add_tokenizer: Callable[[Path], None]
     sampler: Sampler
     exam: Exam
     trace: Trace
@@ -94,7 +94,7 @@ class Journal:
             best = self.best and self.best[1]
             self.trace.write(self.run.folder / TRACE)
             self.run.save(step, lambda part: self._write(part, training), best, self.keep)
-            self.trace.write(self.run.folder / TRACE)
+            self.trace.write(self.run.folder / TRACE)  # again: it names the checkpoint and its hash now
             if self._board:
                 self._board.flush()
         yield Saved(step, self.run.checkpoint(step))
@@ -197,7 +197,7 @@ class Journal:
     def _write_model(self, folder: Path, training: Training) -> None:
         with training.average.shown():
             model_hash = self.write_model(training.decoder, folder)
-        self.complete(folder)
+        self.add_tokenizer(folder)
         metrics = {"validation": self.last.to_json()} if self.last else {}
         card = {
             **self.card,

@@ -9,7 +9,8 @@ A run goes through these values. Each is made from the ones before, and none cha
                                                               what is learned from and measured on, in rows of `length`
     decoder = stage.decoder(plan, device, kept)               `TrainingPlan` holds all of the above
 
-A new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new run.
+To a stage a new run and a resumed one differ in `kept` alone: the folder of the model in the last checkpoint, None in a new
+run. (`Setup.training` also restores where the rows were, and the optimizer's state.)
 `learn/run_stage.py` takes a stage through a run. CONTRIBUTING.md lists what belongs to a new stage.
 """
 
@@ -172,7 +173,11 @@ class Stage(ABC):
         return None
 
     def objective(self, plan: TrainingPlan, hidden: Hidden | None) -> Objective:
-        """What is minimised. `hidden`: `Decoder.hidden`, compiled; None: the decoder's own."""
+        """What is minimised; a stage that learns otherwise than from next tokens overrides it.
+
+        Args:
+            hidden: `Decoder.hidden`, compiled; None: the decoder's own.
+        """
         return NextToken(hidden)
 
     def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:

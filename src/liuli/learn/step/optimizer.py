@@ -50,8 +50,8 @@ class Rates(Record):
 
     def __post_init__(self) -> None:
         check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "between 0 and 1", "weight ")
-        check(self, "momentum", lambda value: is_number(value) and 0 <= value < 1, "between 0 and 1")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
+        check(self, "momentum", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 
 
 class MuonAdamW:
@@ -78,13 +78,13 @@ class MuonAdamW:
         self._adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]] or groups[:1], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
         )
-        self._full = [group["lr"] for group in self._adamw.param_groups]
+        self._base_rates = [group["lr"] for group in self._adamw.param_groups]
 
     def step(self, strength: float) -> None:
-        """One update from the gradients, which it leaves. `strength`: of the learning rates, 0 to 1."""
+        """One update from the gradients, which it leaves. `strength`: the schedule's factor on all rates, 0 to 1."""
         for shape, matrices in self._shapes.items():
             self._muon(matrices, self._momenta[shape], strength * self.rates.matrices)
-        for group, rate in zip(self._adamw.param_groups, self._full, strict=True):
+        for group, rate in zip(self._adamw.param_groups, self._base_rates, strict=True):
             group["lr"] = strength * rate
         self._adamw.step()
 

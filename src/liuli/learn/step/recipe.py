@@ -4,10 +4,10 @@
    the model's. 2,048 pieces of that length wait to be shuffled: fewer shuffle less, more would let short documents be used up
    first where a row holds several.
 2. A step reads about 2,048 tokens for a model of 1 M parameters, and grows with the fourth root of their number.
-3. The learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the embedding's and
-   the rest's are fixed multiples of it.
+3. A base model's learning rate is Muon's and the same for all sizes, since its updates do not grow with the width; the
+   embedding's and the rest's are fixed multiples of it.
 4. A forward pass reads 2,048 tokens, or as many as keep at most 1 GiB for the backward pass.
-5. It warms up over 2 % of the steps, stays for 8 %, and goes down in a line to nothing.
+5. The learning rate warms up over 2 % of the steps, stays for 8 %, and falls linearly to 0.
 
 Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
@@ -51,7 +51,7 @@ class Recipe(Record):
         check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
         rate = lambda value: is_positive(value) and value < HIGHEST
         check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value <= 1, "between 0 and 1", "the weight ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
         check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
         if self.warm_up + self.warm_down > 1:
             raise LiuliError(f"warming up ({self.warm_up}) and down ({self.warm_down}) cannot take more than all steps")
