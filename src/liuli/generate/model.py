@@ -23,7 +23,7 @@ from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.formats.config import read_end_ids
@@ -61,8 +61,8 @@ class Model:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
-        return hash_folder(self.folder)
+        """SHA-256 over the folder's tensors: the model's identity (see `hash_model`)."""
+        return hash_model(self.folder)
 
     @cached_property
     def stage(self) -> str | None:
