@@ -24,7 +24,6 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 
-SUFFIX = ".gguf"
 TYPES = {
     GGMLQuantizationType[name]
     for name in (
@@ -72,7 +71,7 @@ class StringArray:
             try:
                 found.append(data[at + 8 : end].decode())
             except UnicodeDecodeError:
-                raise self.file.broken(f"element {number:,} of {_shown(self.key)} is not UTF-8") from None
+                raise self.file.broken(f"element {number:,} of {shown(self.key)} is not UTF-8") from None
             at = end
         return found
 
@@ -110,7 +109,7 @@ class GGUFFile:
             for _ in range(keys):
                 key = self._name("a metadata key")
                 if key in self.metadata:
-                    raise self.broken(f"the key {_shown(key)} is there twice")
+                    raise self.broken(f"the key {shown(key)} is there twice")
                 self.metadata[key] = self._value(key, self._number("I"))
             self.tensors = self._tensors(tensors)
         except (struct.error, OverflowError):
@@ -180,21 +179,21 @@ class GGUFFile:
 
     def _value(self, key: str, kind: int) -> Any:
         if kind == STRING:
-            return self._string(LONGEST_STRING, f"the string {_shown(key)}")
+            return self._string(LONGEST_STRING, f"the string {shown(key)}")
         if kind == ARRAY:
             return self._array(key)
         if kind not in NUMBERS:
-            raise self.broken(f"the value of {_shown(key)} is of the unknown type {kind}")
+            raise self.broken(f"the value of {shown(key)} is of the unknown type {kind}")
         return self._number(NUMBERS[kind])
 
     def _array(self, key: str) -> Any:
         kind, count = self._number("I"), self._number("Q")
         if kind != STRING and kind not in NUMBERS:
-            raise self.broken(f"the array {_shown(key)} is of the type {kind}, which no model has")
+            raise self.broken(f"the array {shown(key)} is of the type {kind}, which no model has")
         size = 8 if kind == STRING else struct.calcsize(NUMBERS[kind])
         self.elements += count
         self._check_count(self.elements, MOST_ELEMENTS, 0, "elements of arrays")
-        self._check_count(count, MOST_ELEMENTS, size, f"elements of {_shown(key)}")
+        self._check_count(count, MOST_ELEMENTS, size, f"elements of {shown(key)}")
         start = self.at
         if kind != STRING:
             self.at += count * size
@@ -203,7 +202,7 @@ class GGUFFile:
         for _ in range(count):
             at += 8 + unpack(data, at)[0]
         if at > self.size:
-            raise self.broken(f"an element of {_shown(key)} ends behind the end of the file")
+            raise self.broken(f"an element of {shown(key)} ends behind the end of the file")
         self.at = at
         return StringArray(self, key, start, count)
 
@@ -211,31 +210,31 @@ class GGUFFile:
         described = [self._description() for _ in range(count)]
         alignment = self.metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
-            raise self.broken(f"general.alignment must be a power of two of at least 8, not {_shown(alignment)}")
+            raise self.broken(f"general.alignment must be a power of two of at least 8, not {shown(alignment)}")
         first = -(-self.at // alignment) * alignment
         found: dict[str, GGUFTensor] = {}
         spans: list[tuple[int, int, str]] = []
         for name, shape, kind, offset in described:
             if name in found:
-                raise self.broken(f"the tensor {_shown(name)} is there twice")
+                raise self.broken(f"the tensor {shown(name)} is there twice")
             per_block, block_bytes = GGML_QUANT_SIZES[kind]
             if shape[-1] % per_block:
                 raise self.broken(
-                    f"a row of {_shown(name)} has {shape[-1]:,} numbers, but {kind.name} stores {per_block} at once"
+                    f"a row of {shown(name)} has {shape[-1]:,} numbers, but {kind.name} stores {per_block} at once"
                 )
             count_rows, row_bytes = prod(shape[:-1]), shape[-1] // per_block * block_bytes
             start, end = first + offset, first + offset + count_rows * row_bytes
             if offset % alignment:
-                raise self.broken(f"the tensor {_shown(name)} begins at {offset:,}, which is no multiple of {alignment}")
+                raise self.broken(f"the tensor {shown(name)} begins at {offset:,}, which is no multiple of {alignment}")
             if end > self.size:
-                raise self.broken(f"the tensor {_shown(name)} ends at byte {end:,}, but the file has {self.size:,}")
+                raise self.broken(f"the tensor {shown(name)} ends at byte {end:,}, but the file has {self.size:,}")
             rows = np.frombuffer(self.data, np.uint8, end - start, start).reshape(count_rows, row_bytes)
             found[name] = GGUFTensor(name, kind, shape, rows, lambda start=start, end=end: self._release(start, end))
             spans.append((start, end, name))
         spans.sort()
         for (_, end, one), (start, _, other) in itertools.pairwise(spans):
             if start < end:
-                raise self.broken(f"the tensors {_shown(one)} and {_shown(other)} claim the same bytes")
+                raise self.broken(f"the tensors {shown(one)} and {shown(other)} claim the same bytes")
         return found
 
     def _description(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
@@ -243,16 +242,16 @@ class GGUFFile:
         name = self._name("a tensor's name")
         dimensions = self._number("I")
         if not 1 <= dimensions <= 4:
-            raise self.broken(f"the tensor {_shown(name)} has {dimensions} dimensions")
+            raise self.broken(f"the tensor {shown(name)} has {dimensions} dimensions")
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]
         if not all(shape):
-            raise self.broken(f"the tensor {_shown(name)} has the shape {_shown(list(shape))}")
+            raise self.broken(f"the tensor {shown(name)} has the shape {shown(list(shape))}")
         kind, offset = self._number("I"), self._number("Q")
         if kind not in TYPES:
             known = {member.value: member.name for member in GGMLQuantizationType}
             supported = ", ".join(each.name for each in sorted(TYPES))
             raise LiuliError(
-                f"{self.path}: the tensor {_shown(name)} is of type {known.get(kind, kind)}, which is not supported; "
+                f"{self.path}: the tensor {shown(name)} is of type {known.get(kind, kind)}, which is not supported; "
                 f"supported: {supported}"
             )
         return name, shape, GGMLQuantizationType(kind), offset
@@ -262,11 +261,6 @@ class GGUFFile:
         first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
         if first < last and hasattr(mmap, "MADV_DONTNEED"):
             self.data.madvise(mmap.MADV_DONTNEED, first, last - first)
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a model's name is that of a GGUF file, and not of a folder."""
-    return path.suffix.lower() == SUFFIX and not path.is_dir()
 
 
 def open_gguf(path: Path) -> GGUFFile:
@@ -293,16 +287,16 @@ def open_gguf(path: Path) -> GGUFFile:
         if shard.metadata.get("split.no") != number or shard.metadata.get("split.count") != count:
             raise LiuliError(f"{other} is not shard {number + 1} of {count} of {path.name}: download it again")
         if twice := shard.tensors.keys() & file.tensors.keys():
-            raise shard.broken(f"the tensor {_shown(min(twice))} is in another shard too")
+            raise shard.broken(f"the tensor {shown(min(twice))} is in another shard too")
         file.tensors |= shard.tensors
         file.paths.append(other)
     claimed = file.metadata.get("split.tensors.count", len(file.tensors))
     if claimed != len(file.tensors):
-        raise file.broken(f"its shards hold {len(file.tensors)} tensors, not the {_shown(claimed)} that it claims")
+        raise file.broken(f"its shards hold {len(file.tensors)} tensors, not the {shown(claimed)} that it claims")
     return file
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A foreign name or value, on one line and not too long."""
     text = printable(str(value))
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from liuli.gguf_file import is_gguf
+from liuli.hub import is_gguf
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats import families, gguf, hugging_face
