@@ -14,6 +14,7 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,15 @@ class StringArray:
 
     def texts(self) -> list[str]:
         """Raises LiuliError if one is not UTF-8."""
-        unpack, data, at, found = struct.Struct("<Q").unpack_from, self.file.data, self.start, []
-        for number in range(self.count):
-            end = at + 8 + unpack(data, at)[0]
-            try:
+        unpack, data, at = struct.Struct("<Q").unpack_from, self.file.data, self.start
+        found: list[str] = []
+        try:
+            for _ in range(self.count):
+                end = at + 8 + unpack(data, at)[0]
                 found.append(data[at + 8 : end].decode())
-            except UnicodeDecodeError:
-                raise self.file.broken(f"element {number:,} of {shown(self.key)} is not UTF-8") from None
-            at = end
+                at = end
+        except UnicodeDecodeError:
+            raise self.file.broken(f"element {len(found):,} of {shown(self.key)} is not UTF-8") from None
         return found
 
 
@@ -264,12 +266,22 @@ class GGUFFile:
 
 
 def open_gguf(path: Path) -> GGUFFile:
-    """The file, with the tensors of all shards if it is the first of several.
+    """The file, with the tensors of all shards if it is the first of several. A file that did not change is opened once.
 
     Raises:
         LiuliError: not a GGUF file, one that is broken or not supported, another shard than the first, or a shard that is not
             there.
     """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise LiuliError(f"{path} cannot be read: {why(error)}") from None
+    return _opened(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(4)
+def _opened(path: Path, *_: int) -> GGUFFile:
+    """`open_gguf`. The numbers tell a file from what is at the same place later."""
     file = GGUFFile(path)
     count = file.metadata.get("split.count", 1)
     if type(count) is not int or count < 2:

@@ -85,7 +85,8 @@ def _cutting(file: GGUFFile) -> Cutting:
     if name not in CUTTINGS:
         known = ", ".join(CUTTINGS)
         raise LiuliError(
-            f"{file.path}: how its tokenizer cuts a text (tokenizer.ggml.pre = {shown(name)}) is not supported; supported: {known}"
+            f"{file.path}: how its tokenizer cuts a text (tokenizer.ggml.pre = {shown(name)}) is not supported; supported: "
+            f"{known}"
         )
     return CUTTINGS[name]
 

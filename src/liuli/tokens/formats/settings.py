@@ -32,14 +32,12 @@ def read_settings(model: Path, name: str) -> dict[str, Any]:
     """
     if not is_gguf(model):
         return read_json(model / name)
-    stat = model.stat()
-    return _settings_of(model, stat.st_size, stat.st_mtime_ns).get(name, {})
+    return _settings_of(open_gguf(model)).get(name, {})
 
 
-@lru_cache(8)
-def _settings_of(path: Path, size: int, time_ns: int) -> dict[str, dict[str, Any]]:
-    """All settings of a file, by the name of the JSON file. Size and time of its last change tell one file from a later one."""
-    file = open_gguf(path)
+@lru_cache(4)
+def _settings_of(file: GGUFFile) -> dict[str, dict[str, Any]]:
+    """All settings of a file, by the name of the JSON file."""
     if "tokenizer.ggml.model" not in file.metadata:
         return {GENERATION: _sampling(file)}
     vocabulary = read_vocabulary(file)
