@@ -25,8 +25,8 @@ from liuli.model.adapters.token_rows import TokenRows, are_tokens, empty_rows
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model
-from liuli.model.formats.families import module_names, table_names
 from liuli.model.formats.hugging_face import hash_tensors
+from liuli.model.formats.tensor_names import module_names, table_names
 from liuli.model.formats.weight_files import STORED_DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"

@@ -19,8 +19,9 @@ from liuli.errors import LiuliError
 from liuli.files import write_json, write_whole
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import HEAD, canonical_name, config_to, is_known_extra, read_config, tensor_names
+from liuli.model.formats.families import config_to, read_config
 from liuli.model.formats.hash_cache import cached_hash
+from liuli.model.formats.tensor_names import HEAD, canonical_name, is_known_extra, tensor_names
 from liuli.model.formats.weight_files import (
     STORED_DTYPES,
     WEIGHT_FILE,
