@@ -5,16 +5,18 @@ from itertools import product
 
 import pytest
 
+from liuli.learn.prepare.budget import Speed
 from liuli.learn.run.folder import checkpoints
 from liuli.recipes import begin
 
 
 @pytest.fixture(scope="module")
 def small():
-    """Little of everything."""
+    """Little of everything, and as many steps on a busy machine as on an idle one."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
+        patch.setattr(Speed, "steps_within", lambda self, seconds: 40)
         yield
 
 
