@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from liuli.learn.prepare.budget import Speed
+from liuli.learn.prepare import budget
+from liuli.learn.prepare.budget import Pace
 from liuli.learn.run.folder import checkpoints
 from liuli.recipes import begin
 
@@ -16,7 +17,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
-        patch.setattr(Speed, "steps_within", lambda self, seconds: 40)
+        patch.setattr(budget, "pace_within", lambda costs, seconds, tokens: Pace(40, 20, 100, 4096))
         yield
 
 
