@@ -117,8 +117,8 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> Pace:
     if found.steps < 1:
         least = ready + found.watching(costs) + step
         raise LiuliError(
-            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} in "
-            f"all"
+            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
+            f"in all"
         )
     return found
 
