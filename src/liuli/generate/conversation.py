@@ -179,7 +179,7 @@ class Conversation:
             max_tokens=min(self.max_tokens, self.context - len(ids)),
             seed=None if self.seed is None else self.seed + self._generated,
             candidates=self._candidates,
-            stop_ids=(self.model.chat.stop,),
+            stop_ids=self.model.chat.stops,
             **self._given,
         )
         self.left_out = left_out

@@ -163,15 +163,17 @@ class Finetune(Stage):
             return Tokenization(tokenizer, Chat.open(kept, tokenizer, job.run.today))
         parent = data.parent.folder
         folder.mkdir(exist_ok=True)
-        copy_with_generation_config(parent, open_tokenizer(parent), folder)
-        return Tokenization(*make_conversational(folder, job.run.today))
+        rows = read_config(parent).vocab_size
+        copy_with_generation_config(parent, open_tokenizer(parent), folder, rows)
+        return Tokenization(*make_conversational(folder, rows, job.run.today))
 
     def config(self, job: Job, data: DialogueData, tokenization: Tokenization, kept: Path | None) -> Config:
-        """The parent's, with as many rows of the embedding as the tokenizer needs."""
-        if kept is not None and job.model.lora is None:
-            return read_config(kept)
-        config = read_config(data.parent.folder)
-        return replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
+        """The parent's, with rows of the embedding for the tokens that were added."""
+        config = read_config(kept if kept is not None and job.model.lora is None else data.parent.folder)
+        if tokenization.added:
+            config = replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
+        tokenization.tokenizer.fit(config.vocab_size, data.parent.name)
+        return config
 
     def encode(self, job: Job, data: DialogueData, tokenization: Tokenization, config: Config, length: int) -> DialogueCorpus:
         assert tokenization.chat is not None

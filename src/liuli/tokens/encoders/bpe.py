@@ -7,8 +7,9 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -82,7 +83,12 @@ class RankedEncoder(Generic[Piece]):
 
     def __post_init__(self) -> None:
         self.vocab_size = max(self.texts) + 1
+        self.pieces_size = max(self.ids.values()) + 1
         self._cache: dict[Piece, list[int]] = {}
+
+    def reading_as_text(self, texts: frozenset[str]) -> "RankedEncoder[Piece]":
+        """See `Encoder`."""
+        return replace(self, added=[replace(token, special=token.special or token.text in texts) for token in self.added])
 
     def rank(self, left: Piece, right: Piece) -> int | None:
         return self.ranks.get(left + right)
@@ -103,16 +109,19 @@ class RankedEncoder(Generic[Piece]):
             special: whether special tokens are read too.
         """
         tokens, finder = self._readable[special]
-        at = 0
-        while (found := finder.find(text, at)) is not None:
+        at = place = 0  # behind the last token that was read; where the next is looked for
+        while (found := finder.find(text, place)) is not None:
             start, end = found
             token = tokens[text[start:end]]
+            if token.single_word and not _stands_alone(text, start, end):
+                place = start + 1
+                continue
             start = _skip_spaces_back(text, start, at) if token.strip_left else start
             end = _skip_spaces(text, end) if token.strip_right else end
             if start > at:
                 yield text[at:start], None
             yield text[start:end], token
-            at = end
+            at = place = end
         if at < len(text):
             yield text[at:], None
 
@@ -169,6 +178,12 @@ class RankedEncoder(Generic[Piece]):
 def _is_space(character: str) -> bool:
     """White space as Unicode has it. Python counts four separators more."""
     return character.isspace() and character not in "\x1c\x1d\x1e\x1f"
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no letter, digit or underscore touches this range."""
+    around = text[max(start - 1, 0) : start] + text[end : end + 1]
+    return not re.search(r"\w", around)
 
 
 def _skip_spaces(text: str, at: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.hub import find_folder
-from liuli.tokens.formats.config import document_end, shown
+from liuli.tokens.formats.config import document_ends, shown
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
 from liuli.tokens.formats.tiktoken import looks_like_ranks, open_tiktoken
@@ -46,7 +46,7 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
         found = _open_layout(folder, pattern)
         if found is not None:
             _check_begin(folder, found)
-            found.end = document_end(folder, found)
+            found.end = document_ends(folder, found.specials, found.names)
         return found
     except OSError as error:
         raise LiuliError(f"a tokenizer file in {folder} cannot be read: {why(error)}") from error
