@@ -52,12 +52,13 @@ class ConfiguredTokens:
 
     Attributes:
         listed: tokens with the ids that a file gives them.
-        named: by their names, such as `bos_token`. extra: special tokens without a name.
+        named: by their names, such as `bos_token`; None if a file says that there is none. extra: special tokens without a
+            name.
     """
 
     folder: Path
     listed: dict[int, ConfiguredToken]
-    named: dict[str, ConfiguredToken]
+    named: dict[str, ConfiguredToken | None]
     extra: list[ConfiguredToken]
 
     @classmethod
@@ -71,7 +72,8 @@ class ConfiguredTokens:
             mapped = read_json(folder / MAP)
             named |= reader.names(mapped, MAP)
             extra += reader.extra(mapped, MAP, config)
-            listed = reader.legacy(read_json(folder / ADDED), {token.text for token in (*named.values(), *extra)})
+            special = {token.text for token in (*named.values(), *extra) if token is not None}
+            listed = reader.legacy(read_json(folder / ADDED), special)
         return cls(folder, listed, named, extra)
 
     def with_defaults(self, names: Mapping[str, str], id_of: Callable[[str], int | None]) -> "ConfiguredTokens":
@@ -82,7 +84,7 @@ class ConfiguredTokens:
     @property
     def names(self) -> dict[str, str]:
         """The texts of the tokens that have names, by name: what chat templates read."""
-        return {name: token.text for name, token in self.named.items()}
+        return {name: token.text for name, token in self._in_order()}
 
     def merged(self, own: Iterable[Added], id_of: Callable[[str], int | None], size: int) -> list[Added]:
         """All added tokens.
@@ -96,14 +98,15 @@ class ConfiguredTokens:
             LiuliError: more tokens than there can be ids.
         """
         found = {token.text: token for token in own}
-        named = {token.text for token in self.named.values()}
+        in_order = [token for _, token in self._in_order()]
+        named = {token.text for token in in_order}
         for listed_id, token in sorted(self.listed.items()):
             before = found.get(token.text)
             known = id_of(token.text) if before is None else before.id
             special = bool(token.flags.get("special")) or token.text in named or (before is not None and before.special)
             found[token.text] = token.added(listed_id if known is None else known, special)
         size = max([size, *(token.id + 1 for token in found.values())])
-        for token in (*self.named.values(), *self.extra):
+        for token in (*in_order, *self.extra):
             before = found.get(token.text)
             if before is None:
                 known = id_of(token.text)
@@ -114,6 +117,13 @@ class ConfiguredTokens:
         if size > LARGEST_ID + 1:
             raise LiuliError(f"{self.folder} adds more tokens than ids can number (at most {LARGEST_ID:,})")
         return list(found.values())
+
+    def _in_order(self) -> list[tuple[str, ConfiguredToken]]:
+        """The tokens that have names, in the order in which they are numbered: the usual names first."""
+        names = [name for name in STANDARD_NAMES if name in self.named] + [
+            name for name in self.named if name not in STANDARD_NAMES
+        ]
+        return [(name, token) for name in names if (token := self.named[name]) is not None]
 
     def add_to(self, backend: tokenizers.Tokenizer) -> None:
         """Adds the tokens to a tokenizer of the `tokenizers` library, all at once: for each call the library builds its search
@@ -142,16 +152,19 @@ class _EntryReader:
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def names(self, body: dict[str, Any], file: str) -> dict[str, ConfiguredToken]:
+    def names(self, body: dict[str, Any], file: str) -> dict[str, ConfiguredToken | None]:
         """The tokens that have names: the usual ones, and a model's own (`image_token`, an object of extra tokens)."""
-        found: dict[str, ConfiguredToken] = {}
-        for name, token in body.items():
-            if name in STANDARD_NAMES or (name.endswith("_token") and isinstance(token, str)):
-                found |= self._named(name, token, file)
-        others = body.get("extra_special_tokens")
-        for name, token in others.items() if isinstance(others, dict) else ():
-            found |= self._named(name, token, file)
-        return found
+        given = {
+            name: token
+            for name, token in body.items()
+            if name in STANDARD_NAMES or (name.endswith("_token") and isinstance(token, str))
+        }
+        others = body.get(EXTRA_LISTS[0])
+        given |= others if isinstance(others, dict) else {}
+        return {
+            name: None if token is None or token == "" else self._token(token, f"the token {shown(name)}", file)
+            for name, token in given.items()
+        }
 
     def extra(self, body: dict[str, Any], file: str, before: dict[str, Any]) -> list[ConfiguredToken]:
         """The special tokens without a name. `before`: a file that was read first, whose list counts for the older field."""
@@ -188,10 +201,6 @@ class _EntryReader:
             self._check_text(text, f"token {token_id}", ADDED)
             found[token_id] = ConfiguredToken(text, {"special": text in special})
         return found
-
-    def _named(self, name: str, token: Any, file: str) -> dict[str, ConfiguredToken]:
-        """The token under its name; nothing if the file says that there is none."""
-        return {} if token is None or token == "" else {name: self._token(token, f"the token {shown(name)}", file)}
 
     def _token(self, token: Any, what: str, file: str = CONFIG) -> ConfiguredToken:
         """A token as a string, or as an object with `content` and its properties."""
