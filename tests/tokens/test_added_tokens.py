@@ -1,4 +1,4 @@
-"""Which tokens the files of a folder add, which are special, which have names, and what properties each has: as `transformers`."""
+"""Which tokens the files of a folder add, which are special, which have names, and their properties: as `transformers`."""
 
 import json
 import random

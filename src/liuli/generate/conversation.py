@@ -219,12 +219,26 @@ class Conversation:
         return self.model.chat.prompt(_with_system(self.system, said))
 
     def _check_system(self, text: str | None) -> None:
-        size = len(self.model.chat.prompt(_with_system(text, [{"role": "user", "content": "a"}])))
+        question = [{"role": "user", "content": "a"}]
+        try:
+            size = len(self.model.chat.prompt(_with_system(text, question)))
+        except LiuliError as error:
+            if not text and self._takes(_with_system("a", question)):
+                raise LiuliError(f"{error}; give a system message (--system)") from None
+            raise
         if size >= self.context:
             raise LiuliError(
                 f"the system message takes {size:,} tokens with what the chat template adds, but the model's context holds "
                 f"{self.context:,} with all that is said: shorten it"
             )
+
+    def _takes(self, messages: Sequence[Message]) -> bool:
+        """Whether the chat template takes the messages."""
+        try:
+            self.model.chat.prompt(messages)
+        except LiuliError:
+            return False
+        return True
 
     def _question(self) -> int:
         places = [place for place, message in enumerate(self.said) if message["role"] == "user"]

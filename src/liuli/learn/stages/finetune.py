@@ -273,7 +273,7 @@ def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) 
     written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.tokenization.tokenizer, []
     like = _like(parent, plan.tokenization)
     if like is not None:
-        unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end)
+        unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end, tokenizer.missing)
         unmet = never_met(decoder, sorted(unused), plan.corpus.token_ids().difference(written))
     settings = lora.LoRASettings(rank, ALPHA * rank, tokens=(*written, *unmet))
     lora.add(decoder, settings, plan.job.seed, ADAPTER, like)

@@ -55,10 +55,11 @@ class Chat:
     ):
         self.tokenizer, self.origin = tokenizer, origin
         self._templates = {DEFAULT: template} if isinstance(template, str) else dict(template)
-        self.template = self._templates.get(DEFAULT) or next(iter(self._templates.values()))
+        self._first = DEFAULT if DEFAULT in self._templates else next(iter(self._templates))
+        self.template = self._templates[self._first]
         self._names, self._today = tokenizer.names if names is None else names, today
         self._renderers: dict[str, Renderer] = {}
-        self._renderer(next(iter(self._templates)))
+        self._renderer(self._first)
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
@@ -156,19 +157,32 @@ class Chat:
         return self._renderers[name]
 
     def _marks(self, renderer: Renderer, messages: Messages, tools: Sequence[Any], replying: bool) -> Marks:
-        """The messages with marks. A control string that the template looks for in what the assistant said, such as
-        `</think>`, is the model's own there: it stays as it is."""
-        marks = Marks(self._rendered.controls, messages, tools)
+        """The messages with marks. In what the assistant said its own markers stay as they are, and control strings that the
+        template looks for there."""
+        marks = Marks(self._rendered.controls, messages, tools, self._own_markers)
         typed = sorted(marks.by_assistant)
         if not typed:
             return marks
         trials = [marks, *(marks.keeping(frozenset({text})) for text in typed)]
-        first, *others = renderer.render([(trial.messages, trial.tools, replying) for trial in trials])
-        wanted = marks.read(first).text
-        kept = frozenset(
-            text for text, trial, other in zip(typed, trials[1:], others, strict=True) if trial.read(other).text != wanted
-        )
-        return marks.keeping(kept) if kept else marks
+        texts = renderer.render([(trial.messages, trial.tools, replying) for trial in trials])
+        plain = [trial.read(text).text for trial, text in zip(trials, texts, strict=True)]
+        return marks.keeping(frozenset(text for text, found in zip(typed, plain[1:], strict=True) if found != plain[0]))
+
+    @cached_property
+    def _own_markers(self) -> frozenset[str]:
+        """Control strings that are the model's own in what it says, such as `<think>` and `<tool_call>`: they are shown as
+        text, so they are not special, and the template writes none of them around a question and its answer."""
+        plain = {text for text in self._rendered.written if text not in self.tokenizer.specials}
+        if not plain:
+            return frozenset()
+        try:
+            whole = self._made_up
+            (asked,) = self._renderer(self._first).render([(self._made_up_messages[:-1], (), True)])
+        except LiuliError:
+            return frozenset()
+        same = next((i for i, (one, other) in enumerate(zip(asked, whole, strict=False)) if one != other), len(asked))
+        around = asked[:same] + REPLY + whole.partition(REPLY)[2]
+        return frozenset(plain - {self.tokenizer.token(token_id).text for token_id in self._rendered.control_ids(around)})
 
     @cached_property
     def _rendered(self) -> RenderedText:
@@ -183,16 +197,21 @@ class Chat:
         return RenderedText(self.tokenizer, [text for text in plain if self.tokenizer.added[text].id in found])
 
     @cached_property
-    def _made_up(self) -> str:
-        """A made-up question and its reply as rendered, with a system message if the template insists on one."""
-        renderer = self._renderer(next(iter(self._templates)) if DEFAULT not in self._templates else DEFAULT)
+    def _made_up_messages(self) -> Messages:
+        """A question and its reply, with a system message if the template insists on one."""
         try:
-            return renderer.render([(MADE_UP, (), False)])[0]
-        except LiuliError as error:
-            try:
-                return renderer.render([((SYSTEM, *MADE_UP), (), False)])[0]
-            except LiuliError:
-                raise error from None
+            self._renderer(self._first).render([(MADE_UP, (), False)])
+        except LiuliError:
+            with suppress(LiuliError):
+                self._renderer(self._first).render([((SYSTEM, *MADE_UP), (), False)])
+                return (SYSTEM, *MADE_UP)
+            raise
+        return MADE_UP
+
+    @cached_property
+    def _made_up(self) -> str:
+        """A made-up question and its reply as rendered."""
+        return self._renderer(self._first).render([(self._made_up_messages, (), False)])[0]
 
 
 def has_template(folder: Path) -> bool:

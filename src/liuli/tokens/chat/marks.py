@@ -29,10 +29,10 @@ class Marks:
 
     Attributes:
         messages, tools: with marks. filler: a character that they do not have.
-        by_assistant: the control strings in the messages of the assistant.
+        by_assistant: the control strings in what the assistant said that are marked there.
 
     Args:
-        kept: control strings that stay as they are in the messages of the assistant.
+        kept: control strings that stay as they are in what the assistant said (not in the arguments of its calls).
 
     Raises:
         LiuliError: the messages leave no character of private use.
@@ -43,15 +43,15 @@ class Marks:
         texts = list(_strings((list(messages), list(tools))))
         self._any = any(controls.find(text) for text in texts)
         self._begin, self._end, self.filler = _free_characters(texts) if self._any else ("", "", "")
-        replies = [text for message in messages if message.get("role") == "assistant" for text in _strings(message)]
-        found = (text[start:end] for text in replies for start, end in controls.find_all(text)) if self._any else ()
-        self.by_assistant = frozenset(found)
-        self.messages = [self._marked(message, message.get("role") == "assistant") for message in messages]
+        replies = [text for message in messages if message.get("role") == "assistant" for text in message.values()]
+        texts = [text for text in replies if isinstance(text, str)] if self._any else []
+        self.by_assistant = {text[start:end] for text in texts for start, end in controls.find_all(text)} - kept
+        self.messages = [self._marked_message(message) for message in messages]
         self.tools = self._marked(list(tools))
 
     def keeping(self, kept: frozenset[str]) -> "Marks":
-        """The same, but these control strings stay as they are in the messages of the assistant."""
-        return Marks(self._controls, *self._given, kept=kept)
+        """The same, but these control strings too stay as they are in what the assistant said."""
+        return Marks(self._controls, *self._given, kept=self._kept | kept)
 
     def read(self, text: str) -> PlainText:
         """What the template wrote of these messages."""
@@ -76,17 +76,21 @@ class Marks:
     def _is_control(self, text: str) -> bool:
         return self._controls.find(text) == (0, len(text))
 
-    def _marked(self, value: Any, by_assistant: bool = False) -> Any:
+    def _marked_message(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message.get("role") != "assistant":
+            return self._marked(message)
+        found = {name: self._marked(value) for name, value in message.items()}
+        said = {name: self._marked(value, self._kept) for name, value in message.items() if isinstance(value, str)}
+        return found | said
+
+    def _marked(self, value: Any, kept: frozenset[str] = frozenset()) -> Any:
         if not self._any:
             return value
         if isinstance(value, str):
-            return self._controls.replace(value, lambda text: self._mark(text, by_assistant))
+            return self._controls.replace(value, lambda text: text if text in kept else f"{self._begin}{text}{self._end}")
         if isinstance(value, dict):
-            return {self._marked(key, by_assistant): self._marked(inner, by_assistant) for key, inner in value.items()}
-        return [self._marked(inner, by_assistant) for inner in value] if isinstance(value, (list, tuple)) else value
-
-    def _mark(self, text: str, by_assistant: bool) -> str:
-        return text if by_assistant and text in self._kept else f"{self._begin}{text}{self._end}"
+            return {self._marked(key): self._marked(inner) for key, inner in value.items()}
+        return [self._marked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _free_characters(texts: list[str]) -> tuple[str, str, str]:

@@ -34,14 +34,15 @@ class Encoded(NamedTuple):
 class RenderedText:
     """Turns text that a template wrote into ids with a loss mask, for one tokenizer.
 
-    Args:
+    Attributes:
+        controls: finds the control strings.
         written: the texts of added tokens that are not special, and that the template writes. They are control strings too.
     """
 
     def __init__(self, tokenizer: Tokenizer, written: Iterable[str] = ()):
         self.tokenizer = tokenizer
-        self._written = frozenset(written)
-        self._ids = tokenizer.specials | {text: tokenizer.added[text].id for text in self._written}
+        self.written = frozenset(written)
+        self._ids = tokenizer.specials | {text: tokenizer.added[text].id for text in self.written}
         self._control_ids = {token_id for token_id in self._ids.values() if token_id != tokenizer.unknown}
         self._spaced_after: dict[int, bool] = {}
         self.controls = StringFinder(self._ids)
@@ -137,7 +138,7 @@ class RenderedText:
     @cached_property
     def _content_encoder(self) -> Encoder:
         """Reads no control string."""
-        plain = frozenset(text for text in self._written if text not in self.tokenizer.specials)
+        plain = frozenset(text for text in self.written if text not in self.tokenizer.specials)
         return self.tokenizer.encoder.reading_as_text(plain) if plain else self.tokenizer.encoder
 
     def _is_spaced_after(self, control: int) -> bool:
