@@ -5,8 +5,8 @@ from pathlib import Path
 
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_json
+from liuli.hub import TEMPLATES
 from liuli.tokens import Tokenizer
-from liuli.tokens.chat.folder_templates import FOLDER as TEMPLATES
 from liuli.tokens.chat.folder_templates import SUFFIX
 from liuli.tokens.formats.config import GENERATION, possible_generation
 

@@ -13,10 +13,11 @@ from typing import Any
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 from liuli.files import read_json
+from liuli.hub import TEMPLATES
 from liuli.tokens.chat.sandbox import LARGEST
 
 DEFAULT, WITH_TOOLS = "default", "tool_use"
-FOLDER, SUFFIX = "additional_chat_templates", ".jinja"
+SUFFIX = ".jinja"
 MOST = 64  # templates
 
 
@@ -27,7 +28,9 @@ def folder_templates(folder: Path) -> dict[str, str]:
         LiuliError: a file that cannot be read; a field that is no template; too many templates.
     """
     paths = {DEFAULT: folder / "chat_template.jinja"} if (folder / "chat_template.jinja").is_file() else {}
-    paths |= {path.name.removesuffix(SUFFIX): path for path in sorted((folder / FOLDER).glob(f"*{SUFFIX}")) if path.is_file()}
+    paths |= {
+        path.name.removesuffix(SUFFIX): path for path in sorted((folder / TEMPLATES).glob(f"*{SUFFIX}")) if path.is_file()
+    }
     _check_number(len(paths), folder)
     if paths:
         return {name: _read(path) for name, path in paths.items()}
