@@ -16,6 +16,7 @@ from liuli.learn.run.events import Note
 from liuli.learn.run_stage import finetune
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
+from liuli.tokens.chat.templates import CHATML
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,19 @@ def test_templates_by_name_come_along(parent, data, tmp_path):
     tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
     for given in ((), tools):
         assert chat.prompt(messages, given) == theirs.apply_chat_template(messages, given or None, return_dict=False)
+
+
+def test_a_template_that_insists_on_a_system_message_learns_from_dialogues_with_one(parent, data, tmp_path):
+    insists = "{% if messages[0].role != 'system' %}{{ raise_exception('no system message') }}{% endif %}"
+    (parent / "chat_template.jinja").write_text(insists + CHATML, encoding="utf-8")
+    with pytest.raises(LiuliError, match="none of the dialogues can be learned from: .*no system message"):
+        tuned(parent, data, tmp_path / "without")
+    lines = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    lines = [{"messages": [{"role": "system", "content": "x"}, *line["messages"]]} for line in lines]
+    data.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    tuned(parent, data, tmp_path / "run")
+    model = load(tmp_path / "run" / "model")
+    assert Conversation(model, "x", max_tokens=2, seed=1).say("the")[0].prompt is not None
 
 
 def test_tokens_of_a_conversation_in_a_layout_with_old_files(data, tmp_path):

@@ -121,13 +121,13 @@ class DialogueCorpus:
         return list(self.first_prompts)
 
     def probe(self, prompt: str) -> Probe:
-        return Probe(prompt, [self.chat.tokenizer.token(id) for id in _asked(self.chat, prompt)])
+        return Probe(prompt, [self.chat.tokenizer.token(id) for id in self.chat.question(prompt)])
 
     def sample_prompt(self) -> SamplePrompt:
         """The first question that is held out."""
         prompt = next(iter(self.first_prompts), "?")  # no question that is held out may fit the context
         stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
-        return SamplePrompt(prompt, tuple(_asked(self.chat, prompt)), stops)
+        return SamplePrompt(prompt, tuple(self.chat.question(prompt)), stops)
 
     def token_ids(self) -> set[int]:
         """All ids that the dialogues trained on have."""
@@ -181,7 +181,7 @@ class Finetune(Stage):
         learned = _learned(data.division, chat, length, strict)
         measured = _measured(data.division, chat, length, strict)
         every = (dialogue.first_prompt for dialogue in data.division.validation())
-        fitting = (prompt for prompt in every if len(_asked(chat, prompt)) <= config.context // 2)
+        fitting = (prompt for prompt in every if len(chat.question(prompt)) <= config.context // 2)
         prompts = tuple(islice(fitting, PROBES))
         return DialogueCorpus(data, chat, job.seed, strict, config.context, learned, measured, prompts)
 
@@ -244,10 +244,6 @@ def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> 
 
 def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
     return DialoguePieces.encode(division.validation(), division.other, chat, length, strict)
-
-
-def _asked(chat: Chat, prompt: str) -> list[int]:
-    return chat.prompt([{"role": "user", "content": prompt}])
 
 
 def _like(parent: Path, tokenization: Tokenization) -> int | None:

@@ -25,7 +25,7 @@ from liuli.tokens.tokenizer import Tokenizer
 __all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
 
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
-SYSTEM = {"role": "system", "content": "a"}
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # if a template insists on one
 MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
 
 
@@ -123,6 +123,14 @@ class Chat:
         marks = self._marks(renderer, messages, tools, True)
         (text,) = renderer.render([(marks.messages, marks.tools, True)])
         return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
+
+    def question(self, text: str) -> list[int]:
+        """The ids of one question up to where its reply begins, with a system message only if the template insists on one.
+
+        Raises:
+            LiuliError: as `prompt`.
+        """
+        return self.prompt([*self._made_up_messages[:-2], {"role": "user", "content": text}])
 
     def dialogue(self, messages: Messages, tools: Sequence[Any] = ()) -> Encoded:
         """The ids of a whole dialogue, and its loss mask.
