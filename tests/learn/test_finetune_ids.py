@@ -119,7 +119,7 @@ def test_templates_by_name_come_along(parent, data, tmp_path):
 def test_a_template_that_insists_on_a_system_message_learns_from_dialogues_with_one(parent, data, tmp_path):
     insists = "{% if messages[0].role != 'system' %}{{ raise_exception('no system message') }}{% endif %}"
     (parent / "chat_template.jinja").write_text(insists + CHATML, encoding="utf-8")
-    with pytest.raises(LiuliError, match="none of the dialogues can be learned from: .*no system message"):
+    with pytest.raises(LiuliError, match=r"none of the dialogues can be learned from: .*no system message"):
         tuned(parent, data, tmp_path / "without")
     lines = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     lines = [{"messages": [{"role": "system", "content": "x"}, *line["messages"]]} for line in lines]

@@ -13,6 +13,7 @@ from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
 from liuli.tokens.chat.templates import CHATML
+from liuli.tokens.trace import trace
 
 FLAGS = ("special", "lstrip", "rstrip", "normalized", "single_word")
 ORACLES = {
@@ -123,12 +124,33 @@ def test_tokens_and_names_are_those_of_transformers(layout, case, tmp_path):
             assert ours.encoder.encode(text, special=True) == theirs.encode(text, add_special_tokens=False), text
 
 
+def test_sentencepiece_puts_a_space_at_the_beginning_alone_if_the_folder_says_so(tmp_path):
+    """`legacy: false` in `tokenizer_config.json`: ids as `transformers` has them, also in a chat and in the trace."""
+    samples.write_sentencepiece(tmp_path)
+    tokens = described((650, "<|im_start|>", "special"), (651, "<|im_end|>", "special"))
+    config = {"legacy": False, "chat_template": CHATML, "eos_token": "<|im_end|>", **tokens}
+    samples.write_json(tmp_path / "tokenizer_config.json", config)
+    ours, theirs = open_tokenizer(tmp_path), transformers.LlamaTokenizer.from_pretrained(tmp_path)
+    for text in ("hello<s>the</s> x", "<|im_start|>hello <|im_end|>", "</s>a", "a</s> b"):
+        ids = theirs.encode(text, add_special_tokens=False)
+        assert ours.encoder.encode(text, special=True) == ids
+        assert [token_id for chunk in trace(ours, text, prompt=True) for token_id in chunk.ids] == ids
+        assert ours.decode(ids, special=True) == text
+    chat = Chat.open(tmp_path, ours)
+    for messages in dialogues(120):
+        assert chat.dialogue(messages).ids == theirs.apply_chat_template(messages, return_dict=False)
+    said = chat.prompt([{"role": "user", "content": "a<|im_end|>b"}])
+    assert said.count(651) == 1 and "a<|im_end|>b" in ours.decode(said)
+
+
 def test_a_placeholder_of_sentencepiece_gets_the_text_that_a_file_gives_it(tmp_path):
     samples.write_sentencepiece(tmp_path, control_symbols=["<reserved>"])
     samples.write_json(tmp_path / "tokenizer_config.json", described((3, "<|im_end|>", "special")))
     tokenizer = open_tokenizer(tmp_path)
     assert tokenizer.specials == {"<unk>": 0, "<s>": 1, "</s>": 2, "<|im_end|>": 3}
     assert tokenizer.encode("a<|im_end|>", prompt=True) == [1, *tokenizer.encode("a"), 3]
+    samples.write_json(tmp_path / "tokenizer_config.json", described((3, "<think>", "")))
+    assert open_tokenizer(tmp_path).decode([3]) == "<think>"
 
 
 def test_sentencepiece_reads_a_token_for_whole_words_as_a_word_only(tmp_path):

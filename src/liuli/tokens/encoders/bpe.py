@@ -68,6 +68,7 @@ class RankedEncoder(Generic[Piece]):
         texts: id -> what it adds to the text, added tokens too. added: the tokens beside the vocabulary.
         style: see `Encoder`. whole: a chunk that is itself a piece is taken whole, as tiktoken does.
         prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
+        cut_on: the same as `cut` for content behind an added token, if no prefix is put there.
     """
 
     ids: dict[Piece, int]
@@ -80,6 +81,7 @@ class RankedEncoder(Generic[Piece]):
     whole: bool
     prefix: int = 0
     space: str = " "
+    cut_on: Callable[[str], Iterable[Piece]] | None = None
 
     def __post_init__(self) -> None:
         self.vocab_size = max(self.texts) + 1
@@ -95,12 +97,18 @@ class RankedEncoder(Generic[Piece]):
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         ids: list[int] = []
+        first = True
         for part, token in self.parts(text, special):
-            ids += self.encode_content(part) if token is None else [token.id]
+            ids += self.encode_content(part, first) if token is None else [token.id]
+            first = False
         return ids
 
-    def encode_content(self, text: str) -> list[int]:
-        return [id for chunk in self.cut(text) for id in self.encode_chunk(chunk)]
+    def encode_content(self, text: str, first: bool = True) -> list[int]:
+        return [id for chunk in self.chunks(text, first) for id in self.encode_chunk(chunk)]
+
+    def chunks(self, text: str, first: bool = True) -> Iterable[Piece]:
+        """Content as chunks that no piece crosses. `first`: it begins the text; else it stands behind an added token."""
+        return self.cut(text) if first or self.cut_on is None else self.cut_on(text)
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
         """The text in order, as content (with None) and added tokens, with the white space that they swallow.
@@ -153,20 +161,20 @@ class RankedEncoder(Generic[Piece]):
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
         found, at = [], 0
         for part, token in self.parts(text, special):
-            inside = self.content_spans(part) if token is None else [(token.id, 0, len(part))]
+            inside = self.content_spans(part, at == 0) if token is None else [(token.id, 0, len(part))]
             found += [(id, at + start, at + end) for id, start, end in inside]
             at += len(part)
         return found
 
-    def content_spans(self, text: str) -> list[tuple[int, int, int]]:
+    def content_spans(self, text: str, first: bool = True) -> list[tuple[int, int, int]]:
         """A token that holds only some bytes of a character covers that character."""
-        ids = self.encode_content(text)
+        ids = self.encode_content(text, first)
         starts = [i for i, character in enumerate(text.replace(self.space, " ")) for _ in character.encode()] + [len(text)]
-        found, at = [], -self.prefix
+        found, at = [], -self.prefix if first or self.cut_on is None else 0
         for id in ids:
             end = at + len(self.texts[id])
-            first, last = starts[max(at, 0)], starts[max(end - 1, 0)]
-            found.append((id, first, last + 1 if end > max(at, 0) else first))
+            start, last = starts[max(at, 0)], starts[max(end - 1, 0)]
+            found.append((id, start, last + 1 if end > max(at, 0) else start))
             at = end
         return found
 
