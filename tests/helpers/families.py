@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
@@ -18,6 +18,12 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_f
 YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 16}
 WINDOW = {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1}
 DEFAULT = {"rope_type": "default", "rope_theta": 500.0}
+GEMMA = {
+    "head_dim": 16, "sliding_window": 7, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    "query_pre_attn_scalar": 20,
+}  # fmt: skip
+LOCAL = {"rope_type": "default", "rope_theta": 90.0}
+STRETCHED = {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0}
 
 FAMILIES = {
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=3, n_head=4, layer_norm_epsilon=1e-2),
@@ -30,6 +36,16 @@ FAMILIES = {
     "qwen2-window": Qwen2Config(**SHAPE, rope_parameters=DEFAULT, **WINDOW),
     "qwen3": Qwen3Config(**SHAPE, rope_parameters=DEFAULT, head_dim=16, tie_word_embeddings=True),
     "qwen3-yarn": Qwen3Config(**SHAPE, rope_parameters=YARN, head_dim=16),
+    "gemma3": Gemma3TextConfig(
+        **SHAPE | GEMMA, rope_parameters={"full_attention": DEFAULT, "sliding_attention": LOCAL}, pad_token_id=None
+    ),
+    "gemma3-linear": Gemma3TextConfig(
+        **SHAPE | GEMMA,
+        rope_parameters={"full_attention": STRETCHED, "sliding_attention": LOCAL},
+        pad_token_id=None,
+        tie_word_embeddings=False,
+        attention_bias=True,
+    ),
 }
 
 

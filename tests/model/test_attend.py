@@ -84,6 +84,14 @@ def test_repeated_heads_are_shared_heads(name, kv_heads):
     assert torch.equal(attend.repeat_heads(k, HEADS), k.repeat_interleave(HEADS // kv_heads, 1))
 
 
+@pytest.mark.parametrize("name", ["causal", "window"])
+def test_scores_are_scaled_as_asked(name):
+    q, k, v = drawn()
+    expected = with_gradients(theirs, q * (0.1 * WIDTH**0.5), k, v, seen(name))[0]
+    for found in (attend.attend(q, k, v, seen(name), True, 0.1), attend._by_products(q, k, v, seen(name), 0.1)):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("on_cuda", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
@@ -97,9 +105,9 @@ def test_what_the_kernel_is_given(monkeypatch, name, repeated):
     """A masked call with repeated heads never asks for grouped queries, for which CUDA has no efficient kernel."""
     given = []
 
-    def kernel(q, k, v, attn_mask, is_causal, enable_gqa):
+    def kernel(q, k, v, attn_mask, is_causal, scale, enable_gqa):
         given.append((k.shape[1], attn_mask is not None, enable_gqa))
-        return F_kernel(q, k, v, attn_mask=attn_mask, is_causal=is_causal, enable_gqa=enable_gqa)
+        return F_kernel(q, k, v, attn_mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
 
     F_kernel = F.scaled_dot_product_attention
     expected = theirs(*drawn(), seen(name))

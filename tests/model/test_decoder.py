@@ -139,7 +139,7 @@ def test_attention_is_what_the_tapped_queries_and_keys_say(pair):
     k, v = (x.repeat_interleave(c.heads // c.kv_heads, 1) for x in (k, v))
     back = torch.arange(40)[:, None] - torch.arange(40)
     window = c.window(2) or 40
-    scores = (q @ k.mT / c.head_width**0.5).masked_fill((back < 0) | (back >= window), -torch.inf)
+    scores = (q @ k.mT * c.score_scale).masked_fill((back < 0) | (back >= window), -torch.inf)
     heads = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
     torch.testing.assert_close(at["blocks.2.heads"].double(), heads, atol=1e-5, rtol=1e-5)
 
@@ -218,6 +218,11 @@ WRONG = {
     "window": ("mistral", {"windows": (8, 8, 8)}),
     "no window": ("qwen2-window", {"windows": ()}),
     "window in every layer": ("qwen2-window", {"windows": (7, 7, 7)}),
+    "theta of layers with a window": ("gemma3", {"sliding_rope_theta": 90.5}),
+    "one theta for all layers": ("gemma3", {"sliding_rope_theta": None}),
+    "theta of full layers": ("gemma3", {"rope_theta": 501.0}),
+    "scale of scores": ("gemma3", {"query_pre_attn_scalar": None}),
+    "no scaling of full layers": ("gemma3-linear", {"rope_scaling": None}),
 }
 
 

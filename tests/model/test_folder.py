@@ -193,7 +193,7 @@ def test_broken_config(llama, content, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "bert"}, "'bert' is not supported; supported: gpt2, llama, mistral, qwen2, qwen3"),
+        ({"model_type": "bert"}, "'bert' is not supported; supported: gpt2, llama, mistral, qwen2, qwen3, gemma3_text"),
         (
             {"rope_parameters": {"rope_type": "longrope", "factor": 2}},
             "'longrope' is not supported; supported: default, linear",
@@ -347,7 +347,9 @@ def test_activations_are_written_by_their_common_names(pair, tmp_path):
     """Not every reader knows the others: vLLM takes silu and not swish."""
     write_decoder(pair.ours, tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())
-    assert raw.get("hidden_act", raw.get("activation_function")) == ("gelu_new" if "gpt2" in pair.name else "silu")
+    usual = {"gpt2": ("activation_function", "gelu_new"), "gemma3": ("hidden_activation", "gelu_pytorch_tanh")}
+    field, name = usual.get(pair.name.partition("-")[0], ("hidden_act", "silu"))
+    assert raw[field] == name
 
 
 def test_a_tensor_stored_twice(gpt2):

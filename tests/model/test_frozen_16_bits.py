@@ -17,7 +17,7 @@ from liuli.model.formats.hugging_face import hash_folder, own_learning_memory, r
 from liuli.model.linear import Embedding, Linear, MixedLinear
 from liuli.model.logprobs import summed_nats
 
-FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
+FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3", "gemma3")
 SETTINGS = LoRASettings(rank=4, alpha=12, dropout=0.1, tokens=(3, 98))
 ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
 

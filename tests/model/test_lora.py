@@ -19,7 +19,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.hugging_face import hash_folder, read_decoder
 from liuli.model.linear import Linear, MixedLinear
 
-FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3")
+FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3", "gemma3")
 SETTINGS = LoRASettings(rank=4, alpha=12)
 ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
 

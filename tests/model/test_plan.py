@@ -28,6 +28,7 @@ PUBLISHED = {  # parameters as the papers and model cards print them
     "gpt2": "124 M", "gpt2-medium": "355 M", "gpt2-large": "774 M", "gpt2-xl": "1558 M", "gpt3-175b": "174.6 B",
     "llama2-7b": "6.74 B", "llama3-8b": "8.03 B", "llama3-70b": "70.6 B", "llama3.2-1b": "1.24 B",
     "mistral-7b": "7.24 B", "qwen2.5-0.5b": "0.49 B", "qwen3-0.6b": "0.6 B",
+    "gemma3-270m": "0.27 B",
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_parameters_round_to_the_published_count(name, published):
     assert f"{plan(PRESETS[name]).parameters / {'M': 1e6, 'B': 1e9}[unit]:.{digits}f}" == number
 
 
-@pytest.mark.parametrize("name", ["nano", "gpt2", "qwen2.5-0.5b"])
+@pytest.mark.parametrize("name", ["nano", "gpt2", "qwen2.5-0.5b", "gemma3-270m"])
 def test_forward_flops_are_what_pytorch_counts(name):
     """PyTorch counts attention without regard to causality: each of T tokens to all T."""
     config, tokens = PRESETS[name], 128

@@ -28,7 +28,7 @@ from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_de
 from liuli.model.linear import Embedding, Linear
 from liuli.model.logprobs import summed_nats
 
-TIED, UNTIED = ("gpt2", "llama3", "qwen3"), ("llama-biases", "mistral")
+TIED, UNTIED = ("gpt2", "llama3", "qwen3", "gemma3"), ("llama-biases", "mistral", "gemma3-linear")
 TOKENS = tuple(sorted({*ids_BT[0, :7].tolist(), 98}, reverse=True))
 OTHERS = [id for id in range(VOCABULARY) if id not in TOKENS]
 WITH_ROWS = LoRASettings(rank=4, alpha=12, tokens=TOKENS)
@@ -76,7 +76,7 @@ def test_peft_opens_what_is_saved(pair_of, tmp_path, family):
         expected = theirs(ids_BT).logits
         with theirs.disable_adapter():
             assert (theirs(ids_BT).logits - expected).std() > 0.2 * pair.deviation
-    assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(ours) - expected).abs().max() < 2e-5 * expected.std()  # Gemma has twice as many norms
     names = {name for name in load_file(tmp_path / peft_folder.TENSORS) if "lora_" not in name}
     embedding = "transformer.wte" if family == "gpt2" else "model.embed_tokens"
     modules = [embedding] if family in TIED else [embedding, "lm_head"]

@@ -9,6 +9,10 @@ The families differ in this table and nowhere in the maths:
 | Mistral | RMS norm | rotary | no | gated SiLU | may slide |
 | Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | may slide, in some layers |
 | Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
+| Gemma 3 | RMS norm | rotary, of two bases | no, but queries and keys are normed | gated GELU (tanh) | slides in most layers |
+
+Gemma 3 also norms what attention and feed-forward give, multiplies its embeddings by √width, stores the weights of its norms
+as their difference from 1, and has a base of its own for the positions in layers with a window.
 """
 
 from dataclasses import dataclass
@@ -17,7 +21,7 @@ from typing import Any, Literal
 from liuli.errors import LiuliError
 from liuli.fields import check, is_positive, is_size
 
-Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3"]
+Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 
 # Sizes are often from a file that somebody else wrote. No model comes near these; what a file claims beyond them is refused
@@ -62,7 +66,9 @@ class RotaryScaling:
 class Config:
     """A decoder's shape. Widths are in numbers per token, `context` in tokens.
 
-    `windows` holds one entry a layer: how many tokens back attention sees, itself included, or None for all.
+    `windows` holds one entry a layer: how many tokens back attention sees, itself included, or None for all. Layers with a
+    window have the base `sliding_rope_theta` and no scaling, if it is given. Scores are divided by √`query_pre_attn_scalar`;
+    None: by √`head_width`.
     """
 
     family: Family
@@ -83,6 +89,8 @@ class Config:
     feed_forward_bias: bool = False
     tied: bool = False
     windows: tuple[int | None, ...] = ()
+    sliding_rope_theta: float | None = None
+    query_pre_attn_scalar: float | None = None
 
     def __post_init__(self) -> None:
         sizes = "vocab_size width layers heads kv_heads head_width feed_forward_width context"
@@ -95,7 +103,11 @@ class Config:
         check(self, "norm_epsilon", lambda value: low <= value <= high, f"between {low:g} and {high:g}", "a model's ")
         low, high = THETAS
         if self.rotary:
-            check(self, "rope_theta", lambda theta: low < theta <= high, f"above {low:g}, at most {high:g}", "a model's ")
+            thetas = "rope_theta" if self.sliding_rope_theta is None else "rope_theta sliding_rope_theta"
+            check(self, thetas, is_positive, "a number above 0", "a model's ")
+            check(self, thetas, lambda theta: low < theta <= high, f"above {low:g}, at most {high:g}", "a model's ")
+        if self.query_pre_attn_scalar is not None:
+            check(self, "query_pre_attn_scalar", is_positive, "a number above 0", "a model's ")
         check(self, "qkv_bias output_bias feed_forward_bias tied", _is_switch, "true or false", "a model's ")
         for window in self.windows:
             if window is not None and not (is_size(window) and window <= LARGEST_SIZE):
@@ -123,7 +135,27 @@ class Config:
 
     @property
     def qk_norm(self) -> bool:
-        return self.family == "qwen3"
+        return self.family in ("qwen3", "gemma3_text")
+
+    @property
+    def post_norms(self) -> bool:
+        """Whether the outputs of attention and feed-forward are normed before they are added to the residual."""
+        return self.family == "gemma3_text"
+
+    @property
+    def norms_from_one(self) -> bool:
+        """Whether the weights of norms are stored as their difference from 1."""
+        return self.family == "gemma3_text"
+
+    @property
+    def embedding_scale(self) -> float | None:
+        """What embeddings are multiplied by."""
+        return self.width**0.5 if self.family == "gemma3_text" else None
+
+    @property
+    def score_scale(self) -> float:
+        """What the products of queries and keys are multiplied by."""
+        return (self.query_pre_attn_scalar or self.head_width) ** -0.5
 
     def window(self, layer: int) -> int | None:
         return self.windows[layer] if self.windows else None
@@ -172,10 +204,23 @@ PRESETS: dict[str, Config] = {
     "qwen3-0.6b": _preset(
         "qwen3", 28, 1024, 16, 8, 3072, **_OWN | {"vocab_size": 151_936, "context": 40_960, "head_width": 128}
     ),
+    "gemma3-270m": _preset(
+        "gemma3_text",
+        18,
+        640,
+        4,
+        1,
+        2048,
+        **_OWN | {"vocab_size": 262_144, "context": 32_768, "head_width": 256},
+        activation="gelu_tanh",
+        windows=((512,) * 5 + (None,)) * 3,
+        sliding_rope_theta=1e4,
+        query_pre_attn_scalar=256,
+    ),
 }
 
 # Tokens that the published models were trained on, as their papers and model cards say.
 TRAINED_ON = {
     "gpt3-175b": 300e9, "llama2-7b": 2e12, "llama3-8b": 15e12, "llama3-70b": 15e12, "llama3.2-1b": 9e12,
-    "qwen2.5-0.5b": 18e12, "qwen3-0.6b": 36e12,
+    "qwen2.5-0.5b": 18e12, "qwen3-0.6b": 36e12, "gemma3-270m": 6e12,
 }  # fmt: skip

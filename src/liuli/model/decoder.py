@@ -2,13 +2,16 @@
 
 embedding → N × (norm → attention → residual → norm → feed-forward → residual) → norm → linear
 
+Gemma 3 scales the embedding, and norms what attention and feed-forward give before it is added to the residual.
+
 Legend of shape suffixes: B batch, T tokens, N = B · T, L tokens attended over, H query heads, K key/value heads, D width
 (of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary. Only attention knows of
 rows: all else looks at one token at a time, and sees x_ND.
 
 Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Radford et al. 2019 (GPT-2); Touvron et al. 2023,
 https://arxiv.org/abs/2302.13971 (Llama); Ainslie et al. 2023, https://arxiv.org/abs/2305.13245 (grouped queries);
-Shazeer 2020, https://arxiv.org/abs/2002.05202 (gated feed-forward).
+Shazeer 2020, https://arxiv.org/abs/2002.05202 (gated feed-forward); Gemma Team 2025,
+https://arxiv.org/abs/2503.19786 (Gemma 3).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +31,8 @@ from liuli.model.rotary import Rotary, rotate
 
 # A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
 # "blocks.i." + each of BLOCK_POINTS, then "final_norm". Shapes: (B, T, D), but q (B, T, H, D), k and v (B, T, K, D)
-# as attention uses them, heads (B, T, H·D), feed_forward_pre (B, T, F).
+# as attention uses them, heads (B, T, H·D), feed_forward_pre (B, T, F). "embedding", "attention_out" and
+# "feed_forward_out" are what is added to the residual.
 BLOCK_POINTS = (
     "residual_in", "attention_norm", "q", "k", "v", "heads", "attention_out",
     "residual_mid", "feed_forward_norm", "feed_forward_pre", "feed_forward_out",
@@ -44,14 +48,17 @@ class Decoder(Layer):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        norm = RMSNorm if config.rms_norm else LayerNorm
-        self.embedding = Embedding(config.vocab_size, config.width)
-        self.positions = None if config.rotary else Embedding(config.context, config.width)
-        self.rotary = Rotary(config) if config.rotary else None
+        width, head_width, scale = config.width, config.head_width, config.embedding_scale
+        self.embedding = Embedding(config.vocab_size, width)
+        self.embedding_scale = None if scale is None else torch.tensor(scale, device="cpu")
+        self.positions = None if config.rotary else Embedding(config.context, width)
+        self.rotary = Rotary(head_width, config.rope_theta, config.rope_scaling) if config.rotary else None
+        theta = config.sliding_rope_theta
+        self.sliding_rotary = self.rotary if theta is None else Rotary(head_width, theta)
         self.windows = {config.window(layer) for layer in range(config.layers)}
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.norm = norm(config.width, config.norm_epsilon)
-        self.head = Linear(config.width, config.vocab_size)
+        self.norm = make_norm(config)
+        self.head = Linear(width, config.vocab_size)
         if config.tied:
             self.head.tie(self.embedding)
 
@@ -90,12 +97,16 @@ class Decoder(Layer):
         see = _unchanged if tap is None else _by_rows(tap, shape)
 
         x_ND = self.embedding(ids_BT.flatten())
-        angles = None
+        if self.embedding_scale is not None:
+            x_ND = x_ND * self.embedding_scale.to(x_ND.dtype)
+        angles = sliding_angles = None
         if self.positions is not None:
             x_ND = (x_ND.view(*shape, -1) + self.positions(positions)).flatten(0, 1)
         elif self.rotary is not None:
             turned_in = attention_dtype(x_ND.is_cpu, shape[1], self.head.dtype, x_ND.dtype)
-            angles = self.rotary.angles(positions, turned_in)
+            angles = sliding_angles = self.rotary.angles(positions, turned_in)
+            if self.sliding_rotary is not None and self.sliding_rotary is not self.rotary:
+                sliding_angles = self.sliding_rotary.angles(positions, turned_in)
         x_ND = see("embedding", x_ND)
 
         length = shape[1] if cache is None else cache.length
@@ -104,7 +115,8 @@ class Decoder(Layer):
         masks = {window: attention_mask(index_BT, length, segments, window, unmasked) for window in self.windows}
         for block in self.blocks:
             assert isinstance(block, Block)
-            x_ND = block(x_ND, shape, angles, masks[block.window], cache, see)
+            turned_by = angles if block.window is None else sliding_angles
+            x_ND = block(x_ND, shape, turned_by, masks[block.window], cache, see)
         x_ND = see("final_norm", self.norm(x_ND))
         if cache is not None:
             cache.commit()
@@ -141,16 +153,18 @@ class Decoder(Layer):
 
 
 class Block(Layer):
-    """norm → attention → residual → norm → feed-forward → residual, x (N, D) -> (N, D); `shape` is (B, T)."""
+    """norm → attention → residual → norm → feed-forward → residual, x (N, D) -> (N, D); `shape` is (B, T). In families with
+    `post_norms`, a norm follows attention and feed-forward."""
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
-        norm = RMSNorm if config.rms_norm else LayerNorm
         self.layer, self.window = layer, config.window(layer)
-        self.attention_norm = norm(config.width, config.norm_epsilon)
+        self.attention_norm = make_norm(config)
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = norm(config.width, config.norm_epsilon)
+        self.attention_post_norm = make_norm(config) if config.post_norms else None
+        self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)
+        self.feed_forward_post_norm = make_norm(config) if config.post_norms else None
 
     def forward(
         self,
@@ -163,29 +177,33 @@ class Block(Layer):
     ) -> Tensor:
         see = tap if tap is _unchanged else lambda point, x: tap(f"blocks.{self.layer}.{point}", x)
         x_ND = see("residual_in", x_ND)
-        n_ND = see("attention_norm", self.attention_norm(x_ND))
-        x_ND = x_ND + see("attention_out", self.attention(n_ND, shape, angles, mask, cache, see))
-        x_ND = see("residual_mid", x_ND)
-        n_ND = see("feed_forward_norm", self.feed_forward_norm(x_ND))
-        return x_ND + see("feed_forward_out", self.feed_forward(n_ND, see))
+        out_ND = self.attention(see("attention_norm", self.attention_norm(x_ND)), shape, angles, mask, cache, see)
+        if self.attention_post_norm is not None:
+            out_ND = self.attention_post_norm(out_ND)
+        x_ND = see("residual_mid", x_ND + see("attention_out", out_ND))
+        out_ND = self.feed_forward(see("feed_forward_norm", self.feed_forward_norm(x_ND)), see)
+        if self.feed_forward_post_norm is not None:
+            out_ND = self.feed_forward_post_norm(out_ND)
+        return x_ND + see("feed_forward_out", out_ND)
 
     __call__ = forward  # without nn.Module's hooks; code that needs them (FSDP) sets Block.__call__ = nn.Module.__call__
 
 
 class Attention(Layer):
-    """softmax(q kᵀ / √D + mask) v for every head, where H/K query heads share one key/value head."""
+    """softmax(s q kᵀ + mask) v for every head, where H/K query heads share one key/value head."""
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
         self.layer, self.head_width, self.inner = layer, config.head_width, config.heads * config.head_width
         self.sizes = config.heads, config.kv_heads
         self.shared = config.heads != config.kv_heads
+        self.scale = config.score_scale
         self.q = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
         self.k = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
         self.v = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
         self.out = Linear(config.heads * config.head_width, config.width, config.output_bias)
-        self.q_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
-        self.k_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
+        self.q_norm = make_norm(config, config.head_width) if config.qk_norm else None
+        self.k_norm = make_norm(config, config.head_width) if config.qk_norm else None
 
     def forward(
         self,
@@ -213,7 +231,7 @@ class Attention(Layer):
             k_BKLD, v_BKLD = k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         else:
             k_BKLD, v_BKLD = cache.extend(self.layer, k_BTKD, v_BTKD)
-        heads_BHTD = attend(q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, mask, self.shared)
+        heads_BHTD = attend(q_BTHD.transpose(1, 2), k_BKLD, v_BKLD, mask, self.shared, self.scale)
         return self.out(see("heads", heads_BHTD.transpose(1, 2).reshape(-1, self.inner)))
 
     __call__ = forward
@@ -238,6 +256,14 @@ class FeedForward(Layer):
         return self.down(self.activation(see("feed_forward_pre", self.gate(x_ND))) * self.up(x_ND))
 
     __call__ = forward
+
+
+def make_norm(config: Config, width: int | None = None) -> RMSNorm | LayerNorm:
+    """A norm of the family's kind, of the model's width by default."""
+    width = config.width if width is None else width
+    if config.rms_norm:
+        return RMSNorm(width, config.norm_epsilon, config.norms_from_one)
+    return LayerNorm(width, config.norm_epsilon)
 
 
 def _unchanged(point: str, x: Tensor) -> Tensor:

@@ -186,23 +186,28 @@ class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · w, in fp32 inside. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467.
 
     The root is hypot(‖x‖ / √D, √ε): five small kernels, where PyTorch's own norm takes more on the CPU.
+
+    Args:
+        from_one: `weight` holds w − 1, as Gemma stores it.
     """
 
-    def __init__(self, width: int, epsilon: float):
+    def __init__(self, width: int, epsilon: float, from_one: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width))
+        self.from_one = from_one
         # Kept as tensors: PyTorch takes twice as long to multiply by a Python number.
         self.scale, self.root_epsilon = torch.tensor([width**-0.5, math.sqrt(epsilon)], device="cpu").unbind()
 
-    def start(self) -> None:
-        """The plain norm."""
-        nn.init.ones_(self.weight)
+    def start(self, value: float = 1.0) -> None:
+        """The plain norm, times `value`."""
+        nn.init.constant_(self.weight, value - self.from_one)
 
     def forward(self, x: Tensor) -> Tensor:
         weight: Any = self._parameters["weight"]
         wide = x if x.itemsize >= 4 else x.float()
         root_mean_square = torch.hypot(torch.linalg.vector_norm(wide, 2, -1, True) * self.scale, self.root_epsilon)
-        normed = wide / root_mean_square * weight
+        normed = wide / root_mean_square
+        normed = torch.addcmul(normed, normed, weight) if self.from_one else normed * weight
         return normed if wide is x else normed.to(x.dtype)
 
     __call__ = forward
@@ -217,9 +222,9 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.empty(width))
         self.epsilon = epsilon
 
-    def start(self) -> None:
-        """The plain norm."""
-        nn.init.ones_(self.weight)
+    def start(self, value: float = 1.0) -> None:
+        """The plain norm, times `value`."""
+        nn.init.constant_(self.weight, value)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:

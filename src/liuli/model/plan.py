@@ -86,7 +86,7 @@ def parameter_parts(config: Config) -> dict[str, int]:
         "positions": 0 if c.rotary else c.context * D,
         "attention": L * attention,
         "feed_forward": L * feed_forward,
-        "norms": (2 * L + 1) * norm,
+        "norms": ((4 if c.post_norms else 2) * L + 1) * norm,
         "head": 0 if c.tied else c.vocab_size * D,
     }
 
@@ -111,9 +111,10 @@ def kept_bytes(config: Config) -> int:
     """Bytes a token that the layers keep for the backward pass, in bf16, attention not stored (as flash attention does).
 
     Per layer: both residuals and both norms' outputs, 4·D; q, k, v and the heads' outputs, 2·H·d + 2·K·d; the
-    feed-forward's inner tensors, 4·F gated or 2·F. Then the final norm, 2·D.
+    feed-forward's inner tensors, 4·F gated or 2·F; what goes into the norms after both, 2·D, if there are such. Then the
+    final norm, 2·D.
     """
     c = config
     inner = (4 if c.gated else 2) * c.feed_forward_width
-    layer = 4 * c.width + 2 * (c.heads + c.kv_heads) * c.head_width + inner
+    layer = (6 if c.post_norms else 4) * c.width + 2 * (c.heads + c.kv_heads) * c.head_width + inner
     return 2 * (c.layers * layer + 2 * c.width)

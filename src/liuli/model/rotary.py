@@ -9,17 +9,17 @@ import math
 import torch
 from torch import Tensor
 
-from liuli.model.config import Config, RotaryScaling
+from liuli.model.config import RotaryScaling
 
 
 class Rotary:
-    """Angles for a configuration. The frequencies stay fp32 whatever dtype the model computes in."""
+    """Angles for heads of a width. The frequencies stay fp32 whatever dtype the model computes in."""
 
-    def __init__(self, config: Config):
-        plain = frequencies(config)
+    def __init__(self, head_width: int, theta: float, scaling: RotaryScaling | None = None):
+        plain = frequencies(head_width, theta, scaling)
         self._turns = torch.cat((plain, plain))
         self._signed_turns = torch.cat((-plain, plain))
-        self._scale = config.rope_scaling.attention_factor if config.rope_scaling else 1.0
+        self._scale = scaling.attention_factor if scaling else 1.0
 
     def angles(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
@@ -37,16 +37,15 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.addcmul(x_BTHD * cos, x_BTHD.roll(x_BTHD.shape[-1] // 2, -1), sin)
 
 
-def frequencies(config: Config) -> Tensor:
-    """Radians per token of each pair: θ^(−2i/D), stretched as `rope_scaling` says. (D/2) fp32."""
-    width, scaling = config.head_width, config.rope_scaling
-    exponents = torch.arange(0, width, 2, dtype=torch.int64, device="cpu").float() / width
-    plain = 1.0 / config.rope_theta**exponents
+def frequencies(head_width: int, theta: float, scaling: RotaryScaling | None = None) -> Tensor:
+    """Radians per token of each pair: θ^(−2i/D), stretched as the scaling says. (D/2) fp32."""
+    exponents = torch.arange(0, head_width, 2, dtype=torch.int64, device="cpu").float() / head_width
+    plain = 1.0 / theta**exponents
     if scaling is None:
         return plain
     if scaling.kind == "linear":
         return plain / scaling.factor
-    return _llama3(plain, scaling) if scaling.kind == "llama3" else _yarn(plain, scaling, config)
+    return _llama3(plain, scaling) if scaling.kind == "llama3" else _yarn(plain, scaling, head_width, theta)
 
 
 def _llama3(plain: Tensor, scaling: RotaryScaling) -> Tensor:
@@ -57,16 +56,16 @@ def _llama3(plain: Tensor, scaling: RotaryScaling) -> Tensor:
     return plain * keep + plain / scaling.factor * (1 - keep)
 
 
-def _yarn(plain: Tensor, scaling: RotaryScaling, config: Config) -> Tensor:
+def _yarn(plain: Tensor, scaling: RotaryScaling, head_width: int, theta: float) -> Tensor:
     """Stretches the slow pairs, keeps the fast ones, ramps between (YaRN, equations 17 to 23)."""
 
     def pair_that_turns(times: float) -> float:
-        return config.head_width * math.log(scaling.original / (times * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+        return head_width * math.log(scaling.original / (times * 2 * math.pi)) / (2 * math.log(theta))
 
     low, high = pair_that_turns(scaling.beta_fast), pair_that_turns(scaling.beta_slow)
     if scaling.truncate:
         low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, config.head_width - 1)
+    low, high = max(low, 0), min(high, head_width - 1)
     pairs = torch.arange(len(plain), dtype=torch.float32, device="cpu")
     stretch = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)
     return plain / scaling.factor * stretch + plain * (1 - stretch)

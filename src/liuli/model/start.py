@@ -28,7 +28,8 @@ def start(decoder: Decoder, seed: int) -> None:
     """Normal numbers, with a deviation of 1/√inputs; what adds to the residual is zero, so that a block begins as nothing, but
     for the induction circuit. The same for a seed on every machine and device."""
     random = torch.Generator("cpu").manual_seed(seed)
-    decoder.embedding.start(DEVIATION, random)
+    deviation = DEVIATION / (decoder.config.embedding_scale or 1.0)
+    decoder.embedding.start(deviation, random)
     if decoder.positions is not None:
         decoder.positions.start(DEVIATION, random)
     for module in decoder.blocks.modules():
@@ -37,11 +38,15 @@ def start(decoder: Decoder, seed: int) -> None:
         elif isinstance(module, (RMSNorm, LayerNorm)):
             module.start()
     for block in _blocks(decoder):
-        block.attention.out.start(0.0, random)
-        block.feed_forward.down.start(0.0, random)
+        if block.attention_post_norm is not None and block.feed_forward_post_norm is not None:
+            block.attention_post_norm.start(0.0)
+            block.feed_forward_post_norm.start(0.0)
+        else:
+            block.attention.out.start(0.0, random)
+            block.feed_forward.down.start(0.0, random)
     decoder.norm.start()
     if decoder.config.tied:
-        torch.nn.init.constant_(decoder.norm.weight, OWN / (DEVIATION * decoder.config.width))
+        decoder.norm.start(OWN / (deviation * decoder.config.width))
     else:
         decoder.head.start(0.0, random)
     if has_room(decoder):
@@ -50,10 +55,11 @@ def start(decoder: Decoder, seed: int) -> None:
 
 
 def has_room(decoder: Decoder) -> bool:
-    """Whether the circuit fits: two blocks, positions that turn, and in the residual a head's width for what stands here and as
-    much for what stood before."""
-    config = decoder.config
-    return config.rotary and config.layers > 1 and config.head_width >= 4 and config.width >= 2 * config.head_width
+    """Whether the circuit fits: two blocks, positions that turn, heads whose outputs no norm changes, and in the residual a
+    head's width for what stands here and as much for what stood before."""
+    config, head_width = decoder.config, decoder.config.head_width
+    heads_fit = config.rotary and not config.post_norms and head_width >= 4
+    return heads_fit and config.layers > 1 and config.width >= 2 * head_width
 
 
 def _induction(decoder: Decoder, random: torch.Generator) -> None:
@@ -65,7 +71,7 @@ def _induction(decoder: Decoder, random: torch.Generator) -> None:
     here_HD, before_HD = torch.linalg.qr(torch.randn(decoder.config.width, 2 * width, generator=random))[0].T.split(width)
     here_HD[:, 0] = before_HD[:, 0] = 0
 
-    query_H, key_H = _one_back(frequencies(decoder.config))
+    query_H, key_H = _one_back(frequencies(width, decoder.config.rope_theta, decoder.config.rope_scaling))
     look_back.q.weight[:width] = look_back.k.weight[:width] = 0
     strength = (SCORE * width**0.5) ** 0.5 / (CONSTANT / DEVIATION)
     look_back.q.weight[:width, 0], look_back.k.weight[:width, 0] = strength * query_H, strength * key_H
@@ -80,7 +86,7 @@ def _induction(decoder: Decoder, random: torch.Generator) -> None:
 
     for attention in (look_back, find):
         if attention.q_norm is not None:  # which leaves no other way to a score
-            attention.q_norm.weight.fill_(SCORE / width**0.5)
+            attention.q_norm.start(SCORE / width**0.5)
 
 
 def _one_back(turns_P: Tensor) -> tuple[Tensor, Tensor]:

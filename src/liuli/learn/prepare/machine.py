@@ -122,7 +122,7 @@ def _block_step(config: Config, length: int, device: torch.device, dtype: torch.
         x_ND = torch.randn(shape.numel(), config.width, requires_grad=True)
         index_BT = torch.arange(length)[None]
         turned_in = attention_dtype(device.type == "cpu", length, dtype, torch.float32)
-        angles = Rotary(config).angles(index_BT, turned_in) if config.rotary else None
+        angles = Rotary(config.head_width, config.rope_theta).angles(index_BT, turned_in) if config.rotary else None
         seen = attention_mask(index_BT, length, torch.zeros(shape, dtype=torch.int64), None, None)
     return shape.numel(), lambda: block(x_ND, shape, angles, seen, None, lambda _, x: x).sum().backward()
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_json
-from liuli.hub import TEMPLATES
+from liuli.hub import TEMPLATES, is_gguf
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.folder_templates import SUFFIX
 from liuli.tokens.formats.config import GENERATION, possible_generation
+from liuli.tokens.formats.gguf_to_files import write_tokenizer_files
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")  # of a model's folder, what may belong to its tokenizer
 OTHERS = ("config.json", "liuli.json", "*.index.json", "adapter_config.json")
@@ -27,11 +28,15 @@ def copy_with_generation_config(source: Path, tokenizer: Tokenizer, folder: Path
 
 
 def copy_tokenizer_files(source: Path, folder: Path, rows: int) -> None:
-    """Copies the files of a model's or an adapter's folder that may belong to its tokenizer, and its chat templates.
+    """Copies the files of a model's or an adapter's folder that may belong to its tokenizer, and its chat templates. The
+    tokenizer in a GGUF file is written as such files.
 
     Args:
         rows: of the model's embedding. Ids without one are left out of `generation_config.json`.
     """
+    if is_gguf(source):
+        write_tokenizer_files(source, folder)
+        return
     for path in _tokenizer_files(source):
         (folder / path.relative_to(source)).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / path.relative_to(source))

@@ -25,7 +25,7 @@ from liuli.fields import Record, check, is_number, is_positive, is_size
 from liuli.model.adapters.slot import AdapterSlot, LinearSlot, adapter_slots
 from liuli.model.adapters.token_rows import TokenRows, TokenRowsEmbedding, TokenRowsHead, are_tokens, base_rows
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import module_names
+from liuli.model.formats.tensor_names import module_names
 from liuli.model.linear import Embedding, exchange
 
 PROJECTIONS = ("q", "k", "v", "out", "gate", "up", "down")

@@ -1,13 +1,10 @@
-"""What Hugging Face calls things, for each family: the fields of `config.json` and the names of the tensors.
+"""From Hugging Face's `config.json` to a `Config`, and back. What is particular to a family is in `family_fields.py`.
 
-The only file that knows those names, except for tokenizers, generation settings and the names of the files. In: a parsed
-`config.json`. Out: a `Config`, and which parameters of the decoder each stored tensor holds; and the reverse for writing.
+These two files and `tensor_names.py` are the only ones that know Hugging Face's names, except for tokenizers, generation
+settings and the names of the files.
 """
 
 import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,34 +12,13 @@ from liuli.errors import LiuliError
 from liuli.fields import is_size
 from liuli.files import read_json
 from liuli.model.config import LARGEST, Config, Family, RotaryScaling
+from liuli.model.formats.family_fields import FIELDS, FamilyFields
 from liuli.model.formats.weight_files import listed, quoted, shown
 
 FAMILIES = get_args(Family)
 LONGEST_MESSAGE = 300  # characters of a message that quotes config.json
-ARCHITECTURES = {
-    "gpt2": "GPT2LMHeadModel",
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
 ACTIVATION_OF = {
     "swish": "silu", "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu",
-}  # fmt: skip
-GPT2_NAMES = {  # Hugging Face's name -> ours
-    "vocab_size": "vocab_size", "n_embd": "width", "n_layer": "layers", "n_head": "heads", "n_positions": "context",
-    "n_inner": "feed_forward_width", "activation_function": "activation", "layer_norm_epsilon": "norm_epsilon",
-    "tie_word_embeddings": "tied",
-}  # fmt: skip
-LLAMA_NAMES = {
-    "vocab_size": "vocab_size", "hidden_size": "width", "num_hidden_layers": "layers", "num_attention_heads": "heads",
-    "num_key_value_heads": "kv_heads", "head_dim": "head_width", "intermediate_size": "feed_forward_width",
-    "max_position_embeddings": "context", "hidden_act": "activation", "rms_norm_eps": "norm_epsilon",
-    "rope_theta": "rope_theta", "tie_word_embeddings": "tied",
-}  # fmt: skip
-DEFAULTS = {  # for fields that config.json may leave out; the others are required, except as `_config` says
-    "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
-    "head_dim": None, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": None,
 }  # fmt: skip
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that change nothing
@@ -52,7 +28,6 @@ REFUSED = {  # settings that change the maths in ways that the decoder does not 
     "add_cross_attention": (None, False),
     "partial_rotary_factor": (None, 1, 1.0),
 }
-HEAD = "lm_head.weight"
 
 
 def read_config(folder: Path) -> Config:
@@ -80,7 +55,7 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
     if family not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise LiuliError(f"{where}: the architecture {quoted(family)} is not supported; supported: {known}")
-    for name, harmless in REFUSED.items():
+    for name, harmless in (REFUSED | FIELDS[family].refused).items():
         if raw.get(name) not in harmless:
             raise LiuliError(f"{where}: {name} = {quoted(raw[name])} is not supported")
     try:
@@ -95,86 +70,90 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
 
 def config_to(config: Config) -> dict[str, Any]:
     """The `config.json` that `transformers` reads as this `Config`."""
-    names = GPT2_NAMES if config.family == "gpt2" else LLAMA_NAMES
-    raw: dict[str, Any] = {"architectures": [ARCHITECTURES[config.family]], "model_type": config.family}
-    raw |= {theirs: getattr(config, ours) for theirs, ours in names.items()}
-    activation = next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == config.activation)
-    if config.family == "gpt2":
-        return raw | {"activation_function": activation}
-    raw["hidden_act"] = activation
+    fields = FIELDS[config.family]
+    raw: dict[str, Any] = {"architectures": [fields.architecture], "model_type": config.family}
+    raw |= {theirs: getattr(config, ours) for theirs, ours in fields.names.items()}
+    activation = next(theirs for theirs, ours in fields.names.items() if ours == "activation")
+    raw[activation] = _activation_to(config.activation, fields.defaults[activation])
+    raw |= {switch: getattr(config, ours[0]) for switch, ours in fields.biases.items()}
     if config.rope_scaling:
-        raw |= _scaling_to(config.rope_scaling)
-    if config.family in ("llama", "qwen3"):
-        raw["attention_bias"] = config.qkv_bias
-    if config.family == "llama":
-        raw["mlp_bias"] = config.feed_forward_bias
-    return raw | _windows_to(config)
+        raw["rope_scaling"] = _scaling_to(config.rope_scaling)
+        if config.rope_scaling.kind == "linear" and not fields.rope_by_layer:
+            raw["max_position_embeddings"] = config.rope_scaling.original  # `transformers` does not count it into the context
+    return raw | _windows_to(config, fields)
+
+
+def _activation_to(activation: str, usual: str) -> str:
+    """Hugging Face's name, as the family usually spells it."""
+    if ACTIVATION_OF[usual] == activation:
+        return usual
+    return next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == activation)
 
 
 def _config(family: Family, raw: dict[str, Any]) -> Config:
-    names = GPT2_NAMES if family == "gpt2" else LLAMA_NAMES
-    given = DEFAULTS | {"tie_word_embeddings": family == "gpt2"} | raw
-    if family == "llama":
-        given["num_key_value_heads"] = raw.get("num_key_value_heads") or raw["num_attention_heads"]
-    found: dict[str, Any] = {ours: given[theirs] for theirs, ours in names.items()}
-    for theirs, ours in names.items():
-        if ours in ("width", "layers", "heads") and not is_size(found[ours]):
-            raise LiuliError(f"{theirs} must be a whole number above 0, not {found[ours]!r}")
-        if ours in ("width", "layers", "heads") and found[ours] > LARGEST[ours]:
-            raise LiuliError(f"{theirs} must be at most {LARGEST[ours]:,}, not {found[ours]:,}")
+    fields = FIELDS[family]
+    for theirs, ours in fields.names.items():
+        if ours in ("width", "layers", "heads") and not is_size(raw[theirs]):
+            raise LiuliError(f"{theirs} must be a whole number above 0, not {raw[theirs]!r}")
+        if ours in ("width", "layers", "heads") and raw[theirs] > LARGEST[ours]:
+            raise LiuliError(f"{theirs} must be at most {LARGEST[ours]:,}, not {raw[theirs]:,}")
+    found: dict[str, Any] = {ours: _field(fields, raw, theirs) for theirs, ours in fields.names.items()}
     if found["activation"] not in ACTIVATION_OF:
         raise LiuliError(
             f"the activation {quoted(found['activation'])} is not supported; supported: {', '.join(ACTIVATION_OF)}"
         )
     found["activation"] = ACTIVATION_OF[found["activation"]]
-    width, heads = found["width"], found["heads"]
-    if family == "gpt2":
+    if "kv_heads" not in found:  # GPT-2
+        width, heads = found["width"], found["heads"]
         if width % heads:
             raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}")
-        found |= {"kv_heads": heads, "head_width": width // heads, "feed_forward_width": raw.get("n_inner") or 4 * width}
-        return Config("gpt2", **found, qkv_bias=True, output_bias=True, feed_forward_bias=True)
-    found["head_width"] = found["head_width"] or (128 if family == "qwen3" else width // heads)
-    found["rope_theta"], found["rope_scaling"], found["context"] = _rotary(raw)
-    bias = raw.get("attention_bias", False)
-    return Config(
-        family, **found, qkv_bias=family == "qwen2" or bias, output_bias=family in ("llama", "qwen3") and bias,
-        feed_forward_bias=family == "llama" and raw.get("mlp_bias", False), windows=_windows(family, raw),
-    )  # fmt: skip
+        return Config(family, **found | fields.fixed, kv_heads=heads, head_width=width // heads)
+    found |= _rotary_by_layer(raw, fields) if fields.rope_by_layer else _rotary(raw, fields.defaults["rope_theta"])
+    for switch, biases in fields.biases.items():
+        found |= dict.fromkeys(biases, raw.get(switch, False))
+    return Config(family, **found | fields.fixed, windows=_windows(raw, fields))
 
 
-def _windows(family: Family, raw: dict[str, Any]) -> tuple[int | None, ...]:
+def _field(fields: FamilyFields, raw: dict[str, Any], name: str) -> Any:
+    if name not in fields.defaults:
+        return raw[name]
+    default = fields.defaults[name]
+    if not callable(default):
+        return raw.get(name, default)
+    return default(raw) if raw.get(name) is None else raw[name]
+
+
+def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...]:
     """One window per layer, or () if every layer sees all."""
     layers, window = raw["num_hidden_layers"], raw.get("sliding_window", 4096)
     types = raw.get("layer_types")
     if types is not None and not (isinstance(types, list) and all(isinstance(kind, str) for kind in types)):
         raise LiuliError(f"layer_types must be a list of names, not {quoted(types)}")
-    if family == "mistral":
-        slides = [True] * layers
-    elif family == "llama" or not raw.get("use_sliding_window", False):
-        slides = [False] * layers
-    elif types is not None:
+    names = fields.window_fields
+    if not names or ("use_sliding_window" in names and not raw.get("use_sliding_window", False)):
+        return ()
+    if types is None or "layer_types" not in names:
+        slides = [fields.slides(raw, layer) for layer in range(layers)]
+    else:
         unknown = set(types) - {"full_attention", "sliding_attention"}
         if unknown:
             raise LiuliError(f"attention layers of type {listed(sorted(unknown))} are not supported")
         slides = [kind == "sliding_attention" for kind in types]
-    else:
-        slides = [layer >= raw.get("max_window_layers", 28) for layer in range(layers)]
+    if window is None and any(slides) and fields.rope_by_layer:
+        raise LiuliError("sliding_window is null, but some layers have sliding attention")
     return tuple(window if slide else None for slide in slides) if window is not None and any(slides) else ()
 
 
-def _windows_to(config: Config) -> dict[str, Any]:
-    if config.family == "llama":
-        return {}
+def _windows_to(config: Config, fields: FamilyFields) -> dict[str, Any]:
     sliding = {window for window in config.windows if window is not None}
     assert len(sliding) <= 1, "config.json holds one window length"
-    if config.family == "mistral":
-        return {"sliding_window": max(sliding, default=None)}
     types = ["full_attention" if config.window(i) is None else "sliding_attention" for i in range(config.layers)]
-    return {"use_sliding_window": bool(sliding), "sliding_window": max(sliding, default=None), "layer_types": types}
+    found = {"use_sliding_window": bool(sliding), "sliding_window": max(sliding, default=None), "layer_types": types}
+    return {name: found[name] for name in fields.window_fields}
 
 
-def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
-    """(theta, scaling, context), from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
+def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
+    """`rope_theta`, `rope_scaling` and `context`, from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
     given = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
@@ -182,21 +161,44 @@ def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
         raise LiuliError(f"the rotary scaling {quoted(kind)} is not supported; supported: {', '.join(ROTARY_KINDS)}")
     if given.get("partial_rotary_factor", 1.0) != 1.0:
         raise LiuliError(f"partial_rotary_factor = {quoted(given['partial_rotary_factor'])} is not supported")
-    theta = float(given.get("rope_theta") or raw.get("rope_theta") or 10_000.0)
-    trained = raw["max_position_embeddings"]
+    theta = float(given.get("rope_theta") or raw.get("rope_theta") or default_theta)
+    scaling, context = _scaling(given, kind, raw["max_position_embeddings"])
+    return {"rope_theta": theta, "rope_scaling": scaling, "context": context}
+
+
+def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScaling | None, int]:
+    """The scaling and the context with it."""
     if kind == "default":
-        return theta, None, trained
+        return None, trained
     factor = float(given["factor"])
     original = given.get("original_max_position_embeddings") or trained
     if kind == "linear":
-        return theta, RotaryScaling("linear", factor, trained), int(trained * factor)
+        return RotaryScaling("linear", factor, trained), int(trained * factor)
     if kind == "llama3":
-        return theta, RotaryScaling("llama3", factor, original, given["low_freq_factor"], given["high_freq_factor"]), trained
+        return RotaryScaling("llama3", factor, original, given["low_freq_factor"], given["high_freq_factor"]), trained
     scaling = RotaryScaling(
         "yarn", factor, original, beta_fast=given.get("beta_fast") or 32.0, beta_slow=given.get("beta_slow") or 1.0,
         truncate=given.get("truncate", True), attention_factor=_yarn_attention(given, factor),
     )  # fmt: skip
-    return theta, scaling, max(trained, int(original * factor))
+    return scaling, max(trained, int(original * factor))
+
+
+def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any]:
+    """As `_rotary`, and `sliding_rope_theta`: from the old `rope_theta`, `rope_local_base_freq` and `rope_scaling`, or from
+    the new `rope_parameters` with settings for each type of layer. Only full attention is scaled; the context in the file is
+    the one with the scaling."""
+    given = raw.get("rope_parameters") or {}
+    full, sliding = given.get("full_attention") or {}, given.get("sliding_attention") or {}
+    unknown = given.keys() - {"full_attention", "sliding_attention"}
+    if unknown:
+        raise LiuliError(f"rope_parameters must have settings by type of layer, and not {listed(sorted(unknown))}")
+    kind = sliding.get("rope_type", sliding.get("type", "default"))
+    if kind != "default":
+        raise LiuliError(f"the rotary scaling {quoted(kind)} in layers with sliding attention is not supported")
+    theta = sliding.get("rope_theta") or raw.get("rope_local_base_freq") or fields.defaults["rope_local_base_freq"]
+    flat = raw | {"rope_parameters": full | (raw.get("rope_scaling") or {})}
+    found = _rotary(flat, fields.defaults["rope_theta"])
+    return found | {"sliding_rope_theta": float(theta), "context": raw["max_position_embeddings"]}
 
 
 def _yarn_attention(given: dict[str, Any], factor: float) -> float:
@@ -214,88 +216,11 @@ def _yarn_attention(given: dict[str, Any], factor: float) -> float:
 
 def _scaling_to(scaling: RotaryScaling) -> dict[str, Any]:
     raw: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
-    if scaling.kind == "linear":  # `transformers` does not count it into the context
-        return {"rope_scaling": raw, "max_position_embeddings": scaling.original}
+    if scaling.kind == "linear":
+        return raw
     raw["original_max_position_embeddings"] = scaling.original
     if scaling.kind == "llama3":
         raw |= {"low_freq_factor": scaling.low_frequency, "high_freq_factor": scaling.high_frequency}
     else:
         raw |= {name: getattr(scaling, name) for name in ("beta_fast", "beta_slow", "truncate", "attention_factor")}
-    return {"rope_scaling": raw}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor in the file: the decoder's parameters that it holds, one below the other. `transposed`: the file stores matrices
-    as (inputs, outputs)."""
-
-    parts: tuple[str, ...]
-    transposed: bool = False
-
-
-def tensor_names(config: Config) -> dict[str, StoredTensor]:
-    """Every tensor of a complete checkpoint, by Hugging Face's name."""
-    names: dict[str, StoredTensor] = {}
-    for theirs, ours, bias in _layers(config):
-        transposed = ".c_" in theirs  # GPT-2's projections, attn.c_attn to mlp.c_proj
-        names[f"{theirs}.weight"] = StoredTensor(tuple(f"{part}.weight" for part in ours), transposed)
-        if bias:
-            names[f"{theirs}.bias"] = StoredTensor(tuple(f"{part}.bias" for part in ours))
-    return names if config.tied else names | {HEAD: StoredTensor(("head.weight",))}
-
-
-def module_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the modules in the blocks, by the decoder's names. Without GPT-2's c_attn, which is q, k and v at
-    once."""
-    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
-
-
-def table_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the embedding and the head, by the decoder's names."""
-    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if ours == ["embedding"]} | {"head": "lm_head"}
-
-
-def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
-    """(Hugging Face's name, the decoder's parts, whether it has a bias) of every module with weights, except the head."""
-    if config.family == "gpt2":
-        root, blocks = "transformer", "transformer.h"
-        outside = [("wte", "embedding", False), ("wpe", "positions", False), ("ln_f", "norm", True)]
-        block = [
-            ("ln_1", "attention_norm", True), ("attn.c_attn", "attention.q attention.k attention.v", True),
-            ("attn.c_proj", "attention.out", True), ("ln_2", "feed_forward_norm", True),
-            ("mlp.c_fc", "feed_forward.up", True), ("mlp.c_proj", "feed_forward.down", True),
-        ]  # fmt: skip
-    else:
-        root, blocks = "model", "model.layers"
-        outside = [("embed_tokens", "embedding", False), ("norm", "norm", False)]
-        block = [
-            ("input_layernorm", "attention_norm", False),
-            ("self_attn.q_proj", "attention.q", config.qkv_bias),
-            ("self_attn.k_proj", "attention.k", config.qkv_bias),
-            ("self_attn.v_proj", "attention.v", config.qkv_bias),
-            ("self_attn.o_proj", "attention.out", config.output_bias),
-            ("post_attention_layernorm", "feed_forward_norm", False),
-            ("mlp.gate_proj", "feed_forward.gate", config.feed_forward_bias),
-            ("mlp.up_proj", "feed_forward.up", config.feed_forward_bias),
-            ("mlp.down_proj", "feed_forward.down", config.feed_forward_bias),
-        ]
-        if config.qk_norm:
-            block += [("self_attn.q_norm", "attention.q_norm", False), ("self_attn.k_norm", "attention.k_norm", False)]
-    for theirs, ours, bias in outside:
-        yield f"{root}.{theirs}", [ours], bias
-    for i in range(config.layers):
-        for theirs, ours, bias in block:
-            yield f"{blocks}.{i}.{theirs}", [f"blocks.{i}.{part}" for part in ours.split()], bias
-
-
-def canonical_name(name: str, config: Config) -> str:
-    """The full name of a tensor that a file may hold without its family's prefix."""
-    prefix = "transformer." if config.family == "gpt2" else "model."
-    return name if name.startswith(prefix) or name == HEAD else prefix + name
-
-
-def is_known_extra(name: str) -> bool:
-    """Whether a tensor (by its canonical name) is not a weight but one that real checkpoints hold too: masks and rotary
-    frequencies that were saved as buffers."""
-    masks, frequencies = r"transformer\.h\.\d+\.attn\.(masked_)?bias", r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
-    return re.fullmatch(f"{masks}|{frequencies}", name) is not None
+    return raw

@@ -19,8 +19,9 @@ from liuli.errors import LiuliError
 from liuli.files import write_json, write_whole
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import HEAD, canonical_name, config_to, is_known_extra, read_config, tensor_names
+from liuli.model.formats.families import config_to, read_config
 from liuli.model.formats.hash_cache import cached_hash
+from liuli.model.formats.tensor_names import HEAD, canonical_name, is_known_extra, tensor_names
 from liuli.model.formats.weight_files import (
     STORED_DTYPES,
     WEIGHT_FILE,
@@ -61,12 +62,18 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
         rows = [len(decoder.get_parameter(part)) for part in place.parts]
         for part, piece in zip(place.parts, whole.split(rows), strict=True):
             parameters[part] = piece.to(device, _as_stored(piece) if dtype is None else dtype)
-    if config.tied:
+    return filled(decoder, parameters, dtype)
+
+
+def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype | None) -> Decoder:
+    """A decoder without memory gets its parameters, except the head's if that is tied; with None as the dtype, its matrices in
+    16 bits are frozen."""
+    if decoder.config.tied:
         parameters["head.weight"] = parameters["embedding.weight"]
     decoder.load_state_dict(parameters, assign=True)
     if dtype is None:
         _freeze_16_bits(decoder)
-    if config.tied:
+    if decoder.config.tied:
         decoder.head.tie(decoder.embedding)
     return decoder.eval()
 

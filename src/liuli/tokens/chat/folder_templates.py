@@ -12,9 +12,9 @@ from typing import Any
 
 from liuli.display import printable, why
 from liuli.errors import LiuliError
-from liuli.files import read_json
 from liuli.hub import TEMPLATES
 from liuli.tokens.chat.sandbox import LARGEST
+from liuli.tokens.formats.settings import read_settings
 
 DEFAULT, WITH_TOOLS = "default", "tool_use"
 SUFFIX = ".jinja"
@@ -22,7 +22,7 @@ MOST = 64  # templates
 
 
 def folder_templates(folder: Path) -> dict[str, str]:
-    """The folder's chat templates by name; {} if it has none.
+    """The chat templates of a folder, or of a GGUF file, by name; {} if it has none.
 
     Raises:
         LiuliError: a file that cannot be read; a field that is no template; too many templates.
@@ -35,7 +35,7 @@ def folder_templates(folder: Path) -> dict[str, str]:
     if paths:
         return {name: _read(path) for name, path in paths.items()}
     for file in ("tokenizer_config.json", "chat_template.json"):
-        found = _in_field(read_json(folder / file).get("chat_template"), folder / file)
+        found = _in_field(read_settings(folder, file).get("chat_template"), folder / file)
         if found:
             return found
     return {}

@@ -23,6 +23,7 @@ from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import of_library, to_library
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_encodable, is_token_id, shown
+from liuli.tokens.formats.settings import read_settings
 from liuli.tokens.tokenizer import Added
 
 STANDARD_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -64,7 +65,7 @@ class ConfiguredTokens:
     @classmethod
     def read(cls, folder: Path) -> "ConfiguredTokens":
         """Raises LiuliError: a broken file, or an entry that does not describe a token."""
-        config = read_json(folder / CONFIG)
+        config = read_settings(folder, CONFIG)
         reader = _EntryReader(folder)
         named, extra = reader.names(config, CONFIG), reader.extra(config, CONFIG, {})
         listed = reader.listed(config.get("added_tokens_decoder"))

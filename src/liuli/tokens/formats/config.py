@@ -9,6 +9,7 @@ from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.remarks import remark
+from liuli.tokens.formats.settings import read_settings
 
 GENERATION = "generation_config.json"
 ID_FIELDS = (
@@ -67,8 +68,8 @@ def read_end_ids(folder: Path, size: int) -> list[int]:
 
 def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
     """The files that name ids of the end of a text, and these ids."""
-    for path in (folder / GENERATION, folder / "config.json"):
-        found = read_json(path).get("eos_token_id")
+    for name in (GENERATION, "config.json"):
+        path, found = folder / name, read_settings(folder, name).get("eos_token_id")
         if found is not None:
             ids: list[Any] = found if isinstance(found, list) else [found]
             if not all(type(token_id) is int and abs(token_id) <= LARGEST_ID for token_id in ids):

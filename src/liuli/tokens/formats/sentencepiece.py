@@ -63,11 +63,11 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
     unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
     settings = read_json(folder / "tokenizer_config.json")
     begin = [begin_id] if settings.get("add_bos_token") is not False and begin_id != NONE else []
-    encoder = _encoder(pieces, added, dummy_prefix, first_only=settings.get("legacy") is False)
+    encoder = piece_encoder(pieces, added, dummy_prefix, first_only=settings.get("legacy") is False)
     return Tokenizer(encoder, "SentencePiece BPE", added, begin, unknown, configured.names)
 
 
-def _encoder(
+def piece_encoder(
     pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool, first_only: bool = False
 ) -> RankedEncoder[str]:
     """BPE by scores.
