@@ -15,6 +15,9 @@ def published(tmp_path) -> Path:
     folder = tmp_path / "published"
     families.save("llama2", folder)
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    for name in ("additional_chat_templates/rag.jinja", "add/x.json", "additional_chat_templates2/x.json", "onnx/x.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
     (folder / "README.md").write_text("not needed")
     (folder / "pytorch_model.bin").write_bytes(b"the same weights, not needed beside safetensors")
     return folder
@@ -44,7 +47,8 @@ def test_a_hub_name_is_fetched_once_and_then_found_offline(hub, published, tmp_p
     assert first.stdout.startswith(hash_folder(published)), first.stdout + first.stderr
     assert "pytorch_model.bin" not in first.stdout
     assert "README.md" not in first.stdout
-    assert "chat_template.jinja" in first.stdout
+    assert "'chat_template.jinja'" in first.stdout and "'additional_chat_templates'" in first.stdout
+    assert not any(f"'{name}'" in first.stdout for name in ("add", "additional_chat_templates2", "onnx"))
     fetched = [path for path in hub.asked if path.startswith("GET /somebody")]
     assert any("model.safetensors" in path for path in fetched)
     again = python(LOAD, tmp_path, hub.endpoint)

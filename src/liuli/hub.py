@@ -21,6 +21,13 @@ FILE_SUFFIXES = (
     ".tiktoken", ".txt", ".zip", ".zst",
 )  # fmt: skip
 TIMEOUT = 10  # seconds
+TEMPLATES = "additional_chat_templates"  # the only folder within a model whose files are wanted
+# Every other folder: its name parts from that one, ends before it, or goes on behind it.
+OTHER_FOLDERS = [
+    *(f"{TEMPLATES[:i]}[!{TEMPLATES[i]}]*/*" for i in range(len(TEMPLATES))),
+    *(f"{TEMPLATES[:i]}/*" for i in range(1, len(TEMPLATES))),
+    f"{TEMPLATES}[!/]*/*",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +94,7 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
     import huggingface_hub as hub
     from huggingface_hub import errors
 
-    ignored = ["*/*"] if kind == "model" else ["README.md"]
+    ignored = OTHER_FOLDERS if kind == "model" else ["README.md"]
     try:
         if _is_new(name, kind, patterns, ignored):
             logger.info("downloading %s from the hub", name)

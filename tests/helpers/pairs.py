@@ -41,6 +41,6 @@ def save_assistant(folder: Path, base: Path, seed: int = 2) -> Path:
     save_base(folder, seed)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(base / name, folder / name)
-    make_conversational(folder)
+    make_conversational(folder, json.loads((base / "config.json").read_text())["vocab_size"])
     (folder / "liuli.json").write_text(json.dumps({"stage": "assistant"}))
     return folder

@@ -151,9 +151,17 @@ def test_unsupported_decoder_of_wordpiece(tmp_path):
 
 
 def test_a_begin_token_that_is_not_in_the_vocabulary(tmp_path):
+    """It gets the next id, as `transformers` has it; a model without a row for it refuses the prompt."""
     content = changed(samples.byte_level, "model") | {"post_processor": None}
     samples.write_json(tmp_path / "tokenizer_config.json", {"add_bos_token": True, "bos_token": "<none>"})
-    refused(saved(tmp_path, content), "<none>", "tokenizer_config.json")
+    tokenizer = open_tokenizer(saved(tmp_path, content))
+    size = samples.byte_level().get_vocab_size()
+    assert tokenizer.begin == [size] and tokenizer.encode("a", prompt=True) == [size, *tokenizer.encode("a")]
+    tokenizer.fit(size, "the model")
+    with pytest.raises(LiuliError, match=f"the text uses the token '<none>' .id {size}., for which the model's embedding has"):
+        tokenizer.encode("a", prompt=True)
+    with pytest.raises(LiuliError, match=f"the model: the tokenizer has {size - 2} ids, but the model's embedding only 100"):
+        tokenizer.fit(100, "the model")
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ ONE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         ),
         (
             "{% for m in messages %}{{ m.content }}{% if not loop.last %}!{% endif %}<|im_end|>{% endfor %}",
-            "writes what comes before message 4, a reply, otherwise|does not follow",
+            "writes what comes before message 2, a reply, otherwise",
         ),
     ],
 )
@@ -238,7 +238,7 @@ def test_what_a_refusal_says_is_clean(tmp_path, template):
     """The messages of templates reach a terminal."""
     folder = make_tokenizer(tmp_path / "t", OWN._replace(template="{% if messages %}" + template + "{% endif %}"))
     with pytest.raises(LiuliError) as caught:
-        Chat.open(folder, open_tokenizer(folder))
+        Chat.open(folder, open_tokenizer(folder)).prompt(ONE)
     message = str(caught.value)
     assert message.startswith("the chat template ") and message.isprintable() and len(message) < 600
 
@@ -246,7 +246,7 @@ def test_what_a_refusal_says_is_clean(tmp_path, template):
 def test_several_lines_of_a_refusal_become_one(tmp_path):
     folder = make_tokenizer(tmp_path / "t", OWN._replace(template="{{ raise_exception('one\\r\\n  two，三') if messages }}"))
     with pytest.raises(LiuliError, match=r"^the chat template refuses this conversation: one two，三$"):
-        Chat.open(folder, open_tokenizer(folder))
+        Chat.open(folder, open_tokenizer(folder)).prompt(ONE)
 
 
 def test_special_strings_that_overlap_from_one_message_to_the_next(tmp_path):
@@ -289,7 +289,7 @@ def test_a_folder_without_a_template(tmp_path, tiny_folder):
     assert chat.origin == "ChatML, as the folder has no template"
     (tmp_path / "t" / "chat_template.jinja").write_text(FORMS["zephyr"].template, encoding="utf-8")
     with pytest.raises(LiuliError, match="eos_token"):  # which nothing names now
-        Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t"))
+        Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t")).prompt(ONE)
     with pytest.raises(LiuliError, match="it has not learned to answer"):
         Chat.open(tiny_folder, open_tokenizer(tiny_folder))
 

@@ -308,7 +308,7 @@ def test_configurations_that_are_out_of_bounds(layout, name, content, named, tmp
 def test_end_ids_of_5000_digits(tmp_path):
     (tmp_path / "config.json").write_text(f'{{"eos_token_id": {DIGITS}}}')
     with pytest.raises(LiuliError, match="is broken"):
-        read_end_ids(tmp_path)
+        read_end_ids(tmp_path, 100)
 
 
 @pytest.mark.parametrize("line", [b"YQ== 4294967295", b"YQ== -1", b"YQ== 1_0", b"YQ== " + DIGITS.encode()])

@@ -56,7 +56,7 @@ def test_the_token_that_ends_a_document(layout):
         ({"config.json": {"eos_token_id": 1}, "generation_config.json": {"eos_token_id": [4, 3]}}, 4),
         ({"config.json": {"eos_token_id": 1}, "generation_config.json": {"temperature": 1.0}}, 1),
         ({"config.json": {"eos_token_id": 1}, "tokenizer_config.json": {"eos_token": {"content": "<s>"}}}, "<s>"),
-        ({"config.json": {"eos_token_id": 1}, "tokenizer_config.json": {"eos_token": "<gone>"}}, 1),
+        ({"config.json": {"eos_token_id": 1}, "tokenizer_config.json": {"eos_token": "<new>"}}, "<new>"),
         ({"config.json": {"eos_token_id": [100_000, 5]}}, 5),  # an embedding is often larger than the vocabulary
         ({"config.json": {"eos_token_id": [-1, 100_000]}}, "</s>"),
         ({"config.json": {"eos_token_id": None}}, "</s>"),

@@ -44,7 +44,9 @@ def made_encoder(added: list[Added]) -> RankedEncoder[str]:
     def no_content(text: str) -> list[str]:
         return []
 
-    return RankedEncoder({}, {}, no_content, list, {token.id: b"" for token in added} | {0: b""}, added, "bytes", whole=False)
+    return RankedEncoder(
+        {"": 0}, {}, no_content, list, {token.id: b"" for token in added} | {0: b""}, added, "bytes", whole=False
+    )
 
 
 @pytest.mark.parametrize("special", [True, False])
@@ -80,7 +82,7 @@ def test_200_000_added_tokens_open_and_encode_fast(tmp_path):
     tokenizer = open_tokenizer(tmp_path, pattern="qwen")
     ids = tokenizer.encode("a<|added 77|><|added 199999|><|added 200000|> <" * 100, prompt=True)
     rendered = RenderedText(tokenizer)
-    marks = Marks(rendered.specials, [{"role": "user", "content": "<|added 5|>"}], [])
+    marks = Marks(rendered.controls, [{"role": "user", "content": "<|added 5|>"}], [])
     assert time.process_time() - before < 10  # 90 s before, for opening alone
     assert ids[:3] == [ord("a"), first + 77, first + 199_999] and ids.count(first + 199_999) == 100
-    assert marks.restored(marks.messages[0]["content"]) == "<|added 5|>" != marks.messages[0]["content"]
+    assert marks.read(marks.messages[0]["content"]) == ("<|added 5|>", [(0, 11)]) != marks.messages[0]["content"]

@@ -32,7 +32,7 @@ def merge(
         lora.merge(decoder)
         write_decoder(decoder, part)
         for folder in (base, adapter):  # what lies beside the adapter stands for the base's
-            copy_tokenizer_files(folder, part)
+            copy_tokenizer_files(folder, part, decoder.config.vocab_size)
         parents = {"parent": hash_model(base), "adapter": hash_adapter(adapter)}
         card = {"stage": "merged", **parents, "hash": hash_model(part), "command": ["liuli", *sys.argv[1:]]}
         write_json(part / "liuli.json", card, indent=1)

@@ -46,7 +46,7 @@ def ask(decoder: Decoder, chat: Chat, conversations: Conversations) -> list[Grou
 def reply_to(decoder: Decoder, chat: Chat, questions: Iterable[Question]) -> list[BatchReply]:
     """Each question asked alone, and answered greedily."""
     prompts = [chat.prompt([{"role": "user", "content": question.text}]) for question in questions]
-    return answer(decoder, chat.tokenizer, prompts, (chat.stop, *chat.tokenizer.end), GREEDY, LONGEST)
+    return answer(decoder, chat.tokenizer, prompts, (*chat.stops, *chat.tokenizer.end), GREEDY, LONGEST)
 
 
 def _ask(decoder: Decoder, chat: Chat, conversations: Conversations, group: Group, lang: Code) -> GroupScore:

@@ -179,7 +179,7 @@ class Conversation:
             max_tokens=min(self.max_tokens, self.context - len(ids)),
             seed=None if self.seed is None else self.seed + self._generated,
             candidates=self._candidates,
-            stop_ids=(self.model.chat.stop,),
+            stop_ids=self.model.chat.stops,
             **self._given,
         )
         self.left_out = left_out
@@ -219,12 +219,26 @@ class Conversation:
         return self.model.chat.prompt(_with_system(self.system, said))
 
     def _check_system(self, text: str | None) -> None:
-        size = len(self.model.chat.prompt(_with_system(text, [{"role": "user", "content": "a"}])))
+        question = [{"role": "user", "content": "a"}]
+        try:
+            size = len(self.model.chat.prompt(_with_system(text, question)))
+        except LiuliError as error:
+            if not text and self._takes(_with_system("a", question)):
+                raise LiuliError(f"{error}; give a system message (--system)") from None
+            raise
         if size >= self.context:
             raise LiuliError(
                 f"the system message takes {size:,} tokens with what the chat template adds, but the model's context holds "
                 f"{self.context:,} with all that is said: shorten it"
             )
+
+    def _takes(self, messages: Sequence[Message]) -> bool:
+        """Whether the chat template takes the messages."""
+        try:
+            self.model.chat.prompt(messages)
+        except LiuliError:
+            return False
+        return True
 
     def _question(self) -> int:
         places = [place for place, message in enumerate(self.said) if message["role"] == "user"]

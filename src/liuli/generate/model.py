@@ -42,7 +42,7 @@ class Model:
         decoder: a torch module, ids (B, T) int64 -> logits (B, T, V).
         tokenizer: None if the folder has none.
         adapter: the folder of the adapter that it was opened with, or None.
-        stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names.
+        stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names and the model has.
         sampling: the folder's own default settings; temperature 0.8 if it has none. sampling_source: where they are from.
     """
 
@@ -53,7 +53,7 @@ class Model:
         self.tokenizer = tokenizer
         self.adapter = adapter
         generation = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
-        self.stop_ids = read_end_ids(generation) or read_end_ids(folder)
+        self.stop_ids = read_end_ids(generation, decoder.config.vocab_size) or read_end_ids(folder, decoder.config.vocab_size)
         self.sampling, self.sampling_source = _default_sampling(generation)
 
     @property
@@ -164,8 +164,8 @@ def load(
             the model's own.
 
     Raises:
-        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer with more ids
-            than the model has; a device that this machine lacks.
+        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer whose
+            vocabulary has more ids than the model; a device that this machine lacks.
     """
     number = find_dtype(dtype) if isinstance(dtype, str) else dtype
     folder = find_folder(path, weights=True)
@@ -175,11 +175,8 @@ def load(
     decoder = read_decoder(folder, find_device(device), number)
     if adapter is not None:
         load_adapter(decoder, Path(adapter), str(adapter), folder)
-    if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
-        raise LiuliError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
-            f"{decoder.config.vocab_size}: they do not belong together"
-        )
+    if tokenizer is not None:
+        tokenizer.fit(decoder.config.vocab_size, str(path))
     return Model(str(path), folder, decoder, tokenizer, None if adapter is None else Path(adapter))
 
 

@@ -87,7 +87,7 @@ class PromptReader:
         Raises:
             LiuliError: what `ids` raises; the prompt does not fit. The message names the prompt and the model.
         """
-        ends = () if self.chat is None else (self.chat.stop,)
+        ends = () if self.chat is None else self.chat.stops
         try:
             ids = self.ids(prompt)
             return self.model.stream(ids, max_tokens=max_tokens, seed=seed, candidates=candidates, stop_ids=ends, **self.given)

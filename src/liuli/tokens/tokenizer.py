@@ -6,7 +6,7 @@ special tokens, the begin token, and putting bytes together again so that half a
 
 import codecs
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Protocol
@@ -33,14 +33,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A token beside the vocabulary. A special one stands for no text and is read in prompts only; another is its own
-    text and read anywhere. `strip_left` and `strip_right`: it swallows the white space beside it."""
+    """A token in addition to the vocabulary's pieces. A special one stands for no text and is read in prompts only; another is
+    its own text and read anywhere.
+
+    Attributes:
+        strip_left, strip_right: it takes the white space next to it.
+        normalized: it is looked for in the text as the normalizer leaves it. single_word: it is read as a whole word only.
+    """
 
     id: int
     text: str
     special: bool = True
     strip_left: bool = False
     strip_right: bool = False
+    normalized: bool = False
+    single_word: bool = False
 
 
 class Encoder(Protocol):
@@ -50,11 +57,16 @@ class Encoder(Protocol):
 
     style: str
     vocab_size: int
+    pieces_size: int  # the number of ids without those of added tokens behind all pieces
 
     def encode(self, text: str, special: bool = False) -> list[int]: ...
 
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
         """(id, first character, character after the last) of every token."""
+        ...
+
+    def reading_as_text(self, texts: frozenset[str]) -> "Encoder":
+        """The same, but these added tokens are read like special ones: only where special strings are asked for."""
         ...
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
@@ -68,31 +80,81 @@ class Tokenizer:
     Attributes:
         kind: "byte-level BPE", "SentencePiece BPE", "characters" or "WordPiece".
         begin: the ids that go in front of a prompt; often one, may be none.
-        end: the id that ends a document, in a list; may be none.
+        end: the id that ends a document, in a list; may be none. Set to several, it is the first of them that exists.
         unknown: the id of what the vocabulary cannot spell, if it has one.
-        specials: text of each special token -> id.
+        added: the tokens in addition to the vocabulary's pieces, by text. specials: text of each special token -> id.
+        names: the texts of the tokens that have names (`bos_token` and the like), by name.
         vocab_size: number of ids, special tokens included (the largest id + 1).
+        missing: ids of added tokens that the model has no row for; a text that uses one is refused.
     """
 
-    def __init__(self, encoder: Encoder, kind: str, added: Iterable[Added], begin: Sequence[int], unknown: int | None = None):
+    def __init__(
+        self,
+        encoder: Encoder,
+        kind: str,
+        added: Iterable[Added],
+        begin: Sequence[int],
+        unknown: int | None = None,
+        names: Mapping[str, str] | None = None,
+    ):
         self.encoder, self.kind, self.begin, self.unknown = encoder, kind, list(begin), unknown
-        self.end: list[int] = []
-        self.specials = {token.text: token.id for token in added if token.special}
+        self._ends: list[int] = []
+        self.missing: frozenset[int] = frozenset()
+        self.names = dict(names or {})
+        self.added = {token.text: token for token in added}
+        self.specials = {token.text: token.id for token in self.added.values() if token.special}
         # The unknown token stands for text, even if that text is lost: it is shown.
         self._hidden = {id: text for text, id in self.specials.items() if id != unknown}
-        self.vocab_size = max(encoder.vocab_size, max(self.specials.values(), default=-1) + 1)
+        self.vocab_size = max(encoder.vocab_size, max((token.id for token in self.added.values()), default=-1) + 1)
         self._tokens: dict[int, Token] = {}
+
+    @property
+    def end(self) -> list[int]:
+        return [token_id for token_id in self._ends if 0 <= token_id < self.vocab_size and token_id not in self.missing][:1]
+
+    @end.setter
+    def end(self, ids: Iterable[int]) -> None:
+        self._ends = list(ids)
+
+    def fit(self, rows: int, where: str) -> None:
+        """Makes it the tokenizer of a model whose embedding has so many rows. Folders often name an added token that the model
+        has no row for, such as `<pad>`: it stays known, and a text that uses it is refused.
+
+        Args:
+            where: the model, for the error message.
+
+        Raises:
+            LiuliError: pieces of the vocabulary itself have no row.
+        """
+        if self.encoder.pieces_size > rows:
+            raise LiuliError(
+                f"{where}: the tokenizer has {self.encoder.pieces_size} ids, but the model's embedding only {rows}: they do "
+                f"not belong together"
+            )
+        self.missing = frozenset(token.id for token in self.added.values() if token.id >= rows)
+
+    def check_rows(self, ids: Iterable[int]) -> None:
+        """Raises LiuliError if the model has no row for one of the ids."""
+        wrong = next((token_id for token_id in ids if token_id in self.missing), None) if self.missing else None
+        if wrong is not None:
+            raise LiuliError(
+                f"the text uses the token {self.token(wrong).text!r} (id {wrong}), for which the model's embedding has no row: "
+                f"leave it out, or use the model that this tokenizer belongs to"
+            )
 
     def encode(self, text: str, prompt: bool = False) -> list[int]:
         """Ids of `text`. As content (the default) special strings stay text and nothing is added; as a prompt they
         are read, and the begin token goes in front unless it was typed.
 
         Raises:
-            LiuliError: the text is no string, or holds a lone surrogate, which no encoding has bytes for.
+            LiuliError: the text is no string, or holds a lone surrogate, which no encoding has bytes for; it uses a token that
+                the model has no row for.
         """
         check_encodable(text)
         ids = self.encoder.encode(text, special=prompt)
-        return self._missing_begin(ids) + ids if prompt else ids
+        ids = self._missing_begin(ids) + ids if prompt else ids
+        self.check_rows(ids)
+        return ids
 
     def encode_on(self, text: str) -> list[int]:
         """Ids of content that goes on where a paragraph or line of the same document ended. As `encode`, but for a tokenizer
@@ -117,6 +179,7 @@ class Tokenizer:
         check_encodable(text)
         found = self.encoder.spans(text, special=prompt)
         begin = self._missing_begin([id for id, _, _ in found]) if prompt else []
+        self.check_rows([*begin, *(id for id, _, _ in found)])
         return [replace(self.token(id), span=(start, end)) for id, start, end in [*((id, 0, 0) for id in begin), *found]]
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:

@@ -87,8 +87,8 @@ def _trace_ranked(tokenizer: Tokenizer, encoder: RankedEncoder, text: str, promp
         if added is not None:
             yield Chunk(part, (at, at + len(part)), [tokenizer.token(added.id)])
         else:
-            spans = iter(encoder.content_spans(part))
-            for chunk in encoder.cut(part):
+            spans = iter(encoder.content_spans(part, at == 0))
+            for chunk in encoder.chunks(part, at == 0):
                 inside = list(itertools.islice(spans, len(encoder.encode_chunk(chunk))))
                 span = at + inside[0][1], at + max(end for _, _, end in inside)
                 shown = chunk if isinstance(chunk, str) else chunk.decode()

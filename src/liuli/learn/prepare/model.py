@@ -39,8 +39,8 @@ def asked_shape(job: Job, parent: Path | None, tokenizer: Tokenizer | None = Non
         if size not in SIZES:
             raise LiuliError(f"there is no size {size!r} to train; sizes: {', '.join(SIZES)}")
         return PRESETS[size] if tokenizer is None else replace(PRESETS[size], vocab_size=tokenizer.vocab_size)
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise LiuliError(f"the tokenizer has {tokenizer.vocab_size} ids, and the model's embedding only {config.vocab_size}")
+    if tokenizer is not None:
+        tokenizer.fit(config.vocab_size, given.config or str(parent))
     return config
 
 

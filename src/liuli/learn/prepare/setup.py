@@ -117,7 +117,9 @@ class Setup:
         return Journal(
             run=self.run,
             write_model=partial(self.stage.write_model, self.plan),
-            add_tokenizer=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
+            add_tokenizer=partial(
+                copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer, rows=self.plan.config.vocab_size
+            ),
             sampler=Sampler(tokenizer, corpus.sample_prompt(), job.seed),
             exam=self.exam(),
             trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps, self.facts.looks),

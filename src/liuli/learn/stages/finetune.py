@@ -121,13 +121,13 @@ class DialogueCorpus:
         return list(self.first_prompts)
 
     def probe(self, prompt: str) -> Probe:
-        return Probe(prompt, [self.chat.tokenizer.token(id) for id in _asked(self.chat, prompt)])
+        return Probe(prompt, [self.chat.tokenizer.token(id) for id in self.chat.question(prompt)])
 
     def sample_prompt(self) -> SamplePrompt:
         """The first question that is held out."""
         prompt = next(iter(self.first_prompts), "?")  # no question that is held out may fit the context
         stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
-        return SamplePrompt(prompt, tuple(_asked(self.chat, prompt)), stops)
+        return SamplePrompt(prompt, tuple(self.chat.question(prompt)), stops)
 
     def token_ids(self) -> set[int]:
         """All ids that the dialogues trained on have."""
@@ -163,15 +163,17 @@ class Finetune(Stage):
             return Tokenization(tokenizer, Chat.open(kept, tokenizer, job.run.today))
         parent = data.parent.folder
         folder.mkdir(exist_ok=True)
-        copy_with_generation_config(parent, open_tokenizer(parent), folder)
-        return Tokenization(*make_conversational(folder, job.run.today))
+        rows = read_config(parent).vocab_size
+        copy_with_generation_config(parent, open_tokenizer(parent), folder, rows)
+        return Tokenization(*make_conversational(folder, rows, job.run.today))
 
     def config(self, job: Job, data: DialogueData, tokenization: Tokenization, kept: Path | None) -> Config:
-        """The parent's, with as many rows of the embedding as the tokenizer needs."""
-        if kept is not None and job.model.lora is None:
-            return read_config(kept)
-        config = read_config(data.parent.folder)
-        return replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
+        """The parent's, with rows of the embedding for the tokens that were added."""
+        config = read_config(kept if kept is not None and job.model.lora is None else data.parent.folder)
+        if tokenization.added:
+            config = replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
+        tokenization.tokenizer.fit(config.vocab_size, data.parent.name)
+        return config
 
     def encode(self, job: Job, data: DialogueData, tokenization: Tokenization, config: Config, length: int) -> DialogueCorpus:
         assert tokenization.chat is not None
@@ -179,7 +181,7 @@ class Finetune(Stage):
         learned = _learned(data.division, chat, length, strict)
         measured = _measured(data.division, chat, length, strict)
         every = (dialogue.first_prompt for dialogue in data.division.validation())
-        fitting = (prompt for prompt in every if len(_asked(chat, prompt)) <= config.context // 2)
+        fitting = (prompt for prompt in every if len(chat.question(prompt)) <= config.context // 2)
         prompts = tuple(islice(fitting, PROBES))
         return DialogueCorpus(data, chat, job.seed, strict, config.context, learned, measured, prompts)
 
@@ -244,10 +246,6 @@ def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) ->
     return DialoguePieces.encode(division.validation(), division.other, chat, length, strict)
 
 
-def _asked(chat: Chat, prompt: str) -> list[int]:
-    return chat.prompt([{"role": "user", "content": prompt}])
-
-
 def _like(parent: Path, tokenization: Tokenization) -> int | None:
     """The token whose embedding row the template's tokens copy before they learn: the one that bounds documents. None if the
     parent may know the template's tokens: it was not made here, or it was continued from a model with a template."""
@@ -271,7 +269,7 @@ def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) 
     written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.tokenization.tokenizer, []
     like = _like(parent, plan.tokenization)
     if like is not None:
-        unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end)
+        unused = {*tokenizer.specials.values()}.difference(tokenizer.begin, tokenizer.end, tokenizer.missing)
         unmet = never_met(decoder, sorted(unused), plan.corpus.token_ids().difference(written))
     settings = lora.LoRASettings(rank, ALPHA * rank, tokens=(*written, *unmet))
     lora.add(decoder, settings, plan.job.seed, ADAPTER, like)

@@ -124,8 +124,9 @@ class Pretrain(Stage):
         if job.model.vocab_size is not None:
             raise LiuliError(f"--vocab-size is for a tokenizer that is to be trained; {given} has its own: leave it out")
         tokenizer = open_tokenizer(given)
+        rows = asked_shape(job, data.parent and data.parent.folder, tokenizer).vocab_size
         folder.mkdir(exist_ok=True)
-        copy_with_generation_config(given, tokenizer, folder)
+        copy_with_generation_config(given, tokenizer, folder, rows)
         return Tokenization(tokenizer)
 
     def config(self, job: Job, data: TextData, tokenization: Tokenization, kept: Path | None) -> Config:

@@ -4,51 +4,62 @@
     ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to where the reply begins
     ids, supervised = chat.dialogue(messages)[:2]                        # whole, with the loss mask
 
-The template makes one text of the messages (`sandbox.py`); the text becomes ids with a loss mask (`mask.py`).
+A template makes one text of the messages (`sandbox.py`); the text becomes ids with a loss mask (`mask.py`). A prompt needs
+nothing but the template. What only the mask needs is found out when a dialogue asks for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from liuli.display import why
 from liuli.errors import LiuliError
-from liuli.tokens.chat.mask import MADE_UP, Encoded, Marks, Messages, RenderedText
-from liuli.tokens.chat.sandbox import LARGEST, Renderer
+from liuli.tokens.chat.folder_templates import DEFAULT, chosen_template, folder_templates
+from liuli.tokens.chat.marks import Marks, Messages
+from liuli.tokens.chat.mask import REPLY, Encoded, RenderedText
+from liuli.tokens.chat.sandbox import Renderer
 from liuli.tokens.chat.templates import BERT, CHATML
-from liuli.tokens.formats.settings import read_settings
 from liuli.tokens.tokenizer import Tokenizer
 
 __all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
 
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
-NAMED = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # if a template insists on one
+MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
 
 
 class Chat:
     """A tokenizer with a chat template.
 
     Attributes:
-        template: Jinja.
+        template: Jinja; of several templates the default.
         origin: where the template is from, for people.
-        stop: the id that ends a reply.
 
     Args:
-        names: what else the template can read.
+        template: Jinja, or several templates by name (see `folder_templates.py`).
+        names: what else the template can read; None: the tokens that have names.
         today: what the template takes for today, as 2026-11-27; None: the clock.
 
     Raises:
-        LiuliError: the template fails, or no special token ends its replies.
+        LiuliError: the template is broken.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: str, origin: str, names: dict[str, str] | None = None, today: str | None = None
+        self,
+        tokenizer: Tokenizer,
+        template: str | Mapping[str, str],
+        origin: str,
+        names: dict[str, str] | None = None,
+        today: str | None = None,
     ):
-        self.tokenizer, self.template, self.origin = tokenizer, template, origin
-        self._renderer = Renderer(template, names or {}, today)
-        self._rendered = RenderedText(tokenizer)
-        before, whole = self._renderer.render([(MADE_UP[:1], (), True), (MADE_UP, (), False)])
-        self.stop = self._rendered.stop(before, whole)
+        self.tokenizer, self.origin = tokenizer, origin
+        self._templates = {DEFAULT: template} if isinstance(template, str) else dict(template)
+        self._first = DEFAULT if DEFAULT in self._templates else next(iter(self._templates))
+        self.template = self._templates[self._first]
+        self._names, self._today = tokenizer.names if names is None else names, today
+        self._renderers: dict[str, Renderer] = {}
+        self._renderer(self._first)
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
@@ -63,7 +74,7 @@ class Chat:
             return own
         if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
             return cls(tokenizer, BERT, "the form [CLS] … [SEP] … [SEP], as the folder has no template")
-        if all(token in tokenizer.specials for token in CHATML_TOKENS):
+        if all(token in tokenizer.added for token in CHATML_TOKENS):
             return cls(tokenizer, CHATML, "ChatML, as the folder has no template")
         raise LiuliError(
             f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
@@ -77,81 +88,140 @@ class Chat:
         Raises:
             LiuliError: a broken file or template.
         """
-        config = read_settings(folder, "tokenizer_config.json")
-        own = _own_template(folder, config)
-        return None if own is None else cls(tokenizer, own, "the folder's own template", _names(config), today)
+        templates = folder_templates(folder)
+        return cls(tokenizer, templates, "the folder's own template", today=today) if templates else None
+
+    @cached_property
+    def stop(self) -> int:
+        """The id that ends a reply, as the template writes it.
+
+        Raises:
+            LiuliError: no token of the tokenizer ends its replies, or the template leaves replies out.
+        """
+        found = self._rendered.end_of_reply(self._made_up)
+        if found is None:
+            raise LiuliError("the chat template's loss mask cannot be derived: no special token of the tokenizer ends a reply")
+        return found
+
+    @cached_property
+    def stops(self) -> tuple[int, ...]:
+        """The ids that end a reply, in addition to the model's own: as the template writes it, or else those that end a
+        document."""
+        try:
+            found = [self.stop]
+        except LiuliError:  # it matters to those only who want to learn from dialogues
+            found = self.tokenizer.end
+        return tuple(token_id for token_id in found if token_id not in self.tokenizer.missing)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
         """The ids of the messages up to where a reply begins.
 
         Raises:
-            LiuliError: the template refuses the messages, or fails.
+            LiuliError: the template refuses the messages, or fails; there is no template for them.
         """
-        marks = Marks(self._rendered.specials, messages, tools)
-        (text,) = self._renderer.render([(marks.messages, marks.tools, True)])
-        return self._rendered.encode(text, marks, [], self.stop).ids
+        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        marks = self._marks(renderer, messages, tools, True)
+        (text,) = renderer.render([(marks.messages, marks.tools, True)])
+        return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
+
+    def question(self, text: str) -> list[int]:
+        """The ids of one question up to where its reply begins, with a system message only if the template insists on one.
+
+        Raises:
+            LiuliError: as `prompt`.
+        """
+        return self.prompt([*self._made_up_messages[:-2], {"role": "user", "content": text}])
 
     def dialogue(self, messages: Messages, tools: Sequence[Any] = ()) -> Encoded:
         """The ids of a whole dialogue, and its loss mask.
 
         Raises:
-            LiuliError: as `prompt`; no message is a reply; or the place of a reply in the text cannot be derived, because the
-                template writes the messages before it differently when there is more, or leaves the reply out.
+            LiuliError: as `prompt` and `stop`; no message is a reply; or the place of a reply in the text cannot be derived,
+                because the template writes the messages before it differently when there is more, or leaves the reply out.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
             raise LiuliError("the dialogue has no message of role assistant: there is nothing to learn from it")
-        marks = Marks(self._rendered.specials, messages, tools)
+        stop = self.stop
+        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        marks = self._marks(renderer, messages, tools, False)
         asked = [(marks.messages, marks.tools, False), *((marks.messages[:i], marks.tools, True) for i in replies)]
-        text, *beginnings = self._renderer.render(asked)
-        starts = []
+        text, *beginnings = renderer.render(asked)
         for i, beginning in zip(replies, beginnings, strict=True):
             if not text.startswith(beginning):
                 raise LiuliError(
                     f"the chat template's loss mask cannot be derived: it writes what comes before message {i + 1}, a reply, "
                     f"otherwise once the dialogue goes on; use a template that only appends"
                 )
-            starts.append(len(beginning))
-        return self._rendered.encode(text, marks, starts, self.stop)
+        return self._rendered.encode_dialogue(text, marks, beginnings, stop)
 
     def special_ids(self) -> tuple[int, ...]:
-        """The special tokens that the template itself writes, of a question and its answer; in the order in which they come."""
-        (text,) = self._renderer.render([(MADE_UP, (), False)])
-        return self._rendered.special_ids(text)
+        """The tokens that the template itself writes, of a question and its answer; in the order in which they come."""
+        return self._rendered.control_ids(self._made_up)
+
+    def _renderer(self, name: str) -> Renderer:
+        if name not in self._renderers:
+            self._renderers[name] = Renderer(self._templates[name], self._names, self._today)
+        return self._renderers[name]
+
+    def _marks(self, renderer: Renderer, messages: Messages, tools: Sequence[Any], replying: bool) -> Marks:
+        """The messages with marks. In what the assistant said its own markers stay as they are, and control strings that the
+        template looks for there."""
+        marks = Marks(self._rendered.controls, messages, tools, self._own_markers)
+        typed = sorted(marks.by_assistant)
+        if not typed:
+            return marks
+        trials = [marks, *(marks.keeping(frozenset({text})) for text in typed)]
+        texts = renderer.render([(trial.messages, trial.tools, replying) for trial in trials])
+        plain = [trial.read(text).text for trial, text in zip(trials, texts, strict=True)]
+        return marks.keeping(frozenset(text for text, found in zip(typed, plain[1:], strict=True) if found != plain[0]))
+
+    @cached_property
+    def _own_markers(self) -> frozenset[str]:
+        """Control strings that are the model's own in what it says, such as `<think>` and `<tool_call>`: they are shown as
+        text, so they are not special, and the template writes none of them around a question and its answer."""
+        plain = {text for text in self._rendered.written if text not in self.tokenizer.specials}
+        if not plain:
+            return frozenset()
+        try:
+            whole = self._made_up
+            (asked,) = self._renderer(self._first).render([(self._made_up_messages[:-1], (), True)])
+        except LiuliError:
+            return frozenset()
+        same = next((i for i, (one, other) in enumerate(zip(asked, whole, strict=False)) if one != other), len(asked))
+        around = asked[:same] + REPLY + whole.partition(REPLY)[2]
+        return frozenset(plain - {self.tokenizer.token(token_id).text for token_id in self._rendered.control_ids(around)})
+
+    @cached_property
+    def _rendered(self) -> RenderedText:
+        """With the added tokens that the template writes: those in its source, and those that come out of it."""
+        plain = [text for text, token in self.tokenizer.added.items() if not token.special and not text.isspace()]
+        if not plain:
+            return RenderedText(self.tokenizer)
+        every = RenderedText(self.tokenizer, plain)
+        found = set(every.control_ids("\n".join(self._templates.values())))
+        with suppress(LiuliError):  # the template refuses the made-up dialogue
+            found.update(every.control_ids(self._made_up))
+        return RenderedText(self.tokenizer, [text for text in plain if self.tokenizer.added[text].id in found])
+
+    @cached_property
+    def _made_up_messages(self) -> Messages:
+        """A question and its reply, with a system message if the template insists on one."""
+        try:
+            self._renderer(self._first).render([(MADE_UP, (), False)])
+        except LiuliError:
+            with suppress(LiuliError):
+                self._renderer(self._first).render([((SYSTEM, *MADE_UP), (), False)])
+                return (SYSTEM, *MADE_UP)
+            raise
+        return MADE_UP
+
+    @cached_property
+    def _made_up(self) -> str:
+        """A made-up question and its reply as rendered."""
+        return self._renderer(self._first).render([(self._made_up_messages, (), False)])[0]
 
 
 def has_template(folder: Path) -> bool:
     """Whether the folder says by itself how messages become one text."""
-    return _own_template(folder, read_settings(folder, "tokenizer_config.json")) is not None
-
-
-def _own_template(folder: Path, config: dict[str, Any]) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            if path.stat().st_size > 4 * LARGEST:  # bytes; a character has four at most
-                raise LiuliError(
-                    f"{path} has {path.stat().st_size:,} bytes; a chat template has at most {LARGEST:,} characters"
-                )
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise LiuliError(f"{path} is not UTF-8 text") from error
-        except OSError as error:
-            raise LiuliError(f"{path} cannot be read: {why(error)}") from error
-    given = config.get("chat_template")
-    if isinstance(given, list):  # several, each with a name
-        given = next((each.get("template") for each in given if isinstance(each, dict) and each.get("name") == "default"), None)
-    if given is not None and not isinstance(given, str):
-        raise LiuliError(f"{folder / 'tokenizer_config.json'}: chat_template must be a string")
-    return given
-
-
-def _names(config: dict[str, Any]) -> dict[str, str]:
-    """The special tokens' texts that a template may read by their names."""
-    found = {}
-    for name in NAMED:
-        token = config.get(name)
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str):
-            found[name] = token
-    return found
+    return bool(folder_templates(folder))

@@ -1,24 +1,24 @@
 """The loss mask: which tokens of a rendered dialogue a model learns to write.
 
-The rendered text is cut at the special tokens that the template itself wrote. Each stretch between them is encoded whole, as
-content, so that whatever was typed stays text. For that, every special string in a message is replaced, before the template
-sees it, by a character that no text has, and put back afterwards.
+The rendered text is encoded whole, so that every added token is read as the tokenizer has it. Only where somebody typed a
+control string (`marks.py`) the stretch around it, from one control token to the next, is encoded as content.
 
-A reply begins where the template, given the messages before it, would have one begin, and ends with the special token that
+A reply begins where the template, given the messages before it, would have one begin, and ends with the control token that
 ends a reply. These tokens, and no others, are supervised.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 from liuli.errors import LiuliError
+from liuli.tokens.chat.marks import PRIVATE_USE, Marks, PlainText
 from liuli.tokens.strings import StringFinder
-from liuli.tokens.tokenizer import Tokenizer, check_encodable
+from liuli.tokens.tokenizer import Encoder, Tokenizer, check_encodable
 
-Messages = Sequence[dict[str, Any]]
-STANDS_FOR_SPECIAL = range(0xF0000, 0xFFFFE)  # characters of private use, of which a dialogue leaves some free
-REPLY = chr(STANDS_FOR_SPECIAL[-1])
-MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
+REPLY = chr(PRIVATE_USE[-1])
+
+Span = tuple[int, int, int]  # an id, its first character, and the character after its last
 
 
 class Encoded(NamedTuple):
@@ -32,142 +32,120 @@ class Encoded(NamedTuple):
 
 
 class RenderedText:
-    """Turns text that a template wrote into ids with a loss mask, for one tokenizer."""
+    """Turns text that a template wrote into ids with a loss mask, for one tokenizer.
 
-    def __init__(self, tokenizer: Tokenizer):
+    Attributes:
+        controls: finds the control strings.
+        written: the texts of added tokens that are not special, and that the template writes. They are control strings too.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, written: Iterable[str] = ()):
         self.tokenizer = tokenizer
-        self.specials = StringFinder(tokenizer.specials)
-        self._added = {token.text: token for token in getattr(tokenizer.encoder, "added", [])}
-        self._spaced_within = _spaces_within(tokenizer)
+        self.written = frozenset(written)
+        self._ids = tokenizer.specials | {text: tokenizer.added[text].id for text in self.written}
+        self._control_ids = {token_id for token_id in self._ids.values() if token_id != tokenizer.unknown}
+        self._spaced_after: dict[int, bool] = {}
+        self.controls = StringFinder(self._ids)
 
-    def stop(self, before: str, whole: str) -> int:
-        """The id of the special token that ends a reply.
+    def end_of_reply(self, whole: str) -> int | None:
+        """The id of the control token that ends a reply; None if there is none.
 
         Args:
-            before: the made-up question as rendered, up to where a reply begins.
-            whole: the made-up question and its reply as rendered.
+            whole: a made-up question and its reply as rendered.
 
         Raises:
-            LiuliError: there is no such token.
+            LiuliError: the template leaves the reply out.
         """
         if REPLY not in whole:
             raise LiuliError("the chat template leaves replies out: there is nothing to learn with it")
-        found = self.specials.find(whole, whole.index(REPLY))
-        if found is None or not whole.startswith(before):
-            why = "no special token of the tokenizer ends a reply" if not found else "a reply does not follow what precedes it"
-            raise LiuliError(f"the chat template's loss mask cannot be derived: {why}")
-        return self.tokenizer.specials[whole[slice(*found)]]
+        found = self.controls.find(whole, whole.index(REPLY))
+        return None if found is None else self._ids[whole[slice(*found)]]
 
-    def special_ids(self, text: str) -> tuple[int, ...]:
-        """The special tokens in the text, each once, in the order in which they first come."""
-        return tuple(dict.fromkeys(self.tokenizer.specials[text[start:end]] for start, end in self.specials.find_all(text)))
+    def control_ids(self, text: str) -> tuple[int, ...]:
+        """The control tokens in the text, each once, in the order in which they first come."""
+        return tuple(dict.fromkeys(self._ids[text[start:end]] for start, end in self.controls.find_all(text)))
 
-    def encode(self, text: str, marks: "Marks", starts: Sequence[int], stop: int) -> Encoded:
-        """Cuts rendered text at its own special tokens.
+    def encode(self, text: str, marks: Marks) -> tuple[str, list[Span]]:
+        """The text without marks, and its tokens.
+
+        Raises:
+            LiuliError: the text holds a lone surrogate; it uses a token that the model has no row for.
+        """
+        plain = marks.read(text)
+        check_encodable(plain.text)
+        spans = list(self._spans(plain, marks.filler))
+        self.tokenizer.check_rows(token_id for token_id, _, _ in spans)
+        return plain.text, spans
+
+    def encode_dialogue(self, text: str, marks: Marks, beginnings: Sequence[str], stop: int) -> Encoded:
+        """The ids of a dialogue with its loss mask.
 
         Args:
-            starts: the characters at which replies begin, in order.
+            beginnings: what the text begins with up to each reply, in order.
             stop: the id that ends a reply.
 
         Raises:
-            LiuliError: a reply is empty, or not ended by `stop`.
+            LiuliError: a reply is empty, or not ended by `stop`; what `encode` raises.
         """
-        found, waiting = Encoded([], [], marks.restored(text), []), list(starts)
-        within = False  # whether this place is inside a reply
-        some = False  # whether the reply has any character yet
-        at = 0  # characters of the restored text before this place
-        for piece, special, place in self._pieces(text):
-            restored = marks.restored(piece)
-            tokens = [(special, 0, len(piece))] if special is not None else self._content(restored, place == 0)
-            begins = 0 if within else len(restored) + 1  # the character of this piece from which on it is a reply
-            if not within and waiting and waiting[0] < place + len(piece):
-                begins = len(marks.restored(piece[: max(0, waiting.pop(0) - place)]))
-                within, some = True, False
-            for token_id, start, end in tokens:
-                found.ids.append(token_id)
-                found.spans.append((at + start, at + end))
-                found.supervised.append(within and start >= begins)
-            at += len(restored)
-            if within and special == stop:
-                if not some:
+        plain, spans = self.encode(text, marks)
+        waiting = [len(marks.read(beginning).text) for beginning in beginnings]
+        supervised: list[bool] = []
+        begin = None  # of the reply that this place is inside of
+        for token_id, start, _ in spans:
+            if begin is None and waiting and start >= waiting[0]:
+                begin = waiting.pop(0)
+            supervised.append(begin is not None)
+            if begin is not None and token_id == stop:
+                if start <= begin:
                     raise LiuliError("the chat template leaves a reply out: there is nothing to learn from this dialogue")
-                within = False
-            some = some or (within and len(restored) > begins)
-        if within or waiting:
+                begin = None
+        if begin is not None or waiting:
             raise LiuliError("the chat template's loss mask cannot be derived: a reply is not ended by its stop token")
-        return found
+        ids, places = [token_id for token_id, _, _ in spans], [(start, end) for _, start, end in spans]
+        return Encoded(ids, supervised, plain, places)
 
-    def _pieces(self, text: str) -> Iterator[tuple[str, int | None, int]]:
-        """(text, its id if it is a special token, its place) for every stretch. White space that a special token swallows is
-        in no stretch, as the tokenizer has it."""
-        place, token_before = 0, None
-        for start, end in [*self.specials.find_all(text), (len(text), len(text))]:
-            special = text[start:end]
-            token = self._added.get(special)
-            stretch = text[place:start]
-            kept = stretch.lstrip() if token_before is not None and token_before.strip_right else stretch
-            place += len(stretch) - len(kept)
-            kept = kept.rstrip() if token is not None and token.strip_left else kept
-            if kept:
-                yield kept, None, place
-            if special:
-                yield special, self.tokenizer.specials[special], start
-                place, token_before = end, token
+    def _spans(self, plain: PlainText, filler: str) -> Iterator[Span]:
+        """The tokens. A stretch between two control tokens that holds a typed control string is encoded as content."""
+        if not plain.typed:
+            yield from self.tokenizer.encoder.spans(plain.text, special=True)
+            return
+        filled = list(plain.text)
+        for start, end in plain.typed:
+            filled[start:end] = filler * (end - start)
+        stretch: list[Span] = []
+        before: Span = (-1, 0, 0)  # the last control token
+        for span in [*self.tokenizer.encoder.spans("".join(filled), special=True), (-1, len(filled), len(filled))]:
+            if span[0] not in self._control_ids and span[0] >= 0:
+                stretch.append(span)
+                continue
+            first, last = before[2], span[1]
+            if any(start < last and first < end for start, end in plain.typed):
+                content = self._content(plain.text[first:last], before[0])
+                stretch = [(token_id, first + start, first + end) for token_id, start, end in content]
+            yield from stretch
+            if span[0] >= 0:
+                yield span
+            stretch, before = [], span
 
-    def _content(self, text: str, first: bool) -> list[tuple[int, int, int]]:
-        """(id, first character, character after the last) of content. `first`: it begins the text; else it stands behind a
-        special token."""
-        check_encodable(text)
-        if first or self._spaced_within or self.tokenizer.encoder.style != "spaced":
-            return self.tokenizer.encoder.spans(text)
-        around = len(self.tokenizer.encode("\n"))
-        spans = self.tokenizer.encoder.spans("\n" + text)[around:]
-        return [(token_id, start - 1, end - 1) for token_id, start, end in spans]
+    def _content(self, text: str, before: int) -> list[Span]:
+        """The tokens of content. `before`: the id of the control token before it; -1 if it begins the text."""
+        encoder = self._content_encoder
+        if before < 0 or encoder.style != "spaced" or self._is_spaced_after(before):
+            return encoder.spans(text)
+        around = len(encoder.encode("\n"))
+        return [(token_id, start - 1, end - 1) for token_id, start, end in encoder.spans("\n" + text)[around:]]
 
+    @cached_property
+    def _content_encoder(self) -> Encoder:
+        """Reads no control string."""
+        plain = frozenset(text for text in self.written if text not in self.tokenizer.specials)
+        return self.tokenizer.encoder.reading_as_text(plain) if plain else self.tokenizer.encoder
 
-class Marks:
-    """Messages in which each special string that was typed is one character of private use, and the way back."""
-
-    def __init__(self, specials: StringFinder, messages: Messages, tools: Sequence[Any]):
-        texts = list(_strings((list(messages), list(tools))))
-        typed = dict.fromkeys(text[start:end] for text in texts for start, end in specials.find_all(text))
-        taken = set().union(*texts)  # characters
-        free = [chr(code) for code in STANDS_FOR_SPECIAL if chr(code) not in taken] if typed else []
-        if len(typed) > len(free):
-            raise LiuliError(f"the messages hold {len(typed):,} different special strings; at most {len(free):,} are possible")
-        self._specials = specials
-        self._mark_of = dict(zip(typed, free, strict=False))
-        self._typed = {ord(mark): text for text, mark in self._mark_of.items()}
-        self.messages, self.tools = self._marked(list(messages)), self._marked(list(tools))
-
-    def restored(self, text: str) -> str:
-        """The text with the special strings in their places."""
-        return text.translate(self._typed) if self._typed else text
-
-    def _marked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._specials.replace(value, self._mark_of.__getitem__) if self._mark_of else value
-        if isinstance(value, dict):
-            return {self._marked(key): self._marked(inner) for key, inner in value.items()}
-        return [self._marked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every string in messages."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _strings(key)
-            yield from _strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _strings(inner)
-
-
-def _spaces_within(tokenizer: Tokenizer) -> bool:
-    """Whether the tokenizer puts a space before content behind a special token too, not only at the beginning."""
-    special = next(iter(tokenizer.specials), None)
-    if special is None or tokenizer.encoder.style != "spaced":
-        return False
-    return tokenizer.encoder.encode(special + "a", special=True)[1:] == tokenizer.encode("a")
+    def _is_spaced_after(self, control: int) -> bool:
+        """Whether the tokenizer puts a space before content behind this control token, as at the beginning of a text."""
+        if control not in self._spaced_after:
+            encoder = self.tokenizer.encoder
+            alone = encoder.encode("a")
+            text = next(text for text, token_id in self._ids.items() if token_id == control)
+            self._spaced_after[control] = encoder.encode(text + "a", special=True)[-len(alone) :] == alone
+        return self._spaced_after[control]

@@ -7,8 +7,9 @@ join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -67,6 +68,7 @@ class RankedEncoder(Generic[Piece]):
         texts: id -> what it adds to the text, added tokens too. added: the tokens beside the vocabulary.
         style: see `Encoder`. whole: a chunk that is itself a piece is taken whole, as tiktoken does.
         prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
+        cut_on: the same as `cut` for content behind an added token, if no prefix is put there.
     """
 
     ids: dict[Piece, int]
@@ -79,22 +81,34 @@ class RankedEncoder(Generic[Piece]):
     whole: bool
     prefix: int = 0
     space: str = " "
+    cut_on: Callable[[str], Iterable[Piece]] | None = None
 
     def __post_init__(self) -> None:
         self.vocab_size = max(self.texts) + 1
+        self.pieces_size = max(self.ids.values()) + 1
         self._cache: dict[Piece, list[int]] = {}
+
+    def reading_as_text(self, texts: frozenset[str]) -> "RankedEncoder[Piece]":
+        """See `Encoder`."""
+        return replace(self, added=[replace(token, special=token.special or token.text in texts) for token in self.added])
 
     def rank(self, left: Piece, right: Piece) -> int | None:
         return self.ranks.get(left + right)
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         ids: list[int] = []
+        first = True
         for part, token in self.parts(text, special):
-            ids += self.encode_content(part) if token is None else [token.id]
+            ids += self.encode_content(part, first) if token is None else [token.id]
+            first = False
         return ids
 
-    def encode_content(self, text: str) -> list[int]:
-        return [id for chunk in self.cut(text) for id in self.encode_chunk(chunk)]
+    def encode_content(self, text: str, first: bool = True) -> list[int]:
+        return [id for chunk in self.chunks(text, first) for id in self.encode_chunk(chunk)]
+
+    def chunks(self, text: str, first: bool = True) -> Iterable[Piece]:
+        """Content as chunks that no piece crosses. `first`: it begins the text; else it stands behind an added token."""
+        return self.cut(text) if first or self.cut_on is None else self.cut_on(text)
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
         """The text in order, as content (with None) and added tokens, with the white space that they swallow.
@@ -103,16 +117,19 @@ class RankedEncoder(Generic[Piece]):
             special: whether special tokens are read too.
         """
         tokens, finder = self._readable[special]
-        at = 0
-        while (found := finder.find(text, at)) is not None:
+        at = place = 0  # behind the last token that was read; where the next is looked for
+        while (found := finder.find(text, place)) is not None:
             start, end = found
             token = tokens[text[start:end]]
+            if token.single_word and not _stands_alone(text, start, end):
+                place = start + 1
+                continue
             start = _skip_spaces_back(text, start, at) if token.strip_left else start
             end = _skip_spaces(text, end) if token.strip_right else end
             if start > at:
                 yield text[at:start], None
             yield text[start:end], token
-            at = end
+            at = place = end
         if at < len(text):
             yield text[at:], None
 
@@ -144,20 +161,20 @@ class RankedEncoder(Generic[Piece]):
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
         found, at = [], 0
         for part, token in self.parts(text, special):
-            inside = self.content_spans(part) if token is None else [(token.id, 0, len(part))]
+            inside = self.content_spans(part, at == 0) if token is None else [(token.id, 0, len(part))]
             found += [(id, at + start, at + end) for id, start, end in inside]
             at += len(part)
         return found
 
-    def content_spans(self, text: str) -> list[tuple[int, int, int]]:
+    def content_spans(self, text: str, first: bool = True) -> list[tuple[int, int, int]]:
         """A token that holds only some bytes of a character covers that character."""
-        ids = self.encode_content(text)
+        ids = self.encode_content(text, first)
         starts = [i for i, character in enumerate(text.replace(self.space, " ")) for _ in character.encode()] + [len(text)]
-        found, at = [], -self.prefix
+        found, at = [], -self.prefix if first or self.cut_on is None else 0
         for id in ids:
             end = at + len(self.texts[id])
-            first, last = starts[max(at, 0)], starts[max(end - 1, 0)]
-            found.append((id, first, last + 1 if end > max(at, 0) else first))
+            start, last = starts[max(at, 0)], starts[max(end - 1, 0)]
+            found.append((id, start, last + 1 if end > max(at, 0) else start))
             at = end
         return found
 
@@ -169,6 +186,12 @@ class RankedEncoder(Generic[Piece]):
 def _is_space(character: str) -> bool:
     """White space as Unicode has it. Python counts four separators more."""
     return character.isspace() and character not in "\x1c\x1d\x1e\x1f"
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no letter, digit or underscore touches this range."""
+    around = text[max(start - 1, 0) : start] + text[end : end + 1]
+    return not re.search(r"\w", around)
 
 
 def _skip_spaces(text: str, at: int) -> int:

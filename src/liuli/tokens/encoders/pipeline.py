@@ -4,10 +4,12 @@ In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By itse
 of any text; here it is told each time, since only a prompt may hold them.
 """
 
+import copy
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,11 +38,12 @@ class PipelineEncoder:
             )
         decoder = json.loads(backend.decoder.__getstate__()) if backend.decoder else {"type": None}
         self.style, self.spelling = _join_style(self.model_kind, decoder, where)
-        tokens = backend.get_added_tokens_decoder()  # beside the vocabulary
-        self.added = [Added(id, token.content, token.special, token.lstrip, token.rstrip) for id, token in tokens.items()]
+        self.added = [of_library(id, token) for id, token in backend.get_added_tokens_decoder().items()]
         self._verbatim = {token.id: token.text for token in self.added}
-        self._pieces = {id: piece for piece, id in backend.get_vocab().items()} | self._verbatim
+        pieces = {id: piece for piece, id in backend.get_vocab(with_added_tokens=False).items()}
+        self._pieces = pieces | self._verbatim
         self.vocab_size = max(self._pieces, default=-1) + 1
+        self.pieces_size = max(pieces, default=-1) + 1
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
         """Raises LiuliError if the library fails on the text, for instance because its regular expressions give up on a run of
@@ -60,6 +63,12 @@ class PipelineEncoder:
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
         encoding = self._encoding(text, special)
         return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
+
+    def reading_as_text(self, texts: frozenset[str]) -> "PipelineEncoder":
+        """See `Encoder`. The library knows of no such mode, so this is a copy in which these tokens are special."""
+        copied = copy.deepcopy(self.backend)
+        copied.add_tokens([to_library(replace(token, special=True)) for token in self.added if token.text in texts])
+        return PipelineEncoder(copied, self._where)
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
         piece = self._pieces.get(id)
@@ -87,8 +96,29 @@ class PipelineEncoder:
         return json.loads(self.backend.to_str())["model"]
 
 
+def of_library(token_id: int, token: tokenizers.AddedToken) -> Added:
+    """An added token as the library has it."""
+    return Added(token_id, token.content, token.special, token.lstrip, token.rstrip, token.normalized, token.single_word)
+
+
+def to_library(token: Added) -> tokenizers.AddedToken:
+    """An added token for the library, which numbers it by itself."""
+    return tokenizers.AddedToken(
+        token.text,
+        single_word=token.single_word,
+        lstrip=token.strip_left,
+        rstrip=token.strip_right,
+        normalized=token.normalized,
+        special=token.special,
+    )
+
+
 def pipeline_tokenizer(
-    backend: tokenizers.Tokenizer, where: Path, begin: Sequence[int], unknown: str | None = None
+    backend: tokenizers.Tokenizer,
+    where: Path,
+    begin: Sequence[int],
+    unknown: str | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Tokenizer:
     """A `Tokenizer` of the library's own.
 
@@ -96,6 +126,7 @@ def pipeline_tokenizer(
         where: the file or folder that it was read from, for error messages.
         begin: the ids that go in front of a prompt.
         unknown: the text of the token for what the vocabulary cannot spell.
+        names: the tokens that have names.
 
     Raises:
         LiuliError: it is of a kind that is not supported, or its unknown token is not in its vocabulary.
@@ -105,7 +136,7 @@ def pipeline_tokenizer(
     if unknown is not None and unknown_id is None:
         raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
     kinds = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters"}
-    return Tokenizer(encoder, kinds[encoder.spelling], encoder.added, begin, unknown_id)
+    return Tokenizer(encoder, kinds[encoder.spelling], encoder.added, begin, unknown_id, names)
 
 
 def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, str]:

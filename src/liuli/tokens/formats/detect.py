@@ -10,7 +10,7 @@ from pathlib import Path
 from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.hub import find_folder, is_gguf
-from liuli.tokens.formats.config import document_end, shown
+from liuli.tokens.formats.config import document_ends, shown
 from liuli.tokens.formats.gguf import open_gguf_tokenizer
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
@@ -48,7 +48,7 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
         found = open_gguf_tokenizer(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
         if found is not None:
             _check_begin(folder, found)
-            found.end = document_end(folder, found)
+            found.end = document_ends(folder, found.specials, found.names)
         return found
     except OSError as error:
         raise LiuliError(f"a tokenizer file in {folder} cannot be read: {why(error)}") from error

@@ -17,6 +17,7 @@ from liuli.errors import LiuliError
 from liuli.gguf_file import GGUFFile, open_gguf, shown
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import LONGEST_TOKEN, refuse_pattern
 from liuli.tokens.formats.gguf_patterns import CUTTINGS, Cutting
 from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
@@ -77,7 +78,8 @@ def _open_merges(file: GGUFFile, vocabulary: GGUFVocabulary) -> Tokenizer:
         backend.add_tokens(
             [tokenizers.AddedToken(each.text, normalized=False, special=each.special) for each in _added(file, vocabulary)]
         )
-    return pipeline_tokenizer(backend, file.path, _begin(file, vocabulary, cutting.begin))
+    names = ConfiguredTokens.read(file.path).names
+    return pipeline_tokenizer(backend, file.path, _begin(file, vocabulary, cutting.begin), names=names)
 
 
 def _cutting(file: GGUFFile) -> Cutting:
@@ -101,7 +103,8 @@ def _open_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> Tokenizer:
     # llama.cpp takes user-defined tokens out of a text before it puts the space in front: like added tokens.
     encoder = piece_encoder(pieces, added, dummy_prefix=has_space_prefix(file))
     begin = _begin(file, vocabulary, default=True)
-    return Tokenizer(encoder, "SentencePiece BPE", added, begin, vocabulary.ids.get("unknown"))
+    names = ConfiguredTokens.read(file.path).names
+    return Tokenizer(encoder, "SentencePiece BPE", added, begin, vocabulary.ids.get("unknown"), names)
 
 
 def has_space_prefix(file: GGUFFile) -> bool:

@@ -15,13 +15,15 @@ from pathlib import Path
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.formats.config import configured_added, refuse_pattern, shown
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
+from liuli.tokens.formats.config import refuse_pattern, shown
 from liuli.tokens.strings import StringFinder
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SPACE = "▁"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "char"}
+NAMED_IDS = {"unk_token": (40, 0), "bos_token": (41, 1), "eos_token": (42, 2)}  # field of the trainer, and its default
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
 LONGEST_VARINT = 10  # bytes, which hold 64 bits
 NONE = (1 << 64) - 1  # how -1 is written
@@ -48,37 +50,51 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
     try:
         _refuse_what_is_not_followed(path, trainer, normalizer, pieces)
         dummy_prefix, begin_id = bool(_number(normalizer, 3, 1)), _number(trainer, 41, 1)
+        numbers = {name: _number(trainer, field, default) for name, (field, default) in NAMED_IDS.items()}
     except ValueError as error:
         raise _broken(path, str(error)) from error
-    added = [Added(number, piece.text) for number, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)]
-    added += [token for token in configured_added(folder) if token.id >= len(pieces)]
+    id_of = {piece.text: number for number, piece in enumerate(pieces)}.get
+    names = {name: pieces[number].text for name, number in numbers.items() if number < len(pieces)}
+    configured = ConfiguredTokens.read(folder).with_defaults(names, id_of)
+    own = [Added(number, piece.text) for number, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)]
+    # A file can give a piece another text, such as a reserved one.
+    own = [token for token in own if token.id not in configured.listed or configured.listed[token.id].text == token.text]
+    added = configured.merged(own, id_of, len(pieces))
     unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
-    wants_begin = read_json(folder / "tokenizer_config.json").get("add_bos_token") is not False
-    begin = [begin_id] if wants_begin and begin_id != NONE else []
-    encoder = piece_encoder(pieces, added, dummy_prefix)
-    return Tokenizer(encoder, "SentencePiece BPE", added, begin, unknown)
+    settings = read_json(folder / "tokenizer_config.json")
+    begin = [begin_id] if settings.get("add_bos_token") is not False and begin_id != NONE else []
+    encoder = piece_encoder(pieces, added, dummy_prefix, first_only=settings.get("legacy") is False)
+    return Tokenizer(encoder, "SentencePiece BPE", added, begin, unknown, configured.names)
 
 
-def piece_encoder(pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
-    """BPE by scores. `dummy_prefix`: a space is put in front of a text."""
+def piece_encoder(
+    pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool, first_only: bool = False
+) -> RankedEncoder[str]:
+    """BPE by scores.
+
+    Args:
+        dummy_prefix: a space is put in front of content. first_only: only where it begins the text, not behind an added token.
+    """
     ids = {piece.text: number for number, piece in enumerate(pieces) if piece.kind in (NORMAL, USER_DEFINED, BYTE)}
     normal = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     by_score = {score: rank for rank, score in enumerate(sorted(set(normal.values()), reverse=True))}
     ranks = {text: by_score[score] for text, score in normal.items()}
-    texts = {token.id: token.text.encode() for token in added}
-    texts |= {
+    texts = {
         number: _byte(piece.text) if piece.kind == BYTE else piece.text.replace(SPACE, " ").encode()
         for number, piece in enumerate(pieces)
     }
+    texts |= {token.id: token.text.encode() for token in added}
     fixed = {piece.text for piece in pieces if piece.kind == USER_DEFINED}
     finder = StringFinder(fixed)
     neighbours = {text[i : i + 2] for text in ranks for i in range(len(text) - 1)}
 
     def cut(text: str) -> Iterator[str]:
+        if text:
+            yield from cut_on((SPACE if dummy_prefix else "") + text)
+
+    def cut_on(text: str) -> Iterator[str]:
         """Cuts around fixed pieces, and between two characters that are neighbours in no piece: no join can cross there."""
-        if not text:
-            return
-        text = (SPACE if dummy_prefix else "") + text.replace(" ", SPACE)
+        text = text.replace(" ", SPACE)
         end_before = 0
         for start, end in [*finder.find_all(text), (len(text), len(text))]:
             yield from cut_content(text[end_before:start])
@@ -105,7 +121,10 @@ def piece_encoder(pieces: list[SentencePiece], added: Sequence[Added], dummy_pre
         return found
 
     style = "spaced" if dummy_prefix else "bytes"
-    return RankedEncoder(ids, ranks, cut, symbols, texts, added, style, whole=False, prefix=int(dummy_prefix), space=SPACE)
+    return RankedEncoder(
+        ids, ranks, cut, symbols, texts, added, style, whole=False, prefix=int(dummy_prefix), space=SPACE,
+        cut_on=cut_on if first_only else None,
+    )  # fmt: skip
 
 
 def _refuse_what_is_not_followed(path: Path, trainer: Message, normalizer: Message, pieces: list[SentencePiece]) -> None:

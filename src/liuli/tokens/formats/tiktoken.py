@@ -9,7 +9,8 @@ from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
-from liuli.tokens.formats.config import LARGEST_ID, configured_added, configured_begin, shown
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
+from liuli.tokens.formats.config import LARGEST_ID, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
 
@@ -23,9 +24,10 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
         raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(names)}): leave one")
     where = str(folder / names[0])
     split = splitter(pattern_of(folder, pattern, names[0]))
-    ranks, added = _read_ranks(paths[0], where), configured_added(folder)
+    ranks, configured = _read_ranks(paths[0], where), ConfiguredTokens.read(folder)
     pieces = {rank: piece for piece, rank in ranks.items()}
-    taken = next((token for token in added if token.id in pieces), None)
+    added = configured.merged([], lambda text: ranks.get(text.encode()), max(pieces) + 1)
+    taken = next((token for token in added if pieces.get(token.id, token.text.encode()) != token.text.encode()), None)
     if taken is not None:
         raise LiuliError(f"{folder}: the added token {shown(taken.text)} has the id {taken.id}, which a piece has already")
 
@@ -50,8 +52,8 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
         style="bytes",
         whole=True,
     )
-    begin = configured_begin(folder, {token.text: token.id for token in added}.get)
-    return Tokenizer(encoder, "byte-level BPE", added, begin)
+    begin = configured_begin(folder, configured.names, {token.text: token.id for token in added}.get)
+    return Tokenizer(encoder, "byte-level BPE", added, begin, names=configured.names)
 
 
 def looks_like_ranks(path: Path) -> bool:

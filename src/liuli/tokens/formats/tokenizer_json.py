@@ -15,6 +15,7 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors, reason
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown
 from liuli.tokens.formats.pipeline_checks import check_pipeline
 from liuli.tokens.tokenizer import Tokenizer
@@ -42,7 +43,10 @@ def open_tokenizer_json(folder: Path, pattern: str | None) -> Tokenizer:
         _try(used, foreign, path)
     with library_errors(f"{path} is broken"):
         backend = tokenizers.Tokenizer.from_str(used)
-    return pipeline_tokenizer(backend, path, begin or configured_begin(folder, backend.token_to_id), model.get("unk_token"))
+    configured = ConfiguredTokens.read(folder)
+    configured.add_to(backend)
+    begin = begin or configured_begin(folder, configured.names, backend.token_to_id)
+    return pipeline_tokenizer(backend, path, begin, model.get("unk_token"), configured.names)
 
 
 def _try(used: str, foreign: list[str], path: Path) -> None:

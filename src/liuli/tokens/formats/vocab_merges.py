@@ -10,9 +10,17 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
-from liuli.tokens.formats.config import configured_added, configured_begin, is_encodable, is_token_id, read_utf8, shown
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
+from liuli.tokens.formats.config import configured_begin, is_encodable, is_token_id, read_utf8, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
-from liuli.tokens.tokenizer import Added, Tokenizer
+from liuli.tokens.tokenizer import Tokenizer
+
+END = "<|endoftext|>"
+NAMES = {  # by the name of the cutting pattern: what is named so unless a file says otherwise
+    "gpt2": {"bos_token": END, "eos_token": END, "unk_token": END},
+    "qwen": {"eos_token": END, "pad_token": END},
+    "llama3": {},
+}
 
 
 def open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
@@ -31,11 +39,10 @@ def open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
     spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([splitter(name), spelled])
     backend.decoder = decoders.ByteLevel()
-    added = sorted(configured_added(folder), key=lambda token: token.id)
-    if name == "gpt2" and not added and "<|endoftext|>" in vocab:
-        added = [Added(vocab["<|endoftext|>"], "<|endoftext|>")]
-    _add(backend, added, folder)
-    return pipeline_tokenizer(backend, folder, configured_begin(folder, backend.token_to_id))
+    configured = ConfiguredTokens.read(folder).with_defaults(NAMES[name], backend.token_to_id)
+    configured.add_to(backend)
+    begin = configured_begin(folder, configured.names, backend.token_to_id)
+    return pipeline_tokenizer(backend, folder, begin, names=configured.names)
 
 
 def _read_merges(folder: Path) -> list[tuple[str, str]]:
@@ -50,22 +57,3 @@ def _read_merges(folder: Path) -> list[tuple[str, str]]:
                 )
             merges.append((pieces[0], pieces[1]))
     return merges
-
-
-def _add(backend: tokenizers.Tokenizer, added: list[Added], folder: Path) -> None:
-    """Adds tokens, all at once: for each call the library builds its search anew. It numbers them by itself, one after the
-    other behind the vocabulary."""
-    with library_errors(f"{folder}: the added tokens are broken"):
-        backend.add_tokens(
-            [
-                tokenizers.AddedToken(
-                    token.text, lstrip=token.strip_left, rstrip=token.strip_right, normalized=False, special=token.special
-                )
-                for token in added
-            ]
-        )
-    for token in added:
-        if backend.token_to_id(token.text) != token.id:
-            raise LiuliError(
-                f"{folder}: the added token {shown(token.text)} cannot have the id {token.id}: ids must not leave gaps"
-            )

@@ -9,10 +9,11 @@ from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
-from liuli.tokens.formats.config import read_utf8, refuse_pattern, shown, token_text
+from liuli.tokens.formats.added_tokens import ConfiguredTokens
+from liuli.tokens.formats.config import read_utf8, refuse_pattern, shown
 from liuli.tokens.tokenizer import Tokenizer
 
-ROLES = ("pad", "unk", "cls", "sep", "mask")
+NAMES = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}  # unless a file says otherwise
 LONGEST_WORD = 100  # characters; a longer word is unknown, as BERT has it
 
 
@@ -22,16 +23,17 @@ def open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
     refuse_pattern(path, pattern)
     lines = read_utf8(path).split("\n")
     vocab = {line.rstrip("\r"): number for number, line in enumerate(lines) if line or number < len(lines) - 1}
-    names = {role: token_text(config.get(f"{role}_token")) or f"[{role.upper()}]" for role in ROLES}
-    if names["unk"] not in vocab:
-        raise LiuliError(f"{path} is no BERT vocabulary: it has no line {shown(names['unk'])}")
+    configured = ConfiguredTokens.read(folder).with_defaults(NAMES, vocab.get)
+    unknown = configured.names.get("unk_token", NAMES["unk_token"])
+    if unknown not in vocab:
+        raise LiuliError(f"{path} is no BERT vocabulary: it has no line {shown(unknown)}")
     strip_accents = config.get("strip_accents")
     if strip_accents not in (None, True, False):
         raise LiuliError(
             f"{folder / 'tokenizer_config.json'}: strip_accents must be true, false or null, not {shown(strip_accents)}"
         )
     with library_errors(f"{path} is broken"):
-        model = models.WordPiece(vocab, unk_token=names["unk"], max_input_chars_per_word=LONGEST_WORD)
+        model = models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=LONGEST_WORD)
         backend = tokenizers.Tokenizer(model)
         backend.normalizer = normalizers.BertNormalizer(
             handle_chinese_chars=config.get("tokenize_chinese_chars") is not False,
@@ -40,6 +42,6 @@ def open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
         )
         backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         backend.decoder = decoders.WordPiece()
-        backend.add_special_tokens([name for name in names.values() if name in vocab])
-    begin = [vocab[names["cls"]]] if names["cls"] in vocab else []
-    return pipeline_tokenizer(backend, folder, begin, names["unk"])
+    configured.add_to(backend)
+    begin = backend.token_to_id(configured.names["cls_token"]) if "cls_token" in configured.names else None
+    return pipeline_tokenizer(backend, folder, [] if begin is None else [begin], unknown, configured.names)
