@@ -1,5 +1,5 @@
-"""Where a model's folder is: on this machine, or on the Hugging Face hub under `owner/model`, fetched once and cached.
-A dataset's folder likewise.
+"""Where a model is: a folder or a GGUF file on this machine, or on the Hugging Face hub under `owner/model`, fetched once
+and cached. A dataset's folder likewise.
 
 A download is announced to the logger `liuli.hub` at level INFO, which Python does not print unless a program asks for it.
 The command line does.
@@ -25,8 +25,13 @@ TIMEOUT = 10  # seconds
 logger = logging.getLogger(__name__)
 
 
+def is_gguf(model: Path) -> bool:
+    """Whether a model's path is that of a GGUF file, and not of a folder."""
+    return model.suffix.lower() == ".gguf" and not model.is_dir()
+
+
 def find_folder(name: str | Path, weights: bool = False) -> Path:
-    """The folder `name`, or the cached copy of the hub's model `owner/model`, downloaded if it is new.
+    """The folder or the GGUF file `name`, or the cached copy of the hub's model `owner/model`, downloaded if it is new.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
@@ -41,7 +46,9 @@ def find_folder(name: str | Path, weights: bool = False) -> Path:
         if given and Path(given).is_dir():
             return Path(given)
         if given and Path(given).exists():
-            raise LiuliError(f"{shown} is a file; give the folder that holds it")
+            if is_gguf(Path(given)):
+                return Path(given)
+            raise LiuliError(f"{shown} is a file; give the folder that holds it, or a .gguf file")
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL; a folder that may not be entered
         raise LiuliError(f"there is no folder {shown}: {why(error)}") from error
     if reason := _why_a_path(given):
@@ -59,7 +66,7 @@ def _why_a_path(name: str) -> str:
     if not re.fullmatch(HUB_NAME, name, re.ASCII):
         return "give a model's folder, or a name on the hub such as owner/model"
     if name.lower().endswith(FILE_SUFFIXES):
-        return "it looks like the path of a file; give the folder that holds the model"
+        return "it looks like the path of a file; give the folder that holds the model, or a .gguf file that is there"
     if os.path.isdir(owner):
         return f"{owner} is a folder here, so this is read as a path and not as a name on the hub"
     return ""

@@ -22,7 +22,8 @@ def merge(
     from liuli.learn.prepare.tokenizer_files import copy_tokenizer_files
     from liuli.model.adapters import lora
     from liuli.model.adapters.peft_folder import hash_adapter, load
-    from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
+    from liuli.model.formats.detect import hash_model, read_decoder
+    from liuli.model.formats.hugging_face import write_decoder
 
     base = find_folder(model, weights=True)
     with new_folder(out) as part:
@@ -32,8 +33,8 @@ def merge(
         write_decoder(decoder, part)
         for folder in (base, adapter):  # what lies beside the adapter stands for the base's
             copy_tokenizer_files(folder, part)
-        parents = {"parent": hash_folder(base), "adapter": hash_adapter(adapter)}
-        card = {"stage": "merged", **parents, "hash": hash_folder(part), "command": ["liuli", *sys.argv[1:]]}
+        parents = {"parent": hash_model(base), "adapter": hash_adapter(adapter)}
+        card = {"stage": "merged", **parents, "hash": hash_model(part), "command": ["liuli", *sys.argv[1:]]}
         write_json(part / "liuli.json", card, indent=1)
     if json:
         print_json({"path": str(out)} | card)

@@ -35,7 +35,7 @@ def plan(
     if size in PRESETS:
         config = PRESETS[size]
     else:
-        from liuli.model.formats.families import read_config
+        from liuli.model.formats.detect import read_config
 
         if "/" not in size and not Path(size).exists():
             raise LiuliError(f"there is no preset and no folder {size}; presets: {', '.join(PRESETS)}")

@@ -23,11 +23,12 @@ from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.detect import find_tokenizer
+from liuli.tokens.formats.settings import read_settings
 
 DEFAULT_TEMPERATURE = 0.8
 SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -61,8 +62,8 @@ class Model:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the folder's tensors: the model's identity (see `hash_folder`)."""
-        return hash_folder(self.folder)
+        """SHA-256 over the folder's tensors: the model's identity (see `hash_model`)."""
+        return hash_model(self.folder)
 
     @cached_property
     def stage(self) -> str | None:
@@ -199,7 +200,7 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
 
 def _default_sampling(folder: Path) -> tuple[Sampling, str]:
     """The settings that `generation_config.json` names, and where they are from, for people."""
-    raw = read_json(folder / "generation_config.json")
+    raw = read_settings(folder, "generation_config.json")
     given = {name: raw[name] for name in SAMPLING_FIELDS if raw.get(name) is not None}
     if raw.get("do_sample") is False:
         given["temperature"] = 0.0

@@ -10,8 +10,9 @@ from liuli.files import read_json
 from liuli.learn.prepare.job import Job
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import config_from, read_config
-from liuli.model.formats.hugging_face import own_learning_memory, read_decoder
+from liuli.model.formats.detect import read_config, read_decoder
+from liuli.model.formats.families import config_from
+from liuli.model.formats.hugging_face import own_learning_memory
 from liuli.model.linear import MixedLinear, exchange
 from liuli.model.start import start
 from liuli.tokens import Tokenizer

@@ -30,7 +30,7 @@ from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import read_config
+from liuli.model.formats.detect import read_config
 from liuli.model.formats.hugging_face import hash_folder, write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template

@@ -26,7 +26,7 @@ from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import read_config
+from liuli.model.formats.detect import read_config
 from liuli.model.formats.hugging_face import hash_folder, write_decoder
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.train import train as train_tokenizer

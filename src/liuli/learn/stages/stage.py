@@ -34,7 +34,7 @@ from liuli.learn.step.objectives import Hidden, NextToken, Objective
 from liuli.learn.step.recipe import Recipe
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder
+from liuli.model.formats.detect import hash_model
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.chat import Chat
 
@@ -53,8 +53,8 @@ class Parent:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over its tensors (see `hash_folder`)."""
-        return hash_folder(self.folder)
+        """SHA-256 over its tensors (see `hash_model`)."""
+        return hash_model(self.folder)
 
 
 class Data(Protocol):

@@ -24,7 +24,8 @@ from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows, are_tokens, empty_rows
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, hash_tensors
+from liuli.model.formats.detect import hash_model
+from liuli.model.formats.hugging_face import hash_tensors
 from liuli.model.formats.tensor_names import module_names, table_names
 from liuli.model.formats.weight_files import STORED_DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
 
@@ -43,7 +44,7 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
     """Writes the adapter in use: A, B and rows in fp32, the settings, and the card.
 
     Args:
-        base: the base's folder or its name on the hub, for other programs. base_hash: what `hash_folder` says of it.
+        base: the base's folder or its name on the hub, for other programs. base_hash: what `hash_model` says of it.
 
     Raises:
         LiuliError: the folder cannot be written.
@@ -107,7 +108,7 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
         check_finite(tensor, key, folder)
         setattr(module, parameter, nn.Parameter(tensor.to(torch.float32, copy=True)))
     recorded = read_json(folder / CARD).get("parent")
-    if recorded is not None and recorded != (found := hash_folder(base)):
+    if recorded is not None and recorded != (found := hash_model(base)):
         hashes = f"it was made for the model with hash {shown(recorded)}, and that one has {found}"
         raise LiuliError(f"{folder} is not an adapter of {base}: {hashes}")
     attach(decoder, name, modules)

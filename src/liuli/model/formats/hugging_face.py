@@ -62,12 +62,18 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
         rows = [len(decoder.get_parameter(part)) for part in place.parts]
         for part, piece in zip(place.parts, whole.split(rows), strict=True):
             parameters[part] = piece.to(device, _as_stored(piece) if dtype is None else dtype)
-    if config.tied:
+    return filled(decoder, parameters, dtype)
+
+
+def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype | None) -> Decoder:
+    """A decoder without memory gets its parameters, except the head's if that is tied; with None as the dtype, its matrices in
+    16 bits are frozen."""
+    if decoder.config.tied:
         parameters["head.weight"] = parameters["embedding.weight"]
     decoder.load_state_dict(parameters, assign=True)
     if dtype is None:
         _freeze_16_bits(decoder)
-    if config.tied:
+    if decoder.config.tied:
         decoder.head.tie(decoder.embedding)
     return decoder.eval()
 

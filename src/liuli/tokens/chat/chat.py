@@ -13,10 +13,10 @@ from typing import Any
 
 from liuli.display import why
 from liuli.errors import LiuliError
-from liuli.files import read_json
 from liuli.tokens.chat.mask import MADE_UP, Encoded, Marks, Messages, RenderedText
 from liuli.tokens.chat.sandbox import LARGEST, Renderer
 from liuli.tokens.chat.templates import BERT, CHATML
+from liuli.tokens.formats.settings import read_settings
 from liuli.tokens.tokenizer import Tokenizer
 
 __all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
@@ -77,7 +77,7 @@ class Chat:
         Raises:
             LiuliError: a broken file or template.
         """
-        config = read_json(folder / "tokenizer_config.json")
+        config = read_settings(folder, "tokenizer_config.json")
         own = _own_template(folder, config)
         return None if own is None else cls(tokenizer, own, "the folder's own template", _names(config), today)
 
@@ -122,7 +122,7 @@ class Chat:
 
 def has_template(folder: Path) -> bool:
     """Whether the folder says by itself how messages become one text."""
-    return _own_template(folder, read_json(folder / "tokenizer_config.json")) is not None
+    return _own_template(folder, read_settings(folder, "tokenizer_config.json")) is not None
 
 
 def _own_template(folder: Path, config: dict[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
+from liuli.tokens.formats.settings import read_settings
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 LARGEST_ID = 10_000_000  # of a token; the largest vocabularies in use have some 262,000
@@ -57,7 +58,7 @@ def read_end_ids(folder: Path) -> list[int]:
         LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
     """
     for name in ("generation_config.json", "config.json"):
-        found = read_json(folder / name).get("eos_token_id")
+        found = read_settings(folder, name).get("eos_token_id")
         if found is not None:
             ids: list[Any] = found if isinstance(found, list) else [found]
             if not all(type(token_id) is int and abs(token_id) <= LARGEST_ID for token_id in ids):
@@ -70,7 +71,7 @@ def document_end(folder: Path, tokenizer: Tokenizer) -> list[int]:
     """The id that ends a document, in a list; [] if there is none. It is the token that `tokenizer_config.json` names, else the
     first that the model's own files name and the tokenizer has, else the token that the layout always has."""
     specials = tokenizer.specials
-    named = token_text(read_json(folder / "tokenizer_config.json").get("eos_token"))
+    named = token_text(read_settings(folder, "tokenizer_config.json").get("eos_token"))
     if named in specials:
         return [specials[named]]
     known = [token_id for token_id in read_end_ids(folder) if 0 <= token_id < tokenizer.vocab_size]

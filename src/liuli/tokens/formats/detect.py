@@ -9,8 +9,9 @@ from pathlib import Path
 
 from liuli.display import why
 from liuli.errors import LiuliError
-from liuli.hub import find_folder
+from liuli.hub import find_folder, is_gguf
 from liuli.tokens.formats.config import document_end, shown
+from liuli.tokens.formats.gguf import open_gguf_tokenizer
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
 from liuli.tokens.formats.tiktoken import looks_like_ranks, open_tiktoken
@@ -34,7 +35,8 @@ def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
     """
     found = find_tokenizer(find_folder(folder), pattern)
     if found is None:
-        raise LiuliError(f"{folder} holds no tokenizer; looked for {LAYOUTS}")
+        looked = "" if is_gguf(Path(folder)) else f"; looked for {LAYOUTS}"
+        raise LiuliError(f"{folder} holds no tokenizer{looked}")
     return found
 
 
@@ -43,7 +45,7 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
     if pattern is not None:
         check_name(pattern)
     try:
-        found = _open_layout(folder, pattern)
+        found = open_gguf_tokenizer(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
         if found is not None:
             _check_begin(folder, found)
             found.end = document_end(folder, found)

@@ -55,11 +55,12 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
     unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
     wants_begin = read_json(folder / "tokenizer_config.json").get("add_bos_token") is not False
     begin = [begin_id] if wants_begin and begin_id != NONE else []
-    encoder = _encoder(pieces, added, dummy_prefix)
+    encoder = piece_encoder(pieces, added, dummy_prefix)
     return Tokenizer(encoder, "SentencePiece BPE", added, begin, unknown)
 
 
-def _encoder(pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
+def piece_encoder(pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool) -> RankedEncoder[str]:
+    """BPE by scores. `dummy_prefix`: a space is put in front of a text."""
     ids = {piece.text: number for number, piece in enumerate(pieces) if piece.kind in (NORMAL, USER_DEFINED, BYTE)}
     normal = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     by_score = {score: rank for rank, score in enumerate(sorted(set(normal.values()), reverse=True))}

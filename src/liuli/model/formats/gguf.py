@@ -1,0 +1,132 @@
+"""A model in a GGUF file: its `Config`, its decoder and its hash.
+
+In: a file, or the first of several shards. Out: a `Decoder` whose parameters were dequantised one after the other straight
+into the wanted dtype, so that the most memory taken is the decoder and a few blocks of rows. Tensors that the file holds in
+the wanted dtype are the mapped file itself.
+"""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import quants
+from torch import Tensor
+
+from liuli.errors import LiuliError
+from liuli.gguf_file import GGUFFile, GGUFTensor, open_gguf
+from liuli.model.config import Config
+from liuli.model.decoder import Decoder
+from liuli.model.formats.families import config_from
+from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted
+from liuli.model.formats.gguf_settings import settings_of
+from liuli.model.formats.hash_cache import cached_hash
+from liuli.model.formats.hugging_face import filled
+from liuli.model.formats.tensor_names import tensor_names
+from liuli.model.formats.weight_files import check_finite, listed
+
+BLOCK = 1 << 18  # numbers that are dequantised at once, so that they stay in the processor's cache
+FROZEN = torch.bfloat16  # of a frozen base's quantised matrices
+PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def read_gguf_config(path: Path) -> Config:
+    """The `Config` that a file's metadata says. Raises LiuliError: as `open_gguf`, `settings_of` and `config_from`."""
+    return _config(open_gguf(path))
+
+
+def _config(file: GGUFFile) -> Config:
+    return config_from(settings_of(file), str(file.path))
+
+
+def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
+    """The decoder in a file.
+
+    Args:
+        dtype: of all parameters. None: for a base that stays frozen (see `hugging_face.read_decoder`): matrices in F16 and BF16
+            as the mapped file itself, F32 likewise, and quantised ones in bf16; every other parameter is fp32.
+
+    Raises:
+        LiuliError: as `read_gguf_config`; tensors that are missing, unknown, of another shape or not finite; each named.
+    """
+    file = open_gguf(path)
+    config = _config(file)
+    names = _checked_names(file, config)  # first: it bounds how many layers there can be
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    parameters: dict[str, Tensor] = {}
+    for canonical, place in tensor_names(config).items():
+        stored = file.tensors[names[canonical]]
+        parts = [decoder.get_parameter(part).shape for part in place.parts]
+        expected = (sum(shape[0] for shape in parts), *parts[0][1:])
+        if stored.shape != expected:
+            shapes = f"shape {list(stored.shape)}, but the metadata implies {list(expected)}"
+            raise LiuliError(f"{path}: the tensor {stored.name} has {shapes}")
+        heads = config.kv_heads if ".k_proj." in canonical else config.heads
+        order = interleaved(heads, expected[0]).argsort() if is_permuted(canonical, config.family) else None
+        tensor = _dequantised(stored, order, dtype)
+        check_finite(tensor, stored.name, path)
+        for part, piece in zip(place.parts, tensor.split([shape[0] for shape in parts]), strict=True):
+            parameters[part] = piece.to(device)
+    return filled(decoder, parameters, dtype)
+
+
+def _checked_names(file: GGUFFile, config: Config) -> dict[str, str]:
+    """GGUF's name of every tensor of the decoder, by canonical name; all are there, and nothing else."""
+    if config.layers > len(file.tensors):
+        held = f"there are only {len(file.tensors)} tensors"
+        raise LiuliError(f"{file.path}: the metadata implies {config.layers} layers, but {held}")
+    names = {canonical: gguf_name(canonical, config.family) for canonical in tensor_names(config)}
+    if missing := sorted({*names.values()} - file.tensors.keys()):
+        raise LiuliError(f"{file.path}: the tensors {listed(missing)} are missing")
+    if extra := sorted(file.tensors.keys() - names.values() - {FREQUENCIES}):
+        raise LiuliError(f"{file.path} holds what a {config.family} decoder has no place for: {listed(extra)}")
+    return names
+
+
+def _dequantised(stored: GGUFTensor, order: Tensor | None, dtype: torch.dtype | None) -> Tensor:
+    """The numbers of a tensor, its rows in the given order, in `dtype`; None: as `read_gguf_decoder` says."""
+    plain = PLAIN.get(stored.type.name)
+    if dtype is None:
+        dtype = torch.float32 if len(stored.shape) == 1 else plain or FROZEN
+    if plain is not None:
+        held = torch.from_numpy(stored.rows).view(plain).view(stored.shape)
+        found = (held if order is None else held[order]).to(dtype)
+        if found.data_ptr() != held.data_ptr():
+            stored.release()
+        return found
+    found = torch.empty(stored.shape, dtype=dtype)
+    by_row, width = found.view(len(stored.rows), -1), stored.shape[-1]
+    step = max(BLOCK // width, 1)
+
+    def fill(start: int) -> None:
+        chosen = slice(start, start + step) if order is None else order[start : start + step].numpy()
+        by_row[start : start + step] = torch.from_numpy(quants.dequantize(stored.rows[chosen], stored.type))
+
+    # NumPy warns of scales that are no numbers; `check_finite` says so with the tensor's name.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, np.errstate(all="ignore"):
+        for _ in pool.map(fill, range(0, len(by_row), step)):
+            pass
+    stored.release()
+    return found
+
+
+def hash_gguf(path: Path) -> str:
+    """SHA-256 over the tensors as stored: GGUF's name, type, shape and bytes, by name. It is the same for one file or shards,
+    and says nothing of the metadata. A file that did not change is not read again (`hash_cache.py`).
+
+    Raises:
+        LiuliError: as `open_gguf`.
+    """
+    file = open_gguf(path)
+
+    def compute() -> str:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(file.tensors.items()):
+            digest.update(f"{name} {tensor.type.name} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.rows.data)
+            tensor.release()
+        return digest.hexdigest()
+
+    return cached_hash(file.paths, compute)

@@ -1,0 +1,152 @@
+"""From a GGUF file's metadata to the settings that a `config.json` holds.
+
+In: an open file. Out: a dict for `families.config_from`, which checks it as any other. A setting that would change the maths
+and is not followed is refused by name.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from liuli.errors import LiuliError
+from liuli.gguf_file import GGUFFile
+from liuli.model.formats.gguf_names import (
+    ARCHITECTURE_OF,
+    ATTENTION_FACTOR_KEY,
+    FREQUENCIES,
+    SCALING_KEYS,
+    WINDOW_KEY,
+    keys_of,
+    without_architecture,
+)
+from liuli.model.formats.weight_files import quoted, shown
+
+# What llama.cpp takes if a key is missing; all other keys of `keys_of` are required.
+OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
+HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be the same
+LINEAR_FACTOR_KEY = "rope.scale_linear"  # the old name of rope.scaling.factor
+YARN_ATTENTION_KEY = "rope.scaling.yarn_attn_factor"  # config.json's attention_factor, as llama.cpp's converter writes it
+WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"}  # the tensors have the shapes
+# Settings and the values that change nothing. Zero, false and an empty text change nothing in any.
+HARMLESS = {"attention.causal": True, "rope.scaling.yarn_ext_factor": 1.0}
+LLAMA3_BOUNDS = 1.0, 4.0  # low and high frequency factors of every model with llama3's scaling
+LLAMA3_ORIGINALS = [8192, *(2**power for power in range(4, 21))]  # contexts before stretching that are tried
+
+
+def settings_of(file: GGUFFile) -> dict[str, Any]:
+    """The settings as `config.json` has them.
+
+    Raises:
+        LiuliError: an architecture or a setting that is not supported, a key that is missing, a value of the wrong type.
+    """
+    architecture = file.text("general.architecture")
+    if file.metadata.get("general.type", "model") != "model":
+        kind = shown(str(file.metadata["general.type"]))
+        raise LiuliError(f"{file.path} is no model but of the kind {kind} (general.type); give the model's own file")
+    families = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
+    if architecture not in families:
+        known = ", ".join(dict.fromkeys(ARCHITECTURE_OF.values()))
+        raise LiuliError(f"{file.path}: the architecture {quoted(architecture)} is not supported; supported: {known}")
+    given = without_architecture(file.metadata, architecture)
+    family: Any = "mistral" if architecture == "llama" and given.get(WINDOW_KEY) else families[architecture]
+    keys = keys_of(family)
+    _refuse_unknown(file, architecture, given, {*keys, WINDOW_KEY} if family == "mistral" else {*keys})
+    for key in keys:
+        if key not in given and key not in OPTIONAL:
+            raise file.broken(f"its metadata has no {architecture}.{key}")
+    found = {ours: _same_in_all_layers(file, f"{architecture}.{key}", given[key]) for key, ours in keys.items() if key in given}
+    if "token_embd.weight" not in file.tensors:
+        raise file.broken("it has no tensor token_embd.weight; a file of a vocabulary alone is no model")
+    found |= {
+        "model_type": family,
+        "vocab_size": file.tensors["token_embd.weight"].shape[0],
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+    }
+    return found if family == "gpt2" else found | _rotary_settings(file, architecture, given, found)
+
+
+def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What the families with rotary positions have in addition."""
+    width, heads = found["hidden_size"], found["num_attention_heads"]
+    if type(width) is not int or type(heads) is not int or heads < 1:
+        return {}  # which `config_from` refuses
+    head_width = found.get("head_dim", width // heads)
+    for key in HEAD_WIDTHS:
+        if given.get(key, head_width) != head_width:
+            raise LiuliError(
+                f"{file.path}: {architecture}.{key} = {quoted(given[key])} differs from the head width {shown(head_width)}, "
+                f"which is not supported"
+            )
+    more = {
+        "head_dim": head_width,
+        "num_key_value_heads": found.get("num_key_value_heads", heads),
+        "sliding_window": given.get(WINDOW_KEY) or None,
+        "attention_bias": "blk.0.attn_q.bias" in file.tensors,
+        "mlp_bias": "blk.0.ffn_up.bias" in file.tensors,
+    }
+    theta = found.get("rope_theta", 10_000.0)
+    scaling = _scaling(file, given, theta, head_width)
+    return more | {"rope_theta": theta} | ({} if scaling is None else {"rope_scaling": scaling})
+
+
+def _refuse_unknown(file: GGUFFile, architecture: str, given: dict[str, Any], known: set[str]) -> None:
+    known = known | SCALING_KEYS.keys() | WITHOUT_EFFECT | {*HEAD_WIDTHS}
+    known |= {ATTENTION_FACTOR_KEY, LINEAR_FACTOR_KEY, YARN_ATTENTION_KEY}
+    for key, value in given.items():
+        harmless = key in known or (isinstance(value, (bool, int, float, str)) and (not value or value == HARMLESS.get(key)))
+        if not harmless:
+            raise LiuliError(f"{file.path}: {shown(f'{architecture}.{key}')} = {quoted(value)} is not supported")
+
+
+def _same_in_all_layers(file: GGUFFile, key: str, value: Any) -> Any:
+    """A value that may be given for each layer."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if not len(value) or (value != value[0]).any():
+        raise LiuliError(f"{file.path}: {key} differs from layer to layer, which is not supported")
+    return value[0].item()
+
+
+def _scaling(file: GGUFFile, given: dict[str, Any], theta: Any, head_width: Any) -> dict[str, Any] | None:
+    """The `rope_scaling` of a `config.json`."""
+    kind = given.get("rope.scaling.type", "linear")
+    factor = given.get("rope.scaling.factor", given.get(LINEAR_FACTOR_KEY, 0.0))
+    stretched = kind != "none" and factor not in (0.0, 1.0)
+    if FREQUENCIES in file.tensors:
+        if stretched:
+            raise LiuliError(f"{file.path} has both {FREQUENCIES} and a rotary scaling, which is not supported")
+        return _llama3(file, theta, head_width)
+    if not stretched:
+        return None
+    if type(factor) is not float or not math.isfinite(factor) or factor <= 0:
+        raise file.broken(f"the factor of its rotary scaling is {quoted(factor)}")
+    if kind != "yarn":
+        return {"rope_type": kind, "factor": factor}
+    found = {ours: given[key] for key, ours in SCALING_KEYS.items() if key in given}
+    grown = 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
+    attention = given.get(YARN_ATTENTION_KEY) or given.get(ATTENTION_FACTOR_KEY, 1.0) * grown
+    return found | {"rope_type": "yarn", "factor": factor, "attention_factor": attention}
+
+
+def _llama3(file: GGUFFile, theta: Any, head_width: Any) -> dict[str, Any] | None:
+    """llama3's scaling, which a file holds as what each pair's frequency is divided by. The factor is the largest; the bounds
+    are those of every such model; the context before stretching is found by comparison."""
+    tensor = file.tensors[FREQUENCIES]
+    if tensor.type.name != "F32" or tensor.shape != (head_width // 2,):
+        raise file.broken(f"{FREQUENCIES} is {tensor.type.name} of shape {list(tensor.shape)}, not F32 of [{head_width // 2}]")
+    divisors = torch.from_numpy(tensor.rows.view(np.float32)).flatten().double()
+    factor = divisors.max().item()
+    if (divisors == 1).all():
+        return None
+    low, high = LLAMA3_BOUNDS
+    plain = theta ** -(torch.arange(0, head_width, 2).double() / head_width)
+    for original in LLAMA3_ORIGINALS:
+        keep = ((original * plain / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
+        if torch.allclose(1 / (keep + (1 - keep) / factor), divisors, rtol=1e-4, atol=0):
+            return {
+                "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
+                "original_max_position_embeddings": original,
+            }  # fmt: skip
+    raise LiuliError(f"{file.path}: {FREQUENCIES} stretches positions in another way than Llama 3, which is not supported")
