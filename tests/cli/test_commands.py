@@ -230,7 +230,7 @@ def test_no_tokenizer(liuli, tiny_folder, tmp_path):
 
 def test_plan_mistakes(liuli):
     for words, message in [
-        (["gpt5"], "there is no preset and no folder gpt5; presets: nano"),
+        (["gpt5"], "there is no preset, folder or file gpt5; presets: nano"),
         (["nano", "--gpu", "abacus"], "there is no accelerator 'abacus'"),
         (["nano", "--utilisation", 0], "utilisation must be above 0"),
         (["nano", "--tokens", "many"], "--tokens must be a number"),

@@ -1,6 +1,7 @@
 """Small GGUF files, written with the package `gguf` as llama.cpp's converter (conversion/*.py) writes them: names from its own
 table, Llama's queries and keys permuted, GPT-2's matrices transposed."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -141,3 +142,21 @@ def add_pieces(writer: gguf.GGUFWriter, tokens: list[str], scores: list[float], 
     writer.add_token_list(tokens)
     writer.add_token_scores(scores)
     writer.add_token_types(types)
+
+
+def save_talking(folder: Path, path: Path, template: str) -> None:
+    """The model of `talking.save` in a folder, with its tokenizer and a template, as one file."""
+    content = json.loads((folder / "tokenizer.json").read_text())
+    special = {token["content"]: token["id"] for token in content["added_tokens"]}
+    tokens = {**content["model"]["vocab"], **special}
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in content["model"]["merges"]]
+
+    def add(writer: gguf.GGUFWriter) -> None:
+        texts = sorted(tokens, key=lambda token: tokens[token])
+        add_merges(writer, texts, merges, dict.fromkeys(special, TokenType.CONTROL), "gpt-2")
+        writer.add_bos_token_id(special["<|endoftext|>"])
+        writer.add_eos_token_id(special["<|endoftext|>"])
+        writer.add_add_bos_token(True)
+        writer.add_chat_template(template)
+
+    save_model(transformers.AutoModelForCausalLM.from_pretrained(folder), path, more=add)

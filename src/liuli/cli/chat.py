@@ -30,7 +30,7 @@ LEAVING = "Ctrl-D or /quit leaves"
 
 def chat(
     folder: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's folder, or owner/model on the hub.", show_default=False)
+        str, typer.Argument(metavar="MODEL", help="A model's folder, .gguf file, or owner/model.", show_default=False)
     ],
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message: how the model is to answer.")] = None,
     max_tokens: Annotated[int, typer.Option(help="How many tokens a reply has at most.")] = 512,

@@ -55,7 +55,7 @@ CAVEATS = {
 def compare(
     model: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL", help="Folders, or owner/model; adapters that name their base.", show_default=False),
+        typer.Argument(metavar="MODEL", help="Folders, .gguf files, owner/model; adapters (with a base).", show_default=False),
     ],
     prompt: Annotated[list[str] | None, typer.Option(help="What to ask all of them; may be repeated.")] = None,
     file: Annotated[

@@ -8,7 +8,9 @@ import typer
 from liuli.cli.training import Inexact, Out, Resume, follow, job_of, with_job_options
 from liuli.learn.prepare.job import FINETUNE
 
-Parent = Annotated[str | None, typer.Argument(metavar="MODEL", help="A model's folder, or owner/model.", show_default=False)]
+Parent = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="A model's folder, .gguf file, or owner/model.", show_default=False)
+]
 Dialogues = Annotated[
     list[str] | None, typer.Argument(metavar="DATA", help="Files or folders of dialogues.", show_default=False)
 ]

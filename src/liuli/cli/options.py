@@ -9,7 +9,7 @@ import typer
 from liuli.errors import LiuliError
 
 Folder = Annotated[
-    str, typer.Argument(metavar="FOLDER", help="A model's folder, or owner/model on the hub.", show_default=False)
+    str, typer.Argument(metavar="FOLDER", help="A model's folder, .gguf file, or owner/model on the hub.", show_default=False)
 ]
 Adapter = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="An adapter (LoRA, in PEFT's format) to use with the model.")

@@ -18,7 +18,10 @@ from liuli.model.plan import plan as make_plan
 
 def plan(
     size: Annotated[
-        str, typer.Argument(metavar="SIZE|FOLDER", help=f"A folder, or a preset: {', '.join(PRESETS)}.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SIZE|FOLDER", help=f"A folder, a .gguf file, or a preset: {', '.join(PRESETS)}.", show_default=False
+        ),
     ],
     tokens: Annotated[
         str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")
@@ -38,7 +41,7 @@ def plan(
         from liuli.model.formats.detect import read_config
 
         if "/" not in size and not Path(size).exists():
-            raise LiuliError(f"there is no preset and no folder {size}; presets: {', '.join(PRESETS)}")
+            raise LiuliError(f"there is no preset, folder or file {size}; presets: {', '.join(PRESETS)}")
         config = read_config(find_folder(size))
     count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
     found = make_plan(config, count, gpu, utilisation)

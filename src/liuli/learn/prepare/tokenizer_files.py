@@ -5,7 +5,9 @@ from pathlib import Path
 
 from liuli.errors import LiuliError
 from liuli.files import write_json
+from liuli.hub import is_gguf
 from liuli.tokens import Tokenizer
+from liuli.tokens.formats.gguf_to_files import write_tokenizer_files
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")  # of a model's folder, what may belong to its tokenizer
 OTHERS = ("config.json", "liuli.json", "*.index.json", "adapter_config.json")
@@ -21,7 +23,11 @@ def copy_with_generation_config(source: Path, tokenizer: Tokenizer, folder: Path
 
 
 def copy_tokenizer_files(source: Path, folder: Path) -> None:
-    """Copies the files of a model's or an adapter's folder that may belong to its tokenizer."""
+    """Copies the files of a model's or an adapter's folder that may belong to its tokenizer. The tokenizer in a GGUF file is
+    written as such files."""
+    if is_gguf(source):
+        write_tokenizer_files(source, folder)
+        return
     for path in _tokenizer_files(source):
         shutil.copyfile(path, folder / path.name)
 

@@ -1,0 +1,94 @@
+"""The tokenizer of a GGUF file, written as the files of a model's folder: for models that are made from one.
+
+Byte-level BPE becomes `tokenizer.json`. BPE with scores becomes SentencePiece's `tokenizer.model`, which keeps the scores. What
+else the metadata says becomes `tokenizer_config.json` and `generation_config.json`.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from gguf.constants import TokenType
+
+from liuli.files import write_json
+from liuli.gguf_file import GGUFFile, open_gguf
+from liuli.tokens.encoders.pipeline import PipelineEncoder
+from liuli.tokens.formats.gguf import has_space_prefix, open_gguf_tokenizer, read_pieces
+from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
+from liuli.tokens.formats.sentencepiece import NONE, SPACE
+from liuli.tokens.formats.settings import GENERATION, TOKENIZER, read_settings
+from liuli.tokens.tokenizer import Tokenizer
+
+BPE_MODEL = 2  # SentencePiece's number of the model type
+
+
+def write_tokenizer_files(path: Path, folder: Path) -> None:
+    """Writes the tokenizer of a GGUF file to a folder; nothing if it has none.
+
+    Raises:
+        LiuliError: as `open_gguf_tokenizer`. OSError: the folder cannot be written.
+    """
+    tokenizer = open_gguf_tokenizer(path, None)
+    config, generation = read_settings(path, TOKENIZER), read_settings(path, GENERATION)
+    if tokenizer is not None and isinstance(tokenizer.encoder, PipelineEncoder):
+        write_json(folder / "tokenizer.json", _tokenizer_json(tokenizer.encoder, tokenizer), indent=1)
+        write_json(folder / TOKENIZER, {"tokenizer_class": "PreTrainedTokenizerFast"} | config)
+    elif tokenizer is not None:
+        file = open_gguf(path)
+        vocabulary = read_vocabulary(file)
+        (folder / "tokenizer.model").write_bytes(_sentencepiece_model(file, vocabulary))
+        legacy = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": bool(tokenizer.begin)}
+        write_json(folder / TOKENIZER, legacy | config)
+    if generation:
+        write_json(folder / GENERATION, generation)
+
+
+def _tokenizer_json(encoder: PipelineEncoder, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The library's own description, and the begin token in a template."""
+    content: dict[str, Any] = json.loads(encoder.backend.to_str())
+    if tokenizer.begin:
+        names = {tokenizer.token(token_id).text: token_id for token_id in tokenizer.begin}
+        begin = [{"SpecialToken": {"id": name, "type_id": 0}} for name in names]
+        first, second = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
+        content["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [*begin, first],
+            "pair": [*begin, first, second],
+            "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]} for name, number in names.items()},
+        }
+    return content
+
+
+def _sentencepiece_model(file: GGUFFile, vocabulary: GGUFVocabulary) -> bytes:
+    """sentencepiece_model.proto: pieces (1), the trainer's settings (2), the normalizer's (3)."""
+    unknown = vocabulary.ids.get("unknown")
+    pieces: list[bytes] = []
+    for number, (piece, kind) in enumerate(zip(read_pieces(file, vocabulary), vocabulary.kinds, strict=True)):
+        # llama.cpp's converter writes user-defined pieces with plain spaces.
+        text = piece.text.replace(" ", SPACE) if kind == TokenType.USER_DEFINED else piece.text
+        if number == unknown:
+            kind = TokenType.UNKNOWN  # the format needs one, and files often call it a control token
+        elif kind == TokenType.UNUSED:
+            kind = TokenType.CONTROL  # a row of the embedding that has no text
+        pieces.append(_bytes(1, _bytes(1, text.encode()) + b"\x15" + struct.pack("<f", piece.score) + _number(3, kind)))
+    ends = [vocabulary.ids.get(name, NONE) for name in ("unknown", "bos", "eos", "padding")]
+    trainer = _number(3, BPE_MODEL) + _number(35, 1) + b"".join(_number(40 + i, each) for i, each in enumerate(ends))
+    normalizer = _bytes(1, b"identity") + _number(3, has_space_prefix(file)) + _number(4, 0) + _number(5, 1)
+    return b"".join(pieces) + _bytes(2, trainer) + _bytes(3, normalizer)
+
+
+def _varint(value: int) -> bytes:
+    found: list[int] = []
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(int(value))
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
