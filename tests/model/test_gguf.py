@@ -14,8 +14,8 @@ from liuli.hub import find_folder
 from liuli.model.config import PRESETS
 from liuli.model.formats import gguf as gguf_format
 from liuli.model.formats.detect import hash_model, read_config, read_decoder
-from liuli.model.formats.families import tensor_names
 from liuli.model.formats.gguf_names import gguf_name
+from liuli.model.formats.tensor_names import tensor_names
 
 WITHOUT_KEYS = ("qwen2-window",)  # a window in some layers, which GGUF has no keys for
 FAMILIES = [name for name in families.FAMILIES if name not in WITHOUT_KEYS]
