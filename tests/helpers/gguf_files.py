@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "mistral": gguf.MODEL_ARCH.LLAMA,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
     "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
 }
 TypeOf = Callable[[str, np.ndarray], Type]
 
@@ -73,6 +74,8 @@ def tensors_of(model: transformers.PreTrainedModel) -> dict[str, np.ndarray]:
         if config.model_type in ("llama", "mistral") and (".q_proj." in theirs or ".k_proj." in theirs):
             heads = config.num_attention_heads if ".q_proj." in theirs else config.num_key_value_heads
             tensor = tensor.reshape(heads, 2, len(tensor) // heads // 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
+        if config.model_type == "gemma3_text" and theirs.endswith("norm.weight"):
+            tensor = tensor + 1
         found[name] = tensor.float().contiguous().numpy()
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "llama3":
@@ -115,9 +118,13 @@ def _settings(writer: gguf.GGUFWriter, config: Any) -> None:
     if getattr(config, "head_dim", None):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-    if config.model_type == "mistral" and config.sliding_window:
+    if config.model_type in ("mistral", "gemma3_text") and config.sliding_window:
         writer.add_sliding_window(config.sliding_window)
     rope = config.rope_parameters
+    if config.model_type == "gemma3_text":
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        rope = rope["full_attention"]
     writer.add_rope_freq_base(rope["rope_theta"])
     if rope["rope_type"] in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))

@@ -19,7 +19,7 @@ from liuli.gguf_file import GGUFFile, GGUFTensor, open_gguf
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
-from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted
+from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted, stored_shift
 from liuli.model.formats.gguf_settings import settings_of
 from liuli.model.formats.hash_cache import cached_hash
 from liuli.model.formats.hugging_face import filled
@@ -52,7 +52,7 @@ def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: tor
     """
     file = open_gguf(path)
     config = _config(file)
-    names = _checked_names(file, config)  # first: it bounds how many layers there can be
+    names = _checked_names(file, config)
     with torch.device("meta"):
         decoder = Decoder(config)
     parameters: dict[str, Tensor] = {}
@@ -66,6 +66,8 @@ def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: tor
         heads = config.kv_heads if ".k_proj." in canonical else config.heads
         order = interleaved(heads, expected[0]).argsort() if is_permuted(canonical, config.family) else None
         tensor = _dequantised(stored, order, dtype)
+        if shift := stored_shift(canonical, config.family):
+            tensor = tensor - shift
         check_finite(tensor, stored.name, path)
         for part, piece in zip(place.parts, tensor.split([shape[0] for shape in parts]), strict=True):
             parameters[part] = piece.to(device)
@@ -74,9 +76,6 @@ def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: tor
 
 def _checked_names(file: GGUFFile, config: Config) -> dict[str, str]:
     """GGUF's name of every tensor of the decoder, by canonical name; all are there, and nothing else."""
-    if config.layers > len(file.tensors):
-        held = f"there are only {len(file.tensors)} tensors"
-        raise LiuliError(f"{file.path}: the metadata implies {config.layers} layers, but {held}")
     names = {canonical: gguf_name(canonical, config.family) for canonical in tensor_names(config)}
     if missing := sorted({*names.values()} - file.tensors.keys()):
         raise LiuliError(f"{file.path}: the tensors {listed(missing)} are missing")

@@ -13,10 +13,11 @@ from liuli.errors import LiuliError
 from liuli.model.config import Config
 from liuli.model.formats.families import config_to
 from liuli.model.formats.gguf_names import ARCHITECTURE_OF, ATTENTION_FACTOR_KEY, SCALING_KEYS, WINDOW_KEY, keys_of
-from liuli.model.formats.gguf_settings import HEAD_WIDTHS, LLAMA3_BOUNDS
+from liuli.model.formats.gguf_settings import GEMMA_27B, GEMMA_PATTERN, HEAD_WIDTHS, LLAMA3_BOUNDS
 from liuli.model.rotary import frequencies
 
 FLOATS = ("epsilon", "freq_base", "factor", "beta_fast", "beta_slow")  # what the key of a number in fp32 ends with
+GEMMA_BASE = 10_000.0  # of the positions in layers with a window, which llama.cpp does not read from a file
 BIASED = ("gpt2", "llama", "mistral", "qwen2")  # families whose biases llama.cpp reads
 
 
@@ -55,13 +56,23 @@ def frequency_divisors(config: Config) -> torch.Tensor | None:
 
 
 def _check(config: Config) -> None:
-    scaling = config.rope_scaling
-    usual = "silu" if config.gated and config.family != "gemma3_text" else "gelu_tanh"
-    slides = config.family in ("mistral", "gemma3_text")
+    scaling, gemma = config.rope_scaling, config.family == "gemma3_text"
+    usual = "silu" if config.gated and not gemma else "gelu_tanh"
+    slides = gemma or config.family == "mistral"
+    sixth = [layer % GEMMA_PATTERN == GEMMA_PATTERN - 1 for layer in range(config.layers)]
+    by_width = config.layers == GEMMA_27B
+    scalar = config.width // config.heads if by_width else config.head_width
     cannot = {
         f"the activation {config.activation} in a {config.family} decoder": config.activation != usual,
         f"an attention window in a {config.family} decoder": any(config.windows) and not slides,
         f"biases in a {config.family} decoder": (config.qkv_bias or config.output_bias) and config.family not in BIASED,
+        "a window in other layers of Gemma than five of six": gemma
+        and any(config.windows)
+        and [window is None for window in config.windows] != sixth,
+        f"a RoPE base of {config.sliding_rope_theta} in Gemma's layers with a window": gemma
+        and any(config.windows)
+        and config.sliding_rope_theta != GEMMA_BASE,
+        f"attention scores of Gemma divided by √{config.query_pre_attn_scalar}": gemma and config.query_pre_attn_scalar != scalar,
         "YaRN without rounded bounds": scaling is not None and not scaling.truncate,
         "other frequency bounds than Llama 3's": scaling is not None
         and scaling.kind == "llama3"

@@ -17,6 +17,7 @@ from liuli.model.config import Family
 # The architecture that a family is written as. Mistral is Llama there, with a window if it slides.
 ARCHITECTURE_OF: dict[str, str] = {
     "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2",
+    "gemma3_text": "gemma3",
 }  # fmt: skip
 
 _ROTARY_KEYS = {  # GGUF's key, below the architecture's name -> config.json's field
@@ -39,6 +40,8 @@ _GPT2_KEYS = {
     "attention.layer_norm_epsilon": "layer_norm_epsilon",
 }
 WINDOW_KEY = "attention.sliding_window"
+# Gemma 3: the window slides in all layers but every n-th, and there positions turn with a base of their own.
+PATTERN_KEY, SLIDING_BASE_KEY = "attention.sliding_window_pattern", "rope.freq_base_swa"
 SCALING_KEYS = {  # GGUF's key, below the architecture's name -> the field of config.json's rope_scaling
     "rope.scaling.type": "rope_type",
     "rope.scaling.factor": "factor",
@@ -66,6 +69,11 @@ _ROTARY_MODULES = {  # Hugging Face's module, in a block or outside -> GGUF's
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_GEMMA_MODULES = _ROTARY_MODULES | {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
 _GPT2_MODULES = {
     "transformer.wte": "token_embd",
     "transformer.wpe": "position_embd",
@@ -88,7 +96,7 @@ def keys_of(family: Family) -> dict[str, str]:
 
 def gguf_name(canonical: str, family: Family) -> str:
     """A tensor's name in a GGUF file, by its canonical name, such as `model.layers.0.self_attn.q_proj.weight`."""
-    modules = _GPT2_MODULES if family == "gpt2" else _ROTARY_MODULES
+    modules = {"gpt2": _GPT2_MODULES, "gemma3_text": _GEMMA_MODULES}.get(family, _ROTARY_MODULES)
     path, _, kind = canonical.rpartition(".")
     for root in BLOCKS:
         if path.startswith(root):
@@ -109,6 +117,11 @@ def interleaved(heads: int, rows: int) -> Tensor:
     GGUF's, and `matrix[interleaved(…).argsort()]` takes GGUF's back.
     """
     return torch.arange(rows).view(heads, 2, -1).transpose(1, 2).flatten()
+
+
+def stored_shift(canonical: str, family: Family) -> float:
+    """What GGUF adds to a tensor's numbers: norms that Hugging Face stores as their difference from 1 are whole there."""
+    return 1.0 if family == "gemma3_text" and canonical.endswith("norm.weight") else 0.0
 
 
 def without_architecture(metadata: dict[str, Any], architecture: str) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from liuli.model.formats.gguf_names import (
     ARCHITECTURE_OF,
     ATTENTION_FACTOR_KEY,
     FREQUENCIES,
+    PATTERN_KEY,
     SCALING_KEYS,
+    SLIDING_BASE_KEY,
     WINDOW_KEY,
     keys_of,
     without_architecture,
@@ -26,6 +28,8 @@ from liuli.model.formats.weight_files import quoted, shown
 # What llama.cpp takes if a key is missing; all other keys of `keys_of` are required.
 OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
 HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be the same
+WINDOW_KEYS = {"mistral": (WINDOW_KEY,), "gemma3_text": (WINDOW_KEY, PATTERN_KEY, SLIDING_BASE_KEY)}
+GEMMA_PATTERN, GEMMA_27B = 6, 62  # every sixth layer sees all; the layers of the one size whose scores have another scale
 LINEAR_FACTOR_KEY = "rope.scale_linear"  # the old name of rope.scaling.factor
 YARN_ATTENTION_KEY = "rope.scaling.yarn_attn_factor"  # config.json's attention_factor, as llama.cpp's converter writes it
 WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"}  # the tensors have the shapes
@@ -52,19 +56,25 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
     given = without_architecture(file.metadata, architecture)
     family: Any = "mistral" if architecture == "llama" and given.get(WINDOW_KEY) else families[architecture]
     keys = keys_of(family)
-    _refuse_unknown(file, architecture, given, {*keys, WINDOW_KEY} if family == "mistral" else {*keys})
+    _refuse_unknown(file, architecture, given, {*keys, *WINDOW_KEYS.get(family, ())})
     for key in keys:
         if key not in given and key not in OPTIONAL:
             raise file.broken(f"its metadata has no {architecture}.{key}")
     found = {ours: _same_in_all_layers(file, f"{architecture}.{key}", given[key]) for key, ours in keys.items() if key in given}
     if "token_embd.weight" not in file.tensors:
         raise file.broken("it has no tensor token_embd.weight; a file of a vocabulary alone is no model")
+    layers = given["block_count"]
+    if type(layers) is int and layers > len(file.tensors):
+        raise file.broken(f"{architecture}.block_count is {layers:,}, but there are only {len(file.tensors):,} tensors")
     found |= {
         "model_type": family,
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
-    return found if family == "gpt2" else found | _rotary_settings(file, architecture, given, found)
+    if family == "gpt2":
+        return found
+    found |= _rotary_settings(file, architecture, given, found)
+    return found | _gemma_settings(given, found) if family == "gemma3_text" else found
 
 
 def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +99,24 @@ def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], f
     theta = found.get("rope_theta", 10_000.0)
     scaling = _scaling(file, given, theta, head_width)
     return more | {"rope_theta": theta} | ({} if scaling is None else {"rope_scaling": scaling})
+
+
+def _gemma_settings(given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Which layers have a window, the base of their positions, and what scores are divided by, as llama.cpp has them."""
+    layers = range(found["num_hidden_layers"])
+    pattern = given.get(PATTERN_KEY, GEMMA_PATTERN)
+    if isinstance(pattern, np.ndarray):
+        slides = pattern.astype(bool).tolist()
+    else:
+        slides = [pattern == 0 or (layer + 1) % pattern != 0 for layer in layers]
+    if found["sliding_window"] is None:
+        slides = [False for _ in layers]
+    by_width = len(layers) == GEMMA_27B
+    return {
+        "layer_types": ["sliding_attention" if each else "full_attention" for each in slides],
+        "rope_local_base_freq": given.get(SLIDING_BASE_KEY, 10_000.0),
+        "query_pre_attn_scalar": found["hidden_size"] // found["num_attention_heads"] if by_width else found["head_dim"],
+    }
 
 
 def _refuse_unknown(file: GGUFFile, architecture: str, given: dict[str, Any], known: set[str]) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.model.decoder import Decoder
 from liuli.model.formats.gguf_keys import frequency_divisors, metadata_of
-from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted
+from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted, stored_shift
 from liuli.model.formats.tensor_names import tensor_names
 
 BLOCK = 1 << 20  # numbers that are quantised at once
@@ -133,8 +133,7 @@ def _tensors(decoder: Decoder, kind: str) -> Iterator[TensorToWrite]:
         name, parts = gguf_name(canonical, config.family), [parameters[part].detach() for part in place.parts]
         heads = config.kv_heads if ".k_proj." in canonical else config.heads
         order = interleaved(heads, len(parts[0])) if is_permuted(canonical, config.family) else None
-        norm = config.norms_from_one and canonical.endswith("norm.weight")
-        yield TensorToWrite(name, _type(name, parts[0], kind), parts, order, float(norm))
+        yield TensorToWrite(name, _type(name, parts[0], kind), parts, order, stored_shift(canonical, config.family))
 
 
 def _type(name: str, part: Tensor, kind: str) -> GGMLQuantizationType:
