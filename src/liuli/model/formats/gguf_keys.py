@@ -56,28 +56,33 @@ def frequency_divisors(config: Config) -> torch.Tensor | None:
 
 
 def _check(config: Config) -> None:
+    """Raises LiuliError if llama.cpp would compute this model in another way."""
     scaling, gemma = config.rope_scaling, config.family == "gemma3_text"
     usual = "silu" if config.gated and not gemma else "gelu_tanh"
-    slides = gemma or config.family == "mistral"
-    sixth = [layer % GEMMA_PATTERN == GEMMA_PATTERN - 1 for layer in range(config.layers)]
-    by_width = config.layers == GEMMA_27B
-    scalar = config.width // config.heads if by_width else config.head_width
+    slides, biased = any(config.windows), config.qkv_bias or config.output_bias
     cannot = {
         f"the activation {config.activation} in a {config.family} decoder": config.activation != usual,
-        f"an attention window in a {config.family} decoder": any(config.windows) and not slides,
-        f"biases in a {config.family} decoder": (config.qkv_bias or config.output_bias) and config.family not in BIASED,
-        "a window in other layers of Gemma than five of six": gemma
-        and any(config.windows)
-        and [window is None for window in config.windows] != sixth,
-        f"a RoPE base of {config.sliding_rope_theta} in Gemma's layers with a window": gemma
-        and any(config.windows)
-        and config.sliding_rope_theta != GEMMA_BASE,
-        f"attention scores of Gemma divided by √{config.query_pre_attn_scalar}": gemma and config.query_pre_attn_scalar != scalar,
+        f"an attention window in a {config.family} decoder": slides and not gemma and config.family != "mistral",
+        f"biases in a {config.family} decoder": biased and config.family not in BIASED,
         "YaRN without rounded bounds": scaling is not None and not scaling.truncate,
         "other frequency bounds than Llama 3's": scaling is not None
         and scaling.kind == "llama3"
         and (scaling.low_frequency, scaling.high_frequency) != LLAMA3_BOUNDS,
     }
+    cannot |= _gemmas(config) if gemma else {}
     for what, present in cannot.items():
         if present:
             raise LiuliError(f"llama.cpp does not compute {what}: this model cannot be a GGUF file")
+
+
+def _gemmas(config: Config) -> dict[str, bool]:
+    """What llama.cpp takes for granted in Gemma, and whether this model has it in another way."""
+    full = [window is None for window in config.windows]
+    sixth = [(layer + 1) % GEMMA_PATTERN == 0 for layer in range(config.layers)]
+    scalar = config.width // config.heads if config.layers == GEMMA_27B else config.head_width
+    return {
+        "a window in other layers of Gemma than five of six": any(config.windows) and full != sixth,
+        f"a RoPE base of {config.sliding_rope_theta} in Gemma's layers with a window": any(config.windows)
+        and config.sliding_rope_theta != GEMMA_BASE,
+        f"attention scores of Gemma divided by √{config.query_pre_attn_scalar}": config.query_pre_attn_scalar != scalar,
+    }

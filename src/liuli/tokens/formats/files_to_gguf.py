@@ -83,10 +83,21 @@ def _pieces(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dic
     for (left, right), rank in encoder.pair_ranks.items():
         first.setdefault(left + right, rank)
     vocabulary = encoder.backend.get_vocab()
+    if any(pair not in encoder.pair_ranks for piece in first for pair in _halves(piece, vocabulary)):
+        raise LiuliError(
+            f"{folder}: its tokenizer joins only some of the pieces that it could join, and llama.cpp joins all: it would give "
+            f"other ids"
+        )
     scores = {number: -float(first[piece]) if piece in first else UNREACHED for piece, number in vocabulary.items()}
     if encoder.spelling == "plain" and any(SPACE in piece for piece in vocabulary):
         raise LiuliError(f"{folder}: its tokenizer has a token with {SPACE}, which llama.cpp takes for a space")
     return {"model": "llama"}, {number: piece.replace(" ", SPACE) for piece, number in vocabulary.items()}, scores
+
+
+def _halves(piece: str, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """All pairs of pieces that make a piece."""
+    pairs = ((piece[:at], piece[at:]) for at in range(1, len(piece)))
+    return [(left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
 
 
 def _starts_with_space(tokenizer: Tokenizer) -> bool:
