@@ -24,7 +24,10 @@ from liuli.world.folder import write_folder
 DOCUMENTS, CONVERSATIONS = 60, 60
 RUN = """\
 import resource
+from functools import partial
 from liuli.cli.app import main
+from liuli.evaluate import against_world
+against_world.compare_with_world = partial(against_world.compare_with_world, samples=64)
 try:
     main()
 finally:
@@ -47,7 +50,7 @@ def main() -> None:
         lora = ["--lora", 16, "--dtype", "bf16", "--rows", 2, "--length", 512, "--epochs", 3]
         commands = {
             "evaluate-text": ["evaluate", model, place / "documents.jsonl"],
-            "evaluate-world": ["evaluate", model, place, "--points", 10],
+            "evaluate-world": ["evaluate", model, place, "--points", 2],
             "lora": ["finetune", model, talks, "--out", folder / "run", *lora],
             "complete": ["complete", model, "小明今天去", "--max-tokens", 20],
         }

@@ -31,7 +31,11 @@ def tensor(name: str, shape: tuple[int, ...] = (4,), kind: int = 0, offset: int 
 
 
 def file(
-    keys: tuple[bytes, ...] = (), tensors: tuple[bytes, ...] = (), data: bytes = bytes(64), version: int = 3, claims: tuple[int, int] | None = None
+    keys: tuple[bytes, ...] = (),
+    tensors: tuple[bytes, ...] = (),
+    data: bytes = bytes(64),
+    version: int = 3,
+    claims: tuple[int, int] | None = None,
 ) -> bytes:
     """`claims`: how many tensors and keys it says that it has."""
     counts = struct.pack("<QQ", *(claims or (len(tensors), len(keys))))
@@ -112,7 +116,10 @@ def test_what_the_package_writes_is_read(tmp_path):
     assert {key: opened.metadata[f"x.{key}"] for key in values} == values
     assert opened.texts("x.texts") == ["", "a", "😀"]
     assert opened.metadata["x.numbers"].tolist() == [1.5, 2.5]
-    assert [(each.name, each.type.name, each.shape) for each in opened.tensors.values()] == [("a", "F32", (3, 4)), ("b", "F16", (5,))]
+    assert [(each.name, each.type.name, each.shape) for each in opened.tensors.values()] == [
+        ("a", "F32", (3, 4)),
+        ("b", "F16", (5,)),
+    ]
     for name, matrix in matrices.items():
         assert opened.tensors[name].rows.tobytes() == matrix.tobytes()
 

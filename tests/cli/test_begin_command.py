@@ -5,16 +5,19 @@ from itertools import product
 
 import pytest
 
+from liuli.learn.prepare import budget
+from liuli.learn.prepare.budget import Pace
 from liuli.learn.run.folder import checkpoints
 from liuli.recipes import begin
 
 
 @pytest.fixture(scope="module")
 def small():
-    """Little of everything."""
+    """Little of everything, and as many steps on a busy machine as on an idle one."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
+        patch.setattr(budget, "pace_within", lambda costs, seconds, tokens: Pace(40, 20, 100, 4096))
         yield
 
 

@@ -118,14 +118,14 @@ class Terminal:
 def slow_corpus(tmp_path):
     """Long words of which none comes twice: the trainer is at work on them for many seconds."""
     draw, path = random.Random(1), tmp_path / "slow.txt"
-    lines = ("".join(draw.choices(string.ascii_letters, k=4096)) for _ in range(500))
+    lines = ("".join(draw.choices(string.ascii_letters, k=4096)) for _ in range(2000))
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
 def test_ctrl_c_ends_training_at_once_and_writes_nothing(slow_corpus, tmp_path):
     terminal = Terminal(MAIN_THAT_SAYS_WHEN_IT_HAS_READ, "tokenizer", "train", slow_corpus, "--out", tmp_path / "out")
-    assert terminal.read(until="all is read\r\n") == "reading …\r\ntraining on 2.0 MB …\r\nall is read\r\n"
+    assert terminal.read(until="all is read\r\n") == "reading …\r\ntraining on 8.0 MB …\r\nall is read\r\n"
     start = time.monotonic()
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.read() == "liuli: interrupted: nothing was written\r\n"

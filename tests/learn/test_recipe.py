@@ -5,7 +5,20 @@ import math
 import pytest
 
 from liuli.errors import LiuliError
-from liuli.learn.prepare.budget import VALIDATIONS, Speed, check_steps, every
+from liuli.learn.prepare.budget import (
+    FEWEST_VALIDATED,
+    LEAST_VALIDATED,
+    LOOKS,
+    VALIDATED,
+    VALIDATIONS,
+    Costs,
+    Pace,
+    arithmetic,
+    check_steps,
+    pace,
+    pace_within,
+    step_seconds,
+)
 from liuli.learn.prepare.model import SIZES
 from liuli.learn.step.recipe import ACTIVATIONS_AT_ONCE, HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
 from liuli.model.config import PRESETS
@@ -96,18 +109,59 @@ def test_out_of_range(change, message):
         Recipe(**GOOD | change)
 
 
-@pytest.mark.parametrize("steps", [10, 20, 21, 60, 999, 1000])
-def test_validations_come_about_twenty_times(steps):
-    due = [step for step in range(1, steps + 1) if step % every(steps) == 0 or step == steps]
-    assert VALIDATIONS / 2 <= len(due) <= VALIDATIONS
+NANO = Costs(step=0.15, token=2.4e-5, keep=0.2, look=0.01)  # seconds of two cores, 2,048 tokens a step
+HALF_A_BILLION = Costs(step=7.6, token=3.3e-3, keep=3.0, look=0.5)  # LoRA, 1,024 tokens a step
 
 
-def test_steps_within_a_time():
-    speed = Speed(step=0.1, validation=1.0, look=0.01)
-    assert speed.steps_within(100) * 0.1 + 21 + 1 < 100
-    assert 750 < speed.steps_within(100) < 790
-    for seconds in (20.0, 0.0, -5.0):
-        assert speed.steps_within(seconds) == 0
-    assert check_steps(10, "it") == 10
-    with pytest.raises(LiuliError, match="it is too little: it gives 9 steps; 10 are the least"):
-        check_steps(9, "it")
+def test_the_budget_goes_into_steps():
+    for costs, tokens in ((NANO, 2048), (HALF_A_BILLION, 1024)):
+        for seconds in (150, 600, 6000):
+            found = pace_within(costs, seconds, tokens)
+            steps = found.steps * costs.step
+            assert steps + found.watching(costs) <= seconds
+            assert seconds - steps - found.watching(costs) < costs.step  # all of it is used
+            assert steps > 0.8 * seconds
+
+
+def test_a_small_model_is_validated_twenty_times():
+    found = pace_within(NANO, 300, 2048)
+    assert (found.validations, found.looks, found.validated_tokens) == (VALIDATIONS, LOOKS, int(VALIDATED * 1700 * 2048))
+
+
+def test_a_large_model_is_validated_more_rarely_on_fewer_tokens():
+    found = pace_within(HALF_A_BILLION, 600, 1024)
+    assert 4 <= found.validations < VALIDATIONS
+    assert FEWEST_VALIDATED <= found.validated_tokens < LEAST_VALIDATED
+
+
+def test_a_short_budget_is_used():
+    assert pace_within(HALF_A_BILLION, 60, 1024).steps > 2
+    assert pace_within(HALF_A_BILLION, 10, 1024).steps == 0
+    for seconds in (0.0, -5.0):
+        assert pace_within(NANO, seconds, 2048).steps == 0
+    assert check_steps(1, "it") == 1
+    with pytest.raises(LiuliError, match="it is too little: it gives 0 steps; 1 are the least"):
+        check_steps(0, "it")
+
+
+def test_a_budget_of_tokens_goes_into_steps_by_arithmetic():
+    """The same on every machine: no clock is read."""
+    costs = arithmetic(PRESETS["qwen2.5-0.5b"], 512, 1024)
+    found = pace(costs, 50, 1024)
+    assert found.watching(costs) < 0.25 * 50 * costs.step
+    tiny = arithmetic(PRESETS["nano"], 256, 2048)
+    assert pace(tiny, 20, 2048) == Pace(20, VALIDATIONS, LOOKS, LEAST_VALIDATED)
+
+
+@pytest.mark.parametrize(
+    ("times", "measured"),
+    [([30, 20, 9], 30), ([5, 30, 20], 30), ([1] * 20, 1), ([4, 2, 1, 1, 1, 1, 1, 1, 1], 1)],
+)
+def test_a_slow_step_is_measured_once(monkeypatch, times, measured):
+    clock, left = [0.0], iter(times)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def update():
+        clock[0] += next(left)
+
+    assert step_seconds(update, 300) == measured

@@ -13,9 +13,10 @@ from helpers.trainings import job_in, run
 
 import liuli
 from liuli.evaluate.loss import Exam, pieces_of
+from liuli.learn.prepare.budget import LOOKS
 from liuli.learn.run.events import Finished, Ready, Sampled, Saved, Update, Validated
 from liuli.learn.run.folder import read_metrics
-from liuli.learn.run.trace import CANDIDATES, POINTS, Probe, Trace
+from liuli.learn.run.trace import CANDIDATES, Probe, Trace
 from liuli.model.formats.hugging_face import hash_folder
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/training-trace.schema.json").read_text(encoding="utf-8"))
@@ -141,7 +142,7 @@ def test_events_tell_the_same(finished):
 def trace_of(finished, steps, tracked=()):
     tokenizer = liuli.open_tokenizer(finished[0] / "tokenizer")
     about = {"model": {"size": None, "parameters": 1}, "tokenizer": {"kind": "x", "vocab_size": tokenizer.vocab_size}}
-    return Trace(tokenizer, [Probe("小明", tokenizer.tokens("小明", prompt=True), tracked)], about, 0, steps)
+    return Trace(tokenizer, [Probe("小明", tokenizer.tokens("小明", prompt=True), tracked)], about, 0, steps, LOOKS)
 
 
 @pytest.mark.parametrize("steps", [10, 99, 1000, 12345])
@@ -151,7 +152,7 @@ def test_when_it_looks(finished, steps):
     assert looks[:4] == [0, 1, 2, 3][: 3 + (steps < 101)] + [4] * (steps > 100)
     assert looks[-1] == steps
     assert {2**power for power in range(20) if 2**power <= steps} <= set(looks)
-    assert len(looks) <= POINTS + math.log2(steps) + 2
+    assert len(looks) <= LOOKS + math.log2(steps) + 2
 
 
 def test_tracked_tokens_and_what_is_not_finite(finished):

@@ -7,6 +7,7 @@ import torch
 import transformers
 from gguf import GGMLQuantizationType as Type
 from helpers import families, gguf_files
+from helpers.real_models import real_model
 
 from liuli.errors import LiuliError
 from liuli.gguf_file import open_gguf
@@ -16,6 +17,7 @@ from liuli.model.formats import gguf as gguf_format
 from liuli.model.formats.detect import hash_model, read_config, read_decoder
 from liuli.model.formats.gguf_names import gguf_name
 from liuli.model.formats.tensor_names import tensor_names
+from liuli.tokens import open_tokenizer
 
 WITHOUT_KEYS = ("qwen2-window",)  # a window in some layers, which GGUF has no keys for
 FAMILIES = [name for name in families.FAMILIES if name not in WITHOUT_KEYS]
@@ -199,3 +201,24 @@ def test_a_model_is_a_folder_or_a_file(tmp_path):
     assert find_folder(tmp_path / "folder.gguf") == tmp_path / "folder.gguf"
     with pytest.raises(LiuliError, match=r"there is no folder .*none\.gguf"):
         find_folder(tmp_path / "none.gguf")
+
+
+REAL = {  # of `transformers` in fp32 (../shared/data/models/README.md)
+    "qwen2.5-coder-0.5b": (
+        "The largest city in the United States is",
+        {" New": 0.3384, " Washington": 0.0642, " Chicago": 0.0593, " Boston": 0.0439, " Los": 0.0306},
+    ),
+    "gemma3-270m": ("我今天想去游乐园玩", {"，": 0.417, "的时候": 0.086}),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_model_has_the_known_candidates(name, data):
+    prompt, candidates = REAL[name]
+    path = real_model(data, name)
+    tokenizer, decoder = open_tokenizer(path), read_decoder(path)
+    with torch.no_grad():
+        hidden = decoder.hidden(torch.tensor([tokenizer.encode(prompt, prompt=True)]))
+        best = decoder.logits(hidden[0, -1]).softmax(-1).topk(len(candidates))
+    found = dict(zip([tokenizer.token(i).text for i in best.indices.tolist()], best.values.tolist(), strict=True))
+    assert found == pytest.approx(candidates, abs=6e-4)

@@ -169,12 +169,12 @@ def load(
     """
     number = find_dtype(dtype) if isinstance(dtype, str) else dtype
     folder = find_folder(path, weights=True)
+    # The tokenizer first: opening a large one takes memory for a moment, when there is no decoder yet.
+    tokenizer = None if adapter is None else find_tokenizer(Path(adapter), pattern)
+    tokenizer = tokenizer or find_tokenizer(folder, pattern)
     decoder = read_decoder(folder, find_device(device), number)
-    tokenizer = None
     if adapter is not None:
         load_adapter(decoder, Path(adapter), str(adapter), folder)
-        tokenizer = find_tokenizer(Path(adapter), pattern)
-    tokenizer = tokenizer or find_tokenizer(folder, pattern)
     if tokenizer is not None and tokenizer.vocab_size > decoder.config.vocab_size:
         raise LiuliError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "

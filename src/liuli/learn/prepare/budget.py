@@ -1,49 +1,96 @@
-"""From a budget to a number of steps, once; it is kept with the run."""
+"""From a budget to a number of steps, and to how often a run is looked at. Decided once, and kept with the run."""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from liuli.errors import LiuliError
-from liuli.learn.run.trace import POINTS
+from liuli.model.config import Config
+from liuli.model.plan import forward_flops
 
-LEAST_STEPS = 10
-VALIDATIONS = 20  # of a run, and the one before the first step
+LEAST_STEPS = 1
+VALIDATIONS, LOOKS = 20, 100  # of a run, at most, after those before the first step
+WATCHED = 0.15  # share of a run that validations, samples, checkpoints and looks may take
+VALIDATED = 0.05 * 3 / VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
+LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
+FEWEST_VALIDATED, GOOD_VALIDATIONS = 1024, 6  # rather fewer tokens than fewer validations, within these bounds
+FREE = 1e11  # FLOP: a validation that takes less than this does not need to be saved
+SAMPLED_AS = 512  # tokens of a batch: what a sample of 40 tokens, one by one, is about as slow as
+LOOKED_AT = 48  # tokens of the prompts that are watched, about
 SHARE = 0.04  # of the time, to measure speed
 WARM_UP = 3  # steps
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Seconds: of a step, of a validation with its sample and checkpoint, of a look at the prompts that are watched."""
+class Costs:
+    """Of a step, of a token that is validated, of a sample and a checkpoint, and of a look at the prompts that are watched. All
+    in seconds, or all in FLOP."""
 
     step: float
-    validation: float
+    token: float
+    keep: float
     look: float
 
-    def steps_within(self, seconds: float) -> int:
-        """How many steps fit, with everything that goes with them."""
-        seconds = max(0.0, seconds)
-        looks = POINTS + math.log2(1 + seconds / self.step)
-        left = seconds - (1 + VALIDATIONS) * self.validation - looks * self.look
-        return max(0, int(left / self.step))
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`steps` of a run; how often it is validated and looked at on the way; and how many held-out tokens a validation reads."""
+
+    steps: int
+    validations: int
+    looks: int
+    validated_tokens: int
+
+    def watching(self, costs: Costs) -> float:
+        """What all validations, samples, checkpoints and looks cost, those before the first step included."""
+        looks = 1 + self.validations + min(self.steps, self.looks) + math.log2(max(1, self.steps))
+        return (1 + self.validations) * (self.validated_tokens * costs.token + costs.keep) + looks * costs.look
 
 
-def step_seconds(update: Callable[[], object], budget: float) -> float:
-    """The mean time of steps, measured for a small part of `budget` seconds after some to warm up."""
-    for _ in range(WARM_UP):
+def pace(costs: Costs, steps: int, tokens: int) -> Pace:
+    """How often to look at a run of so many steps of `tokens` places, so that looking takes no more than its share."""
+    allowed = WATCHED / (1 - WATCHED) * steps * costs.step
+    validated = min(MOST_VALIDATED, max(LEAST_VALIDATED, int(VALIDATED * steps * tokens)))
+    for_validations, for_looks = 0.8 * allowed, 0.2 * allowed
+    if (1 + GOOD_VALIDATIONS) * (validated * costs.token + costs.keep) > for_validations:
+        affordable = (for_validations / (1 + GOOD_VALIDATIONS) - costs.keep) / costs.token
+        validated = max(FEWEST_VALIDATED, min(validated, int(affordable)))
+    one = validated * costs.token + costs.keep
+    validations = VALIDATIONS if not one else max(1, min(VALIDATIONS, int(for_validations / one) - 1))
+    looks = LOOKS if not costs.look else max(1, min(LOOKS, int(for_looks / costs.look)))
+    return Pace(steps, validations, looks, validated)
+
+
+def pace_within(costs: Costs, seconds: float, tokens: int) -> Pace:
+    """As many steps as fit, with everything that goes with them."""
+    found = pace(costs, max(1, int((1 - WATCHED) * seconds / costs.step)), tokens)
+    return replace(found, steps=max(0, int((seconds - found.watching(costs)) / costs.step)))
+
+
+def arithmetic(config: Config, length: int, tokens: int) -> Costs:
+    """The costs of a run in FLOP, for a budget that is not one of time. A small model's validations count as nothing.
+
+    Args:
+        length: places of a row. tokens: of a step.
+    """
+    token = forward_flops(config, length / 2)
+    free = token * LEAST_VALIDATED < FREE
+    return Costs(0, 0, 0, 0) if free else Costs(3 * token * tokens, token, SAMPLED_AS * token, LOOKED_AT * token)
+
+
+def step_seconds(update: Callable[[], object], seconds: float) -> float:
+    """The mean time of steps, measured for a small part of a budget of `seconds` after some to warm up. Of steps that are slow
+    beside that part one is enough."""
+    times: list[float] = []
+    while len(times) < 2 * WARM_UP or sum(times) < SHARE * seconds:
+        start = time.perf_counter()
         update()
-    start, count = time.perf_counter(), 0
-    while count < WARM_UP or time.perf_counter() - start < SHARE * budget:
-        update()
-        count += 1
-    return (time.perf_counter() - start) / count
-
-
-def every(steps: int) -> int:
-    """Steps from one validation to the next."""
-    return math.ceil(steps / VALIDATIONS)
+        times.append(time.perf_counter() - start)
+        if len(times) <= WARM_UP and sum(times) > SHARE * seconds:
+            return times[-1]
+    return fmean(times[WARM_UP:])
 
 
 def check_steps(steps: int, budget: str) -> int:

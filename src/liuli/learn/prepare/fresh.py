@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare import budget
+from liuli.learn.prepare.budget import FEWEST_VALIDATED, Costs, Pace
 from liuli.learn.prepare.files import described
 from liuli.learn.prepare.fixed import choose
 from liuli.learn.prepare.job import Job
@@ -22,9 +23,8 @@ from liuli.learn.step.recipe import Recipe, derive
 from liuli.model.config import Config
 
 MINUTES = 5.0  # if no budget is given
-VALIDATED = 0.05 * 3 / budget.VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
-LEAST_VALIDATED, MOST_VALIDATED = 4096, 1 << 20  # tokens
-UNKNOWN = 1 << 30  # steps
+UNKNOWN = Pace(steps=1 << 30, validations=1, looks=1, validated_tokens=FEWEST_VALIDATED)
+REHEARSED = 1.0  # seconds of a validation, about, to measure how fast it is
 
 
 class Fresh:
@@ -59,10 +59,9 @@ class Fresh:
         facts = RunFacts(
             fixed=fixed,
             recipe=recipe,
-            steps=UNKNOWN,
+            **asdict(UNKNOWN),
             data=described(data.files),
             validation=data.validation_rule,
-            validated_tokens=LEAST_VALIDATED,
             probes=list(job.run.probes or corpus.prompts()),
             parent=None if data.parent is None else data.parent.hash,
             inexact=[],
@@ -72,8 +71,8 @@ class Fresh:
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:
             yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
-        steps = _steps_in_time(setup, 60 * minutes, self._began) if minutes else _steps_of_text(setup)
-        setup = replace(setup, facts=replace(facts, steps=steps, validated_tokens=_validated(steps * recipe.tokens)))
+        pace = _pace_in_time(setup, 60 * minutes, self._began) if minutes else _pace_of_text(setup)
+        setup = replace(setup, facts=replace(facts, **asdict(pace)))
         self.training, self.journal = setup.training(), setup.journal()
         yield from setup.notes(self.training)
         yield setup.ready(self.training, machine, minutes and 60 * minutes)
@@ -91,28 +90,36 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     return recipe
 
 
-def _steps_in_time(setup: Setup, seconds: float, began: float) -> int:
+def _pace_in_time(setup: Setup, seconds: float, began: float) -> Pace:
     """Trains and saves for a moment, on a copy that is thrown away.
 
     Raises:
         LiuliError: a number is not finite; there is too little time.
     """
-    start = time.perf_counter()
+    start, tokens = time.perf_counter(), setup.facts.recipe.tokens
     trial = setup.training()
+    again = time.perf_counter() - start  # what the same will take once more
     try:
-        trial.update()
-        again = time.perf_counter() - start  # what it will take to get here once more
         step = budget.step_seconds(trial.update, seconds)
-        tokens = int(seconds / step * setup.facts.recipe.tokens)
-        rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=_validated(tokens)))
-        validation, look = rehearsal.journal().rehearse(trial)
+        token = step / tokens / 3  # about, for a forward pass alone
+        planned = budget.pace(Costs(step, token, 0, 0), int(seconds / step), tokens).validated_tokens
+        rehearsed = max(FEWEST_VALIDATED, min(planned, int(REHEARSED / token)))
+        rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=rehearsed))
+        validation, keep, look = rehearsal.journal().rehearse(trial)
     except NotFinite as error:
         raise LiuliError(f"while the speed was measured, {error}. The learning rate may be too high") from None
     finally:
         trial.rows.close()
     ready = time.perf_counter() - began + again
-    steps = budget.Speed(step, validation, look).steps_within(seconds - ready)
-    return budget.check_steps(steps, f"a budget of {seconds:.3g} seconds, of which {ready:.3g} are needed to prepare,")
+    found = budget.pace_within(Costs(step, validation / rehearsed, keep, look), seconds - ready, tokens)
+    budget.check_steps(found.steps, f"a budget of {seconds:.3g} seconds, of which {ready:.3g} are needed to prepare,")
+    return found
+
+
+def _pace_of_text(setup: Setup) -> Pace:
+    recipe = setup.facts.recipe
+    costs = budget.arithmetic(setup.plan.config, recipe.length, recipe.tokens)
+    return budget.pace(costs, _steps_of_text(setup), recipe.tokens)
 
 
 def _steps_of_text(setup: Setup) -> int:
@@ -124,8 +131,3 @@ def _steps_of_text(setup: Setup) -> int:
     while (batch := once.take(recipe.rows)) is not None:
         count += len(batch.pieces)
     return budget.check_steps(math.ceil(asked.epochs * count / recipe.rows), f"a budget of {asked.epochs:g} epochs")
-
-
-def _validated(tokens: int) -> int:
-    """How many held-out tokens each validation reads in a run over so many tokens."""
-    return min(MOST_VALIDATED, max(LEAST_VALIDATED, int(VALIDATED * tokens)))

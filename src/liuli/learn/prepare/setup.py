@@ -1,5 +1,6 @@
 """What a training is made from, and the training that is made from it: at its first step, or from a saved state."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
@@ -11,7 +12,6 @@ from liuli.devices import find_dtype
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
-from liuli.learn.prepare import budget
 from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.prepare.machine import Machine
 from liuli.learn.prepare.model import SIZES, multiply_in
@@ -37,8 +37,8 @@ class RunFacts(Record):
     """What is fixed when a run begins; every state and every model's card has it.
 
     Attributes:
-        fixed: how it computes. steps: of the whole run. data: name, size and hash of each file.
-        validation: how held-out text is chosen. validated_tokens: how many of them a validation reads.
+        fixed: how it computes. data: name, size and hash of each file. validation: how held-out text is chosen.
+        steps, validations, looks, validated_tokens: see `Pace`.
         probes: prompts that are watched. parent: hash of the model that the run continues from.
         inexact: the steps from which it was resumed otherwise than it would have continued, and what differed.
     """
@@ -46,9 +46,11 @@ class RunFacts(Record):
     fixed: Fixed
     recipe: Recipe
     steps: int
+    validations: int
+    looks: int
+    validated_tokens: int
     data: list[dict[str, Any]]
     validation: str
-    validated_tokens: int
     probes: list[str]
     parent: str | None
     inexact: list[dict[str, Any]]
@@ -116,8 +118,8 @@ class Setup:
             add_tokenizer=partial(copy_with_generation_config, self.run.folder / TOKENIZER, tokenizer),
             sampler=Sampler(tokenizer, corpus.sample_prompt(), job.seed),
             exam=self.exam(),
-            trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps),
-            every=budget.every(self.facts.steps),
+            trace=Trace(tokenizer, probes, about, job.seed, self.facts.steps, self.facts.looks),
+            every=math.ceil(self.facts.steps / self.facts.validations),
             keep=1 if job.run.keep is None else job.run.keep,
             facts=self.facts.to_json(),
             card={"stage": self.stage.name, **model, "seed": job.seed},

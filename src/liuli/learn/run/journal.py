@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,11 +100,12 @@ class Journal:
                 self._board.flush()
         yield Saved(step, self.run.checkpoint(step))
 
-    def rehearse(self, training: Training) -> tuple[float, float]:
-        """Seconds of a validation with its sample and checkpoint, and of a look; nothing of them stays."""
+    def rehearse(self, training: Training) -> tuple[float, float, float]:
+        """Seconds of a validation, of a sample with a checkpoint, and of a look; nothing of them stays."""
         scratch = self.run.folder / "rehearsal"
         times = [time.perf_counter()]
         self.last = self.exam(training.decoder)
+        times.append(time.perf_counter())
         self._sample(training)
         with self._writing():
             shutil.rmtree(scratch, ignore_errors=True)
@@ -114,7 +116,8 @@ class Journal:
         times.append(time.perf_counter())
         self.trace.look(training.decoder, 0, 0, 0.0, None)
         times.append(time.perf_counter())
-        return times[1] - times[0], times[2] - times[1]
+        validation, keep, look = (after - before for before, after in pairwise(times))
+        return validation, keep, look
 
     def resume(self, training: Training, best: dict[str, Any] | None) -> Iterator[Event]:
         """Takes over what the run kept up to where `training` stands, and drops what it kept after."""

@@ -23,7 +23,6 @@ from liuli.tokens import Token, Tokenizer
 SCHEMA = "train@1"
 CANDIDATES = 10
 PER_LOOK = ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens_per_second")
-POINTS = 100  # about as many as a trace holds, after the powers of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,12 @@ class Trace:
     """The playback object of a run of `steps` steps.
 
     Args:
-        about: the envelope's `model` and `tokenizer`.
+        looks: how many it holds, about, after the powers of two. about: the envelope's `model` and `tokenizer`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, probes: Sequence[Probe], about: dict[str, Any], seed: int, steps: int):
+    def __init__(self, tokenizer: Tokenizer, probes: Sequence[Probe], about: dict[str, Any], seed: int, steps: int, looks: int):
         self._tokenizer = tokenizer
-        self._every = max(1, -(-steps // POINTS))
+        self._every = max(1, -(-steps // looks))
         self._steps = steps
         self._heard: list[tuple[float, float]] = []
         self.body: dict[str, Any] = {

@@ -15,9 +15,9 @@ class NotFinite(Exception):
 
 def first_bad(decoder: Decoder, parts: Iterable[Batch]) -> str | None:
     """In the order in which a step makes them: weights, activations (by the tap's names), logits, gradients; None where all are
-    finite. `parts`: the rows of the step."""
+    finite. Frozen weights were checked when they were read. `parts`: the rows of the step."""
     for name, parameter in decoder.named_parameters():
-        if not _finite(parameter):
+        if parameter.requires_grad and not _finite(parameter):
             return f"the weight {name}"
     found: list[str] = []
 

@@ -26,7 +26,7 @@ from liuli.model.formats.hugging_face import filled
 from liuli.model.formats.tensor_names import tensor_names
 from liuli.model.formats.weight_files import check_finite, listed
 
-BLOCK = 1 << 18  # numbers that are dequantised at once, so that they stay in the processor's cache
+BLOCK = 1 << 17  # numbers that are dequantised at once, so that they stay in the processor's cache
 FROZEN = torch.bfloat16  # of a frozen base's quantised matrices
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
