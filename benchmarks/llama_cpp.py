@@ -23,8 +23,8 @@ from liuli.tokens import open_tokenizer
 
 PROMPTS = ["The largest city in the United States is", "我今天想去游乐园玩", "1 + 1 ="]
 ODD = [
-    "👩‍👩‍👧‍👦 family 👍🏽 🇨🇳🇬🇧 1️⃣", "\x00\x01\x1b[0m\x7f a\tb\t\tc", "a\r\nb\r\n\r\n  c", "ελληνικά中文English混合 日本語 한국어",
-    "I'M we'LL they're 'tis ‘so’ don’t", "e\u0301 n\u0303 ก็เป็นที่ हिन्दी में", "　　全角空格　a", "   a  b   c", "١٢٣ ½ Ⅷ 1234567",
+    "👩‍👩‍👧‍👦 family 👍🏽 🇨🇳🇬🇧 1️⃣", "\x00\x01\x1b[0m\x7f a\tb\t\tc", "a\r\nb\r\n\r\n  c",
+    "ελληνικά中文English混合 日本語 한국어", "I'M we'LL they're 'tis ‘so’ don’t", "e\u0301 n\u0303 ก็เป็นที่ हिन्दी में", "　　全角空格　a", "   a  b   c", "١٢٣ ½ Ⅷ 1234567",
     "<|im_start|>user\nhi<|im_end|> <s> </s>", "def f(x):\n    return x + 1\n\n\n", "𝒽𝑒𝓁𝓁𝑜 𠮷野家 龘", "!!! ?!… —— “引号”‘单’",
 ]  # fmt: skip
 CHILD = """

@@ -4,6 +4,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+import transformers
 from gguf import GGMLQuantizationType as Type
 from helpers import families, gguf_files
 from transformers import Gemma3TextConfig
@@ -63,6 +64,17 @@ def test_what_is_written_is_read_to_the_bit(pair_of, name, tmp_path):
     assert again.config == ours.config
     with torch.no_grad():
         assert torch.equal(again(IDS), ours(IDS))
+
+
+@pytest.mark.parametrize("name", ["llama2", "llama3", "qwen2", "qwen3", "gpt2"])
+def test_transformers_reads_the_same(pair_of, name, tmp_path):
+    pair = pair_of(name)
+    written(pair.ours, tmp_path / "m.gguf")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(  # it does not read all settings of a file
+        tmp_path, gguf_file="m.gguf", config=pair.theirs.config, dtype=torch.float32
+    ).eval()
+    with torch.no_grad():
+        pair.expect(theirs(IDS).logits, IDS)
 
 
 def test_gemma_is_written_with_whole_norms(gemma, tmp_path):
