@@ -14,7 +14,6 @@ from liuli.learn.prepare.budget import (
     Costs,
     Pace,
     arithmetic,
-    check_steps,
     pace,
     pace_within,
     step_seconds,
@@ -139,9 +138,6 @@ def test_a_short_budget_is_used():
     assert pace_within(HALF_A_BILLION, 10, 1024).steps == 0
     for seconds in (0.0, -5.0):
         assert pace_within(NANO, seconds, 2048).steps == 0
-    assert check_steps(1, "it") == 1
-    with pytest.raises(LiuliError, match="it is too little: it gives 0 steps; 1 are the least"):
-        check_steps(0, "it")
 
 
 def test_a_budget_of_tokens_goes_into_steps_by_arithmetic():

@@ -17,6 +17,7 @@ from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.resume import Resumed, with_given
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run, read_settings
+from liuli.learn.run.guard import LOWERED, LOWERINGS, GotWorse
 from liuli.learn.stages.finetune import Finetune
 from liuli.learn.stages.pretrain import Pretrain
 from liuli.learn.stages.stage import Stage
@@ -49,7 +50,6 @@ def run_stage(
         raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
     given = job.located()
     run = Run(out)
-    training = None
     try:
         with process_restored():
             before, begun = run.settings, bool(run.checkpoints())  # read again: now nobody else writes there
@@ -65,18 +65,43 @@ def run_stage(
                 job = with_given(Job.from_json(before["job"]), given)
             if resume and not begun:
                 yield Note("the run has no checkpoint yet: it begins anew")
-            prepared = Resumed(run, stage, job, given, inexact) if begun else Fresh(run, stage, job, began)
-            yield from prepared.events()
-            run.write_settings(before | {"job": job.to_json()})  # where the text is now
-            training = prepared.training
-            yield from train(training, prepared.journal, stop)
+
+            def prepare(worse: GotWorse | None) -> Fresh | Resumed:
+                return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
+
+            where_now = before | {"job": job.to_json()}  # the text, which may have been moved
+            yield from _trained(run, prepare, lambda: run.write_settings(where_now), stop)
     except BaseException:
         run.withdraw()
         raise
     finally:
-        if training is not None:
-            training.rows.close()
         run.close()
+
+
+def _trained(
+    run: Run, prepare: Callable[[GotWorse | None], Fresh | Resumed], ready: Callable[[], None], stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """Prepares and trains. A run that gets worse than it began goes back to its best step and on with a lower learning rate."""
+    worse: GotWorse | None = None
+    for _ in range(1 + LOWERINGS):
+        prepared = prepare(worse)
+        yield from prepared.events()
+        ready()
+        try:
+            yield from train(prepared.training, prepared.journal, stop)
+            return
+        except GotWorse as found:
+            worse = found.with_traceback(None)  # the traceback would keep the model alive beside the next one
+        finally:
+            prepared.training.rows.close()
+            del prepared
+        run.drop_after(worse.best)
+        yield Note(f"{worse}: going back to step {worse.best}, with a learning rate of {worse.rate * LOWERED:g}")
+    assert worse is not None
+    raise LiuliError(
+        f"{worse}, with a learning rate of {worse.rate:g} after {LOWERINGS} lower ones: the data may teach something else than "
+        f"what is held out. The best checkpoint is {run.checkpoint(worse.best)}"
+    )
 
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (Pretrain(), Finetune())}

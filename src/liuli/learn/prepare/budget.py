@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from liuli.errors import LiuliError
 from liuli.model.config import Config
 from liuli.model.plan import forward_flops
 
-LEAST_STEPS = 1
 VALIDATIONS, LOOKS = 20, 100  # of a run, at most, after those before the first step
 WATCHED = 0.15  # share of a run that validations, samples, checkpoints and looks may take
 VALIDATED = 0.05 * 3 / VALIDATIONS  # share of the tokens trained on, so that validations take a twentieth of the time
@@ -91,10 +89,3 @@ def step_seconds(update: Callable[[], object], seconds: float) -> float:
         if len(times) <= WARM_UP and sum(times) > SHARE * seconds:
             return times[-1]
     return fmean(times[WARM_UP:])
-
-
-def check_steps(steps: int, budget: str) -> int:
-    """Raises LiuliError where a budget is too small to learn anything."""
-    if steps < LEAST_STEPS:
-        raise LiuliError(f"{budget} is too little: it gives {steps} steps; {LEAST_STEPS} are the least")
-    return steps

@@ -65,6 +65,7 @@ class Fresh:
             probes=list(job.run.probes or corpus.prompts()),
             parent=None if data.parent is None else data.parent.hash,
             inexact=[],
+            lowered=[],
         )
         setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
         asked = job.budget
@@ -111,8 +112,14 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> Pace:
     finally:
         trial.rows.close()
     ready = time.perf_counter() - began + again
-    found = budget.pace_within(Costs(step, validation / rehearsed, keep, look), seconds - ready, tokens)
-    budget.check_steps(found.steps, f"a budget of {seconds:.3g} seconds, of which {ready:.3g} are needed to prepare,")
+    costs = Costs(step, validation / rehearsed, keep, look)
+    found = budget.pace_within(costs, seconds - ready, tokens)
+    if found.steps < 1:
+        least = ready + found.watching(costs) + step
+        raise LiuliError(
+            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
+            f"in all"
+        )
     return found
 
 
@@ -125,9 +132,9 @@ def _pace_of_text(setup: Setup) -> Pace:
 def _steps_of_text(setup: Setup) -> int:
     asked, recipe = setup.plan.job.budget, setup.facts.recipe
     if asked.tokens is not None:
-        return budget.check_steps(math.ceil(asked.tokens / recipe.tokens), f"a budget of {asked.tokens:g} tokens")
+        return math.ceil(asked.tokens / recipe.tokens)
     assert asked.epochs is not None
     count, once = 0, setup.plan.corpus.rows(recipe, epochs=1)
     while (batch := once.take(recipe.rows)) is not None:
         count += len(batch.pieces)
-    return budget.check_steps(math.ceil(asked.epochs * count / recipe.rows), f"a budget of {asked.epochs:g} epochs")
+    return max(1, math.ceil(asked.epochs * count / recipe.rows))

@@ -12,6 +12,7 @@ from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run
+from liuli.learn.run.guard import LOWERED, GotWorse
 from liuli.learn.run.journal import Journal
 from liuli.learn.run.state import read_state
 from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
@@ -25,14 +26,16 @@ class Resumed:
 
     Args:
         job: as it was asked for, except for what may differ. given: what is given now.
-        inexact: resume even if the next losses will differ.
+        inexact: resume even if the next losses will differ. worse: why to go on with a lower learning rate, from the newest
+            checkpoint.
     """
 
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool):
+    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: GotWorse | None = None):
         self._run, self._stage, self._job, self._given, self._inexact = run, stage, job, given, inexact
+        self._worse = worse
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: a damaged checkpoint; what differs, unless `inexact`."""
@@ -64,6 +67,8 @@ class Resumed:
         if differing + others:
             yield Note(f"resuming inexactly: {'; '.join(differing + others)}")
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
+        if self._worse is not None:
+            facts = _with_lower_rate(facts, self._worse)
         setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
         self.training, self.journal = setup.training(state), setup.journal()
         best = state.facts["best"]
@@ -71,6 +76,18 @@ class Resumed:
             best = None  # of another text: the losses cannot be compared
         yield from self.journal.resume(self.training, best)
         yield setup.ready(self.training, machine)
+
+
+def _with_lower_rate(facts: RunFacts, worse: GotWorse) -> RunFacts:
+    """The steps that were in vain are taken from the rest, since they have used up their part of the budget."""
+    rate, lost = worse.rate * LOWERED, worse.step - worse.best
+    change = {"step": worse.step, "from": worse.best, "rate": rate}
+    return replace(
+        facts,
+        recipe=replace(facts.recipe, rate=rate),
+        steps=max(worse.best + 1, facts.steps - lost),
+        lowered=[*facts.lowered, change],
+    )
 
 
 def with_given(before: Job, given: Job) -> Job:

@@ -41,6 +41,7 @@ class RunFacts(Record):
         steps, validations, looks, validated_tokens: see `Pace`.
         probes: prompts that are watched. parent: hash of the model that the run continues from.
         inexact: the steps from which it was resumed otherwise than it would have continued, and what differed.
+        lowered: where it got worse than it began: the step, the checkpoint from which it went on, and the new learning rate.
     """
 
     fixed: Fixed
@@ -54,6 +55,7 @@ class RunFacts(Record):
     probes: list[str]
     parent: str | None
     inexact: list[dict[str, Any]]
+    lowered: list[dict[str, Any]]
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "RunFacts":

@@ -137,6 +137,12 @@ class Run:
         for left in (self.folder / CHECKPOINTS).glob(".*.part"):
             shutil.rmtree(left, ignore_errors=True)
 
+    def drop_after(self, step: int) -> None:
+        """Removes the checkpoints after `step`, which becomes the latest."""
+        for later in [found for found in self.checkpoints() if found > step]:
+            os.rename(self.checkpoint(later), self.checkpoint(later).with_name(f".{later}.part"))
+        self.settle(step, keep=1)
+
     def rewind(self, step: int) -> None:
         """Drops what was logged after `step`, and a last line that was cut short."""
         rows = [row for row in read_metrics(self.folder) if row["step"] <= step]

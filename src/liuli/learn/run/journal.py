@@ -23,6 +23,7 @@ from liuli.evaluate.loss import Evaluation, Exam
 from liuli.files import read_json, sync_tree
 from liuli.learn.run.events import Event, Finished, Note, Sampled, Saved, Update, Validated
 from liuli.learn.run.folder import TRACE, Run, read_metrics
+from liuli.learn.run.guard import GotWorse, limit
 from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, write_state
 from liuli.learn.run.trace import Trace
@@ -44,7 +45,8 @@ class Journal:
         sampler: what is sampled at each validation. exam: what is measured. trace: the playback.
         every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
-        best: the lowest validation loss so far, in nats per token, and its step. last: the latest validation.
+        best: the lowest validation loss so far, in nats per token, and its step. first: the one before the first step.
+        last: the latest validation.
     """
 
     run: Run
@@ -58,6 +60,7 @@ class Journal:
     facts: dict[str, Any]
     card: dict[str, Any]
     best: tuple[float, int] | None = None
+    first: float | None = None
     last: Evaluation | None = None
     _board: "SummaryWriter | None" = None
 
@@ -80,6 +83,7 @@ class Journal:
                     self.trace.write(self.run.folder / TRACE)
             if due:
                 yield self._validate(training)
+                self._check_progress(training)
                 yield self._sample(training)
                 yield from self.save(training)
 
@@ -125,6 +129,8 @@ class Journal:
         self.best = (best["nats_per_token"], best["step"]) if best else None
         rows = [row for row in read_metrics(self.run.folder) if row["step"] <= step]
         validations = [row["validation"] for row in rows if "validation" in row]
+        if validations and rows[0]["step"] == 0:
+            self.first = validations[0]["nats_per_token"]
         if validations:
             self.last = Evaluation(**{name: validations[-1][name] for name in Evaluation.__dataclass_fields__})
         try:
@@ -141,12 +147,17 @@ class Journal:
             self.run.settle(self.best and self.best[1], self.keep)
             self.trace.write(self.run.folder / TRACE)
 
-    def finished(self, training: Training) -> Finished:
+    def finished(self, training: Training) -> Iterator[Event]:
         if self._board:
             with self._writing():
                 self._board.close()
         assert self.best is not None
-        return Finished(training.step, training.tokens, self.best[1], self.last, peak_memory())
+        if self.last and self.first is not None and self.last.nats_per_token > self.first:
+            losses = f"{self.last.nats_per_token:.3f} nats a token, {self.first:.3f} before the first step"
+            yield Note(
+                f"on held-out data the model is worse than it began ({losses}): train with a smaller --lr, or on other data"
+            )
+        yield Finished(training.step, training.tokens, self.best[1], self.last, peak_memory())
 
     def last_good(self) -> str:
         steps = self.run.checkpoints()
@@ -180,6 +191,15 @@ class Journal:
         self._chart("validation/bits_per_byte", found.bits_per_byte, step)
         self._chart("validation/nats_per_token", found.nats_per_token, step)
         return Validated(step, found, better)
+
+    def _check_progress(self, training: Training) -> None:
+        """Raises GotWorse: held-out loss is clearly higher than before the first step; this step is not saved."""
+        assert self.last is not None and self.best is not None
+        step, loss = training.step, self.last.nats_per_token
+        if step == 0:
+            self.first = loss
+        elif self.first is not None and loss > limit(self.first, step / training.steps):
+            raise GotWorse(step, loss, self.first, self.best[1], training.recipe.rate)
 
     def _sample(self, training: Training) -> Sampled:
         step = training.step

@@ -17,7 +17,7 @@ from torch import Tensor
 from liuli.data.packing.batch import Batch
 from liuli.errors import LiuliError
 from liuli.learn.rows.rows import Rows
-from liuli.learn.run.events import Event, Finished, Stopped, Update
+from liuli.learn.run.events import Event, Stopped, Update
 from liuli.learn.run.state import State, random_states, restore_random_states, under
 from liuli.learn.step.average import Average
 from liuli.learn.step.finite import NotFinite, first_bad
@@ -36,7 +36,7 @@ class Keeper(Protocol):
     def begun(self) -> bool: ...
     def record(self, training: "Training", update: Update | None) -> Iterator[Event]: ...
     def save(self, training: "Training") -> Iterator[Event]: ...
-    def finished(self, training: "Training") -> Finished: ...
+    def finished(self, training: "Training") -> Iterator[Event]: ...
     def last_good(self) -> str: ...
 
 
@@ -45,6 +45,7 @@ def train(training: "Training", journal: Keeper, stop: Callable[[], bool] = lamb
 
     Raises:
         LiuliError: a loss, gradient or weight is not finite; the disk is full; there are no more rows.
+        GotWorse: what the journal finds when it validates.
     """
     try:
         if not journal.begun:
@@ -61,7 +62,7 @@ def train(training: "Training", journal: Keeper, stop: Callable[[], bool] = lamb
         raise LiuliError(
             f"{error}. The learning rate ({training.recipe.rate:g}) may be too high. {journal.last_good()}"
         ) from None
-    yield journal.finished(training)
+    yield from journal.finished(training)
 
 
 @dataclass
