@@ -16,6 +16,7 @@ from liuli.cli.begin import begin
 from liuli.cli.chat import chat
 from liuli.cli.compare import compare
 from liuli.cli.complete import complete
+from liuli.cli.convert import convert
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
@@ -64,6 +65,7 @@ app.command()(finetune)
 app.command()(compare)
 app.command()(evaluate)
 app.command()(merge)
+app.command()(convert)
 app.command()(runs)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")

@@ -37,17 +37,21 @@ _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]
 _SMALL, _CAPITAL = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+", rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
 _SUFFIX, _SLASHED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
+# Of DeepSeek V3, applied one after the other.
+DEEPSEEK_V3 = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
+
 # Patterns of `tokenizer.json` that need no trial (`trial.py`), because their time grows with the text's length alone. A pattern
 # that is missing here is tried each time its tokenizer is opened, which takes some tenths of a second more.
 KNOWN = frozenset(PATTERNS.values()) | {
     TRAINED,
     rf"{_SMALL}{_SUFFIX}|{_CAPITAL}{_SUFFIX}|\p{{N}}{{1,3}}|{_SLASHED}",  # GPT-4o, gpt-oss, Llama 4
     rf"{_SMALL}|{_CAPITAL}|\p{{N}}|{_SLASHED}",  # Mistral Nemo
-    # DeepSeek V3 has three, one after the other.
-    r"\p{N}{1,3}",
-    "[一-龥\u3040-ゟ゠-ヿ]+",
-    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
-    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    *DEEPSEEK_V3,
     "[0-9][0-9][0-9]",  # Falcon
     r" ?[^(\s|[.,!?…。，、।۔،])]+",  # BLOOM
     r"\s+",

@@ -1,0 +1,59 @@
+"""`liuli convert`: a model in another format."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from liuli.cli.options import Folder, Json
+from liuli.cli.output import print_json, say
+from liuli.errors import LiuliError
+
+TYPES = "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"
+
+
+def convert(
+    model: Folder,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write a folder in Hugging Face's format.")] = None,
+    gguf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a GGUF file, which llama.cpp opens.")] = None,
+    type: Annotated[
+        str | None, typer.Option(help=f"How the GGUF file stores matrices: {TYPES}. f16 by default.", show_default=False)
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="How the folder stores numbers: fp32, bf16 or fp16. fp32 by default.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a model in another format: as a folder that transformers and vLLM open, or as a GGUF file.
+
+    Example: liuli convert my-assistant/model --gguf my-assistant.gguf --type q8_0
+    """
+    if (out is None) == (gguf is None):
+        raise LiuliError("say what to write: either --out FOLDER or --gguf FILE")
+    if out is not None and type is not None:
+        raise LiuliError("--type is for --gguf; a folder's numbers are chosen with --dtype")
+    if gguf is not None and dtype is not None:
+        raise LiuliError("--dtype is for --out; a GGUF file's matrices are chosen with --type")
+    if type is not None and type not in TYPES.split(", "):
+        raise LiuliError(f"there is no type {type} to write; types: {TYPES}")
+
+    from liuli.devices import find_dtype
+    from liuli.hub import find_folder
+    from liuli.recipes.convert import to_folder, to_gguf
+
+    found = find_folder(model, weights=True)
+    if out is not None:
+        card = to_folder(found, out, find_dtype(dtype or "fp32"))
+        if json:
+            print_json({"path": str(out)} | card)
+        else:
+            say(f"{out}: {model} in {dtype or 'fp32'}, hash {card['hash']}")
+        return
+    assert gguf is not None
+    counts = to_gguf(found, gguf, type or "f16", Path(model).stem)
+    size = gguf.stat().st_size
+    if json:
+        print_json({"path": str(gguf), "bytes": size, "tensors": counts})
+    else:
+        kinds = ", ".join(f"{count} {name}" for name, count in counts.items())
+        say(f"{gguf}: {model} in {type or 'f16'}, {size / 1e6:,.0f} MB; tensors: {kinds}")

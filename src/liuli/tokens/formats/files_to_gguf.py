@@ -1,0 +1,168 @@
+"""A tokenizer as the metadata of a GGUF file: the way back of `gguf.py` and `gguf_to_files.py`.
+
+In: a model's folder and the tokenizer that was opened from it. Out: keys and values of the two kinds that llama.cpp has: `gpt2`
+(byte-level BPE with merges, cut by a pattern that it knows by name) and `llama` (SentencePiece's BPE with scores). What it
+would cut in another way is refused.
+
+Source: conversion/base.py and src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf.constants import TokenType
+
+from liuli.errors import LiuliError
+from liuli.tokens.encoders.bpe import RankedEncoder
+from liuli.tokens.encoders.pipeline import PipelineEncoder
+from liuli.tokens.formats.config import read_end_ids, token_text
+from liuli.tokens.formats.gguf_patterns import name_of_pattern
+from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SPACE
+from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKENIZER, read_settings
+from liuli.tokens.tokenizer import Added, Tokenizer
+
+UNREACHED = -1e9  # the score of a piece that no merge makes
+BYTES = frozenset(BYTE_PIECES)
+
+
+def tokenizer_metadata(folder: Path, tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
+    """The metadata, by key.
+
+    Args:
+        rows: of the model's embedding. Each must have a token: those that the tokenizer does not have are unused, and tokens
+            beyond them are left out, since the model cannot read them.
+
+    Raises:
+        LiuliError: llama.cpp has no tokenizer of this kind, or does not know how it cuts a text; a broken file.
+    """
+    encoder = tokenizer.encoder
+    if isinstance(encoder, PipelineEncoder) and encoder.spelling == "bytes":
+        found, texts, scores = _merges(folder, encoder)
+    elif isinstance(encoder, PipelineEncoder) and encoder.spelling in ("spaced", "plain"):
+        found, texts, scores = _pieces(folder, encoder)
+    elif isinstance(encoder, RankedEncoder) and all(isinstance(piece, str) for piece in encoder.ids):
+        texts = {number: str(piece) for piece, number in encoder.ids.items()}
+        found, scores = {"model": "llama"}, {encoder.ids[piece]: -float(rank) for piece, rank in encoder.ranks.items()}
+    else:
+        raise LiuliError(f"{folder}: llama.cpp has no tokenizer of the kind {tokenizer.kind} in this layout")
+    if found["model"] == "llama":
+        found |= {"pre": "default", "add_space_prefix": _starts_with_space(tokenizer)}
+        if not {*texts.values()} >= BYTES:
+            raise LiuliError(f"{folder}: llama.cpp needs a token for each byte, which this tokenizer does not have")
+    added = {token.id: token for token in encoder.added}
+    found |= _tokens(added, tokenizer.unknown, texts, scores, rows) | _named(folder, tokenizer, added, rows)
+    return {f"tokenizer.ggml.{key}": value for key, value in found.items()} | _templates(folder) | _sampling(folder)
+
+
+def _merges(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dict[int, str], None]:
+    content = json.loads(encoder.backend.to_str())
+    if (content["normalizer"] or {"type": "NFC"})["type"] != "NFC":  # llama.cpp leaves it out, as its converter does
+        raise LiuliError(f"{folder}: its tokenizer changes a text before it is cut, and llama.cpp does not")
+    pre = name_of_pattern(content["pre_tokenizer"], bool(content["model"].get("ignore_merges")))
+    if pre is None:
+        raise LiuliError(f"{folder}: llama.cpp knows no name for how its tokenizer cuts a text")
+    merges = [f"{left} {right}" for left, right in encoder.pair_ranks]
+    texts = {number: piece for piece, number in encoder.backend.get_vocab().items()}
+    return {"model": "gpt2", "pre": pre, "merges": merges}, texts, None
+
+
+def _pieces(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dict[int, str], dict[int, float]]:
+    """Scores in the order of the merges: a piece's is that of the first merge that makes it."""
+    content = json.loads(encoder.backend.to_str())
+    steps = [content["normalizer"], content["pre_tokenizer"]]
+    steps = [inner for step in steps if step for inner in step.get("normalizers", step.get("pretokenizers", [step]))]
+    harmless = (
+        {"type": "Prepend", "prepend": SPACE}, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+    )  # fmt: skip
+    if other := next((step["type"] for step in steps if step not in harmless and step["type"] != "Metaspace"), None):
+        raise LiuliError(f"{folder}: its tokenizer has a step {other}, which llama.cpp has not")
+    first: dict[str, int] = {}
+    for (left, right), rank in encoder.pair_ranks.items():
+        first.setdefault(left + right, rank)
+    vocabulary = encoder.backend.get_vocab()
+    if any(pair not in encoder.pair_ranks for piece in first for pair in _halves(piece, vocabulary)):
+        raise LiuliError(
+            f"{folder}: its tokenizer joins only some of the pieces that it could join, and llama.cpp joins all: it would give "
+            f"other ids"
+        )
+    scores = {number: -float(first[piece]) if piece in first else UNREACHED for piece, number in vocabulary.items()}
+    if encoder.spelling == "plain" and any(SPACE in piece for piece in vocabulary):
+        raise LiuliError(f"{folder}: its tokenizer has a token with {SPACE}, which llama.cpp takes for a space")
+    return {"model": "llama"}, {number: piece.replace(" ", SPACE) for piece, number in vocabulary.items()}, scores
+
+
+def _halves(piece: str, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """All pairs of pieces that make a piece."""
+    pairs = ((piece[:at], piece[at:]) for at in range(1, len(piece)))
+    return [(left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
+
+
+def _starts_with_space(tokenizer: Tokenizer) -> bool:
+    """Whether a space is put in front of a text."""
+    return tokenizer.token(tokenizer.encode("a")[0]).bytes.startswith(b" ")
+
+
+def _tokens(
+    added: dict[int, Added], unknown: int | None, texts: dict[int, str], scores: dict[int, float] | None, rows: int
+) -> dict[str, Any]:
+    """Text, kind and score of every row."""
+    spelled = dict(texts)
+    kinds = np.full(rows, TokenType.NORMAL, np.int32)
+    for number in range(rows):
+        if number in added:
+            spelled[number] = added[number].text
+            kinds[number] = TokenType.CONTROL if added[number].special else TokenType.USER_DEFINED
+        elif number not in texts:
+            kinds[number], spelled[number] = TokenType.UNUSED, f"[PAD{number}]"
+        elif scores is not None and texts[number] in BYTES:
+            kinds[number] = TokenType.BYTE
+        elif scores is not None and number not in scores:  # SentencePiece's user-defined pieces, read before a text is cut
+            kinds[number], spelled[number] = TokenType.USER_DEFINED, texts[number].replace(SPACE, " ")
+        if number == unknown:
+            kinds[number] = TokenType.UNKNOWN
+    found: dict[str, Any] = {"tokens": [spelled[number] for number in range(rows)], "token_type": kinds}
+    if scores is not None:
+        found["scores"] = np.array([scores.get(number, 0.0) for number in range(rows)], np.float32)
+    return found
+
+
+def _named(folder: Path, tokenizer: Tokenizer, added: dict[int, Added], rows: int) -> dict[str, Any]:
+    """The ids of the tokens that have names, and whether a prompt starts with one."""
+    if len(tokenizer.begin) > 1:
+        raise LiuliError(f"{folder}: its prompts start with {len(tokenizer.begin)} tokens, and llama.cpp knows at most one")
+    config, texts = read_settings(folder, TOKENIZER), {token.text: token.id for token in added.values()}
+    named = {name: texts.get(token_text(config.get(f"{theirs}_token")) or "") for name, theirs in NAMES.items()}
+    named |= {"bos": tokenizer.begin[0]} if tokenizer.begin else {}
+    named |= {"eos": tokenizer.end[0]} if tokenizer.end else {}
+    named |= {"unknown": tokenizer.unknown}
+    others = [end for end in read_end_ids(folder) if end != named["eos"]]
+    named |= {"eot": others[0]} if others else {}
+    ids = {f"{name}_token_id": number for name, number in named.items() if number is not None and 0 <= number < rows}
+    return ids | {"add_bos_token": bool(tokenizer.begin)}
+
+
+NAMES = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}  # GGUF's name -> Hugging Face's
+
+
+def _templates(folder: Path) -> dict[str, Any]:
+    """The chat templates."""
+    file = folder / "chat_template.jinja"
+    given = file.read_text(encoding="utf-8") if file.is_file() else read_settings(folder, TOKENIZER).get("chat_template")
+    if isinstance(given, str):
+        return {TEMPLATE: given}
+    named = {each["name"]: each["template"] for each in given or () if isinstance(each, dict) and "template" in each}
+    found: dict[str, Any] = {f"{TEMPLATE}.{name}": text for name, text in named.items() if name != "default"}
+    if found:
+        found["tokenizer.chat_templates"] = [key.removeprefix(f"{TEMPLATE}.") for key in found]
+    return found | ({TEMPLATE: named["default"]} if "default" in named else {})
+
+
+def _sampling(folder: Path) -> dict[str, Any]:
+    """How the model wants to be sampled."""
+    given = read_settings(folder, GENERATION)
+    found = {name: given.get(theirs) for name, theirs in SAMPLING_NAMES.items()}
+    typed = {name: value if name == "top_k" else float(value) for name, value in found.items() if value is not None}
+    return {f"general.sampling.{name}": value for name, value in typed.items()}
