@@ -112,7 +112,7 @@ def _memory() -> None:
     print(f"peak {peak_memory() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first step; {took[-1]:.1f} s a step")
     parts = {
         "weights, 2 bytes each": 2 * weights,
-        "LoRA: fp32 numbers, gradients, Muon's momentum, and their mean, 16 bytes each": 16 * learned,
+        "LoRA: fp32 numbers, gradients, AdamW's two moments, and their mean, 20 bytes each": 20 * learned,
         "activations of the rows at once (without logits)": kept_bytes(config) * recipe.rows_at_once * LENGTH,
         "attention's scores and weights, bf16 and fp32, of all layers": 8 * config.layers * config.heads * LENGTH**2
         * recipe.rows_at_once,

@@ -19,11 +19,13 @@ from liuli.learn.prepare.budget import (
     step_seconds,
 )
 from liuli.learn.prepare.model import SIZES
-from liuli.learn.step.recipe import ACTIVATIONS_AT_ONCE, HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive
+from liuli.learn.step.optimizer import Rates
+from liuli.learn.step.recipe import ACTIVATIONS_AT_ONCE, HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive, for_published
 from liuli.model.config import PRESETS
 from liuli.model.plan import kept_bytes, parameter_parts
 
 GOOD = {
+    "optimizer": "muon",
     "length": 64, "rows": 4, "rows_at_once": 2, "buffer": 4096, "rate": 0.01, "decay": 0.0, "warm_up": 0.1, "warm_down": 0.5,
 }  # fmt: skip
 
@@ -76,6 +78,20 @@ def test_a_large_model_reads_fewer_rows_at_once():
     assert rows == {"base": 4, "qwen2.5-0.5b": 1}
     assert rows["qwen2.5-0.5b"] * 512 * kept_bytes(PRESETS["qwen2.5-0.5b"]) <= ACTIVATIONS_AT_ONCE
     assert derive(PRESETS["qwen2.5-0.5b"], [4096], {"length": 4096}).rows_at_once == 1  # never none
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_published_model_learns_by_small_steps(lora):
+    for size in SIZES[:-1]:
+        assert for_published(PRESETS[size], lora) == {}
+    rates = []
+    for size in ("qwen2.5-0.5b", "llama3.2-1b", "llama3-8b"):
+        recipe = derive(PRESETS[size], [200], for_published(PRESETS[size], lora) | {"length": 256})
+        assert (recipe.optimizer, recipe.tokens) == ("adamw", 1024)
+        rates.append(recipe.rate)
+        assert recipe.rates == Rates(recipe.rate, recipe.rate, recipe.rate, 0.0, None)
+    assert rates[0] == pytest.approx(4.5e-4 if lora else 2e-5, rel=1e-3)
+    assert rates == sorted(rates, reverse=True) and rates[-1] > rates[0] / 5
 
 
 def test_what_is_set_by_hand_stays():

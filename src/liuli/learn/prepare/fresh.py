@@ -82,7 +82,7 @@ class Fresh:
 def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     """Raises LiuliError: the text is shorter than a row."""
     lengths, all_read = corpus.document_lengths()
-    recipe = derive(config, lengths, stage.recipe(job) | job.optimisation.given(), stage.longest_row(config))
+    recipe = derive(config, lengths, stage.recipe(job, config) | job.optimisation.given(), stage.longest_row(config))
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
             f"the data is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more data "

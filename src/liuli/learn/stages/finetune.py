@@ -25,7 +25,7 @@ from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.sampler import SamplePrompt
 from liuli.learn.run.trace import Probe
 from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
-from liuli.learn.step.recipe import LONGEST, Recipe
+from liuli.learn.step.recipe import LONGEST, Recipe, for_published
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
@@ -139,8 +139,9 @@ class Finetune(Stage):
 
     name, command = "assistant", "liuli finetune"
 
-    def recipe(self, job: Job) -> dict[str, Any]:
-        return {"rate": RATE if job.model.lora is None else LORA_RATE}
+    def recipe(self, job: Job, config: Config) -> dict[str, Any]:
+        lora = job.model.lora is not None
+        return for_published(config, lora) or {"rate": LORA_RATE if lora else RATE}
 
     def longest_row(self, config: Config) -> int:
         """An answer is cut nowhere: rows as long as the model reads, within reason."""

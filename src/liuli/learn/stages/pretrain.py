@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ from liuli.learn.rows.text_rows import TextRows
 from liuli.learn.run.sampler import SamplePrompt
 from liuli.learn.run.trace import Probe
 from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
-from liuli.learn.step.recipe import Recipe
+from liuli.learn.step.recipe import Recipe, for_published
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import read_config
@@ -133,6 +134,9 @@ class Pretrain(Stage):
         if kept is not None:
             return read_config(kept)
         return asked_shape(job, data.parent and data.parent.folder, tokenization.tokenizer)
+
+    def recipe(self, job: Job, config: Config) -> dict[str, Any]:
+        return {} if job.model.parent is None else for_published(config, lora=False)
 
     def encode(self, job: Job, data: TextData, tokenization: Tokenization, config: Config, length: int) -> TextCorpus:
         return TextCorpus(data.split, tokenization.tokenizer, job.seed, length)

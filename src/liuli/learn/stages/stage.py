@@ -164,7 +164,7 @@ class Stage(ABC):
     def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         """Keeps the model. Returns its hash."""
 
-    def recipe(self, job: Job) -> dict[str, Any]:
+    def recipe(self, job: Job, config: Config) -> dict[str, Any]:
         """Fields of the recipe that this stage has otherwise than the rules of `step/recipe.py` say."""
         return {}
 

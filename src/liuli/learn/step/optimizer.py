@@ -1,4 +1,4 @@
-"""The optimiser: Muon for the blocks' matrices and for LoRA's, AdamW for all else.
+"""The optimiser: Muon for the blocks' matrices, AdamW for all else.
 
 Muon makes a matrix's update orthogonal, so that it changes every direction equally. Matrices of one shape are stacked and
 iterated as one batch. Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Amsel et al. 2025,
@@ -36,22 +36,23 @@ class Rates(Record):
     """Learning rates at full strength; each step multiplies them by its schedule.
 
     Attributes:
-        matrices: Muon's, for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and rows of
-            them. rest: AdamW's, for norms, biases and an untied head.
+        matrices: for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and
+            rows of them. rest: AdamW's, for norms, biases and an untied head.
         decay: of the matrices: the share that they lose a step is this times their learning rate.
-        momentum: Muon's.
+        momentum: Muon's; None: there is no Muon, and AdamW trains the matrices as well.
     """
 
     matrices: float
     embedding: float
     rest: float
     decay: float
-    momentum: float
+    momentum: float | None
 
     def __post_init__(self) -> None:
         check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
-        check(self, "momentum", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+        fits = lambda value: value is None or (is_number(value) and 0 <= value < 1)
+        check(self, "momentum", fits, "at least 0 and below 1, or None")
 
 
 class MuonAdamW:
@@ -67,14 +68,18 @@ class MuonAdamW:
         adapters = [matrix for module in decoder.modules() if isinstance(module, LoRA) for matrix in (module.a, module.b)]
         tables = [module.weight for module in decoder.modules() if isinstance(module, Embedding)]
         rows = [module.rows for module in decoder.modules() if isinstance(module, TokenRows)]
-        matrices = _wanted([*linears, *adapters])
+        every = _wanted([*linears, *adapters])
+        matrices, others = (every, []) if rates.momentum is not None else ([], every)
         embeddings = _wanted([*tables, *rows])
-        taken = {id(parameter) for parameter in (*matrices, *embeddings)}
+        taken = {id(parameter) for parameter in (*matrices, *others, *embeddings)}
         rest = [parameter for parameter in _wanted(decoder.parameters()) if id(parameter) not in taken]
-        self.parameters = [*matrices, *embeddings, *rest]
+        self.parameters = [*matrices, *others, *embeddings, *rest]
         self._shapes = _by_shape(matrices)
         self._momenta = {shape: torch.zeros(len(of), *shape, device=of[0].device) for shape, of in self._shapes.items()}
-        groups = [{"params": embeddings, "lr": rates.embedding}, {"params": rest, "lr": rates.rest}]
+        groups = [
+            {"params": parameters, "lr": rate}
+            for parameters, rate in ((others, rates.matrices), (embeddings, rates.embedding), (rest, rates.rest))
+        ]
         self._adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]] or groups[:1], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
         )
@@ -98,8 +103,10 @@ class MuonAdamW:
 
     def _muon(self, matrices: list[nn.Parameter], momenta_MRC: Tensor, rate: float) -> None:
         gradients_MRC = torch.stack([matrix.grad for matrix in matrices if matrix.grad is not None])
-        momenta_MRC.lerp_(gradients_MRC, 1 - self.rates.momentum)
-        updates_MRC = orthogonal(gradients_MRC.lerp_(momenta_MRC, self.rates.momentum), self._products)  # Nesterov's
+        momentum = self.rates.momentum
+        assert momentum is not None
+        momenta_MRC.lerp_(gradients_MRC, 1 - momentum)
+        updates_MRC = orthogonal(gradients_MRC.lerp_(momenta_MRC, momentum), self._products)  # Nesterov's
         rows, columns = momenta_MRC.shape[1:]
         for matrix_RC, update_RC in zip((matrix.detach() for matrix in matrices), updates_MRC, strict=True):
             update_RC = update_RC.float()

@@ -8,13 +8,15 @@
    embedding's and the rest's are fixed multiples of it.
 4. A forward pass reads 2,048 tokens, or as many as keep at most 1 GiB for the backward pass.
 5. The learning rate warms up over 2 % of the steps, stays for 8 %, and falls linearly to 0.
+6. A published model (more than 50 M parameters) that learns on, or gets LoRA, knows much that a high rate would destroy. AdamW
+   trains all its weights at one rate, which falls with the square root of its size, from 1,024 tokens a step.
 
 Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
@@ -34,8 +36,8 @@ class Recipe(Record):
 
     Attributes:
         length: places of a row. rows: of a step. rows_at_once: of a forward pass. buffer: ids that wait to be shuffled.
-        rate: Muon's learning rate. decay: of the matrices.
-        warm_up, warm_down: shares of the steps.
+        rate: the learning rate of the matrices. decay: of the matrices.
+        warm_up, warm_down: shares of the steps. optimizer: Muon for the matrices and AdamW for the rest, or AdamW for all.
     """
 
     length: int
@@ -46,8 +48,11 @@ class Recipe(Record):
     decay: float
     warm_up: float
     warm_down: float
+    optimizer: Literal["muon", "adamw"] = "muon"
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("muon", "adamw"):
+            raise LiuliError(f"the optimizer must be muon or adamw, not {self.optimizer!r}")
         check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
         rate = lambda value: is_positive(value) and value < HIGHEST
         check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
@@ -63,6 +68,8 @@ class Recipe(Record):
 
     @property
     def rates(self) -> Rates:
+        if self.optimizer == "adamw":
+            return Rates(self.rate, self.rate, self.rate, self.decay, None)
         return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay, MOMENTUM)
 
     def strength(self, step: int, steps: int) -> float:
@@ -73,7 +80,19 @@ class Recipe(Record):
 
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
+PUBLISHED = 50e6  # parameters, from which a parent is taken for a published model
+PUBLISHED_RATE, PUBLISHED_LORA_RATE, OF_PARAMETERS = 2e-5, 4.5e-4, 494e6  # AdamW's, for a model of so many (docs/lab-log.md)
+PUBLISHED_TOKENS = 1024  # of a step
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
+
+
+def for_published(config: Config, lora: bool) -> dict[str, Any]:
+    """Fields of the recipe for a model that has learned from far more than it will; {} for a small one."""
+    parameters = sum(parameter_parts(config).values())
+    if parameters <= PUBLISHED:
+        return {}
+    rate = (PUBLISHED_LORA_RATE if lora else PUBLISHED_RATE) * (OF_PARAMETERS / parameters) ** 0.5
+    return {"optimizer": "adamw", "rate": rate, "warm_up": 0.05, "warm_down": 0.95}
 
 
 def derive(config: Config, documents: list[int], given: dict[str, Any], most: int | None = None) -> Recipe:
@@ -86,6 +105,8 @@ def derive(config: Config, documents: list[int], given: dict[str, Any], most: in
     parameters = sum(parameter_parts(config).values())
     length = given.get("length") or _length(most or next(most for size, most in LONGEST if parameters <= size), documents)
     tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
+    if given.get("optimizer") == "adamw":
+        tokens = PUBLISHED_TOKENS
     rows = given.get("rows") or max(1, tokens // length)
     at_once = min(TOKENS_AT_ONCE, ACTIVATIONS_AT_ONCE // kept_bytes(config))
     found = {
