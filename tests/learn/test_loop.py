@@ -272,7 +272,7 @@ class Silent:
         return iter(())
 
     def finished(self, training):
-        return "finished"
+        yield "finished"
 
     def last_good(self):
         return "There is no checkpoint yet"
