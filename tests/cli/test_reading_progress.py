@@ -6,7 +6,7 @@ import os
 import pytest
 from helpers.corpora import jsonl, write
 
-from liuli.cli import reading
+from liuli.cli import reading_progress
 from liuli.cli.dialogue_file import first_dialogue
 from liuli.errors import LiuliError
 
@@ -27,7 +27,7 @@ def corpus(tmp_path, monkeypatch):
     ],
 )
 def test_a_bar_on_a_terminal_only(liuli, corpus, monkeypatch, words):
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
     assert liuli(*words).err == ""
     (corpus / "out.jsonl").unlink(missing_ok=True)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -46,14 +46,14 @@ def test_a_short_reading_shows_nothing(liuli, corpus, monkeypatch):
 
 
 def test_standard_input_is_followed_too(liuli, corpus, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert "reading standard input" in liuli("data", "look", "-", stdin=b"some text, from a pipe").err
 
 
 def test_a_name_does_not_drive_the_terminal(liuli, corpus, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     name = "[red]x\x1b]0;evil\x07.jsonl"
