@@ -10,8 +10,8 @@ from liuli.files import read_json
 from liuli.learn.prepare.job import Job
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import config_from, read_config
-from liuli.model.formats.hugging_face import own_learning_memory, read_decoder
+from liuli.model.formats.families import config_from
+from liuli.model.formats.hugging_face import own_learning_memory, read_decoder, stored_config
 from liuli.model.linear import MixedLinear, exchange
 from liuli.model.start import start
 from liuli.tokens import Tokenizer
@@ -27,7 +27,7 @@ def asked_shape(job: Job, parent: Path | None, tokenizer: Tokenizer | None = Non
     """
     given = job.model
     if parent is not None:
-        config = read_config(parent)
+        config = stored_config(parent)
     elif given.config is not None:
         path = Path(given.config)
         if not path.is_file():

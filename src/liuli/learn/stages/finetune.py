@@ -31,7 +31,7 @@ from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.model.formats.hugging_face import hash_folder, stored_config, write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
@@ -170,7 +170,7 @@ class Finetune(Stage):
         """The parent's, with as many rows of the embedding as the tokenizer needs."""
         if kept is not None and job.model.lora is None:
             return read_config(kept)
-        config = read_config(data.parent.folder)
+        config = stored_config(data.parent.folder)
         return replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
 
     def encode(self, job: Job, data: DialogueData, tokenization: Tokenization, config: Config, length: int) -> DialogueCorpus:

@@ -15,7 +15,7 @@ from liuli.errors import LiuliError
 from liuli.fields import is_size
 from liuli.files import read_json
 from liuli.model.config import LARGEST, Config, Family, RotaryScaling
-from liuli.model.formats.weight_files import listed, quoted, shown
+from liuli.model.formats.weight_files import listed, quoted, shown, without_wrappers
 
 FAMILIES = get_args(Family)
 LONGEST_MESSAGE = 300  # characters of a message that quotes config.json
@@ -44,6 +44,7 @@ DEFAULTS = {  # for fields that config.json may leave out; the others are requir
     "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
     "head_dim": None, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": None,
 }  # fmt: skip
+DEFAULT_THETA = 10_000.0
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that change nothing
     "quantization_config": (None,),
@@ -175,14 +176,14 @@ def _windows_to(config: Config) -> dict[str, Any]:
 
 def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
     """(theta, scaling, context), from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
-    given = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    given = _rotary_settings(raw)
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
         kind = kind if kind not in ROTARY_KINDS else "one for each type of layer"
         raise LiuliError(f"the rotary scaling {quoted(kind)} is not supported; supported: {', '.join(ROTARY_KINDS)}")
     if given.get("partial_rotary_factor", 1.0) != 1.0:
         raise LiuliError(f"partial_rotary_factor = {quoted(given['partial_rotary_factor'])} is not supported")
-    theta = float(given.get("rope_theta") or raw.get("rope_theta") or 10_000.0)
+    theta = float(given.get("rope_theta") or raw.get("rope_theta") or DEFAULT_THETA)
     trained = raw["max_position_embeddings"]
     if kind == "default":
         return theta, None, trained
@@ -197,6 +198,23 @@ def _rotary(raw: dict[str, Any]) -> tuple[float, RotaryScaling | None, int]:
         truncate=given.get("truncate", True), attention_factor=_yarn_attention(given, factor),
     )  # fmt: skip
     return theta, scaling, max(trained, int(original * factor))
+
+
+def _rotary_settings(raw: dict[str, Any]) -> dict[str, Any]:
+    """`rope_scaling` if it says anything, else `rope_parameters`, as `transformers` has it.
+
+    Raises:
+        LiuliError: both are there, and the base of the rotary positions would be lost with `rope_parameters`.
+    """
+    scaling, parameters = raw.get("rope_scaling"), raw.get("rope_parameters")
+    if scaling and parameters and not (scaling.get("rope_theta") or raw.get("rope_theta")):
+        theta = parameters.get("rope_theta") or DEFAULT_THETA
+        if theta != DEFAULT_THETA:
+            raise LiuliError(
+                f"rope_scaling stands in place of all of rope_parameters, so its rope_theta {quoted(theta)} would be lost: "
+                f"move the fields of rope_scaling into rope_parameters, and remove rope_scaling"
+            )
+    return scaling or parameters or {}
 
 
 def _yarn_attention(given: dict[str, Any], factor: float) -> float:
@@ -289,7 +307,8 @@ def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def canonical_name(name: str, config: Config) -> str:
-    """The full name of a tensor that a file may hold without its family's prefix."""
+    """The full name of a tensor that a file may hold without its family's prefix, or with that of a wrapper."""
+    name = without_wrappers(name)
     prefix = "transformer." if config.family == "gpt2" else "model."
     return name if name.startswith(prefix) or name == HEAD else prefix + name
 
