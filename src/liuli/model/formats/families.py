@@ -262,10 +262,10 @@ def tensor_names(config: Config) -> dict[str, StoredTensor]:
     return names if config.tied else names | {HEAD: StoredTensor(("head.weight",))}
 
 
-def module_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the modules in the blocks, by the decoder's names. Without GPT-2's c_attn, which is q, k and v at
-    once."""
-    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
+def block_modules(config: Config) -> dict[str, tuple[str, ...]]:
+    """The modules with weights in the blocks: the decoder's names of what each holds, by Hugging Face's name. GPT-2's c_attn is
+    q, k and v at once."""
+    return {theirs: tuple(ours) for theirs, ours, _ in _layers(config) if ours[0].startswith("blocks.")}
 
 
 def table_names(config: Config) -> dict[str, str]:
