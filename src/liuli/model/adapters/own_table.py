@@ -18,16 +18,16 @@ class OwnTable(nn.Module):
 
     def __init__(self, count: int, width: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(count, width))
+        self.table = nn.Parameter(torch.empty(count, width))
 
     def embed(self, ids: Tensor, base: Embedding) -> Tensor:
         """(..., D): this table's vectors of ids (...), in the base's dtype."""
-        return F.embedding(ids, self.weight).to(base.dtype)
+        return F.embedding(ids, self.table).to(base.dtype)
 
     def logits(self, x: Tensor, base: Linear) -> Tensor:
         """(..., V): the logits of x (..., D) by this table."""
-        return F.linear(x, self.weight.to(x.dtype), base.bias)
+        return F.linear(x, self.table.to(x.dtype), base.bias)
 
     def replaced_in(self, table_VD: Tensor) -> Tensor:
         """This table, whatever it replaces."""
-        return self.weight.detach()
+        return self.table.detach()

@@ -41,7 +41,7 @@ from liuli.model.formats.weight_files import (
 
 TENSORS, OLD_TENSORS, CARD = "adapter_model.safetensors", "adapter_model.bin", "liuli.json"
 SUFFIXES = {  # PEFT's, by the names of our parameters
-    "a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta", "weight": "weight",
+    "a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta", "table": "weight",
 }  # fmt: skip
 # Where an adapter's own name stands in a tensor's, if a whole model was saved and not the adapter alone.
 OWN_NAMES = (
@@ -173,7 +173,7 @@ def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Pa
     modules = {name: paths for name, paths in block_modules(decoder.config).items() if kind_of(paths[0]) in PROJECTIONS}
     module_of = {_key(name, parameter): name for name in modules for parameter in ("a", "b")}
     extra = sorted(key for key in keys if key not in module_of)
-    tables = {_key(name, "weight") for name in table_names(decoder.config).values()}
+    tables = {_key(name, "table") for name in table_names(decoder.config).values()}
     if whole := sorted(tables.intersection(extra)):
         raise LiuliError(
             f"{file} holds {listed(whole)}, a whole table that {CONFIG} does not name in modules_to_save: it is for a base "
@@ -260,7 +260,7 @@ def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, l
     for path, theirs in table_names(config).items():
         module = modules.get(path)
         if isinstance(module, OwnTable):
-            found[_key(theirs, "weight")] = [(module, "weight")]
+            found[_key(theirs, "table")] = [(module, "table")]
         elif module is not None and not (config.tied and path == "head"):
             found[_key(theirs, "rows")] = [(module, "rows")]
     return found

@@ -33,6 +33,7 @@ from liuli.model.formats.weight_files import (
     weight_files,
 )
 from liuli.model.linear import Embedding, Linear, MixedEmbedding, MixedLinear, exchange
+from liuli.remarks import remark
 
 SHARD_BYTES = 4_000_000_000
 
@@ -117,7 +118,7 @@ def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
         )
     if config.layers > len(stored):
         raise LiuliError(f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors")
-    config = _tied_as_stored(config, stored)
+    config = _tied_as_stored(folder, config, stored)
     expected = tensor_names(config)
     missing = sorted(expected.keys() - stored.keys())
     if missing:
@@ -130,7 +131,7 @@ def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
     return config, stored
 
 
-def _tied_as_stored(config: Config, stored: dict[str, Lazy]) -> Config:
+def _tied_as_stored(folder: Path, config: Config, stored: dict[str, Lazy]) -> Config:
     """As `transformers` has it: a tied head that is stored apart counts if its numbers differ from the embedding's, and stands
     for an embedding that is not stored."""
     if not config.tied or HEAD not in stored:
@@ -138,6 +139,7 @@ def _tied_as_stored(config: Config, stored: dict[str, Lazy]) -> Config:
     table = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
     if are_equal(stored.setdefault(table, stored[HEAD]), stored[HEAD]):
         return config
+    remark(f"{folder}: config.json has a tied head, but {HEAD} differs from {table}: each is used as it is stored")
     return replace(config, tied=False)
 
 
