@@ -58,7 +58,7 @@ def learned(chat: Chat, *messages) -> list[str]:
 
 # A field that holds nothing.
 
-EMPTY = [None, "", [], {}]
+EMPTY = [None, "", []]
 
 
 @pytest.mark.parametrize("nothing", EMPTY, ids=str)

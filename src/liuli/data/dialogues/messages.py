@@ -17,7 +17,7 @@ from liuli.data.records.utf8 import encode_text
 from liuli.display import printable
 from liuli.fields import is_number
 
-NOTHING = (None, "", [], {})  # a field with one of these is as good as absent
+NOTHING = (None, "", [])  # a field with one of these is as good as absent
 FOLLOW = {  # who may speak after whom; a tool only while a call of the assistant waits for its result
     "nobody": ("system", "user"),
     "system": ("user",),
