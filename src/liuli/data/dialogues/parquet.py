@@ -23,7 +23,8 @@ from liuli.display import first_line, printable
 if TYPE_CHECKING:
     import pyarrow
 
-ROWS = 64  # decoded at a time
+ROWS = 1 << 14  # decoded at a time, to entries of dictionaries, which are copied each time
+AT_ONCE = 64  # rows of these that become records at a time
 LARGEST_GROUP = 1 << 30  # bytes of a group of rows, unpacked; most writers make groups of some 100 MB
 VALUE = 64  # bytes that a value takes in addition to its text
 UNREAD = "…"  # stands for the value of a column that no layout has
@@ -130,30 +131,30 @@ class _Table:
 
 
 def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
-    """Each row with its size; together if they are small, else one at a time, so that a large one is never made."""
-    size = sum(map(_size, batch.columns))
-    if size <= longest:
-        try:
-            for row in batch.to_pylist():
-                yield size // len(batch), row
-            return
-        except UnicodeDecodeError:
-            pass  # one of them is broken
-    for i in range(len(batch)):
-        row = batch.slice(i, 1)
-        size = sum(map(_size, row.columns))
-        yield (size, _row(row)) if size <= longest else (VALUE, _too_long(longest))
+    """Each row with its size; some together if they are small, else one at a time, so that a large one is never made."""
+    for start in range(0, len(batch), AT_ONCE):
+        some = batch.slice(start, AT_ONCE)
+        size = sum(map(_size, some.columns))
+        rows = _records(some) if size <= longest else None
+        if isinstance(rows, list):
+            yield from ((size // len(rows), row) for row in rows)
+            continue
+        for i in range(len(some)):
+            one = some.slice(i, 1)
+            size = sum(map(_size, one.columns))
+            if size > longest:
+                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="take it away, or parts of it")
+            else:
+                rows = _records(one)
+                yield size, rows[0] if isinstance(rows, list) else rows
 
 
-def _row(row: "pyarrow.RecordBatch") -> dict[str, Any] | Problem:
+def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
+    """The rows as records, or why one of them is none."""
     try:
-        return row.to_pylist()[0]
+        return batch.to_pylist()
     except UnicodeDecodeError as error:
         return utf8_problem(error.object, error)
-
-
-def _too_long(longest: int) -> Problem:
-    return Problem(f"a row longer than {longest >> 20} MB", advice="take it away, or parts of it")
 
 
 def _size(column: "pyarrow.Array") -> int:
@@ -163,25 +164,25 @@ def _size(column: "pyarrow.Array") -> int:
     kind, found = column.type, VALUE * len(column)
     array: Any = column
     if types.is_dictionary(kind):
-        return found + _sum(_lengths(array.dictionary).take(array.indices))
+        return found + _bytes_of_entries(array)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return found + _sum(_lengths(array))
+        return found + array.nbytes
     if types.is_struct(kind):
         return found + sum(map(_size, array.flatten()))
     return found + _size(array.flatten()) if types.is_nested(kind) else found
 
 
-def _lengths(strings: Any) -> Any:
-    """Of each string, in bytes."""
-    from pyarrow.compute import call_function
+def _bytes_of_entries(array: Any) -> int:
+    """Of the dictionary's entries that an array names, each as often as it does. The dictionary itself may be large, and is not
+    looked through: the lengths are in its offsets."""
+    import numpy as np
 
-    return call_function("binary_length", [strings]).cast("int64")
-
-
-def _sum(numbers: Any) -> int:
-    from pyarrow.compute import call_function
-
-    return call_function("sum", [numbers]).as_py() or 0
+    entries = array.dictionary
+    if not len(entries):
+        return 0
+    offsets = np.frombuffer(entries.buffers()[1], np.int32)[entries.offset : entries.offset + len(entries) + 1]
+    named = array.indices.drop_null().to_numpy(zero_copy_only=False)
+    return int((offsets[named + 1].astype(np.int64) - offsets[named]).sum())
 
 
 def _is_json(kind: "pyarrow.DataType") -> bool:
