@@ -30,9 +30,12 @@ WITHOUT_EFFECT = {  # on what an adapter computes once it is saved
     "auto_mapping", "base_model_name_or_path", "eva_config", "fan_in_fan_out", "inference_mode", "megatron_core",
     "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type",
 }  # fmt: skip
-MOST_REPEATS = 3  # of a regular expression from a file, and none of a group: so it cannot take long
-REPEATS = re.compile(r"(?<!\\)(?:\\\\)*[*+{]")
+# A regular expression from a file must not take long on any name: it may have so many repeats and groups together, and no
+# group may be repeated.
+MOST_CHOICES, LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_PATTERNS = 3, 200, 32, 10_000
+CHOICE = re.compile(r"\\.|(\((?:\?[:=!])?|[*+?{])", re.DOTALL)
 REPEATED_GROUP = re.compile(r"(?<!\\)(?:\\\\)*\)[*+{]")
+PLAIN_NAME = re.compile(r"[\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +167,13 @@ def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
     for pattern, value in patterns.items():
         if ends_in(module, pattern):
             return value
-        if re.fullmatch(r"[\w.]*", pattern):  # a plain name, and of another module
+        if PLAIN_NAME.fullmatch(pattern):  # and of another module
             continue
-        if len(REPEATS.findall(pattern)) > MOST_REPEATS or REPEATED_GROUP.search(pattern):
+        choices = sum(bool(found) for found in CHOICE.findall(pattern))
+        if choices > MOST_CHOICES or len(pattern) > LONGEST_EXPRESSION or REPEATED_GROUP.search(pattern):
             raise LiuliError(
-                f"the pattern {quoted(pattern)} could take very long: name the modules, or repeat at most {MOST_REPEATS} times "
-                f"and no group"
+                f"the pattern {quoted(pattern)} could take very long: name the modules, or use at most {MOST_CHOICES} repeats "
+                f"and groups, and repeat no group"
             )
         try:
             if re.match(rf"(.*\.)?({pattern})$", module):
@@ -193,7 +197,9 @@ def _are_names(value: Any) -> bool:
 
 
 def _is_pattern(value: Any) -> bool:
-    return isinstance(value, dict)
+    if not isinstance(value, dict) or len(value) > MOST_PATTERNS:
+        return False
+    return sum(PLAIN_NAME.fullmatch(pattern) is None for pattern in value) <= MOST_EXPRESSIONS
 
 
 def _are_layers(value: Any) -> bool:
