@@ -344,7 +344,7 @@ def test_bert_vocabulary_on_a_gpt2(liuli, data, tmp_path):
     [
         ("generation_config.json", {"eos_token_id": "x"}, "eos_token_id must be an id or a list of ids, not 'x'"),
         ("generation_config.json", {"temperature": "hot"}, "generation_config.json: temperature must be a number, not 'hot'"),
-        ("generation_config.json", {"top_p": 0}, "generation_config.json: top_p must be above 0"),
+        ("generation_config.json", {"top_p": 2}, "generation_config.json: top_p must be above 0"),
         ("generation_config.json", [], "a JSON object is expected, found a list"),
         ("config.json", {"rms_norm_eps": "x"}, "norm_epsilon must be a number above 0, not 'x'"),
         ("config.json", {"rope_parameters": {"rope_theta": "a"}}, "config.json is broken: could not convert string to float"),
@@ -386,6 +386,17 @@ def test_the_folders_own_settings_are_said(liuli, tiny_folder, tmp_path):
     assert told == (
         "liuli: seed 1, temperature 0.5; the folder's generation_config.json: top-k 5, top-p 0.5, repetition-penalty 1.3\n"
     )
+
+
+def test_where_each_setting_is_from_is_said(liuli, tiny_folder, tmp_path):
+    folder = spoiled(tiny_folder, tmp_path)
+    settings = {"top_k": 5, "suppress_tokens": [4, 5], "typical_p": 0.9}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    told = liuli("complete", folder, "t", "--max-tokens", 1, "--seed", 1).err.splitlines()
+    assert told == [
+        f"liuli: {folder / 'generation_config.json'} asks for typical_p = 0.9, which is not supported: ignored",
+        "liuli: seed 1; the folder's generation_config.json: top-k 5, logit-bias of 2 tokens; default: temperature 1.0",
+    ]
 
 
 def test_a_full_disk(tiny_folder):

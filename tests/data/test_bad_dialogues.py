@@ -82,14 +82,14 @@ RECORDS = [  # a record, or a line, and what is said of it
     ({}, f"no layout of a dialogue that Liuli reads (fields: none); it reads {KNOWN}"),
     ({"text": "a"}, "no layout of a dialogue that Liuli reads (fields: text)"),
     ({"prompt": "a", "completion": "b"}, "no layout of a dialogue that Liuli reads (fields: prompt, completion)"),
-    ({"question": "a", "answer": "b", "choices": []}, "no layout of a dialogue that Liuli reads (fields: question, answer"),
+    ({"question": "a", "answer": "b", "choices": ["c"]}, "no layout of a dialogue that Liuli reads (fields: question, answer"),
     (
         KDCONV,
         "no layout of a dialogue that Liuli reads (messages, name; the first of its messages: fields: message); it reads",
     ),
     ({"messages": ["a"]}, "no layout of a dialogue that Liuli reads (messages; the first of its messages: but a string)"),
     (
-        GOOD | {"conversations": []},
+        GOOD | {"conversations": [{"from": "human", "value": "a"}]},
         "more than one layout in a record (fields: messages, conversations); keep the fields",
     ),
     (GOOD | {"instruction": "a", "output": "b"}, "more than one layout in a record"),
@@ -115,7 +115,9 @@ RECORDS = [  # a record, or a line, and what is said of it
         talk(("user", [{"type": "image_url", "image_url": {}}]), ("assistant", "b")),
         "a content that is no string (message 1: but a list); write it as a string; only text is read",
     ),
-    (talk(("user", "a"), ("assistant", "b", {"weight": 0})), "a field of a message that is not read (message 2: assistant: w"),
+    (talk(("user", "a"), ("assistant", "b", {"weight": 0})), "no answer to learn from in it (each has weight 0); give one"),
+    (talk(("user", "a"), ("assistant", "b", {"weight": 2})), "a weight that is no number from 0 to 1 (message 2: 2); write 0"),
+    (talk(("user", "a"), ("assistant", "b", {"score": 0})), "a field of a message that is not read (message 2: assistant: s"),
     (talk(("user", "a", {"tool_calls": [CALL]}), ("assistant", "b")), "a field of a message that is not read (message 1: user"),
     (talk(("user", "a", {"name": 1}), ("assistant", "b")), "a name that is no string (message 1); write it as a string"),
     (
@@ -244,7 +246,7 @@ def test_files_that_cannot_be_used(tmp_path, name):
 
 
 def test_files_of_no_format(tmp_path):
-    path = write(tmp_path / "a.parquet", b"PAR1")
+    path = write(tmp_path / "a.csv", b"a,b")
     assert message(path) == f"{path} is no file of dialogues that Liuli reads: it reads {DIALOGUES.known}"
     assert message(tmp_path) == (
         f"no dialogue found in {tmp_path}: 1 × no format of dialogues, by its suffix: {path}; Liuli reads {DIALOGUES.known}"

@@ -15,8 +15,9 @@ from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogue
+    from liuli.data.dialogues.encode import EncodedDialogue
     from liuli.tokens import Tokenizer
-    from liuli.tokens.chat.chat import Chat, Encoded
+    from liuli.tokens.chat.chat import Chat
 
 SHOWN = 10  # dialogues of a file
 GUTTERS = {False: "  ", True: "> "}  # of a line that is not supervised, and of one that is: so it can be read without colour
@@ -64,16 +65,18 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
         screen.print(Text(f"{more:,} more in {printable(file)} are not shown"), soft_wrap=True)
 
 
-def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, Encoded]]":
+def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, EncodedDialogue]]":
     """Those that the template takes; beside the output, why it does not take the others.
 
     Raises:
         LiuliError: it takes none of them.
     """
+    from liuli.data.dialogues.encode import encode_dialogue
+
     found, refused = [], []
     for dialogue in dialogues:
         try:
-            found.append((dialogue, chat.dialogue(dialogue.messages, dialogue.tools)))
+            found.append((dialogue, encode_dialogue(chat, dialogue.messages, dialogue.tools)))
         except LiuliError as error:
             refused.append(f"{printable(dialogue.source)}: {error}")
     if not found:
@@ -83,22 +86,23 @@ def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialo
     return found
 
 
-def _to_json(tokenizer: "Tokenizer", dialogue: "Dialogue", encoded: "Encoded") -> dict[str, Any]:
+def _to_json(tokenizer: "Tokenizer", dialogue: "Dialogue", encoded: "EncodedDialogue") -> dict[str, Any]:
     return {
         "source": dialogue.source,
         "text": encoded.text,
         "ids": encoded.ids,
         "tokens": [tokenizer.token(id).to_json() for id in encoded.ids],
         "supervised": encoded.supervised,
+        **({} if encoded.weights is None else {"weights": encoded.weights}),
     }
 
 
-def _sizes(dialogues: "Sequence[Encoded]") -> str:
+def _sizes(dialogues: "Sequence[EncodedDialogue]") -> str:
     tokens = sum(len(encoded.ids) for encoded in dialogues)
     return f"{counted(tokens, 'token')}, {sum(sum(encoded.supervised) for encoded in dialogues):,} supervised"
 
 
-def _lines(room: float, tokenizer: "Tokenizer", encoded: "Encoded") -> Iterator[Text]:
+def _lines(room: float, tokenizer: "Tokenizer", encoded: "EncodedDialogue") -> Iterator[Text]:
     """A line ends where the text has a line break, where supervision begins or ends, so that what stands in front of a line
     holds for all of it, and before a token that would not fit into `room` cells."""
     line, before = Text(), False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liuli.cli.wording import counted
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -40,13 +41,20 @@ def settings_line(model: "Model", sampling: "Sampling", seed: int | None, given:
     """The settings in force: those that were given as options, and after them the others with where they come from."""
     used, unset = dataclasses.asdict(sampling), dataclasses.asdict(type(sampling)())
     shown = {name: value for name, value in used.items() if name in ("temperature", *given) or value != unset[name]}
-    words = {name: f"{name.replace('_', '-')} {value}" for name, value in shown.items()}
+    words = {name: f"{name.replace('_', '-')} {_in_short(value)}" for name, value in shown.items()}
     first = ["greedy"] if sampling.temperature == 0 else [] if seed is None else [f"seed {seed}"]
     parts = [", ".join([*first, *(word for name, word in words.items() if name in given)])]
-    others = ", ".join(word for name, word in words.items() if name not in given)
-    if others:
-        parts.append(f"{model.sampling_source}: {others}")
+    named, unnamed = [], []
+    for name in words.keys() - given.keys():
+        (named if name in model.sampling_named else unnamed).append(name)
+    for source, names in ((model.sampling_source, named), ("default", unnamed)):
+        if names:
+            parts.append(f"{source}: {', '.join(word for name, word in words.items() if name in names)}")
     return "; ".join(filter(None, parts))
+
+
+def _in_short(value: Any) -> str:
+    return f"of {counted(len(value), 'token')}" if isinstance(value, dict) else str(value)
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:

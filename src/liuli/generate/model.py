@@ -14,11 +14,12 @@ from liuli.devices import find_device, find_dtype
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.generate.completion import Completion
+from liuli.generate.defaults import default_sampling
 from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request, token_ids
 from liuli.generate.sampling import Sampling
-from liuli.hub import find_folder
+from liuli.hub import find_folder, is_gguf
 from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
@@ -28,10 +29,6 @@ from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.detect import find_tokenizer
-from liuli.tokens.formats.settings import read_settings
-
-DEFAULT_TEMPERATURE = 0.8
-SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
 class Model:
@@ -43,7 +40,8 @@ class Model:
         tokenizer: None if the folder has none.
         adapter: the folder of the adapter that it was opened with, or None.
         stop_ids: the end-of-text ids that `generation_config.json` (or `config.json`) names and the model has.
-        sampling: the folder's own default settings; temperature 0.8 if it has none. sampling_source: where they are from.
+        sampling: the folder's own default settings; temperature 0.8 if it has none. sampling_source: where those in
+            sampling_named are from; the others are `Sampling`'s own.
     """
 
     def __init__(self, path: str, folder: Path, decoder: Decoder, tokenizer: Tokenizer | None, adapter: Path | None = None):
@@ -54,7 +52,9 @@ class Model:
         self.adapter = adapter
         generation = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
         self.stop_ids = read_end_ids(generation, decoder.config.vocab_size) or read_end_ids(folder, decoder.config.vocab_size)
-        self.sampling, self.sampling_source = _default_sampling(generation)
+        whose = "the adapter" if generation == adapter else "the file" if is_gguf(folder) else "the folder"
+        found = default_sampling(generation, whose, decoder.config.vocab_size, self.stop_ids)
+        self.sampling, self.sampling_source, self.sampling_named = found
 
     @property
     def config(self) -> Config:
@@ -193,19 +193,3 @@ def _run(engine: Engine, completion: Completion) -> Iterator[StepRecord]:
             if record.finish_reason == "error":
                 raise LiuliError(f"token {record.index}: {record.error}")
             yield record
-
-
-def _default_sampling(folder: Path) -> tuple[Sampling, str]:
-    """The settings that `generation_config.json` names, and where they are from, for people."""
-    raw = read_settings(folder, "generation_config.json")
-    given = {name: raw[name] for name in SAMPLING_FIELDS if raw.get(name) is not None}
-    if raw.get("do_sample") is False:
-        given["temperature"] = 0.0
-    if not given:
-        return Sampling(temperature=DEFAULT_TEMPERATURE), "Liuli's default, as the folder names none"
-    if isinstance(given.get("top_k"), float) and given["top_k"].is_integer():
-        given["top_k"] = int(given["top_k"])
-    try:
-        return Sampling(**given), "the folder's generation_config.json"
-    except LiuliError as error:
-        raise LiuliError(f"{folder / 'generation_config.json'}: {error}") from None

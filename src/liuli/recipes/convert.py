@@ -34,8 +34,9 @@ def to_folder(model: Path, out: Path, dtype: torch.dtype) -> dict[str, Any]:
         LiuliError: the model cannot be read; `out` is there already and not empty.
     """
     with new_folder(out) as part:
-        write_decoder(_decoder(model), part, dtype)
-        copy_tokenizer_files(model, part)
+        decoder = _decoder(model)
+        write_decoder(decoder, part, dtype)
+        copy_tokenizer_files(model, part, decoder.config.vocab_size)
         hashes = {"parent": hash_model(model), "hash": hash_model(part)}
         card = {"stage": "converted"} | hashes | {"command": ["liuli", *sys.argv[1:]]}
         write_json(part / "liuli.json", card, indent=1)

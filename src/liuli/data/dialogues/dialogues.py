@@ -2,7 +2,7 @@
 
 A source is any list of names, as for `Sources`. A `.jsonl` or `.json` (a list, or an object per line) holds records in the
 layouts of `layouts.py`, a `.txt` or `.tsv` a dialogue per line, a `.yml` or `.yaml` chatterbot's lists; each also `.gz` or
-`.zst`. Standard input is `.jsonl`.
+`.zst`. A `.parquet` holds a record in each row. Standard input is `.jsonl`.
 """
 
 import codecs
@@ -15,6 +15,7 @@ from typing import Any
 
 from liuli.data.dialogues.chatterbot import ChatterbotReader
 from liuli.data.dialogues.layouts import DIALOGUE, Converted, convert
+from liuli.data.dialogues.parquet import DialogueParquetReader
 from liuli.data.dialogues.tab_separated import TabSeparatedReader
 from liuli.data.records.bounded_json import parse_json
 from liuli.data.records.find_files import find_files
@@ -26,9 +27,17 @@ from liuli.data.records.source_files import FileFormats, SourceFile, Watch
 DIALOGUES = FileFormats(
     what="dialogues",
     noun="file of dialogues",
-    known=".jsonl, .json, .txt, .tsv, .yml and .yaml (each also .gz or .zst)",
+    known=".jsonl, .json, .txt, .tsv, .yml, .yaml (each also .gz or .zst) and .parquet",
     piped="lines",
-    suffixes={".jsonl": "lines", ".json": "array", ".txt": "turns", ".tsv": "turns", ".yml": "yaml", ".yaml": "yaml"},
+    suffixes={
+        ".jsonl": "lines",
+        ".json": "array",
+        ".txt": "turns",
+        ".tsv": "turns",
+        ".yml": "yaml",
+        ".yaml": "yaml",
+        ".parquet": "parquet",
+    },
 )
 BEGIN = 1 << 16  # bytes of a file that show whether its first line is an object
 QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
@@ -146,6 +155,8 @@ def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> Reco
             return TabSeparatedReader(file)
         case "yaml":
             return ChatterbotReader(file)
+        case "parquet":
+            return DialogueParquetReader(file, kind)
         case "array" if not _begins_with_an_object(file):
             return JsonListReader(file, kind)
         case _:

@@ -8,20 +8,22 @@
 - question/answer: a record of these two fields alone.
 
 The first three may have `system`, and `tools`: a list of function tools, or a string that holds one. Other fields of a record
-(an id, a category) are not looked at, except those of `OTHERS`, which make another thing of it.
+(an id, a category) are not looked at, except those of `OTHERS`, which make another thing of it. A field that holds nothing is
+as good as absent.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from liuli.data.dialogues.messages import alternating, check, flaw, object_in, tidy
+from liuli.data.dialogues.messages import NOTHING, alternating, check, flaw, object_in, tidy
 from liuli.data.records.bounded_json import json_kind
 from liuli.data.records.problem import Problem, name_list
 from liuli.data.records.readers import RecordKind
 from liuli.display import printable
 
 KNOWN = "messages, Alpaca, ShareGPT, question/answer, tab-separated turns (.txt, .tsv) and chatterbot's lists (.yml, .yaml)"
+FIELDS = ("system", "tools", "input", "history", "question", "answer")  # that a layout may have, next to those it must have
 SPEAKERS = {
     "human": "user", "user": "user",
     "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
@@ -54,10 +56,12 @@ def convert(record: Any, answered: bool = True) -> Converted | Problem:
         return Problem("no object with a dialogue", f"but {json_kind(record)}", 'write {"messages": […]}')
     for field, what in OTHERS.items():
         value = record.get(field)
-        if value not in (None, "", []) and (field != "label" or isinstance(value, bool)):  # a label in words is a category
+        if value not in NOTHING and (field != "label" or isinstance(value, bool)):  # a label in words is a category
             return Problem(what, f"fields: {name_list(record)}", "only dialogues are read here")
-    fitting = [converter for fields, converter in CONVERTERS.items() if set(fields) <= set(record)]
-    if set(record) == {"question", "answer"}:
+    fitting, held = _fitting(record), {field: value for field, value in record.items() if value not in NOTHING}
+    if len(fitting) > 1 and len(_fitting(held)) == 1:  # a table has the columns of all its layouts
+        record, fitting = held, _fitting(held)
+    if set(held) <= {"question", "answer"} <= set(record):
         fitting = [_of_question]
     if len(fitting) > 1:
         return Problem("more than one layout in a record", f"fields: {name_list(record)}", "keep the fields of one of them")
@@ -65,6 +69,10 @@ def convert(record: Any, answered: bool = True) -> Converted | Problem:
         return _unknown(f"fields: {name_list(record)}")
     found = fitting[0](record)
     return found if isinstance(found, Problem) else _checked(found, answered)
+
+
+def _fitting(record: dict[str, Any]) -> list[Callable[[dict[str, Any]], Converted | Problem]]:
+    return [converter for fields, converter in CONVERTERS.items() if set(fields) <= set(record)]
 
 
 DIALOGUE = RecordKind(
@@ -113,7 +121,7 @@ def _of_instruction(record: dict[str, Any]) -> Converted | Problem:
     history = record.get("history") or []
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         return Problem('"history" is no list of pairs', advice='write [["question", "answer"], …]')
-    asked = [record["instruction"], "" if record.get("input") is None else record["input"]]
+    asked = [record["instruction"], "" if record.get("input") in NOTHING else record["input"]]
     others = [each for each in asked if not isinstance(each, str)]  # which `check` refuses
     question = others[0] if others else "\n".join(filter(None, asked))
     turns = [turn for pair in history for turn in pair] + [question, record["output"]]
@@ -134,7 +142,7 @@ CONVERTERS: dict[tuple[str, ...], Callable[[dict[str, Any]], Converted | Problem
 def _with_extras(record: dict[str, Any], layout: str, messages: list[Any]) -> Converted | Problem:
     """The record's own system message in front, and its tools."""
     system, tools = record.get("system"), _tools(record.get("tools"))
-    first = [] if system is None or system == "" else [{"role": "system", "content": system}]
+    first = [] if system in NOTHING else [{"role": "system", "content": system}]
     return tools if isinstance(tools, Problem) else Converted(layout, tuple(map(tidy, first + messages)), tools)
 
 

@@ -1,8 +1,9 @@
 """The messages of a dialogue, in the form that chat templates read, and whether they make one.
 
 A message is `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; the assistant's may have `tool_calls`:
-`[{"type": "function", "function": {"name": str, "arguments": dict}}]`. `name`, a tool's `tool_call_id` and a call's `id` are
-kept if they are given. Any other field would be lost, so it is refused.
+`[{"type": "function", "function": {"name": str, "arguments": dict}}]`, `reasoning_content`, what it thought before it answered,
+and `weight`, how much it counts in training, from 0 (not at all) to 1. `name`, a tool's `tool_call_id` and a call's `id` are
+kept if they are given. Any other field would be lost, so it is refused, unless it holds nothing.
 """
 
 import math
@@ -14,7 +15,9 @@ from liuli.data.records.bounded_json import json_kind, parse_json
 from liuli.data.records.problem import Problem, name_list
 from liuli.data.records.utf8 import encode_text
 from liuli.display import printable
+from liuli.fields import is_number
 
+NOTHING = (None, "", [])  # a field with one of these is as good as absent
 FOLLOW = {  # who may speak after whom; a tool only while a call of the assistant waits for its result
     "nobody": ("system", "user"),
     "system": ("user",),
@@ -25,6 +28,7 @@ FOLLOW = {  # who may speak after whom; a tool only while a call of the assistan
 ROLES = ("system", "user", "assistant", "tool")
 ORDER = "one system message may come first; user and assistant take turns; a tool answers the assistant's call"
 DEEPEST = 64  # lists and objects in one another, in the arguments of a call or the schema of a tool
+OF_REPLIES = ("reasoning_content", "weight")
 CALL = '{"type": "function", "function": {"name": "…", "arguments": {…}}}'
 
 
@@ -42,28 +46,37 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
             return replace(problem, detail=f"message {number:,}{detail}")
         before = message["role"]
         waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
-        answers += before == "assistant"
+        answers += before == "assistant" and message.get("weight", 1) > 0
     if not messages:
         return Problem("no messages in it")
     if answered and not answers:
+        if any(message["role"] == "assistant" for message in messages):
+            return Problem("no answer to learn from in it", "each has weight 0", "give one of them a weight above 0")
         return Problem("no answer in it", advice="a dialogue to learn from has a message of the assistant")
     return None
 
 
 def tidy(message: Any) -> Any:
     """The same message with less freedom of form: parts of text joined, a call's arguments as an object and not as a string
-    that holds one, fields left out that are null. What it does not know it leaves for `check`."""
+    that holds one, `reasoning` and `train` by their other names, fields left out that hold nothing. What it does not know it
+    leaves for `check`."""
     if not isinstance(message, dict):
         return message
-    found = {field: value for field, value in message.items() if value is not None or field == "content"}
+    found = {field: value for field, value in message.items() if value not in NOTHING or field in ("role", "content")}
     calls, parts = found.get("tool_calls"), found.get("content")
-    if calls == []:
-        del found["tool_calls"]
-    elif isinstance(calls, list):
+    if isinstance(calls, list):
         found["tool_calls"] = [_tidy_call(call) for call in calls]
         found["content"] = "" if parts is None else parts
     if isinstance(parts, list) and all(_is_text(part) for part in parts):
         found["content"] = "".join(part["text"] for part in parts)
+    if "reasoning" in found and found.get("reasoning_content", found["reasoning"]) == found["reasoning"]:
+        found["reasoning_content"] = found.pop("reasoning")
+    if isinstance(found.get("train"), bool):
+        learned = found.pop("train")
+        found["weight"] = found.get("weight", 1) if learned else 0
+    counts = 1 if found.get("role") == "assistant" else 0  # what is so anyway need not be said
+    if "weight" in found and is_number(found["weight"]) and found["weight"] == counts:
+        del found["weight"]
     return found
 
 
@@ -113,7 +126,10 @@ def _flaw_of_message(message: Any) -> Problem | None:
     if role not in ROLES:
         said = printable(role[:64]) if isinstance(role, str) else json_kind(role)
         return Problem("an unknown role", said, f"the roles are {name_list(ROLES)}")
-    fields = {"role", "content", "name"} | {"assistant": {"tool_calls"}, "tool": {"tool_call_id"}}.get(role, set())
+    fields = {"role", "content", "name"} | {"assistant": {"tool_calls", *OF_REPLIES}, "tool": {"tool_call_id"}}.get(role, set())
+    if role != "assistant" and "weight" in message:
+        advice = "only the assistant's messages are learned: take it away"
+        return Problem("a weight of a message that is not learned", role, advice)
     if others := [field for field in message if field not in fields]:
         return Problem("a field of a message that is not read", f"{role}: {name_list(others)}", "take it out of the messages")
     if not isinstance(content, str):
@@ -124,6 +140,10 @@ def _flaw_of_message(message: Any) -> Problem | None:
         return Problem("a tool call that cannot be read", advice=f"write {CALL}")
     if not all(isinstance(message.get(field, ""), str) for field in ("name", "tool_call_id")):
         return Problem("a name that is no string", advice="write it as a string, or take it away")
+    if not isinstance(message.get("reasoning_content", ""), str):
+        return Problem("a reasoning that is no string", advice="write it as a string, or take it away")
+    if not (is_number(weight := message.get("weight", 1)) and 0 <= weight <= 1):
+        return Problem("a weight that is no number from 0 to 1", printable(repr(weight))[:64], "write 0, 1 or a number between")
     return flaw(message)
 
 
@@ -139,12 +159,15 @@ def _is_call(call: Any) -> bool:
 def _tidy_call(call: Any) -> Any:
     if not isinstance(call, dict):
         return call
-    found: dict[str, Any] = {"type": "function"} | {field: value for field, value in call.items() if value is not None}
+    found: dict[str, Any] = {"type": "function"} | {field: value for field, value in call.items() if value not in NOTHING}
     function = found.get("function")
     if isinstance(function, dict) and "arguments" in function:
-        found["function"] = function | {"arguments": object_in(function["arguments"])}
+        arguments = function["arguments"]
+        found["function"] = function | {"arguments": {} if arguments in NOTHING else object_in(arguments)}
     return found
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and set(part) == {"type", "text"} and part["type"] == "text" and isinstance(part["text"], str)
+    if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        return False
+    return all(value in NOTHING for field, value in part.items() if field not in ("type", "text"))

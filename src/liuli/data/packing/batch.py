@@ -65,14 +65,19 @@ class Batch:
             yield replace(self, **changed, apart=apart, pieces=self.pieces[here], epochs=self.epochs[here])
 
     def joined(self, other: "Batch") -> "Batch":
-        """The rows of both, one below the other. Both have the same tensors."""
+        """The rows of both, one below the other. Both have the same tensors, except that weights may be those of one."""
         changed: dict[str, Any] = {}
         for name in TENSORS:
             pair = getattr(self, name), getattr(other, name)
+            if name == "weights_BT" and not (pair[0] is None and pair[1] is None):
+                pair = self._weights(), other._weights()
             assert (pair[0] is None) == (pair[1] is None), name
             changed[name] = None if pair[0] is None else torch.cat(pair)
         pieces, epochs = self.pieces + other.pieces, self.epochs + other.epochs
         return replace(self, **changed, apart=self.apart or other.apart, pieces=pieces, epochs=epochs)
+
+    def _weights(self) -> Tensor:
+        return torch.ones(self.ids_BT.shape) if self.weights_BT is None else self.weights_BT
 
 
 TENSORS = tuple(field.name for field in fields(Batch) if field.name.endswith("_BT"))
@@ -82,6 +87,8 @@ def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int
     """Rows of pieces as tensors; `empty`: the id that fills a place where nothing is read."""
     shape = len(rows), length
     ids, targets, positions, segments = (np.full(shape, value, np.int64) for value in (empty, IGNORED, 0, -1))
+    weighted = any(piece.weights is not None for row in rows for piece in row)
+    weights = np.ones(shape, np.float32)
     for b, row in enumerate(rows):
         at = 0
         for segment, piece in enumerate(row):
@@ -90,6 +97,8 @@ def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int
             targets[b, here] = following if piece.supervised is None else np.where(piece.supervised[1:], following, IGNORED)
             ids[b, here] = piece.ids[:-1]
             positions[b, here], segments[b, here] = np.arange(piece.places), segment
+            if piece.weights is not None:
+                weights[b, here] = piece.weights[1:]
             at += piece.places
     return Batch(
         ids_BT=torch.from_numpy(ids),
@@ -99,4 +108,5 @@ def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int
         apart=bool(segments.any()),
         pieces=rows,
         epochs=epochs,
+        weights_BT=torch.from_numpy(weights) if weighted else None,
     )

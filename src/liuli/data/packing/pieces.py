@@ -33,12 +33,13 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """`ids[0]` is number `at` of the ids of document `number`; ids of blocks that are held out do not count. `supervised`: of
-    each id, whether it is to be predicted; None: all are."""
+    each id, whether it is to be predicted; None: all are. `weights`: of each id, how much it counts, fp32; None: 1."""
 
     ids: Ids
     number: int
     at: int
     supervised: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float32] | None = None
 
     @property
     def places(self) -> int:

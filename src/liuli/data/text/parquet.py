@@ -5,7 +5,7 @@ long as its name. So the headers of the pages, by which pyarrow unpacks them, ar
 are decoded at a time, and whether any are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
@@ -81,7 +81,7 @@ class ParquetReader(RecordReader[DocumentText]):
             if index < end:
                 raise BrokenThrift("a group has fewer rows than it says")
         except (pyarrow.ArrowException, OSError, BrokenThrift) as error:
-            raise Unreadable(_broken(f"after row {index}: {first_line(error)}")) from None
+            raise Unreadable(broken_parquet(f"after row {index}: {first_line(error)}")) from None
 
 
 def _bytes_of(cells: "pyarrow.Array") -> Iterator[bytes | None]:
@@ -93,24 +93,49 @@ def _bytes_of(cells: "pyarrow.Array") -> Iterator[bytes | None]:
             yield cell.as_py()
 
 
-def _open_table(stream: IO[bytes]) -> tuple["ParquetFile", list[ColumnChunk]]:
-    """The file, and its column of texts in each group of rows. Raises Unreadable: it is no Parquet file with such a column."""
+def open_parquet(stream: IO[bytes], dictionaries: Sequence[str] = ()) -> "ParquetFile":
+    """The file behind a stream, to be read a little at a time. Raises Unreadable: it is no Parquet file.
+
+    Args:
+        dictionaries: paths of columns that are decoded to entries of a dictionary, so that repeated values take no memory.
+    """
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
-    try:
-        table = ParquetFile(stream, buffer_size=STEP, pre_buffer=False)  # else a whole group of rows is read at once
-        schema = table.schema_arrow
-        columns = [table.schema.column(i).path for i in range(len(table.schema))]
+    try:  # with `pre_buffer` a whole group of rows is read at once
+        table = ParquetFile(stream, read_dictionary=list(dictionaries), buffer_size=STEP, pre_buffer=False)
+        _ = table.schema_arrow, column_paths(table)  # which may be broken too
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise Unreadable(_broken(first_line(error))) from None
-    _check_schema(schema, columns)
+        raise Unreadable(broken_parquet(first_line(error))) from None
+    return table
+
+
+def column_paths(table: "ParquetFile") -> list[str]:
+    """The paths of the columns that are stored, in order; those inside a column of lists or structs begin with its name."""
+    return [table.schema.column(i).path for i in range(len(table.schema))]
+
+
+def column_chunks(stream: IO[bytes], table: "ParquetFile", column: int) -> list[ColumnChunk]:
+    """The chunk of each group of rows of a stored column. Raises Unreadable: the footer is broken."""
     try:
-        chunks = read_chunks(stream, columns.index(COLUMN))
+        chunks = read_chunks(stream, column)
     except BrokenThrift as error:
-        raise Unreadable(_broken(f"its footer: {error}")) from None
+        raise Unreadable(broken_parquet(f"its footer: {error}")) from None
     if len(chunks) != table.num_row_groups:
-        raise Unreadable(_broken("its footer is of other groups of rows"))
+        raise Unreadable(broken_parquet("its footer is of other groups of rows"))
+    return chunks
+
+
+def broken_parquet(detail: str) -> Problem:
+    return Problem("broken parquet", detail, "fetch or make it again")
+
+
+def _open_table(stream: IO[bytes]) -> tuple["ParquetFile", list[ColumnChunk]]:
+    """The file, and its column of texts in each group of rows. Raises Unreadable: it is no Parquet file with such a column."""
+    table = open_parquet(stream)
+    columns = column_paths(table)
+    _check_schema(table.schema_arrow, columns)
+    chunks = column_chunks(stream, table, columns.index(COLUMN))
     if not any(chunk.rows for chunk in chunks):
         raise Unreadable(Problem("no text in it"))
     return table, chunks
@@ -139,7 +164,3 @@ def _rows_at_a_time(sizes: PageSizes) -> int:
         advice = "write it again with smaller pages"
         raise Unreadable(Problem(f"a page of parquet that unpacks to more than {LARGEST_PAGE >> 20} MB", advice=advice))
     return next(rows for rows in ROWS if rows == 1 or sizes.of_rows(rows) <= MEMORY)
-
-
-def _broken(detail: str) -> Problem:
-    return Problem("broken parquet", detail, "fetch or make it again")

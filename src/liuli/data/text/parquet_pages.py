@@ -47,12 +47,20 @@ class PageSizes:
         page: its largest page of data; of texts that repeat the one before, all pages together.
         pages: how many pages of data there are.
         fewest: values of the page of data that has the fewest, the last one left out.
+        total: all pages of data.
+        prefixed: whether texts may repeat the one before without being stored again.
     """
 
     dictionary: int
     page: int
     pages: int
     fewest: int
+    total: int
+    prefixed: bool
+
+    def of_values(self, values: int) -> int:
+        """The most that so many values, which are all there are, may decode to if each entry of the dictionary is kept once."""
+        return self.dictionary + (self.total * values if self.prefixed else self.total)
 
     def of_rows(self, rows: int) -> int:
         """The most that so many rows in turn may decode to: each an entry of the dictionary, and what their pages hold."""
@@ -106,7 +114,8 @@ def page_sizes(stream: IO[bytes], chunk: ColumnChunk) -> PageSizes:
             prefixed = prefixed or _number(about, encoding) == DELTA_BYTE_ARRAY
         elif kind == DICTIONARY_PAGE:
             dictionary = max(dictionary, unpacked)
-    return PageSizes(dictionary, total if prefixed else page, len(counts), min(counts[:-1], default=0))
+    fewest = min(counts[:-1], default=0)
+    return PageSizes(dictionary, total if prefixed else page, len(counts), fewest, total, prefixed)
 
 
 def _read_group(reader: ThriftReader, column: int) -> ColumnChunk:

@@ -10,7 +10,7 @@ from liuli.files import read_json
 from liuli.learn.prepare.job import Job
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.detect import read_config, read_decoder
+from liuli.model.formats.detect import read_decoder, stored_config
 from liuli.model.formats.families import config_from
 from liuli.model.formats.hugging_face import own_learning_memory
 from liuli.model.linear import MixedLinear, exchange
@@ -28,7 +28,7 @@ def asked_shape(job: Job, parent: Path | None, tokenizer: Tokenizer | None = Non
     """
     given = job.model
     if parent is not None:
-        config = read_config(parent)
+        config = stored_config(parent)
     elif given.config is not None:
         path = Path(given.config)
         if not path.is_file():

@@ -8,8 +8,9 @@ from liuli.files import read_json, write_json
 from liuli.hub import TEMPLATES, is_gguf
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.folder_templates import SUFFIX
-from liuli.tokens.formats.config import GENERATION, possible_generation
+from liuli.tokens.formats.config import possible_generation
 from liuli.tokens.formats.gguf_to_files import write_tokenizer_files
+from liuli.tokens.formats.settings import GENERATION
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")  # of a model's folder, what may belong to its tokenizer
 OTHERS = ("config.json", "liuli.json", "*.index.json", "adapter_config.json")

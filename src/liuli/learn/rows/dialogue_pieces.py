@@ -1,6 +1,6 @@
 """Dialogues as pieces of rows: each whole, or cut between two exchanges if it is longer than a row.
 
-Only what the loss mask names (`liuli.tokens.chat`) is supervised.
+Only what the loss mask names (`liuli.tokens.chat`) is supervised, as much as the weights of the messages say.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.dialogues.encode import EncodedDialogue, encode_dialogue
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
 from liuli.tokens.chat.chat import Chat
@@ -52,11 +53,13 @@ class DialoguePieces:
 @dataclass
 class Cuts:
     """What became of dialogues. `cut`: longer than a row, and so in several pieces. `long_answers`: answers that do not fit a
-    row with what they answer, and are left out. `refused`: dialogues left out, by what the template said."""
+    row with what they answer, and are left out. `unread`: answers whose reasoning is left out. `refused`: dialogues left out,
+    by what the template said."""
 
     dialogues: int = 0
     cut: int = 0
     long_answers: int = 0
+    unread: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
     def lines(self, length: int) -> Iterator[str]:
@@ -65,6 +68,8 @@ class Cuts:
             yield f"{self.cut:,} dialogues longer than a row of {length} tokens were cut between two exchanges"
         if self.long_answers:
             yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
+        if self.unread:
+            yield f"left out the reasoning of {self.unread:,} answers: the chat template does not read reasoning_content"
         for why, count in self.refused.items():
             yield f"skipped {count:,} × {why}"
 
@@ -89,17 +94,22 @@ def pieces_of_dialogues(
             continue
         if strict and cuts.long_answers:
             raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
-        for ids, supervised in found:
-            yield Piece(np.array(ids, np.int32), number, 0, np.array(supervised))
-            number += 1
+        if strict and cuts.unread:
+            raise LiuliError(f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out")
+        for piece in found:
+            if any(piece.supervised):  # else all its answers have weight 0
+                weights = None if piece.weights is None else np.array(piece.weights, np.float32)
+                yield Piece(np.array(piece.ids, np.int32), number, 0, np.array(piece.supervised), weights)
+                number += 1
     if cuts.refused.total() == cuts.dialogues > 0:
         raise LiuliError(f"none of the dialogues can be learned from: {next(iter(cuts.refused))}")
 
 
-def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[tuple[list[int], list[bool]]]:
-    whole = chat.dialogue(dialogue.messages, dialogue.tools)
+def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[EncodedDialogue]:
+    whole = encode_dialogue(chat, dialogue.messages, dialogue.tools)
+    cuts.unread += whole.unread
     if len(whole.ids) - 1 <= length:
-        yield whole[:2]
+        yield whole
         return
     system, exchanges = _exchanges(dialogue.messages)
     cuts.cut += 1
@@ -112,7 +122,7 @@ def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator
             yield held
             kept, longer = [], _fitting([*system, *exchange], dialogue, chat, length)
         if longer is None:
-            cuts.long_answers += sum(message["role"] == "assistant" for message in exchange)
+            cuts.long_answers += sum(message["role"] == "assistant" and message.get("weight", 1) > 0 for message in exchange)
             kept = []
         else:
             kept, held = [*kept, *exchange], longer
@@ -121,9 +131,9 @@ def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator
         yield held
 
 
-def _fitting(messages: list[Any], dialogue: Dialogue, chat: Chat, length: int) -> tuple[list[int], list[bool]] | None:
-    found = chat.dialogue(messages, dialogue.tools)
-    return found[:2] if len(found.ids) - 1 <= length else None
+def _fitting(messages: list[Any], dialogue: Dialogue, chat: Chat, length: int) -> EncodedDialogue | None:
+    found = encode_dialogue(chat, messages, dialogue.tools)
+    return found if len(found.ids) - 1 <= length else None
 
 
 def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:

@@ -74,6 +74,7 @@ class DialogueRows:
         for piece in self._pieces:
             digest.update(piece.ids.data)
             digest.update(b"" if piece.supervised is None else piece.supervised.data)
+            digest.update(b"" if piece.weights is None else piece.weights.data)
         return {"length": self._length, "seed": self._seed, "pieces": digest.hexdigest()}
 
     def _filled(self, left: Iterable[int]) -> Buffer:

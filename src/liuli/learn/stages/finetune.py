@@ -30,7 +30,7 @@ from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.detect import read_config
+from liuli.model.formats.detect import read_config, stored_config
 from liuli.model.formats.hugging_face import hash_folder, write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
@@ -170,7 +170,7 @@ class Finetune(Stage):
 
     def config(self, job: Job, data: DialogueData, tokenization: Tokenization, kept: Path | None) -> Config:
         """The parent's, with rows of the embedding for the tokens that were added."""
-        config = read_config(kept if kept is not None and job.model.lora is None else data.parent.folder)
+        config = read_config(kept) if kept is not None and job.model.lora is None else stored_config(data.parent.folder)
         if tokenization.added:
             config = replace(config, vocab_size=max(config.vocab_size, tokenization.tokenizer.vocab_size))
         tokenization.tokenizer.fit(config.vocab_size, data.parent.name)

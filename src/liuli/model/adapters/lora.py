@@ -1,19 +1,21 @@
 """LoRA: a projection learns as a small product added to its matrix, which stays as it is.
 
-    y = W x + (alpha / rank) · B A dropout(x)
+    y = W x + scale · B A dropout(x),    scale = alpha / rank, or alpha / √rank if it is rank-stabilised
 
 A is (rank, inputs), B (outputs, rank) and zero at first, so that learning begins from the base itself. Only they require a
 gradient and an optimiser's state, and what was learned is a small file (`peft_folder.py`).
-Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; A starts as in PEFT, https://github.com/huggingface/peft.
+Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; Kalajdzievski 2023, https://arxiv.org/abs/2312.03732 (√rank); A
+starts as in PEFT, https://github.com/huggingface/peft.
 
-An adapter is the A and B of all projections that it adapts, and rows of the embedding if it names tokens (`token_rows.py`).
-Several may be open over one base; one of them, or none, is active.
+An adapter is the A and B of all projections that it adapts, and rows of the embedding if it names tokens (`token_rows.py`), or
+tables of its own (`own_table.py`). Several may be open over one base; one of them, or none, is active.
 
 Legend: I inputs, O outputs, R rank.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,10 +24,11 @@ from torch import Tensor, nn
 
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
-from liuli.model.adapters.slot import AdapterSlot, LinearSlot, adapter_slots
-from liuli.model.adapters.token_rows import TokenRows, TokenRowsEmbedding, TokenRowsHead, are_tokens, base_rows
+from liuli.model.adapters.own_table import OwnTable
+from liuli.model.adapters.slot import AdapterSlot, EmbeddingSlot, HeadSlot, LinearSlot, adapter_slots
+from liuli.model.adapters.token_rows import TokenRows, are_tokens, base_rows
 from liuli.model.decoder import Decoder
-from liuli.model.formats.tensor_names import module_names
+from liuli.model.formats.tensor_names import block_modules
 from liuli.model.linear import Embedding, exchange
 
 PROJECTIONS = ("q", "k", "v", "out", "gate", "up", "down")
@@ -38,6 +41,7 @@ class LoRASettings(Record):
 
     Attributes:
         rank: the number of rows of A. alpha: A and B are multiplied by alpha / rank.
+        rank_stabilised: they are multiplied by alpha / √rank instead, as PEFT's `use_rslora` has it.
         dropout: the share of a projection's inputs that A does not see in a training step.
         projections: some of `PROJECTIONS`, in every block; None: all that can be adapted.
         tokens: ids whose rows of the embedding, and of a head that is not tied to it, learn too.
@@ -48,6 +52,7 @@ class LoRASettings(Record):
     dropout: float = 0.0
     projections: tuple[str, ...] | None = None
     tokens: tuple[int, ...] = ()
+    rank_stabilised: bool = False
 
     def __post_init__(self) -> None:
         check(self, "rank", is_size, "a whole number above 0", "LoRA's ")
@@ -57,6 +62,12 @@ class LoRASettings(Record):
         check(self, "dropout", lambda value: is_number(value) and 0 <= value < 1, "from 0 to below 1", "LoRA's ")
         check(self, "projections", _are_projections, f"some of {', '.join(PROJECTIONS)}", "LoRA's ")
         check(self, "tokens", are_tokens, "different ids", "LoRA's ")
+        check(self, "rank_stabilised", lambda value: isinstance(value, bool), "true or false", "LoRA's ")
+
+    @property
+    def scale(self) -> float:
+        """By what A and B are multiplied."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
 
 def _are_projections(names: Any) -> bool:
@@ -68,7 +79,7 @@ class LoRA(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, settings: LoRASettings):
         super().__init__()
-        self.settings, self.scale = settings, settings.alpha / settings.rank
+        self.settings, self.scale = settings, settings.scale
         self.a = nn.Parameter(torch.empty(settings.rank, inputs))
         self.b = nn.Parameter(torch.empty(outputs, settings.rank))
 
@@ -110,6 +121,9 @@ class LoRALinear(LinearSlot):
         return self.base.dense() if self.active is None else self.base.dense() + self.active.dense()
 
 
+AdapterModule = LoRA | TokenRows | OwnTable  # what an adapter has in a slot
+
+
 def add(decoder: Decoder, settings: LoRASettings, seed: int, name: str = "default", like: int | None = None) -> None:
     """Adds a new adapter and makes it active. It alone learns from now on. It is the same for a seed on every machine and
     device.
@@ -133,20 +147,47 @@ def empty_modules(decoder: Decoder, settings: LoRASettings) -> dict[str, LoRA]:
     """An A and B that are not filled yet for every projection, by the projections' names in the decoder, in order.
 
     Raises:
-        LiuliError: a projection that the decoder lacks, or that PEFT's format cannot name alone: GPT-2's q, k and v.
+        LiuliError: a projection that the decoder lacks, or some of GPT-2's q, k and v, which it stores as one matrix.
     """
-    kinds = {path: path.rpartition(".")[2] for path in module_names(decoder.config)}
-    can = [name for name in PROJECTIONS if name in kinds.values()]
+    can = projections_of(decoder)
     for name in settings.projections or ():
         if name not in can:
             raise LiuliError(
                 f"a {decoder.config.family} decoder can have LoRA at {', '.join(can)}, and not at {name}: leave it out"
             )
-    linears: Any = {path: decoder.get_submodule(path) for path, kind in kinds.items() if kind in (settings.projections or can)}
-    return {path: LoRA(linear.inputs, linear.outputs, settings) for path, linear in linears.items()}
+    found: dict[str, LoRA] = {}
+    for paths in block_modules(decoder.config).values():
+        asked = [kind for kind in map(kind_of, paths) if kind in (settings.projections or can)]
+        if asked and len(asked) < len(paths):
+            together = ", ".join(map(kind_of, paths))
+            raise LiuliError(f"a {decoder.config.family} decoder stores {together} as one matrix: adapt all of them, or none")
+        if asked:
+            found |= empty_at(decoder, paths, settings)
+    return found
 
 
-def attach(decoder: Decoder, name: str, modules: Mapping[str, LoRA | TokenRows]) -> None:
+def empty_at(decoder: Decoder, paths: Sequence[str], settings: LoRASettings) -> dict[str, LoRA]:
+    """An A and B each, not filled yet, for projections that are stored as one matrix. They share one A, as that matrix's LoRA
+    does in other programs; each B is a part of its B."""
+    linears: Any = {path: decoder.get_submodule(path) for path in paths}
+    found = {path: LoRA(linear.inputs, linear.outputs, settings) for path, linear in linears.items()}
+    for module in found.values():
+        module.a = found[paths[0]].a
+    return found
+
+
+def projections_of(decoder: Decoder) -> list[str]:
+    """The kinds of projections that the decoder has, in the order of `PROJECTIONS`."""
+    kinds = {kind_of(path) for paths in block_modules(decoder.config).values() for path in paths}
+    return [name for name in PROJECTIONS if name in kinds]
+
+
+def kind_of(path: str) -> str:
+    """A projection's name in its block, from its name in the decoder."""
+    return path.rpartition(".")[2]
+
+
+def attach(decoder: Decoder, name: str, modules: Mapping[str, AdapterModule]) -> None:
     """Opens an adapter and makes it active. Every parameter of the decoder, this adapter's included, is frozen from then on.
 
     Args:
@@ -161,10 +202,10 @@ def attach(decoder: Decoder, name: str, modules: Mapping[str, LoRA | TokenRows])
     def linear_slot(path: str, linear: Any) -> nn.Module:
         if path not in modules:
             return linear
-        return TokenRowsHead(linear) if isinstance(modules[path], TokenRows) else LoRALinear(linear)
+        return LoRALinear(linear) if isinstance(modules[path], LoRA) else HeadSlot(linear)
 
     exchange(decoder, linear_slot)
-    exchange(decoder, lambda path, table: TokenRowsEmbedding(table) if path in modules else table, Embedding)
+    exchange(decoder, lambda path, table: EmbeddingSlot(table) if path in modules else table, Embedding)
     for path, slot in adapter_slots(decoder).items():
         if path in modules:
             slot.add(name, modules[path].to(decoder.device))
@@ -204,9 +245,12 @@ def adapted(decoder: Decoder) -> dict[str, LoRALinear]:
 
 
 def merge(decoder: Decoder) -> None:
-    """W ← W + (alpha / rank) · B A for the active adapter, computed in fp32 and stored in W's dtype; its rows replace those of
-    the tables. Then the decoder has the base's kinds of layers again, all its parameters may learn, and no adapter is open."""
+    """W ← W + scale · B A for the active adapter, computed in fp32 and stored in W's dtype; its rows and tables replace the
+    base's. Then the decoder has the base's kinds of layers again, all its parameters may learn, and no adapter is open. A head
+    that was tied stays so, unless the adapter gives it other numbers than the embedding."""
     exchange(decoder, lambda _, slot: slot.base.replaced(slot.dense()), AdapterSlot)
-    if decoder.config.tied:
+    if decoder.config.tied and torch.equal(decoder.head.dense(), decoder.embedding.dense()):
         decoder.head.tie(decoder.embedding)
+    elif decoder.config.tied:
+        decoder.config = replace(decoder.config, tied=False)
     decoder.requires_grad_(True)

@@ -1,12 +1,12 @@
 """An adapter is a folder in PEFT's format: read, written and hashed here.
 
-In: a folder with `adapter_config.json` and `adapter_model.safetensors`. Out: A and B of `lora.py` and the rows of
-`token_rows.py`, open in a decoder. Beside them `liuli.json` names the base by its hash. Nothing in a folder is ever executed.
+In: a folder with `adapter_config.json` (`peft_config.py`) and `adapter_model.safetensors` or `adapter_model.bin`. Out: A and B
+of `lora.py`, the rows of `token_rows.py` and the tables of `own_table.py`, open in a decoder. Beside them `liuli.json` names
+the base by its hash. Nothing in a folder is ever executed.
 """
 
-import json
-from collections.abc import Mapping, Set
-from dataclasses import replace
+import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,34 +14,47 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from liuli.display import why
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_json, write_whole
-from liuli.model.adapters.lora import PROJECTIONS, LoRA, LoRASettings, attach, empty_modules
+from liuli.model.adapters.lora import PROJECTIONS, AdapterModule, LoRA, attach, empty_at, kind_of, projections_of
+from liuli.model.adapters.own_table import OwnTable
+from liuli.model.adapters.peft_config import CONFIG, TOKENS, PeftConfig, ends_in, patterns_to, read_peft_config
 from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows, are_tokens, empty_rows
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model
 from liuli.model.formats.hugging_face import hash_tensors
-from liuli.model.formats.tensor_names import module_names, table_names
-from liuli.model.formats.weight_files import STORED_DTYPES, Lazy, check_finite, listed, quoted, read_safetensors, shown
+from liuli.model.formats.tensor_names import block_modules, table_names
+from liuli.model.formats.weight_files import (
+    STORED_DTYPES,
+    Lazy,
+    check_finite,
+    listed,
+    quoted,
+    read_tensors,
+    shown,
+    without_wrappers,
+)
 
-CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "liuli.json"
-SUFFIXES = {"a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta"}  # PEFT's, by ours
-TOKENS = "trainable_token_indices"
-READ = {"r": None, "lora_alpha": None, "lora_dropout": 0.0}  # what holds where it is silent
-ONLY = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base too
-WITHOUT_EFFECT = {  # on what an adapter computes once it is saved; where it is, the names of its tensors say
-    "auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "inference_mode",
-    "megatron_core", "peft_version", "qalora_group_size", "revision", "runtime_config", "target_modules", "task_type",
+TENSORS, OLD_TENSORS, CARD = "adapter_model.safetensors", "adapter_model.bin", "liuli.json"
+SUFFIXES = {  # PEFT's, by the names of our parameters
+    "a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta", "table": "weight",
 }  # fmt: skip
+# Where an adapter's own name stands in a tensor's, if a whole model was saved and not the adapter alone.
+OWN_NAMES = (
+    (re.compile(r"\.(lora_[AB])\.[^.]+\.weight$"), r".\1.weight"),
+    (re.compile(r"\.modules_to_save\.[^.]+\.weight$"), ".weight"),
+    (re.compile(r"\.(trainable_tokens_delta)\.[^.]+$"), r".\1"),
+)
+PREFIX = "base_model.model."
 
 
 def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
-    """Writes the adapter in use: A, B and rows in fp32, the settings, and the card.
+    """Writes the adapter in use: A, B, rows and tables in fp32, the settings, and the card.
 
     Args:
         base: the base's folder or its name on the hub, for other programs. base_hash: what `hash_model` says of it.
@@ -51,23 +64,19 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
     """
     modules = {path: slot.active for path, slot in adapter_slots(decoder).items() if slot.active is not None}
     assert modules, "no adapter is active"
-    tensors = {
-        key: getattr(module, name).detach().cpu().contiguous()
-        for key, (module, name) in _by_key(decoder.config, modules).items()
-    }
-    settings = next(module.settings for module in modules.values() if isinstance(module, LoRA))
+    tensors = {key: _joined(key, places) for key, places in _places(decoder.config, modules).items()}
+    names = {theirs: paths for theirs, paths in block_modules(decoder.config).items() if paths[0] in modules}
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
-        "r": settings.rank,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.dropout,
-        "target_modules": _targets(decoder.config, modules),
+        **patterns_to({theirs: modules[paths[0]].settings for theirs, paths in names.items()}),
+        "target_modules": _targets(decoder, list(names)),
         "fan_in_fan_out": decoder.config.family == "gpt2",
         "bias": "none",
         "inference_mode": True,
         **_token_indices(decoder.config, modules),
+        **_saved_modules(decoder.config, modules),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,25 +97,25 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
     Raises:
         LiuliError: no adapter, a broken file, a setting that is not supported, another base, a name that is taken.
     """
-    settings, indices, stored = _read(folder)
-    rows = empty_rows(decoder, _tokens(decoder.config, indices, folder))
-    of_projections = stored.keys() - _by_key(decoder.config, rows).keys()
-    settings = replace(settings, projections=_projections(decoder.config, of_projections, folder))
+    config, file, stored = _read(folder)
+    modules: dict[str, AdapterModule] = {**empty_rows(decoder, _tokens(decoder.config, config.tokens, folder))}
     with torch.device("meta"):  # no memory by the rank that the settings claim: A and B are made from the tensors below
-        modules = empty_modules(decoder, settings) | rows
-    own = _by_key(decoder.config, modules)
-    missing = sorted(own.keys() - stored.keys())
+        modules |= _own_tables(decoder, config, folder)
+        of_tables = _places(decoder.config, modules).keys()
+        modules |= _projections(decoder, config, [key for key in stored if key not in of_tables], file)
+    places = _places(decoder.config, modules)
+    missing = sorted(places.keys() - stored.keys())
     if missing:
         raise LiuliError(f"{folder} is not an adapter of {base}: it lacks {listed(missing)}")
-    for key, (module, parameter) in own.items():
-        tensor, expected = stored[key](), list(getattr(module, parameter).shape)
+    for key, parameters in places.items():
+        tensor, expected = stored[key](), _shape(key, parameters)
         if list(tensor.shape) != expected:
             shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {expected}"
             raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}")
         if tensor.dtype not in STORED_DTYPES:
             raise LiuliError(f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported")
         check_finite(tensor, key, folder)
-        setattr(module, parameter, nn.Parameter(tensor.to(torch.float32, copy=True)))
+        _fill(key, parameters, tensor)
     recorded = read_json(folder / CARD).get("parent")
     if recorded is not None and recorded != (found := hash_model(base)):
         hashes = f"it was made for the model with hash {shown(recorded)}, and that one has {found}"
@@ -115,32 +124,98 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
 
 
 def hash_adapter(folder: Path) -> str:
-    """SHA-256 over alpha, the tokens whose rows there are, and the tensors as stored: PEFT's name, dtype, shape (and so the
-    rank) and bytes, by name."""
-    settings, indices, stored = _read(folder)
-    tokens = f"tokens {json.dumps(indices, sort_keys=True)}\n" if indices else ""
-    return hash_tensors(stored, f"alpha {float(settings.alpha)}\n{tokens}")
+    """SHA-256 over alpha (by module, if there are several), the tokens whose rows there are, and the tensors as stored: PEFT's
+    name, dtype, shape (and so the rank) and bytes, by name."""
+    config, _, stored = _read(folder)
+    return hash_tensors(stored, config.identity())
 
 
-def _read(folder: Path) -> tuple[LoRASettings, Any, dict[str, Lazy]]:
-    """What an adapter's folder says, of which nothing is passed over: its settings but for the projections and tokens, the
-    tokens as PEFT has them, and the tensors by PEFT's names."""
+def _read(folder: Path) -> tuple[PeftConfig, Path, dict[str, Lazy]]:
+    """What an adapter's folder says, of which nothing is passed over: its settings, the file of its tensors, and these by the
+    names that PEFT gives them in a file."""
     if not folder.is_dir():
         raise LiuliError(f"there is no folder {folder}; give an adapter's folder")
-    for name in (CONFIG, TENSORS):
-        if not (folder / name).is_file():
-            raise LiuliError(f"{folder} holds no {name}, so it is not an adapter's folder")
-    raw = read_json(folder / CONFIG)
-    for name, value in {"peft_type": None, **raw}.items():
-        known = name in (*READ, TOKENS, *WITHOUT_EFFECT)
-        harmless = value in ONLY[name] if name in ONLY else known or value in (None, False, {}, [])
-        if not harmless:
-            raise LiuliError(f"{folder / CONFIG}: {shown(name)} = {quoted(value)} is not supported")
-    try:
-        settings = LoRASettings(*(raw.get(name, silent) for name, silent in READ.items()))
-    except (LiuliError, TypeError, ValueError, RecursionError) as error:
-        raise LiuliError(f"{folder / CONFIG}: {shown(str(error))}") from error
-    return settings, raw.get(TOKENS), dict(read_safetensors(folder / TENSORS))
+    file = next((folder / name for name in (TENSORS, OLD_TENSORS) if (folder / name).is_file()), None)
+    if not (folder / CONFIG).is_file():
+        if file is None:
+            raise LiuliError(f"{folder} holds no {CONFIG}, so it is not an adapter's folder")
+        raise LiuliError(f"{folder} holds {file.name}, but no {CONFIG}: fetch it from where the adapter is from")
+    config = read_peft_config(folder)
+    if file is None:
+        raise LiuliError(f"{folder} holds {CONFIG}, but neither {TENSORS} nor {OLD_TENSORS}: fetch the adapter again")
+    stored: dict[str, Lazy] = {}
+    for name, tensor in read_tensors(file):
+        key = _canonical(name)
+        if key in stored:
+            raise LiuliError(f"{file} holds {shown(key)} twice: keep one adapter in a file")
+        stored[key] = tensor
+    return config, file, stored
+
+
+def _canonical(name: str) -> str:
+    """A tensor's name as PEFT writes it."""
+    inner = without_wrappers(name)
+    for pattern, instead in OWN_NAMES:
+        inner = pattern.sub(instead, inner)
+    return PREFIX + inner
+
+
+def _key(module: str, parameter: str) -> str:
+    return f"{PREFIX}{module}.{SUFFIXES[parameter]}"
+
+
+def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Path) -> dict[str, LoRA]:
+    """An A and B, not filled yet, for each projection of which there is a tensor or that the settings name.
+
+    Raises:
+        LiuliError: a tensor is of no projection, or of one that the settings do not name; a rank or an alpha out of range.
+    """
+    can = projections_of(decoder)
+    modules = {name: paths for name, paths in block_modules(decoder.config).items() if kind_of(paths[0]) in PROJECTIONS}
+    module_of = {_key(name, parameter): name for name in modules for parameter in ("a", "b")}
+    extra = sorted(key for key in keys if key not in module_of)
+    tables = {_key(name, "table") for name in table_names(decoder.config).values()}
+    if whole := sorted(tables.intersection(extra)):
+        raise LiuliError(
+            f"{file} holds {listed(whole)}, a whole table that {CONFIG} does not name in modules_to_save: it is for a base "
+            f"with a larger vocabulary; merge the two with PEFT (merge_and_unload), and open the result"
+        )
+    if extra or not keys:
+        where = (
+            f"a {decoder.config.family} decoder of {decoder.config.layers} blocks can have LoRA only at their {', '.join(can)}"
+        )
+        raise LiuliError(f"{file} {f'holds {listed(extra)}' if extra else 'is empty'}, and {where}")
+    unnamed = sorted(key for key in keys if config.adapts(module_of[key]) is False)
+    if unnamed:
+        raise LiuliError(f"{file} holds {listed(unnamed)}, which {CONFIG} does not name: they are not of one adapter")
+    stored = {module_of[key] for key in keys}
+    found: dict[str, LoRA] = {}
+    for name, paths in modules.items():
+        if name in stored or config.adapts(name):
+            try:
+                found |= empty_at(decoder, paths, config.settings_of(name))
+            except LiuliError as error:
+                raise LiuliError(f"{file.parent / CONFIG}: {error}") from None
+    return found
+
+
+def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str, AdapterModule]:
+    """Tables, not filled yet, for the embedding and the head if the settings name them.
+
+    Raises:
+        LiuliError: the settings name another module.
+    """
+    names = table_names(decoder.config)
+    for module in config.saved:
+        if not any(ends_in(name, module) for name in names.values()):
+            raise LiuliError(
+                f"{folder / CONFIG}: modules_to_save = {quoted(list(config.saved))} is not supported: an adapter can have an "
+                f"embedding or a head of its own, but no {shown(module)}"
+            )
+    found = {table for table, name in names.items() if any(ends_in(name, module) for module in config.saved)}
+    if found and config.saved_together and decoder.config.tied:
+        found = set(names)
+    return {table: OwnTable(decoder.config.vocab_size, decoder.config.width) for table in names if table in found}
 
 
 def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
@@ -160,7 +235,7 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     return found
 
 
-def _token_indices(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> dict[str, Any]:
+def _token_indices(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, Any]:
     """PEFT's setting for the rows among the modules: a list if only the embedding has rows of its own, else a mapping."""
     rows = {path: module.tokens_C.tolist() for path, module in modules.items() if isinstance(module, TokenRows)}
     if config.tied or rows.keys() == {"embedding"}:
@@ -169,40 +244,56 @@ def _token_indices(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> d
     return {TOKENS: {names[path].rpartition(".")[2]: ids for path, ids in rows.items()}} if rows else {}
 
 
-def _projections(config: Config, stored: Set[str], folder: Path) -> tuple[str, ...]:
-    """Those of which there is a tensor, by PEFT's names, in some block.
-
-    Raises:
-        LiuliError: a tensor is of none.
-    """
-    kinds = {
-        f"base_model.model.{module}.{SUFFIXES[name]}": path.rpartition(".")[2]
-        for path, module in module_names(config).items()
-        for name in ("a", "b")
-    }
-    found = {kinds[key] for key in stored if key in kinds}
-    can = [name for name in PROJECTIONS if name in kinds.values()]
-    extra = sorted(key for key in stored if kinds.get(key) not in can)
-    if extra or not found:
-        where = f"a {config.family} decoder of {config.layers} blocks can have LoRA only at their {', '.join(can)}"
-        raise LiuliError(f"{folder / TENSORS} {f'holds {listed(extra)}' if extra else 'is empty'}, and {where}")
-    return tuple(name for name in can if name in found)
+def _saved_modules(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, Any]:
+    """PEFT's setting for the tables among the modules."""
+    names = table_names(config)
+    saved = [names[path].rpartition(".")[2] for path, module in modules.items() if isinstance(module, OwnTable)]
+    return {"modules_to_save": saved} if saved else {}
 
 
-def _by_key(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> dict[str, tuple[nn.Module, str]]:
-    """Where each parameter of the adapter is, (module, the parameter's name in it), by PEFT's names; a tied head's rows are the
-    embedding's."""
-    peft_names = module_names(config) | table_names(config)
-    return {
-        f"base_model.model.{peft_names[path]}.{SUFFIXES[name]}": (module, name)
-        for path, module in modules.items()
-        if not (config.tied and path == "head")
-        for name, _ in module.named_parameters()
-    }
+def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, list[tuple[nn.Module, str]]]:
+    """Where each tensor of the adapter is, (module, the parameter's name in it), by PEFT's names. Several hold parts of a B,
+    one below the other, and all of them its A. The rows of a tied head are the embedding's."""
+    found: dict[str, list[tuple[nn.Module, str]]] = {}
+    for theirs, paths in block_modules(config).items():
+        if paths[0] in modules:
+            found |= {_key(theirs, name): [(modules[path], name) for path in paths] for name in ("a", "b")}
+    for path, theirs in table_names(config).items():
+        module = modules.get(path)
+        if isinstance(module, OwnTable):
+            found[_key(theirs, "table")] = [(module, "table")]
+        elif module is not None and not (config.tied and path == "head"):
+            found[_key(theirs, "rows")] = [(module, "rows")]
+    return found
 
 
-def _targets(config: Config, modules: Mapping[str, LoRA | TokenRows]) -> list[str]:
-    """What PEFT finds the projections by: their own names, except in GPT-2, in which two are called c_proj: the path in the
-    block."""
-    paths = {theirs.split(".", 3)[3] for path, theirs in module_names(config).items() if path in modules}
-    return sorted(paths if config.family == "gpt2" else {path.rpartition(".")[2] for path in paths})
+def _shape(key: str, places: list[tuple[nn.Module, str]]) -> list[int]:
+    """Of the tensor that the parameters make."""
+    shapes = [list(getattr(module, name).shape) for module, name in places]
+    return shapes[0] if key.endswith(SUFFIXES["a"]) else [sum(shape[0] for shape in shapes), *shapes[0][1:]]
+
+
+def _joined(key: str, places: list[tuple[nn.Module, str]]) -> Tensor:
+    """The tensor that the parameters make, on the CPU, in memory of its own."""
+    parts = [getattr(module, name).detach().cpu() for module, name in places]
+    return (parts[0] if key.endswith(SUFFIXES["a"]) else torch.cat(parts)).clone().contiguous()
+
+
+def _fill(key: str, places: list[tuple[nn.Module, str]], tensor: Tensor) -> None:
+    """Makes the parameters from the tensor, in fp32."""
+    if key.endswith(SUFFIXES["a"]):
+        shared = nn.Parameter(tensor.to(torch.float32, copy=True))
+        pieces = [shared for _ in places]
+    else:
+        rows = [len(getattr(module, name)) for module, name in places]
+        pieces = [nn.Parameter(piece.to(torch.float32, copy=True)) for piece in tensor.split(rows)]
+    for (module, name), piece in zip(places, pieces, strict=True):
+        setattr(module, name, piece)
+
+
+def _targets(decoder: Decoder, adapted: list[str]) -> list[str]:
+    """What PEFT finds the modules by: their own names, except in GPT-2, in which two are called c_proj: the path in the block.
+    The whole names, if some blocks have an A and B where others have none."""
+    short = {name: name.split(".", 3)[3] if decoder.config.family == "gpt2" else kind_of(name) for name in adapted}
+    meant = [name for name in block_modules(decoder.config) if any(ends_in(name, each) for each in {*short.values()})]
+    return sorted({*short.values()} if meant == adapted else adapted)

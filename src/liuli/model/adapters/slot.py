@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from liuli.model.decoder import Decoder
-from liuli.model.linear import Layer, Linear
+from liuli.model.linear import Embedding, Layer, Linear
 
 
 class AdapterSlot(Layer):
@@ -48,6 +48,39 @@ class LinearSlot(AdapterSlot):
     def dtype(self) -> torch.dtype:
         """The dtype of its outputs."""
         return self.base.dtype
+
+
+class EmbeddingSlot(AdapterSlot):
+    """Takes the place of the embedding, ids (...) int64 -> (..., D). An adapter's module has rows or a table of its own."""
+
+    base: Embedding
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.base(ids) if self.active is None else self.active.embed(ids, self.base)
+
+    __call__ = forward
+
+    def dense(self) -> Tensor:
+        """The effective table, fp32 (V, D)."""
+        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its outputs."""
+        return self.base.dtype
+
+
+class HeadSlot(LinearSlot):
+    """Takes the place of the head, x (..., D) -> (..., V). An adapter's module has rows or a table of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) if self.active is None else self.active.logits(x.to(self.base.dtype), self.base)
+
+    __call__ = forward
+
+    def dense(self) -> Tensor:
+        """The effective matrix, fp32 (V, D)."""
+        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
 
 
 def adapter_slots(decoder: Decoder) -> dict[str, AdapterSlot]:

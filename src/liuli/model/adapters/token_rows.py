@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liuli.errors import LiuliError
-from liuli.model.adapters.slot import AdapterSlot, LinearSlot
+from liuli.model.adapters.slot import AdapterSlot
 from liuli.model.decoder import Decoder
-from liuli.model.linear import Embedding
+from liuli.model.linear import Embedding, Linear
 
 ALIKE = 0.8  # cosine of an untrained row to those of other untrained tokens; of a trained one it is seldom above 0.6
 
@@ -39,58 +39,23 @@ class TokenRows(nn.Module):
         """Copies the tokens' rows of a table, or its row of the token `like` for each."""
         self.rows.data.copy_(table_VD[self.tokens_C.to(table_VD.device) if like is None else like])
 
-    def embed(self, ids: Tensor, x: Tensor) -> Tensor:
-        """x (..., D), the table's vectors of ids (...), with these rows wherever an id is one of the tokens."""
+    def embed(self, ids: Tensor, base: Embedding) -> Tensor:
+        """(..., D): the table's vectors of ids (...), with these rows wherever an id is one of the tokens."""
+        x = base(ids)
         found = ids[..., None] == self.tokens_C
         own = F.embedding(found.int().argmax(-1), self.rows).to(x.dtype)
         return torch.where(found.any(-1, keepdim=True), own, x)
 
-    def set_logits(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Replaces the tokens' logits in `logits` (..., V), which the head computed from x (..., D), and returns it."""
+    def logits(self, x: Tensor, base: Linear) -> Tensor:
+        """(..., V): the head's logits of x (..., D), with these rows' for their tokens. All others are the base's to the
+        bit."""
+        logits = base(x)
         logits[..., self.tokens_C] = F.linear(x, self.rows.to(x.dtype))  # `index_copy_` has no kernel on MPS in PyTorch 2.6
         return logits
 
     def replaced_in(self, table_VD: Tensor) -> Tensor:
         """A copy of a table with these rows."""
         return table_VD.index_put((self.tokens_C,), self.rows.detach())
-
-
-class TokenRowsEmbedding(AdapterSlot):
-    """The embedding, ids (...) int64 -> (..., D), with adapters' rows."""
-
-    base: Embedding
-
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.base(ids)
-        return x if self.active is None else self.active.embed(ids, x)
-
-    __call__ = forward
-
-    def dense(self) -> Tensor:
-        """The effective table, fp32 (V, D)."""
-        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of its outputs."""
-        return self.base.dtype
-
-
-class TokenRowsHead(LinearSlot):
-    """The head, x (..., D) -> (..., V), with adapters' rows. The logits of all other tokens are the base's to the bit."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = self.active
-        if rows is None:
-            return self.base(x)
-        x = x.to(self.base.dtype)
-        return rows.set_logits(x, self.base(x))
-
-    __call__ = forward
-
-    def dense(self) -> Tensor:
-        """The effective matrix, fp32 (V, D)."""
-        return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
 
 
 def are_tokens(ids: object) -> bool:

@@ -18,6 +18,12 @@ def read_config(path: Path) -> Config:
     return gguf.read_gguf_config(path) if is_gguf(path) else families.read_config(path)
 
 
+def stored_config(path: Path) -> Config:
+    """As `read_config`, except that the weights decide whether the head is tied. Raises as `hugging_face.stored_config` and
+    `gguf.read_gguf_config`, in whose file they always do."""
+    return gguf.read_gguf_config(path) if is_gguf(path) else hugging_face.stored_config(path)
+
+
 def read_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
     """The decoder in a folder or a file, its parameters in `dtype`; None: as stored, for a base that stays frozen. Raises as
     `hugging_face.read_decoder` and `gguf.read_gguf_decoder`."""

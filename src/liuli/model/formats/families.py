@@ -154,7 +154,7 @@ def _windows_to(config: Config, fields: FamilyFields) -> dict[str, Any]:
 
 def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
     """`rope_theta`, `rope_scaling` and `context`, from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
-    given = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    given = _rotary_settings(raw, default_theta)
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
         kind = kind if kind not in ROTARY_KINDS else "one for each type of layer"
@@ -164,6 +164,23 @@ def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
     theta = float(given.get("rope_theta") or raw.get("rope_theta") or default_theta)
     scaling, context = _scaling(given, kind, raw["max_position_embeddings"])
     return {"rope_theta": theta, "rope_scaling": scaling, "context": context}
+
+
+def _rotary_settings(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
+    """`rope_scaling` if it says anything, else `rope_parameters`, as `transformers` has it.
+
+    Raises:
+        LiuliError: both are there, and the base of the rotary positions would be lost with `rope_parameters`.
+    """
+    scaling, parameters = raw.get("rope_scaling"), raw.get("rope_parameters")
+    if scaling and parameters and not (scaling.get("rope_theta") or raw.get("rope_theta")):
+        theta = parameters.get("rope_theta") or default_theta
+        if theta != default_theta:
+            raise LiuliError(
+                f"rope_scaling stands in place of all of rope_parameters, so its rope_theta {quoted(theta)} would be lost: "
+                f"move the fields of rope_scaling into rope_parameters, and remove rope_scaling"
+            )
+    return scaling or parameters or {}
 
 
 def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScaling | None, int]:
@@ -196,7 +213,7 @@ def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any
     if kind != "default":
         raise LiuliError(f"the rotary scaling {quoted(kind)} in layers with sliding attention is not supported")
     theta = sliding.get("rope_theta") or raw.get("rope_local_base_freq") or fields.defaults["rope_local_base_freq"]
-    flat = raw | {"rope_parameters": full | (raw.get("rope_scaling") or {})}
+    flat = raw | {"rope_parameters": full | (raw.get("rope_scaling") or {}), "rope_scaling": None}
     found = _rotary(flat, fields.defaults["rope_theta"])
     return found | {"sliding_rope_theta": float(theta), "context": raw["max_position_embeddings"]}
 

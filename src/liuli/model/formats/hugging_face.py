@@ -6,6 +6,7 @@ Nothing in a folder is ever executed. The tensors are compared with `config.json
 """
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +27,14 @@ from liuli.model.formats.weight_files import (
     STORED_DTYPES,
     WEIGHT_FILE,
     Lazy,
+    are_equal,
     check_finite,
     listed,
     stored_tensors,
     weight_files,
 )
 from liuli.model.linear import Embedding, Linear, MixedEmbedding, MixedLinear, exchange
+from liuli.remarks import remark
 
 SHARD_BYTES = 4_000_000_000
 
@@ -52,8 +55,8 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
         LiuliError: no weights, a broken or unsafe file, tensors that are missing, unknown, of another shape or not
             finite; each named.
     """
-    config = read_config(folder)
-    decoder, stored = _empty_decoder(folder, config)
+    decoder, stored = _empty_decoder(folder)
+    config = decoder.config
     parameters: dict[str, Tensor] = {}
     for name, place in tensor_names(config).items():
         tensor = stored[name]
@@ -78,10 +81,16 @@ def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype |
     return decoder.eval()
 
 
-def _empty_decoder(folder: Path, config: Config) -> tuple[Decoder, dict[str, Tensor]]:
+def stored_config(folder: Path) -> Config:
+    """The `Config` of the decoder that the folder's weights make: what `config.json` says, except that a head which is stored
+    with other numbers than the embedding is not tied to it, whatever the file says. Raises as `read_decoder`."""
+    return _expected_tensors(folder)[0]
+
+
+def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
     """A decoder without memory, and the folder's tensors by Hugging Face's names, mapped, each of the shape that the decoder
     needs."""
-    stored = _expected_tensors(folder, config)  # first: it bounds how many layers there can be
+    config, stored = _expected_tensors(folder)  # first: it bounds how many layers there can be
     with torch.device("meta"):
         decoder = Decoder(config)
     found: dict[str, Tensor] = {}
@@ -97,22 +106,26 @@ def _empty_decoder(folder: Path, config: Config) -> tuple[Decoder, dict[str, Ten
         if tensor.dtype not in STORED_DTYPES:
             raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
         found[name] = tensor
-    if config.tied and HEAD in stored:
-        tied_to = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
-        if not torch.equal(stored[HEAD](), found[tied_to]):
-            raise LiuliError(f"{folder}: config.json has a tied head, but {HEAD} differs from {tied_to}")
     return decoder, found
 
 
-def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
-    """The folder's tensors by canonical name, each mapped when called; all that is expected is there, nothing else."""
+def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
+    """The folder's `Config` (see `stored_config`), and its tensors by canonical name, each mapped when called; all that is
+    expected is there, nothing else."""
+    config = read_config(folder)
     stored: dict[str, Lazy] = {}
-    for name, tensor in stored_tensors(folder):
+    for name, tensor in stored_tensors(folder).items():
         if canonical_name(name, config) in stored:
             raise LiuliError(f"{folder}: the weights hold {listed([name])} twice, with and without its prefix")
         stored[canonical_name(name, config)] = tensor
+    if unmerged := [name for name in stored if ".lora_" in name or ".base_layer." in name]:
+        raise LiuliError(
+            f"{folder}: the weights hold an adapter that is not merged into them ({listed(unmerged)}): merge it with PEFT "
+            f"(merge_and_unload), or save the two apart"
+        )
     if config.layers > len(stored):
         raise LiuliError(f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors")
+    config = _tied_as_stored(folder, config, stored)
     expected = tensor_names(config)
     missing = sorted(expected.keys() - stored.keys())
     if missing:
@@ -122,7 +135,19 @@ def _expected_tensors(folder: Path, config: Config) -> dict[str, Lazy]:
         extra.remove(HEAD)
     if extra:
         raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {listed(extra)}")
-    return stored
+    return config, stored
+
+
+def _tied_as_stored(folder: Path, config: Config, stored: dict[str, Lazy]) -> Config:
+    """As `transformers` has it: a tied head that is stored apart counts if its numbers differ from the embedding's, and stands
+    for an embedding that is not stored."""
+    if not config.tied or HEAD not in stored:
+        return config
+    table = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
+    if are_equal(stored.setdefault(table, stored[HEAD]), stored[HEAD]):
+        return config
+    remark(f"{folder}: config.json has a tied head, but {HEAD} differs from {table}: each is used as it is stored")
+    return replace(config, tied=False)
 
 
 def _as_stored(tensor: Tensor) -> torch.dtype:
@@ -216,7 +241,7 @@ def hash_folder(folder: Path) -> str:
     """
 
     def compute() -> str:
-        tensors = _empty_decoder(folder, read_config(folder))[1]
+        tensors = _empty_decoder(folder)[1]
         return hash_tensors({name: lambda tensor=tensor: tensor for name, tensor in tensors.items()})
 
     return cached_hash([folder / "config.json", *weight_files(folder)], compute)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from liuli.model.config import Config
+from liuli.model.formats.weight_files import without_wrappers
 
 HEAD = "lm_head.weight"
 
@@ -32,10 +33,10 @@ def tensor_names(config: Config) -> dict[str, StoredTensor]:
     return names if config.tied else names | {HEAD: StoredTensor(("head.weight",))}
 
 
-def module_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the modules in the blocks, by the decoder's names. Without GPT-2's c_attn, which is q, k and v at
-    once."""
-    return {ours[0]: theirs for theirs, ours, _ in _layers(config) if len(ours) == 1 and ours[0].startswith("blocks.")}
+def block_modules(config: Config) -> dict[str, tuple[str, ...]]:
+    """The modules with weights in the blocks: the decoder's names of what each holds, by Hugging Face's name. GPT-2's c_attn is
+    q, k and v at once."""
+    return {theirs: tuple(ours) for theirs, ours, _ in _layers(config) if ours[0].startswith("blocks.")}
 
 
 def table_names(config: Config) -> dict[str, str]:
@@ -82,7 +83,8 @@ def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def canonical_name(name: str, config: Config) -> str:
-    """The full name of a tensor that a file may hold without its family's prefix."""
+    """The full name of a tensor that a file may hold without its family's prefix, or with that of a wrapper."""
+    name = without_wrappers(name)
     prefix = "transformer." if config.family == "gpt2" else "model."
     return name if name.startswith(prefix) or name == HEAD else prefix + name
 

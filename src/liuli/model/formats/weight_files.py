@@ -1,4 +1,5 @@
 """The files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and their shards.
+Files of PyTorch before 1.6 are read too; they cannot be mapped.
 
 In: a folder or a file. Out: each tensor's name, and a call that maps it. Nothing in a file is ever executed, and no size that
 a file claims is believed: a tensor has at most the numbers that the file holds.
@@ -27,6 +28,10 @@ WEIGHT_FILE = re.compile(
     r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors"
     r"|pytorch_model\.bin(\.index\.json)?|pytorch_model-\d{5}-of-\d{5}\.bin"
 )
+
+# What programs put before the names of a model that they wrap: DataParallel, torch.compile and PEFT.
+WRAPPERS = re.compile(r"^(?:module\.|base_model\.model\.(?=\w+\.))+")
+POINTER = b"version https://git-lfs"  # how a file begins that stands for one that git has not fetched
 
 Lazy = Callable[[], Tensor]
 
@@ -57,10 +62,50 @@ def _shards(index: Path) -> list[Path]:
     return paths
 
 
-def stored_tensors(folder: Path) -> Iterator[tuple[str, Lazy]]:
-    """(name, tensor) of every tensor in a folder's weight files. Raises as `weight_files`, `read_safetensors`, `read_bin`."""
+def stored_tensors(folder: Path) -> dict[str, Lazy]:
+    """Every tensor in a folder's weight files, by name. One that several shards hold with the same numbers is given once.
+
+    Raises:
+        LiuliError: as `weight_files` and `read_tensors`; two shards hold a tensor with different numbers.
+    """
+    found: dict[str, Lazy] = {}
+    shard_of: dict[str, Path] = {}
     for path in weight_files(folder):
-        yield from read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
+        for name, tensor in read_tensors(path):
+            if not are_equal(found.setdefault(name, tensor), tensor):
+                raise LiuliError(
+                    f"{folder}: the shards {shown(shard_of[name].name)} and {shown(path.name)} hold different numbers for "
+                    f"{shown(name)}: they are not of one model; download or save it again"
+                )
+            shard_of.setdefault(name, path)
+    return found
+
+
+def are_equal(one: Lazy, other: Lazy) -> bool:
+    """Whether two tensors have the same dtype, shape and numbers."""
+    if one is other:
+        return True
+    first, second = one(), other()
+    return first.dtype == second.dtype and torch.equal(first, second)
+
+
+def without_wrappers(name: str) -> str:
+    """A tensor's name as the model itself has it: without what DataParallel, `torch.compile` and PEFT put into it."""
+    return WRAPPERS.sub("", name.replace("_orig_mod.", ""))
+
+
+def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
+    """(name, tensor) of every tensor in a file of either format, each mapped when called if the format allows.
+
+    Raises:
+        LiuliError: it is a pointer of Git LFS; as `read_safetensors` and `read_bin`.
+    """
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise LiuliError(
+                f"{path} is a pointer of Git LFS and not the weights: run `git lfs pull` in its folder, or download the file"
+            )
+    return read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
@@ -84,20 +129,22 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
 
 
 def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """(name, tensor) of every tensor in a file of `torch.save`, each mapped.
+    """(name, tensor) of every tensor in a file of `torch.save`: mapped, or in memory if it is from before PyTorch 1.6.
 
     Raises:
         LiuliError: it holds code, is broken, or its tensors claim more numbers than the file holds.
     """
     try:
-        _check_zip(path)
-        tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        archive = zipfile.is_zipfile(path)  # else of the format before PyTorch 1.6, which cannot be mapped
+        if archive:
+            _check_zip(path)
+        tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
         raise LiuliError(
             f"{path} is refused: it holds code or objects in addition to weights, and nothing in a file is run"
         ) from error
     except Exception as error:  # a broken pickle makes the unpickler fail in any way
-        raise LiuliError(f"{path} is broken, or of the format before PyTorch 1.6: {first_line(error)}") from error
+        raise LiuliError(f"{path} is broken or truncated, or no file of torch.save: {first_line(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
         raise LiuliError(f"{path} is broken: it does not hold tensors by name")
     for name, tensor in tensors.items():
@@ -111,10 +158,9 @@ def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
 
 def _check_zip(path: Path) -> None:
     """Raises ValueError if a part of the archive is compressed, as PyTorch never does: it could expand without bounds."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise ValueError("the archive is compressed")
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("the archive is compressed")
 
 
 def _is_stored(tensor: Tensor) -> bool:

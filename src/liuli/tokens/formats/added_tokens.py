@@ -23,7 +23,7 @@ from liuli.files import read_json
 from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import of_library, to_library
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_encodable, is_token_id, shown
-from liuli.tokens.formats.settings import read_settings
+from liuli.tokens.formats.settings import TOKENIZER, read_settings
 from liuli.tokens.tokenizer import Added
 
 STANDARD_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -32,7 +32,7 @@ FIELD_OF = {
     "single_word": "single_word",
 }  # fmt: skip
 EXTRA_LISTS = ("extra_special_tokens", "additional_special_tokens")  # the newer name counts
-CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+MAP, ADDED = "special_tokens_map.json", "added_tokens.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class ConfiguredTokens:
     @classmethod
     def read(cls, folder: Path) -> "ConfiguredTokens":
         """Raises LiuliError: a broken file, or an entry that does not describe a token."""
-        config = read_settings(folder, CONFIG)
+        config = read_settings(folder, TOKENIZER)
         reader = _EntryReader(folder)
-        named, extra = reader.names(config, CONFIG), reader.extra(config, CONFIG, {})
+        named, extra = reader.names(config, TOKENIZER), reader.extra(config, TOKENIZER, {})
         listed = reader.listed(config.get("added_tokens_decoder"))
         if "added_tokens_decoder" not in config:
             mapped = read_json(folder / MAP)
@@ -203,7 +203,7 @@ class _EntryReader:
             found[token_id] = ConfiguredToken(text, {"special": text in special})
         return found
 
-    def _token(self, token: Any, what: str, file: str = CONFIG) -> ConfiguredToken:
+    def _token(self, token: Any, what: str, file: str = TOKENIZER) -> ConfiguredToken:
         """A token as a string, or as an object with `content` and its properties."""
         body: Any = {"content": token} if isinstance(token, str) else token
         if not isinstance(body, dict) or not isinstance(body.get("content"), str):
@@ -215,11 +215,11 @@ class _EntryReader:
         flags: dict[str, bool] = {FIELD_OF[name]: body[name] for name in FIELD_OF if name in body}
         return ConfiguredToken(body["content"], flags)
 
-    def _check_text(self, text: str, what: str, file: str = CONFIG) -> None:
+    def _check_text(self, text: str, what: str, file: str = TOKENIZER) -> None:
         if not 0 < len(text) <= LONGEST_TOKEN:
             raise self._broken(f"a token must have 1 to {LONGEST_TOKEN:,} characters, not {len(text):,}", file)
         if not is_encodable(text):
             raise self._broken(f"the text of {what} is not valid Unicode", file)
 
-    def _broken(self, reason: str, file: str = CONFIG) -> LiuliError:
+    def _broken(self, reason: str, file: str = TOKENIZER) -> LiuliError:
         return LiuliError(f"{self._folder}: the added tokens in {file} are broken: {reason}")

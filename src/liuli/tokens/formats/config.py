@@ -9,9 +9,8 @@ from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.remarks import remark
-from liuli.tokens.formats.settings import read_settings
+from liuli.tokens.formats.settings import GENERATION, read_settings
 
-GENERATION = "generation_config.json"
 ID_FIELDS = (
     "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id",
 )  # fmt: skip

@@ -15,12 +15,13 @@ import numpy as np
 from gguf.constants import TokenType
 
 from liuli.errors import LiuliError
+from liuli.tokens.chat.folder_templates import DEFAULT, folder_templates
 from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.pipeline import PipelineEncoder
-from liuli.tokens.formats.config import read_end_ids, token_text
+from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.gguf_patterns import name_of_pattern
 from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SPACE
-from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKENIZER, read_settings
+from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKEN_NAMES, read_settings
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 UNREACHED = -1e9  # the score of a piece that no merge makes
@@ -133,31 +134,26 @@ def _named(folder: Path, tokenizer: Tokenizer, added: dict[int, Added], rows: in
     """The ids of the tokens that have names, and whether a prompt starts with one."""
     if len(tokenizer.begin) > 1:
         raise LiuliError(f"{folder}: its prompts start with {len(tokenizer.begin)} tokens, and llama.cpp knows at most one")
-    config, texts = read_settings(folder, TOKENIZER), {token.text: token.id for token in added.values()}
-    named = {name: texts.get(token_text(config.get(f"{theirs}_token")) or "") for name, theirs in NAMES.items()}
+    texts = {token.text: token.id for token in added.values()}
+    named = {name: texts.get(tokenizer.names.get(TOKEN_NAMES[name], "")) for name in NAMED}
     named |= {"bos": tokenizer.begin[0]} if tokenizer.begin else {}
     named |= {"eos": tokenizer.end[0]} if tokenizer.end else {}
     named |= {"unknown": tokenizer.unknown}
-    others = [end for end in read_end_ids(folder) if end != named["eos"]]
+    others = [end for end in read_end_ids(folder, rows) if end != named["eos"]]
     named |= {"eot": others[0]} if others else {}
     ids = {f"{name}_token_id": number for name, number in named.items() if number is not None and 0 <= number < rows}
     return ids | {"add_bos_token": bool(tokenizer.begin)}
 
 
-NAMES = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}  # GGUF's name -> Hugging Face's
+NAMED = ("bos", "eos", "unknown", "padding")
 
 
 def _templates(folder: Path) -> dict[str, Any]:
-    """The chat templates."""
-    file = folder / "chat_template.jinja"
-    given = file.read_text(encoding="utf-8") if file.is_file() else read_settings(folder, TOKENIZER).get("chat_template")
-    if isinstance(given, str):
-        return {TEMPLATE: given}
-    named = {each["name"]: each["template"] for each in given or () if isinstance(each, dict) and "template" in each}
-    found: dict[str, Any] = {f"{TEMPLATE}.{name}": text for name, text in named.items() if name != "default"}
-    if found:
-        found["tokenizer.chat_templates"] = [key.removeprefix(f"{TEMPLATE}.") for key in found]
-    return found | ({TEMPLATE: named["default"]} if "default" in named else {})
+    """The chat templates: the default, and others with a list of their names."""
+    templates = folder_templates(folder)
+    found: dict[str, Any] = {TEMPLATE: templates.pop(DEFAULT)} if DEFAULT in templates else {}
+    found |= {f"{TEMPLATE}.{name}": text for name, text in templates.items()}
+    return found | ({"tokenizer.chat_templates": [*templates]} if templates else {})
 
 
 def _sampling(folder: Path) -> dict[str, Any]:

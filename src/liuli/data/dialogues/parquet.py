@@ -1,0 +1,198 @@
+"""The dialogues in a Parquet file: each row is a record with the fields of one of the layouts, in bounded memory.
+
+A column of messages is a column of lists of structs, stored as one column for each field. Repeated strings are decoded to
+entries of a dictionary, so that a small file cannot become large before the size of each row is known. A row that is too
+large is skipped; a group of rows whose pages unpack to too much is not read at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+from liuli.data.dialogues.layouts import CONVERTERS, FIELDS, OTHERS, Converted
+from liuli.data.records.problem import Problem, Unreadable, name_list
+from liuli.data.records.readers import RecordKind, RecordReader
+from liuli.data.records.source_files import SourceFile
+from liuli.data.records.unpacking import most_unpacked, unpacks_to_too_much
+from liuli.data.records.utf8 import utf8_problem
+from liuli.data.text.parquet import broken_parquet, column_chunks, column_paths, open_parquet
+from liuli.data.text.parquet_pages import page_sizes
+from liuli.data.text.thrift import BrokenThrift
+from liuli.display import first_line, printable
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS = 1 << 14  # decoded at a time, to entries of dictionaries, which are copied each time
+AT_ONCE = 64  # rows of these that become records at a time
+LARGEST_GROUP = 1 << 30  # bytes of a group of rows, unpacked; most writers make groups of some 100 MB
+VALUE = 64  # bytes that a value takes in addition to its text
+UNREAD = "…"  # stands for the value of a column that no layout has
+
+
+class DialogueParquetReader(RecordReader[Converted]):
+    """A `.parquet` file whose rows are records."""
+
+    def __init__(self, file: SourceFile, kind: RecordKind[Converted]):
+        super().__init__(file)
+        self.kind = kind
+
+    def _count(self) -> int:
+        with suppress(Unreadable), self.file.open() as stream:
+            return _Table(stream).rows
+        return 0
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, Converted | Problem]]:
+        with self.file.open() as stream:
+            table = _Table(stream)
+            if not table.rows:
+                raise Unreadable(self.kind.nothing)
+            index, left = 0, most_unpacked(self.file.stamp[0])
+            for group, chunk in enumerate(table.chunks[0]):
+                if index + chunk.rows <= start:  # need not be read
+                    index += chunk.rows
+                    continue
+                for size, row in table.read(group, index, self.kind.longest):
+                    left -= size
+                    if left < 0:
+                        raise Unreadable(unpacks_to_too_much())
+                    if index >= start:
+                        yield index, row if isinstance(row, Problem) else self.kind.make(row)
+                    index += 1
+
+
+class _Table:
+    """An open file.
+
+    Attributes:
+        names: the columns that are read. others: those that no layout has.
+        chunks: of each stored column that is read, its chunk in each group of rows.
+    """
+
+    def __init__(self, stream: IO[bytes]):
+        table = open_parquet(stream)
+        schema = table.schema_arrow
+        known = {*FIELDS, *OTHERS, *(field for fields in CONVERTERS for field in fields)}
+        self.names = [name for name in schema.names if name in known]
+        self.others = [name for name in schema.names if name not in known]
+        self._check(schema)
+        paths = column_paths(table)
+        stored = [i for i, path in enumerate(paths) if path.split(".")[0] in self.names]
+        self.chunks = [column_chunks(stream, table, i) for i in stored]
+        self.rows = sum(chunk.rows for chunk in self.chunks[0])
+        try:
+            self._sizes = [[page_sizes(stream, chunk) for chunk in chunks] for chunks in self.chunks]
+        except BrokenThrift as error:
+            raise Unreadable(broken_parquet(first_line(error))) from None
+        # Strings of which the begin may be that of the one before cannot be decoded to entries of a dictionary.
+        strings = (i for i in range(len(paths)) if table.schema.column(i).physical_type == "BYTE_ARRAY")
+        prefixed = {i for i, sizes in zip(stored, self._sizes, strict=True) if any(each.prefixed for each in sizes)}
+        self._file = open_parquet(stream, [paths[i] for i in strings if i not in prefixed])
+
+    def _check(self, schema: "pyarrow.Schema") -> None:
+        """Raises Unreadable: there is no column that a layout has, or two of one name, or one of what JSON does not have."""
+        named = f"columns: {name_list(schema.names)}"
+        if not self.names:
+            advice = "rename the one that holds the messages"
+            raise Unreadable(Problem("no column of dialogues", named, advice, fatal_if_named=True))
+        if len({*self.names}) < len(self.names):
+            raise Unreadable(Problem("two columns of one name", named, "rename one of them", fatal_if_named=True))
+        for name in self.names:
+            kind = schema.field(schema.names.index(name)).type
+            if not _is_json(kind):
+                wrong = f'its column "{printable(name)}" holds what is no text'
+                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write it as text", fatal_if_named=True))
+
+    def read(self, group: int, index: int, longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
+        """The rows of a group, the first of which has that index: each with its size in memory, in bytes."""
+        import pyarrow
+
+        end = index + self.chunks[0][group].rows
+        if self._unpacked(group) > LARGEST_GROUP:
+            advice = "write it again with smaller groups"
+            raise Unreadable(Problem(f"a group of rows that unpacks to more than {LARGEST_GROUP >> 20} MB", advice=advice))
+        try:
+            for batch in self._file.iter_batches(ROWS, [group], self.names, use_threads=False):
+                for size, row in _rows_of(batch, longest):
+                    if index == end:
+                        raise BrokenThrift("a group has more rows than it says")
+                    yield size, row if isinstance(row, Problem) else row | dict.fromkeys(self.others, UNREAD)
+                    index += 1
+            if index < end:
+                raise BrokenThrift("a group has fewer rows than it says")
+        except (pyarrow.ArrowException, OSError, BrokenThrift) as error:
+            raise Unreadable(broken_parquet(f"after row {index}: {first_line(error)}")) from None
+
+    def _unpacked(self, group: int) -> int:
+        """The most that a group can take when it is decoded, in bytes."""
+        chunks = (chunks[group] for chunks in self.chunks)
+        sizes = (sizes[group] for sizes in self._sizes)
+        return sum(VALUE * chunk.values + each.of_values(chunk.values) for chunk, each in zip(chunks, sizes, strict=True))
+
+
+def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
+    """Each row with its size; some together if they are small, else one at a time, so that a large one is never made."""
+    for start in range(0, len(batch), AT_ONCE):
+        some = batch.slice(start, AT_ONCE)
+        size = sum(map(_size, some.columns))
+        rows = _records(some) if size <= longest else None
+        if isinstance(rows, list):
+            yield from ((size // len(rows), row) for row in rows)
+            continue
+        for i in range(len(some)):
+            one = some.slice(i, 1)
+            size = sum(map(_size, one.columns))
+            if size > longest:
+                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="take it away, or parts of it")
+            else:
+                rows = _records(one)
+                yield size, rows[0] if isinstance(rows, list) else rows
+
+
+def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
+    """The rows as records, or why one of them is none."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError as error:
+        return utf8_problem(error.object, error)
+
+
+def _size(column: "pyarrow.Array") -> int:
+    """Bytes of a column's strings, each as often as it comes, and `VALUE` for each value."""
+    from pyarrow import types
+
+    kind, found = column.type, VALUE * len(column)
+    array: Any = column
+    if types.is_dictionary(kind):
+        return found + _bytes_of_entries(array)
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return found + array.nbytes
+    if types.is_struct(kind):
+        return found + sum(map(_size, array.flatten()))
+    return found + _size(array.flatten()) if types.is_nested(kind) else found
+
+
+def _bytes_of_entries(array: Any) -> int:
+    """Of the dictionary's entries that an array names, each as often as it does. The dictionary itself may be large, and is not
+    looked through: the lengths are in its offsets."""
+    import numpy as np
+
+    entries = array.dictionary
+    if not len(entries):
+        return 0
+    offsets = np.frombuffer(entries.buffers()[1], np.int32)[entries.offset : entries.offset + len(entries) + 1]
+    named = array.indices.drop_null().to_numpy(zero_copy_only=False)
+    return int((offsets[named + 1].astype(np.int64) - offsets[named]).sum())
+
+
+def _is_json(kind: "pyarrow.DataType") -> bool:
+    """Whether values of a type are what JSON has: texts, numbers, switches, null, and lists and structs of them."""
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return all(_is_json(kind.field(i).type) for i in range(kind.num_fields))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_json(kind.value_type)
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return is_text or types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)

@@ -1,0 +1,112 @@
+"""What a folder's `generation_config.json` asks for: the sampling settings that hold where nobody gives others.
+
+In: the file. Out: a `Sampling`, where it is from, and the settings of the file that are not followed, each of which is remarked
+on once. Source: `GenerationConfig` in https://github.com/huggingface/transformers; −1 for "no top-k" is vLLM's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from liuli.errors import LiuliError
+from liuli.generate.sampling import Sampling
+from liuli.hub import is_gguf
+from liuli.remarks import remark
+from liuli.tokens.formats.config import is_token_id, shown
+from liuli.tokens.formats.settings import GENERATION, read_settings
+
+DEFAULT_TEMPERATURE = 0.8
+FOLLOWED = (
+    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
+NEUTRAL = {  # what changes nothing, in addition to null, false and what is empty
+    "num_beams": 1, "num_beam_groups": 1, "num_return_sequences": 1, "diversity_penalty": 0, "length_penalty": 1,
+    "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "penalty_alpha": 0, "encoder_repetition_penalty": 1,
+    "encoder_no_repeat_ngram_size": 0, "no_repeat_ngram_size": 0, "guidance_scale": 1, "min_length": 0, "min_new_tokens": 0,
+    "max_length": 20,
+}  # fmt: skip
+WITHOUT_EFFECT = {  # on which tokens are chosen here, whatever they are set to
+    "do_sample", "suppress_tokens", "bad_words_ids", "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+    "transformers_version", "use_cache", "cache_implementation", "cache_config", "max_cache_len", "output_attentions",
+    "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate", "return_legacy_cache",
+    "renormalize_logits", "remove_invalid_values", "low_memory", "prefill_chunk_size", "is_assistant", "num_assistant_tokens",
+    "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_early_exit", "assistant_lookbehind",
+    "target_lookbehind", "assistant_ensemble_weight", "prompt_lookup_num_tokens", "max_matching_ngram_size", "compile_config",
+    "disable_compile", "trust_remote_code", "_from_model_config", "_commit_hash", "generation_kwargs",
+}  # fmt: skip
+
+
+class SamplingDefaults(NamedTuple):
+    """The settings; where those in `named` are from, for people. The others are `Sampling`'s own."""
+
+    sampling: Sampling
+    source: str
+    named: frozenset[str]
+
+
+def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -> SamplingDefaults:
+    """What the file in a folder, or a GGUF file, asks for, or Liuli's own settings if it asks for none.
+
+    Args:
+        whose: the folder, for people. size: how many ids the model has. ends: ids that end a text, which no list of
+            unwanted words takes away.
+
+    Raises:
+        LiuliError: a broken file, or a setting out of range.
+    """
+    path, place = (folder, "metadata") if is_gguf(folder) else (folder / GENERATION, GENERATION)
+    raw = read_settings(folder, GENERATION)
+    given = {name: _plain(name, raw[name]) for name in FOLLOWED if raw.get(name) is not None}
+    if raw.get("do_sample") is False:
+        given["temperature"] = 0.0
+    unwanted, phrases = _unwanted(path, raw, size, ends)
+    if unwanted:
+        given["logit_bias"] = dict.fromkeys(unwanted, float("-inf"))
+    ignored = {name: value for name, value in raw.items() if _asks_for_more(name, value)}
+    if phrases:
+        ignored["bad_words_ids"] = phrases
+    if ignored:
+        listed = ", ".join(f"{shown(name)[1:-1]} = {shown(value)}" for name, value in ignored.items())
+        remark(f"{path} asks for {listed}, which is not supported: ignored")
+    if not given:
+        none = "names none that is followed" if ignored else "names none"
+        sampling = Sampling(temperature=DEFAULT_TEMPERATURE)
+        return SamplingDefaults(sampling, f"Liuli's default, as {whose} {none}", frozenset({"temperature"}))
+    try:
+        return SamplingDefaults(Sampling(**given), f"{whose}'s {place}", frozenset(given))
+    except LiuliError as error:
+        raise LiuliError(f"{path}: {error}") from None
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting of the file as `Sampling` has it."""
+    if isinstance(value, bool):
+        return value  # which is refused
+    if name == "top_p" and value == 0:
+        return 1.0
+    if name == "top_k" and value == -1:
+        return 0
+    return int(value) if name == "top_k" and isinstance(value, float) and value.is_integer() else value
+
+
+def _asks_for_more(name: str, value: Any) -> bool:
+    """Whether a setting is one that is not followed and would change something."""
+    if name in FOLLOWED or name in WITHOUT_EFFECT or value in (None, False, "", [], {}):
+        return False
+    return name not in NEUTRAL or value != NEUTRAL[name]
+
+
+def _unwanted(path: Path, raw: dict[str, Any], size: int, ends: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+    """The tokens that are never to be chosen, those that the model has; and phrases of several tokens that are not to come."""
+    tokens, words = raw.get("suppress_tokens") or [], raw.get("bad_words_ids") or []
+    if not _are_ids(tokens):
+        raise LiuliError(f"{path}: suppress_tokens must be a list of ids, not {shown(tokens)}")
+    if not isinstance(words, list) or not all(map(_are_ids, words)):
+        raise LiuliError(f"{path}: bad_words_ids must be a list of lists of ids, not {shown(words)}")
+    single = [word[0] for word in words if len(word) == 1 and word[0] not in ends]
+    found = dict.fromkeys(token_id for token_id in [*tokens, *single] if is_token_id(token_id) and token_id < size)
+    return list(found), [word for word in words if len(word) > 1]
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(token_id) is int for token_id in value)
