@@ -30,15 +30,23 @@ def logits(model) -> torch.Tensor:
 def peft_model(pair, folder: Path, seed: int = 5, **settings) -> torch.Tensor:
     """Saves a random adapter of PEFT's to the folder. Returns its logits in fp64."""
     settings = {"r": 3, "lora_alpha": 5, "task_type": "CAUSAL_LM", "target_modules": LLAMA} | settings
-    theirs = peft.get_peft_model(copy.deepcopy(pair.theirs).double(), peft.LoraConfig(**settings)).eval()
     torch.manual_seed(seed)
+    theirs = peft.get_peft_model(copy.deepcopy(pair.theirs).double(), peft.LoraConfig(**settings)).eval()
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             if "lora_B" in name or "modules_to_save" in name:
                 parameter.normal_(0, 0.3)
+            if parameter.requires_grad:
+                parameter.copy_(parameter.float())  # an adapter is in fp32: nothing is rounded when it is read
     expected = logits(theirs)
     theirs.save_pretrained(folder)
     return expected
+
+
+def limit(pair) -> float:
+    """In standard deviations, in fp64. An adapter computes in fp32. Rotary angles are in fp32 here and in `transformers`, and
+    differ in their last bits: the bases alone are up to 6e-6 apart, which adapters with large random numbers make more of."""
+    return 2e-6 if pair.name == "gpt2" else 5e-5
 
 
 def opened(pair, folder: Path, dtype: torch.dtype = torch.float64):
@@ -51,7 +59,7 @@ def expect(pair, folder: Path, tmp_path: Path, expected: torch.Tensor) -> None:
     """The folder's logits here are as expected; and so are those of what is saved again, in PEFT and here, and of what is
     merged."""
     ours = opened(pair, folder)
-    assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(ours) - expected).abs().max() < limit(pair) * expected.std()
     lora.use(ours, None)
     assert (logits(ours) - expected).std() > 0.1 * expected.std()
     lora.use(ours, "theirs")
@@ -59,11 +67,13 @@ def expect(pair, folder: Path, tmp_path: Path, expected: torch.Tensor) -> None:
     peft_folder.save(ours, again, str(pair.folder), hash_folder(pair.folder))
     assert torch.equal(logits(opened(pair, again)), logits(ours))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), again).eval()
-    assert (logits(theirs) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(theirs) - expected).abs().max() < limit(pair) * expected.std()
     lora.merge(ours)
-    assert (logits(ours) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(ours) - expected).abs().max() < limit(pair) * expected.std()
     write_decoder(ours, tmp_path / "merged", torch.float64)
-    assert (logits(read_decoder(tmp_path / "merged", dtype=torch.float64)) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(read_decoder(tmp_path / "merged", dtype=torch.float64)) - expected).abs().max() < limit(
+        pair
+    ) * expected.std()
 
 
 def change_config(folder: Path, **changes) -> None:
@@ -198,7 +208,7 @@ def test_names_of_tensors(pair_of, tmp_path, rename):
     expected = peft_model(pair, tmp_path)
     before = peft_folder.hash_adapter(tmp_path)
     change_tensors(tmp_path, lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
-    assert (logits(opened(pair, tmp_path)) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(opened(pair, tmp_path)) - expected).abs().max() < limit(pair) * expected.std()
     assert peft_folder.hash_adapter(tmp_path) == before
 
 
@@ -211,7 +221,7 @@ def test_names_of_saved_modules_and_rows(pair_of, tmp_path):
         return {name.replace("tokens_delta", "tokens_delta.default"): t for name, t in found.items()}
 
     change_tensors(tmp_path, whole_names)
-    assert (logits(opened(pair, tmp_path)) - expected).abs().max() < 1e-5 * expected.std()
+    assert (logits(opened(pair, tmp_path)) - expected).abs().max() < limit(pair) * expected.std()
 
 
 def test_two_adapters_in_one_file(pair_of, tmp_path):

@@ -68,7 +68,7 @@ def test_ids_are_those_of_llama_cpp(name, data):
     for text, expected in zip(ODD, odd, strict=True):
         assert expected is None or tokenizer.encode(text) == expected
         assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert (read_end_ids(path), tokenizer.begin) == (ends, begin)
+    assert (read_end_ids(path, tokenizer.vocab_size), tokenizer.begin) == (ends, begin)
 
 
 def test_the_real_chat_template_is_used(data):
@@ -192,13 +192,17 @@ def test_settings_are_those_of_the_files_of_a_folder(tmp_path):
     assert config["chat_template"] == [{"name": "default", "template": "default"}, {"name": "tool_use", "template": "tools"}]
     assert (config["bos_token"], config["eos_token"], config["add_bos_token"]) == ("Ā", "ā", True)  # as the file spells bytes
     assert tokenizer.begin == [0]
-    assert read_end_ids(path) == [1, 2, end]
+    assert read_end_ids(path, tokenizer.vocab_size) == [1, 2, end]
     assert read_settings(path, "config.json") == {}
 
 
 def test_written_as_files_it_gives_the_same_ids(tmp_path):
     samples.write_sentencepiece(tmp_path)
-    paths = [pieces_file(tmp_path), merges_file(tmp_path / "n.gguf", **{"ggml.bos_token_id": 0, "ggml.add_bos_token": True})[0]]
+    end = open_tokenizer(merges_file(tmp_path / "m.gguf")[0]).specials["<|end|>"]  # files say that a begin token is special
+    paths = [
+        pieces_file(tmp_path),
+        merges_file(tmp_path / "n.gguf", **{"ggml.bos_token_id": end, "ggml.add_bos_token": True})[0],
+    ]
     for number, path in enumerate(paths):
         folder = tmp_path / f"{number}"
         folder.mkdir()
