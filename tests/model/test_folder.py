@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from helpers import families
+from helpers.bomb import Bomb
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
@@ -274,16 +275,6 @@ def test_quantised_weights(llama):
     change_weights(llama, lambda tensors: tensors | {"model.norm.weight": torch.ones(32, dtype=torch.int8)})
     with pytest.raises(LiuliError, match=r"model.norm.weight is torch.int8: quantised weights"):
         read_decoder(llama)
-
-
-class Bomb:
-    """Unpickled, it would write a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("kind", ["torch.save", "pickle"])

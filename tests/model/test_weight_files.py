@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from helpers import families
+from helpers.bomb import Bomb
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
@@ -79,19 +80,9 @@ def test_an_old_bin_that_is_truncated(llama, size):
         read_decoder(llama)
 
 
-class Touch:
-    """Unpickled, it would write a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 def test_an_old_bin_that_holds_code_is_refused_and_never_run(llama, tmp_path):
     (llama / "model.safetensors").unlink()
-    save_old({"model.norm.weight": torch.ones(32), "other": Touch(tmp_path / "made")}, llama / "pytorch_model.bin")
+    save_old({"model.norm.weight": torch.ones(32), "other": Bomb(tmp_path / "made")}, llama / "pytorch_model.bin")
     with pytest.raises(LiuliError, match=r"pytorch_model.bin is refused: it holds code"):
         read_decoder(llama)
     assert not (tmp_path / "made").exists()
