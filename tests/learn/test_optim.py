@@ -106,6 +106,25 @@ def test_all_else_goes_as_with_pytorchs_adamw():
             torch.testing.assert_close(others_of(ours)[name], parameter, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_without_muon_all_goes_as_with_pytorchs_adamw(decay):
+    """Matrices decay, and nothing else does."""
+    ours, theirs = gpt2(), gpt2()
+    found = MuonAdamW(ours, Rates(0.01, 0.01, 0.01, decay, None))
+    groups = [
+        {"params": [*matrices_of(theirs).values()], "weight_decay": decay},
+        {"params": [*others_of(theirs).values()], "weight_decay": 0.0},
+    ]
+    wanted = torch.optim.AdamW(groups, lr=0.01, betas=BETAS, eps=1e-10)
+    for seed in range(4):
+        give_gradients(ours, seed)
+        give_gradients(theirs, seed)
+        found.step(1.0)
+        wanted.step()
+    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7, msg=name)
+
+
 def test_every_parameter_has_one_optimiser():
     for decoder in (decoder_of(), decoder_of(tie_word_embeddings=False), gpt2()):
         optimizer = MuonAdamW(decoder, Rates(**USUAL))

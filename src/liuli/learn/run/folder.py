@@ -10,8 +10,7 @@
     RUN/lock                            held by the process that trains
 
 A checkpoint is written to a temporary folder next to its place, flushed to the disk, and renamed once: a folder with a number
-is whole. What is logged before a
-checkpoint is on the disk before it. Links are relative, so that a run can be moved.
+is whole. What is logged before a checkpoint is on the disk before it. Links are relative, so that a run can be moved.
 """
 
 import fcntl

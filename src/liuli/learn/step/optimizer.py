@@ -77,11 +77,15 @@ class MuonAdamW:
         self._shapes = _by_shape(matrices)
         self._momenta = {shape: torch.zeros(len(of), *shape, device=of[0].device) for shape, of in self._shapes.items()}
         groups = [
-            {"params": parameters, "lr": rate}
-            for parameters, rate in ((others, rates.matrices), (embeddings, rates.embedding), (rest, rates.rest))
+            {"params": parameters, "lr": rate, "weight_decay": decay}
+            for parameters, rate, decay in (
+                (others, rates.matrices, rates.decay),
+                (embeddings, rates.embedding, 0.0),
+                (rest, rates.rest, 0.0),
+            )
         ]
         self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]] or groups[:1], betas=BETAS, eps=1e-10, weight_decay=0.0, fused=True
+            [group for group in groups if group["params"]] or groups[:1], betas=BETAS, eps=1e-10, fused=True
         )
         self._base_rates = [group["lr"] for group in self._adamw.param_groups]
 
