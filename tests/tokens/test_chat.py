@@ -11,7 +11,7 @@ from helpers.chat_templates import FORMS, Form
 from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
-from liuli.tokens.chat.templates import BERT, CHATML
+from liuli.tokens.chat.templates import BERT, CHATML, GEMMA
 from liuli.tokens.train import train
 
 OWN = Form(CHATML, ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"), {"eos_token": "<|im_end|>"}, tools=True)
@@ -292,6 +292,27 @@ def test_a_folder_without_a_template(tmp_path, tiny_folder):
         Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t")).prompt(ONE)
     with pytest.raises(LiuliError, match="it has not learned to answer"):
         Chat.open(tiny_folder, open_tokenizer(tiny_folder))
+
+
+def test_a_base_model_of_gemma_gets_its_turns(tmp_path):
+    form = FORMS["gemma"]
+    theirs = make_tokenizer(tmp_path / "theirs", form)
+    folder = make_tokenizer(tmp_path / "ours", form)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for each in (theirs, folder):  # Gemma's tokenizer has no tokens of ChatML, as those trained here have
+        text = (each / "tokenizer.json").read_text(encoding="utf-8")
+        (each / "tokenizer.json").write_text(text.replace("<|im_", "<|other_"), encoding="utf-8")
+    ours, oracle = Chat.open(folder, open_tokenizer(folder)), Chat.open(theirs, open_tokenizer(theirs))
+    assert (ours.template, ours.origin) == (GEMMA, "the turns of Gemma, as the folder has no template")
+    messages = [*ONE, {"role": "user", "content": "再来"}, {"role": "assistant", "content": "好"}]
+    assert ours.prompt(messages[:-1]) == oracle.prompt(messages[:-1])
+    assert ours.dialogue(messages) == oracle.dialogue(messages)
+    told = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "再来"}]
+    assert ours.prompt(told) == ours.prompt([{"role": "user", "content": "Be brief.\n\n再来"}])
+    with pytest.raises(LiuliError, match="no place for tools"):
+        ours.prompt(ONE[:1], [{"type": "function", "function": {"name": "add", "parameters": {}}}])
 
 
 def test_a_template_file_that_cannot_be_read(tmp_path):

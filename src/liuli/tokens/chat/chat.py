@@ -19,12 +19,11 @@ from liuli.tokens.chat.folder_templates import DEFAULT, chosen_template, folder_
 from liuli.tokens.chat.marks import Marks, Messages
 from liuli.tokens.chat.mask import REPLY, Encoded, RenderedText
 from liuli.tokens.chat.sandbox import Renderer
-from liuli.tokens.chat.templates import BERT, CHATML
+from liuli.tokens.chat.templates import CHATML_TOKENS, template_for
 from liuli.tokens.tokenizer import Tokenizer
 
-__all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
+__all__ = ["Chat", "Encoded", "has_template"]
 
-CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # if a template insists on one
 MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
 
@@ -63,19 +62,18 @@ class Chat:
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """With the folder's own template, or else with the form for BERT's vocabulary or ChatML, for which the tokenizer has
-        tokens.
+        """With the folder's own template, or else with one of ours for which the tokenizer has the tokens.
 
         Raises:
-            LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
+            LiuliError: there is none, and the tokenizer has no tokens for one of ours; a broken file or template.
         """
         own = cls.own(folder, tokenizer, today)
         if own is not None:
             return own
-        if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
-            return cls(tokenizer, BERT, "the form [CLS] … [SEP] … [SEP], as the folder has no template")
-        if all(token in tokenizer.added for token in CHATML_TOKENS):
-            return cls(tokenizer, CHATML, "ChatML, as the folder has no template")
+        ours = template_for(tokenizer)
+        if ours is not None:
+            template, name = ours
+            return cls(tokenizer, template, f"{name}, as the folder has no template")
         raise LiuliError(
             f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
             f"fine-tune it first (liuli finetune)"

@@ -7,8 +7,8 @@ from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.chat.chat import CHATML_TOKENS, Chat, has_template
-from liuli.tokens.chat.templates import OWN
+from liuli.tokens.chat.chat import Chat, has_template
+from liuli.tokens.chat.templates import CHATML_TOKENS, OWN, template_for
 from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.detect import open_tokenizer
 from liuli.tokens.tokenizer import Added, Tokenizer
@@ -28,8 +28,8 @@ def make_conversational(folder: Path, rows: int, today: str | None = None) -> tu
         LiuliError: this layout of tokenizer files cannot take more tokens; what `Chat.open` raises.
     """
     tokenizer, added = open_tokenizer(folder), 0
-    lacking = [token for token in CHATML_TOKENS if token not in tokenizer.added]
-    if lacking and not _can_converse(folder, tokenizer):
+    if not has_template(folder) and template_for(tokenizer) is None:
+        lacking = [token for token in CHATML_TOKENS if token not in tokenizer.added]
         _add(folder, tokenizer, lacking)
         tokenizer, added = open_tokenizer(folder), len(lacking)
         rows = max(rows, tokenizer.vocab_size)
@@ -40,10 +40,6 @@ def make_conversational(folder: Path, rows: int, today: str | None = None) -> tu
     ends = [chat.stop, *read_end_ids(folder, rows), *tokenizer.end]
     _change(folder / "generation_config.json", eos_token_id=list(dict.fromkeys(ends)))
     return tokenizer, chat, added
-
-
-def _can_converse(folder: Path, tokenizer: Tokenizer) -> bool:
-    return has_template(folder) or (tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials)
 
 
 def _add(folder: Path, tokenizer: Tokenizer, tokens: Sequence[str]) -> None:

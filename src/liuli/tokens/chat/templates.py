@@ -1,4 +1,7 @@
-"""The two chat templates of our own, in Jinja. Any other comes with a model and runs in a sandbox (`sandbox.py`)."""
+"""The chat templates of our own, in Jinja, for models that have none. Any other comes with a model and runs in a sandbox
+(`sandbox.py`)."""
+
+from liuli.tokens.tokenizer import Tokenizer
 
 # ChatML, with tools as Hermes and Qwen write them: what models trained here get.
 CHATML = """\
@@ -44,4 +47,38 @@ BERT = """\
     {{- message.content + '[SEP]' }}
 {%- endfor %}
 """
-OWN = (CHATML, BERT)
+
+# Gemma's turns, for its base models: their tokenizers have the tokens, but no template. There is no system turn: what the system
+# says stands before the user's first words.
+GEMMA = """\
+{{- bos_token }}
+{%- for message in messages %}
+    {%- if message.role == 'tool' or message.tool_calls or tools %}
+        {{- raise_exception("Gemma's turns have no place for tools") }}
+    {%- endif %}
+    {%- if message.role != 'system' %}
+        {{- '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) + '\\n' }}
+        {%- if not loop.first and loop.previtem.role == 'system' %}
+            {{- loop.previtem.content + '\\n\\n' }}
+        {%- endif %}
+        {{- message.content + '<end_of_turn>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<start_of_turn>model\\n' }}
+{%- endif %}
+"""
+OWN = (CHATML, BERT, GEMMA)
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+GEMMA_TOKENS = ("<start_of_turn>", "<end_of_turn>")
+
+
+def template_for(tokenizer: Tokenizer) -> tuple[str, str] | None:
+    """The template of our own for which a tokenizer has all tokens, and what it is, for people; None if it has none."""
+    if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
+        return BERT, "the form [CLS] … [SEP] … [SEP]"
+    if all(token in tokenizer.added for token in CHATML_TOKENS):
+        return CHATML, "ChatML"
+    if "bos_token" in tokenizer.names and all(token in tokenizer.specials for token in GEMMA_TOKENS):
+        return GEMMA, "the turns of Gemma"
+    return None
