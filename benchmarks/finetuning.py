@@ -95,7 +95,9 @@ class Bench:
         self.corpus = self._corpus()
         tokens = sum(piece.places for piece in self.corpus.learned.pieces)
         supervised = sum(map(_supervised, self.corpus.learned.pieces))
-        print(f"{len(training):,} dialogues: {tokens:,} tokens, {supervised:,} supervised; {len(held_out)} held out", flush=True)
+        print(
+            f"{len(training):,} dialogues: {tokens:,} tokens, {supervised:,} supervised; {len(held_out)} held out", flush=True
+        )
 
     def _corpus(self) -> DialogueCorpus:
         job = Job.of(parent=str(self.model), sources=(str(self.training),), valid=str(self.held_out))

@@ -66,7 +66,7 @@ def test_data_that_only_make_it_worse(folder, parent, tmp_path, monkeypatch):
     monkeypatch.setattr("liuli.learn.run.journal.limit", lambda first, progress: 0.0)
     with pytest.raises(LiuliError) as error:
         run(continued(folder, parent, 1e-6), tmp_path)
-    assert f"after {LOWERINGS} lower ones" in str(error.value) and "checkpoints" in str(error.value)
+    assert f"lowered {LOWERINGS} times" in str(error.value) and "checkpoints" in str(error.value)
     assert checkpoints(tmp_path)
 
 
@@ -79,4 +79,4 @@ def test_what_is_clearly_worse():
 def test_a_little_worse_is_said(folder, parent, tmp_path, monkeypatch):
     monkeypatch.setattr("liuli.learn.run.journal.limit", lambda first, progress: 1e9)
     notes = [event.text for event in run(continued(folder, parent, 2.0), tmp_path) if isinstance(event, Note)]
-    assert any("on held-out data the model is worse than it began" in note for note in notes)
+    assert any("the model is now worse on held-out data" in note for note in notes)

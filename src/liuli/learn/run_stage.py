@@ -81,7 +81,8 @@ def run_stage(
 def _trained(
     run: Run, prepare: Callable[[GotWorse | None], Fresh | Resumed], ready: Callable[[], None], stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Prepares and trains. A run that gets worse than it began goes back to its best step and on with a lower learning rate."""
+    """Prepares and trains. If training makes the model worse, the run continues from its best checkpoint with a lower learning
+    rate."""
     worse: GotWorse | None = None
     for _ in range(1 + LOWERINGS):
         prepared = prepare(worse)
@@ -96,11 +97,11 @@ def _trained(
             prepared.training.rows.close()
             del prepared
         run.drop_after(worse.best)
-        yield Note(f"{worse}: going back to step {worse.best}, with a learning rate of {worse.rate * LOWERED:g}")
+        yield Note(f"{worse}. Going back to step {worse.best} with learning rate {worse.rate * LOWERED:g}")
     assert worse is not None
     raise LiuliError(
-        f"{worse}, with a learning rate of {worse.rate:g} after {LOWERINGS} lower ones: the data may teach something else than "
-        f"what is held out. The best checkpoint is {run.checkpoint(worse.best)}"
+        f"{worse}, even after the learning rate was lowered {LOWERINGS} times, to {worse.rate:g}. The held-out data may differ "
+        f"too much from the training data: check --valid. The best checkpoint is {run.checkpoint(worse.best)}"
     )
 
 

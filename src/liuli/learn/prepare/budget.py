@@ -17,7 +17,7 @@ FEWEST_VALIDATED, GOOD_VALIDATIONS = 1024, 6  # rather fewer tokens than fewer v
 FREE = 1e11  # FLOP: a validation that takes less than this does not need to be saved
 SAMPLED_AS = 512  # tokens of a batch: what a sample of 40 tokens, one by one, is about as slow as
 LOOKED_AT = 48  # tokens of the prompts that are watched, about
-SHARE = 0.04  # of the time, to measure speed
+SHARE, LONGEST = 0.04, 8.0  # of the time, and seconds, to measure speed
 WARM_UP = 3  # steps
 
 
@@ -47,24 +47,39 @@ class Pace:
         return (1 + self.validations) * (self.validated_tokens * costs.token + costs.keep) + looks * costs.look
 
 
-def pace(costs: Costs, steps: int, tokens: int) -> Pace:
-    """How often to look at a run of so many steps of `tokens` places, so that looking takes no more than its share."""
+def pace(costs: Costs, steps: int, tokens: int, validated: int | None = None) -> Pace:
+    """How often to look at a run of so many steps of `tokens` places, so that looking takes no more than its share.
+
+    Args:
+        validated: held-out tokens that a validation reads, if that is decided.
+    """
     allowed = WATCHED / (1 - WATCHED) * steps * costs.step
-    validated = min(MOST_VALIDATED, max(LEAST_VALIDATED, int(VALIDATED * steps * tokens)))
     for_validations, for_looks = 0.8 * allowed, 0.2 * allowed
-    if (1 + GOOD_VALIDATIONS) * (validated * costs.token + costs.keep) > for_validations:
-        affordable = (for_validations / (1 + GOOD_VALIDATIONS) - costs.keep) / costs.token
-        validated = max(FEWEST_VALIDATED, min(validated, int(affordable)))
+    validated = validated or _validated_tokens(costs, steps * tokens, for_validations)
     one = validated * costs.token + costs.keep
     validations = VALIDATIONS if not one else max(1, min(VALIDATIONS, int(for_validations / one) - 1))
     looks = LOOKS if not costs.look else max(1, min(LOOKS, int(for_looks / costs.look)))
     return Pace(steps, validations, looks, validated)
 
 
-def pace_within(costs: Costs, seconds: float, tokens: int) -> Pace:
-    """As many steps as fit, with everything that goes with them."""
-    found = pace(costs, max(1, int((1 - WATCHED) * seconds / costs.step)), tokens)
-    return replace(found, steps=max(0, int((seconds - found.watching(costs)) / costs.step)))
+def _validated_tokens(costs: Costs, trained: int, allowed: float) -> int:
+    """Of a validation in a run over `trained` tokens, so that all of them take no more than `allowed`."""
+    validated = min(MOST_VALIDATED, max(LEAST_VALIDATED, int(VALIDATED * trained)))
+    if (1 + GOOD_VALIDATIONS) * (validated * costs.token + costs.keep) > allowed:
+        affordable = (allowed / (1 + GOOD_VALIDATIONS) - costs.keep) / costs.token
+        validated = max(FEWEST_VALIDATED, min(validated, int(affordable)))
+    return validated
+
+
+def pace_within(costs: Costs, seconds: float, tokens: int, validated: int) -> Pace:
+    """As many steps as fit, with everything that goes with them; the validation and the sample before the first step are done.
+
+    Args:
+        validated: held-out tokens that a validation reads.
+    """
+    found = pace(costs, max(1, int((1 - WATCHED) * seconds / costs.step)), tokens, validated)
+    done = validated * costs.token
+    return replace(found, steps=max(0, int((seconds + done - found.watching(costs)) / costs.step)))
 
 
 def arithmetic(config: Config, length: int, tokens: int) -> Costs:
@@ -82,10 +97,11 @@ def step_seconds(update: Callable[[], object], seconds: float) -> float:
     """The mean time of steps, measured for a small part of a budget of `seconds` after some to warm up. Of steps that are slow
     beside that part one is enough."""
     times: list[float] = []
-    while len(times) < 2 * WARM_UP or sum(times) < SHARE * seconds:
+    part = min(SHARE * seconds, LONGEST)
+    while len(times) < 2 * WARM_UP or sum(times) < part:
         start = time.perf_counter()
         update()
         times.append(time.perf_counter() - start)
-        if len(times) <= WARM_UP and sum(times) > SHARE * seconds:
+        if len(times) <= WARM_UP and sum(times) > part:
             return times[-1]
     return fmean(times[WARM_UP:])

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
+import torch
+
 from liuli.errors import LiuliError
 from liuli.learn.prepare import budget
-from liuli.learn.prepare.budget import FEWEST_VALIDATED, Costs, Pace
+from liuli.learn.prepare.budget import FEWEST_VALIDATED, LOOKED_AT, SAMPLED_AS, Costs, Pace
 from liuli.learn.prepare.files import described
 from liuli.learn.prepare.fixed import choose
 from liuli.learn.prepare.job import Job
@@ -15,16 +17,16 @@ from liuli.learn.prepare.model import with_context
 from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run
-from liuli.learn.run.journal import Journal
+from liuli.learn.run.journal import Beginning, Journal
 from liuli.learn.stages.stage import Corpus, Stage, TrainingPlan
 from liuli.learn.step.finite import NotFinite
 from liuli.learn.step.loop import Training
 from liuli.learn.step.recipe import Recipe, derive
 from liuli.model.config import Config
+from liuli.model.decoder import Decoder
 
 MINUTES = 5.0  # if no budget is given
 UNKNOWN = Pace(steps=1 << 30, validations=1, looks=1, validated_tokens=FEWEST_VALIDATED)
-REHEARSED = 1.0  # seconds of a validation, about, to measure how fast it is
 
 
 class Fresh:
@@ -72,9 +74,11 @@ class Fresh:
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:
             yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
-        pace = _pace_in_time(setup, 60 * minutes, self._began) if minutes else _pace_of_text(setup)
+            pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began)
+        else:
+            pace, beginning, decoder = _pace_of_text(setup), None, None
         setup = replace(setup, facts=replace(facts, **asdict(pace)))
-        self.training, self.journal = setup.training(), setup.journal()
+        self.training, self.journal = setup.training(decoder=decoder), setup.journal(beginning)
         yield from setup.notes(self.training)
         yield setup.ready(self.training, machine, minutes and 60 * minutes)
 
@@ -91,36 +95,38 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     return recipe
 
 
-def _pace_in_time(setup: Setup, seconds: float, began: float) -> Pace:
-    """Trains and saves for a moment, on a copy that is thrown away.
+def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beginning, Decoder]:
+    """Does a moment of everything that a run does, with learning rates of 0. Also returns what was found of the model, and the
+    model as it was.
 
     Raises:
         LiuliError: a number is not finite; there is too little time.
     """
-    start, tokens = time.perf_counter(), setup.facts.recipe.tokens
+    tokens = setup.facts.recipe.tokens
     trial = setup.training()
-    again = time.perf_counter() - start  # what the same will take once more
+    random = torch.get_rng_state()
     try:
-        step = budget.step_seconds(trial.update, seconds)
+        step = budget.step_seconds(lambda: trial.update(strength=0), seconds)
         token = step / tokens / 3  # about, for a forward pass alone
-        planned = budget.pace(Costs(step, token, 0, 0), int(seconds / step), tokens).validated_tokens
-        rehearsed = max(FEWEST_VALIDATED, min(planned, int(REHEARSED / token)))
-        rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=rehearsed))
-        validation, keep, look = rehearsal.journal().rehearse(trial)
+        costs = Costs(step, token, SAMPLED_AS * token, LOOKED_AT * token)
+        validated = budget.pace(costs, int(seconds / step), tokens).validated_tokens
+        rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=validated))
+        beginning = rehearsal.journal().rehearse(trial)
     except NotFinite as error:
-        raise LiuliError(f"while the speed was measured, {error}. The learning rate may be too high") from None
+        raise LiuliError(f"the model cannot be trained: before the first step, {error}") from None
     finally:
         trial.rows.close()
-    ready = time.perf_counter() - began + again
-    costs = Costs(step, validation / rehearsed, keep, look)
-    found = budget.pace_within(costs, seconds - ready, tokens)
+        torch.set_rng_state(random)
+    ready = time.perf_counter() - began
+    costs = Costs(step, beginning.validation / validated, beginning.keep, beginning.look)
+    found = budget.pace_within(costs, seconds - ready, tokens, validated)
     if found.steps < 1:
         least = ready + found.watching(costs) + step
         raise LiuliError(
             f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
             f"in all"
         )
-    return found
+    return found, beginning, trial.decoder
 
 
 def _pace_of_text(setup: Setup) -> Pace:

@@ -19,7 +19,7 @@ from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Note, Ready
 from liuli.learn.run.folder import Run
-from liuli.learn.run.journal import Journal
+from liuli.learn.run.journal import Beginning, Journal
 from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, under
 from liuli.learn.run.trace import Trace
@@ -27,6 +27,7 @@ from liuli.learn.stages.stage import Stage, TrainingPlan
 from liuli.learn.step.loop import Training
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
+from liuli.model.decoder import Decoder
 from liuli.model.plan import forward_flops, parameter_parts
 
 TOKENIZER = "tokenizer"  # the folder within a run
@@ -83,18 +84,23 @@ class Setup:
     def parameters(self) -> int:
         return sum(parameter_parts(self.plan.config).values())
 
-    def training(self, state: State | None = None) -> Training:
-        """At its first step, or from a state (with rows from the beginning if it has no cursor)."""
+    def training(self, state: State | None = None, decoder: Decoder | None = None) -> Training:
+        """At its first step, or from a state (with rows from the beginning if it has no cursor).
+
+        Args:
+            decoder: of another training of this setup, whose weights are still as they were before its first step; None:
+                it is made.
+        """
         fixed, recipe = self.facts.fixed, self.facts.recipe
         device, dtype = torch.device(fixed.device), find_dtype(fixed.dtype)
         kept, cursor = None, None
-        if state is None:
-            torch.manual_seed(self.plan.job.seed)
-        else:
+        if state is not None:
             kept = self.run.checkpoint(state.facts["step"]) / "model"
             cursor = state.facts["batches"] and Cursor(state.facts["batches"], under("batches", state.tensors))
-        decoder = self.stage.decoder(self.plan, device, kept)
-        multiply_in(decoder, dtype)
+        if decoder is None:
+            torch.manual_seed(self.plan.job.seed)
+            decoder = self.stage.decoder(self.plan, device, kept)
+            multiply_in(decoder, dtype)
         objective = self.stage.objective(self.plan, torch.compile(decoder.hidden) if fixed.compile else None)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
         rows = self.plan.corpus.rows(recipe, cursor)
@@ -108,7 +114,8 @@ class Setup:
         length, limit = self.facts.recipe.length, self.facts.validated_tokens
         return Exam(self.plan.corpus.validation(), self.plan.tokenization.tokenizer, length, limit)
 
-    def journal(self) -> Journal:
+    def journal(self, beginning: Beginning | None = None) -> Journal:
+        """`beginning`: what was found of the model before the first step, if it was looked at before."""
         job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.tokenization.tokenizer
         size = None if job.model.config or job.model.parent else job.model.size or SIZES[0]
         model = {"size": size, "parameters": self.parameters}
@@ -127,6 +134,7 @@ class Setup:
             keep=1 if job.run.keep is None else job.run.keep,
             facts=self.facts.to_json(),
             card={"stage": self.stage.name, **model, "seed": job.seed},
+            beginning=beginning,
         )
 
     def notes(self, training: Training) -> Iterator[Note]:

@@ -1,4 +1,4 @@
-"""When a run has become worse than it began, and what it does about it."""
+"""Notices when training makes a model worse on held-out data."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ LOWERED, LOWERINGS = 0.2, 4  # the learning rate is multiplied by it, at most so
 
 
 def limit(first: float, progress: float) -> float:
-    """The held-out loss, in nats a token, above which a run is clearly worse than `first`, its loss before the first step.
+    """The held-out loss, in nats per token, above which a run counts as clearly worse than `first`, its loss before training.
 
-    Early steps may cost something, which later ones with their lower rates win back: at first 1 nat more is allowed.
+    Early steps may raise the loss for a while, until the learning rate falls: at first 1 nat more is allowed.
 
     Args:
         progress: share of the steps that are done.
@@ -18,8 +18,11 @@ def limit(first: float, progress: float) -> float:
 
 @dataclass
 class GotWorse(Exception):
-    """The held-out loss of `step`, in nats a token, is clearly higher than `first`, the one before the first step. `best`: the
-    step where it was lowest, whose checkpoint is there. `rate`: the learning rate."""
+    """The held-out loss at `step` is clearly higher than `first`, the loss before the first step (both in nats per token).
+
+    Attributes:
+        best: the step with the lowest held-out loss; its checkpoint is kept. rate: the learning rate in force.
+    """
 
     step: int
     loss: float
@@ -28,6 +31,5 @@ class GotWorse(Exception):
     rate: float
 
     def __str__(self) -> str:
-        return (
-            f"at step {self.step} held-out data have {self.loss:.3f} nats a token, and before the first step {self.first:.3f}"
-        )
+        losses = f"{self.loss:.3f} nats per held-out token at step {self.step}, {self.first:.3f} before training"
+        return f"the model got worse: {losses}"

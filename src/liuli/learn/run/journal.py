@@ -35,6 +35,18 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What was found of the model before the first step, while the speed was measured. `sample`: its seed and text. In
+    seconds: `validation`; `keep`, a sample with a checkpoint; `look`, at the prompts that are watched."""
+
+    evaluation: Evaluation
+    sample: tuple[int, str]
+    validation: float
+    keep: float
+    look: float
+
+
 @dataclass
 class Journal:
     """Records what a training does, and saves it in the run's folder.
@@ -46,7 +58,7 @@ class Journal:
         every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
         best: the lowest validation loss so far, in nats per token, and its step. first: the one before the first step.
-        last: the latest validation.
+        last: the latest validation. beginning: what is known of step 0 already.
     """
 
     run: Run
@@ -62,6 +74,7 @@ class Journal:
     best: tuple[float, int] | None = None
     first: float | None = None
     last: Evaluation | None = None
+    beginning: Beginning | None = None
     _board: "SummaryWriter | None" = None
 
     @property
@@ -104,13 +117,13 @@ class Journal:
                 self._board.flush()
         yield Saved(step, self.run.checkpoint(step))
 
-    def rehearse(self, training: Training) -> tuple[float, float, float]:
-        """Seconds of a validation, of a sample with a checkpoint, and of a look; nothing of them stays."""
+    def rehearse(self, training: Training) -> Beginning:
+        """Does and times all that is done at a validation; nothing of it stays in the folder."""
         scratch = self.run.folder / "rehearsal"
         times = [time.perf_counter()]
         self.last = self.exam(training.decoder)
         times.append(time.perf_counter())
-        self._sample(training)
+        sample = self.sampler.sample(training.decoder, 0)
         with self._writing():
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
@@ -120,8 +133,7 @@ class Journal:
         times.append(time.perf_counter())
         self.trace.look(training.decoder, 0, 0, 0.0, None)
         times.append(time.perf_counter())
-        validation, keep, look = (after - before for before, after in pairwise(times))
-        return validation, keep, look
+        return Beginning(self.last, sample, *(after - before for before, after in pairwise(times)))
 
     def resume(self, training: Training, best: dict[str, Any] | None) -> Iterator[Event]:
         """Takes over what the run kept up to where `training` stands, and drops what it kept after."""
@@ -153,10 +165,8 @@ class Journal:
                 self._board.close()
         assert self.best is not None
         if self.last and self.first is not None and self.last.nats_per_token > self.first:
-            losses = f"{self.last.nats_per_token:.3f} nats a token, {self.first:.3f} before the first step"
-            yield Note(
-                f"on held-out data the model is worse than it began ({losses}): train with a smaller --lr, or on other data"
-            )
+            losses = f"{self.last.nats_per_token:.3f} nats per token, {self.first:.3f} before training"
+            yield Note(f"the model is now worse on held-out data ({losses}): use a smaller --lr, or other training data")
         yield Finished(training.step, training.tokens, self.best[1], self.last, peak_memory())
 
     def last_good(self) -> str:
@@ -178,8 +188,11 @@ class Journal:
 
     def _validate(self, training: Training) -> Validated:
         step = training.step
-        with training.average.shown():
-            found = self.exam(training.decoder)
+        if step == 0 and self.beginning is not None:
+            found = self.beginning.evaluation
+        else:
+            with training.average.shown():
+                found = self.exam(training.decoder)
         if not math.isfinite(found.nats):
             raise NotFinite(f"the loss on held-out text is {found.nats:.4g} after step {step}; the model is not saved")
         better = self.best is None or found.nats_per_token < self.best[0]
@@ -203,8 +216,11 @@ class Journal:
 
     def _sample(self, training: Training) -> Sampled:
         step = training.step
-        with training.average.shown():
-            seed, text = self.sampler.sample(training.decoder, step)
+        if step == 0 and self.beginning is not None:
+            seed, text = self.beginning.sample
+        else:
+            with training.average.shown():
+                seed, text = self.sampler.sample(training.decoder, step)
         self.trace.sampled(step, seed, self.sampler.prompt.text, text)
         return Sampled(step, self.sampler.prompt.text, text)
 

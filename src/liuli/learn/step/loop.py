@@ -89,8 +89,11 @@ class Training:
     def __post_init__(self) -> None:
         self.average = Average(self.decoder)
 
-    def update(self) -> Update:
+    def update(self, strength: float | None = None) -> Update:
         """One step.
+
+        Args:
+            strength: of the learning rates, 0 to 1; None: what the recipe has for this step. 0 leaves all weights as they are.
 
         Raises:
             NotFinite: the loss or a gradient is not finite; names the first tensor that is not.
@@ -103,7 +106,7 @@ class Training:
         norm = self.optimizer.gradient_norm()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._check_finite(batch, loss)
-        strength = self.recipe.strength(self.step, self.steps)
+        strength = self.recipe.strength(self.step, self.steps) if strength is None else strength
         self.optimizer.step(strength)
         self.optimizer.forget_gradients()
         self.step, self.tokens = self.step + 1, self.tokens + batch.supervised

@@ -48,8 +48,8 @@ BERT = """\
 {%- endfor %}
 """
 
-# Gemma's turns, for its base models: their tokenizers have the tokens, but no template. There is no system turn: what the system
-# says stands before the user's first words.
+# Gemma's turns, for its base models, whose tokenizers have the tokens but no template. There is no system turn: the system
+# message is put before the user's first message.
 GEMMA = """\
 {{- bos_token }}
 {%- for message in messages %}
