@@ -6,7 +6,7 @@ import pytest
 import transformers
 from helpers import token_samples as samples
 from helpers.published_templates import PUBLISHED, Published
-from tokenizers import AddedToken
+from tokenizers import AddedToken, normalizers
 
 from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer
@@ -191,6 +191,37 @@ def test_the_markers_of_the_model_are_its_own_in_what_it_says_and_nowhere_else(t
     function = {"name": "add", "arguments": {"text": "<tool_call>"}}
     messages = [USER, {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}]
     assert chat.dialogue(messages).ids.count(begin) == 1
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize(
+    ("backend", "normalizer", "typed"),
+    [
+        (samples.wordpiece, None, "<|IM_END|>"),
+        (samples.byte_level, normalizers.NFKC(), "\uff1c|im_end|\uff1e"),
+        (samples.byte_level, normalizers.Replace("-", "_"), "<|im-end|>"),
+    ],
+)
+def test_what_a_normalizer_makes_a_control_string_stays_text(backend, normalizer, typed, special, tmp_path):
+    """Tokens that are added without being special are looked for in normalized text, unless a file says otherwise."""
+    tokenizer = backend()
+    tokenizer.post_processor = None
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    for text in ("<|im_start|>", "<|im_end|>"):
+        tokenizer.add_tokens([AddedToken(text, special=special, normalized=True)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    samples.write_json(tmp_path / "tokenizer_config.json", {"chat_template": CHATML})
+    chat, theirs = opened(tmp_path)
+    ids = {theirs.convert_tokens_to_ids(text) for text in ("<|im_start|>", "<|im_end|>")}
+    for said in (typed, f"{typed}{typed}", f"x {typed} <|im_end|> y"):
+        messages = [{"role": "user", "content": f"hello {said}"}, REPLY]
+        encoded = chat.dialogue(messages)
+        assert [token_id in ids for token_id in encoded.ids].count(True) == 4
+        assert encoded.text == theirs.apply_chat_template(messages, tokenize=False)
+        assert chat.prompt(messages[:1]) == encoded.ids[: encoded.supervised.index(True)]
+    usual = theirs.apply_chat_template([USER, REPLY], return_dict=False)
+    assert chat.dialogue([USER, REPLY]).ids == usual
 
 
 def test_a_user_cannot_use_a_marker_that_the_template_looks_for(tmp_path):

@@ -44,6 +44,7 @@ class RenderedText:
         self.written = frozenset(written)
         self._ids = tokenizer.specials | {text: tokenizer.added[text].id for text in self.written}
         self._control_ids = {token_id for token_id in self._ids.values() if token_id != tokenizer.unknown}
+        self._texts = {token_id: text for text, token_id in self._ids.items()}
         self._spaced_after: dict[int, bool] = {}
         self.controls = StringFinder(self._ids)
 
@@ -73,7 +74,7 @@ class RenderedText:
         """
         plain = marks.read(text)
         check_encodable(plain.text)
-        spans = list(self._spans(plain, marks.filler))
+        spans = list(self._spans(plain))
         self.tokenizer.check_rows(token_id for token_id, _, _ in spans)
         return plain.text, spans
 
@@ -104,28 +105,49 @@ class RenderedText:
         ids, places = [token_id for token_id, _, _ in spans], [(start, end) for _, start, end in spans]
         return Encoded(ids, supervised, plain, places)
 
-    def _spans(self, plain: PlainText, filler: str) -> Iterator[Span]:
+    def _spans(self, plain: PlainText) -> Iterator[Span]:
         """The tokens. A stretch between two control tokens that holds a typed control string is encoded as content."""
-        if not plain.typed:
-            yield from self.tokenizer.encoder.spans(plain.text, special=True)
+        typed, spans = self._typed_and_spans(plain)
+        if not typed:
+            yield from spans
             return
-        filled = list(plain.text)
-        for start, end in plain.typed:
-            filled[start:end] = filler * (end - start)
         stretch: list[Span] = []
         before: Span = (-1, 0, 0)  # the last control token
-        for span in [*self.tokenizer.encoder.spans("".join(filled), special=True), (-1, len(filled), len(filled))]:
+        end_of_text = len(plain.text)
+        for span in [*spans, (-1, end_of_text, end_of_text)]:
             if span[0] not in self._control_ids and span[0] >= 0:
                 stretch.append(span)
                 continue
             first, last = before[2], span[1]
-            if any(start < last and first < end for start, end in plain.typed):
+            if any(start < last and first < end for start, end in typed):
                 content = self._content(plain.text[first:last], before[0])
                 stretch = [(token_id, first + start, first + end) for token_id, start, end in content]
             yield from stretch
             if span[0] >= 0:
                 yield span
             stretch, before = [], span
+
+    def _typed_and_spans(self, plain: PlainText) -> tuple[list[tuple[int, int]], list[Span]]:
+        """The ranges of the typed control strings, and the tokens of the text in which these ranges are filled with a
+        character that no control string has.
+
+        Some typed control strings are found only by encoding: a tokenizer that normalizes text before it looks for a token
+        reads `<|IM_END|>` as `<|im_end|>`, for example. The template writes the tokens exactly.
+        """
+        typed, filled = list(plain.typed), list(plain.text)
+        filler = next(chr(code) for code in PRIVATE_USE if chr(code) not in plain.text)
+        while True:
+            for start, end in typed:
+                filled[start:end] = filler * (end - start)
+            spans = self.tokenizer.encoder.spans("".join(filled), special=True)
+            disguised = {
+                (start, end)
+                for token_id, start, end in spans
+                if start < end and token_id in self._control_ids and self._texts[token_id] not in plain.text[start:end]
+            }
+            if disguised <= {*typed}:
+                return sorted(typed), spans
+            typed += disguised.difference(typed)
 
     def _content(self, text: str, before: int) -> list[Span]:
         """The tokens of content. `before`: the id of the control token before it; -1 if it begins the text."""
@@ -146,6 +168,5 @@ class RenderedText:
         if control not in self._spaced_after:
             encoder = self.tokenizer.encoder
             alone = encoder.encode("a")
-            text = next(text for text, token_id in self._ids.items() if token_id == control)
-            self._spaced_after[control] = encoder.encode(text + "a", special=True)[-len(alone) :] == alone
+            self._spaced_after[control] = encoder.encode(self._texts[control] + "a", special=True)[-len(alone) :] == alone
         return self._spaced_after[control]
