@@ -37,7 +37,12 @@ def is_gguf(model: Path) -> bool:
     return model.suffix.lower() == ".gguf" and not model.is_dir()
 
 
-def find_folder(name: str | Path, weights: bool = False) -> Path:
+def what_holds(model: Path) -> str:
+    """What holds a model, for people: the folder, or the file."""
+    return "the file" if is_gguf(model) else "the folder"
+
+
+def find_model(name: str | Path, weights: bool = False) -> Path:
     """The folder or the GGUF file `name`, or the cached copy of the hub's model `owner/model`, downloaded if it is new.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).

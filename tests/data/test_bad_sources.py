@@ -68,7 +68,14 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
     noise = random.Random(0).randbytes(40_000).hex()
     zstd = pa.compress(noise.encode(), "zstd", asbytes=True)
     table = parquet(folder / "x", pa.table({"text": [noise[i : i + 40] for i in range(0, len(noise), 40)]}))
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 7031645\n"
+    pointed = "a Git LFS pointer, not the file itself; run `git lfs pull` in its folder, or download the file"
     return {
+        "pointer.txt": (pointer, pointed, False),
+        "pointer.txt.gz": (pointer, pointed, False),
+        "pointer.jsonl": (pointer, pointed, False),
+        "pointer.json": (pointer, pointed, False),
+        "pointer.parquet": (pointer, pointed, False),
         "empty.txt": (b"", "no text in it", False),
         "blank.md": (b"\n \t\r\n", "no text in it", False),
         "mark.txt": (b"\xef\xbb\xbf", "no text in it", False),

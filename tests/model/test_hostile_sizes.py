@@ -14,8 +14,7 @@ from test_lora import with_random_adapter
 from liuli.errors import LiuliError
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.formats import hugging_face
-from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_config, read_decoder
 
 HUGE = 10**400  # larger than a float can be
 LONGEST, MEMORY = 700, 100_000  # characters of a message; kB that the process may grow by
@@ -76,7 +75,7 @@ def no_decoder(monkeypatch):
 def test_configs_that_claim_too_much(folder, change, named):
     change_config(folder / "config.json", **change)
     assert named in refused(read_decoder, folder)
-    assert named in refused(hash_folder, folder)
+    assert named in refused(hash_model, folder)
 
 
 YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 16}
@@ -158,7 +157,7 @@ def save_bin(folder: Path, **changes) -> None:
     ],
     ids=["expanded", "overlapping", "meta", "sparse", "sparse and huge"],
 )  # fmt: skip
-@pytest.mark.parametrize("call", [read_decoder, hash_folder], ids=["read", "hash"])
+@pytest.mark.parametrize("call", [read_decoder, hash_model], ids=["read", "hash"])
 def test_tensors_without_their_numbers(folder, tensor, call):
     save_bin(folder, model__embed_tokens__weight=tensor)
     change_config(folder / "config.json", vocab_size=len(tensor))
@@ -202,7 +201,7 @@ def test_a_bin_whose_pickle_is_damaged(folder, cut):
 @pytest.fixture
 def adapter(pair_of, tmp_path) -> tuple[Path, Path]:
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_model(base))
     return base, tmp_path / "adapter"
 
 

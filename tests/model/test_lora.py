@@ -16,7 +16,7 @@ from liuli.learn.step.optimizer import MuonAdamW, Rates
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, LoRASettings
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.model.linear import Linear, MixedLinear
 
 FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3", "gemma3")
@@ -48,7 +48,7 @@ def qwen3(pair_of) -> Decoder:
 def saved(pair_of, tmp_path) -> Path:
     """An adapter of the random Qwen 3, in a folder."""
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_model(base))
     return tmp_path / "adapter"
 
 
@@ -70,7 +70,7 @@ def change_tensors(folder: Path, change) -> None:
 def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=dtype))
-    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_model(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).to(dtype), tmp_path)
     with torch.no_grad():
         expected = theirs(ids_BT).logits
@@ -87,7 +87,7 @@ def test_peft_finds_the_projections_that_are_meant(pair_of, tmp_path, family, pr
     """GPT-2 has two that are called c_proj."""
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), LoRASettings(rank=2, projections=projections))
-    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_model(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     assert len([name for name, _ in theirs.named_parameters() if "lora_" in name]) == 2 * 3 * len(projections)
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_what_is_saved_is_loaded_to_the_bit(pair_of, qwen3, saved):
     assert torch.equal(logits(qwen3), logits(with_random_adapter(read_decoder(pair_of("qwen3").folder))))
     assert not any(parameter.requires_grad for parameter in qwen3.parameters())
     card = json.loads((saved / peft_folder.CARD).read_text())
-    assert card == {"stage": "adapter", "parent": hash_folder(pair_of("qwen3").folder), "hash": peft_folder.hash_adapter(saved)}
+    assert card == {"stage": "adapter", "parent": hash_model(pair_of("qwen3").folder), "hash": peft_folder.hash_adapter(saved)}
 
 
 def test_a_hash_tells_adapters_apart(saved):
@@ -389,7 +389,7 @@ def test_another_base_by_hash(pair_of, saved, tmp_path):
     decoder = read_decoder(tmp_path / "other")
     with pytest.raises(LiuliError) as error:
         peft_folder.load(decoder, saved, "chat", tmp_path / "other")
-    hashes = hash_folder(pair.folder), hash_folder(tmp_path / "other")
+    hashes = hash_model(pair.folder), hash_model(tmp_path / "other")
     assert f"it was made for the model with hash {hashes[0]}, and that one has {hashes[1]}" in str(error.value)
     assert not lora.adapted(decoder)
     (saved / peft_folder.CARD).unlink()

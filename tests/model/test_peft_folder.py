@@ -15,7 +15,8 @@ from liuli.errors import LiuliError
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import LoRASettings
 from liuli.model.adapters.own_table import OwnTable
-from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
+from liuli.model.formats.hugging_face import write_decoder
 
 ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
 LLAMA = ["q_proj", "k_proj", "down_proj"]
@@ -64,7 +65,7 @@ def expect(pair, folder: Path, tmp_path: Path, expected: torch.Tensor) -> None:
     assert (logits(ours) - expected).std() > 0.1 * expected.std()
     lora.use(ours, "theirs")
     again = tmp_path / "again"
-    peft_folder.save(ours, again, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, again, str(pair.folder), hash_model(pair.folder))
     assert torch.equal(logits(opened(pair, again)), logits(ours))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), again).eval()
     assert (logits(theirs) - expected).abs().max() < limit(pair) * expected.std()
@@ -318,7 +319,7 @@ def test_folders_that_are_not_whole(pair_of, tmp_path):
     (tmp_path / "config").rename(tmp_path / peft_folder.CONFIG)
     pointer = "version https://git-lfs.github.com/spec/v1\nsize 1\n"
     (tmp_path / peft_folder.TENSORS).write_text(pointer)
-    with pytest.raises(LiuliError, match=r"adapter_model.safetensors is a pointer of Git LFS and not the weights"):
+    with pytest.raises(LiuliError, match=r"adapter_model.safetensors is a Git LFS pointer, not the file itself"):
         opened(pair, tmp_path)
     (tmp_path / peft_folder.TENSORS).unlink()
     with pytest.raises(

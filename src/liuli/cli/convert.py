@@ -38,10 +38,10 @@ def convert(
         raise LiuliError(f"there is no type {type} to write; types: {TYPES}")
 
     from liuli.devices import find_dtype
-    from liuli.hub import find_folder
+    from liuli.hub import find_model
     from liuli.recipes.convert import to_folder, to_gguf
 
-    found = find_folder(model, weights=True)
+    found = find_model(model, weights=True)
     if out is not None:
         card = to_folder(found, out, find_dtype(dtype or "fp32"))
         if json:

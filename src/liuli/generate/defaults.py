@@ -12,7 +12,7 @@ from liuli.errors import LiuliError
 from liuli.generate.sampling import Sampling
 from liuli.hub import is_gguf
 from liuli.remarks import remark
-from liuli.tokens.formats.config import is_token_id, shown
+from liuli.tokens.formats.config import PHRASES, are_ids, possible_ids, possible_phrases, shown
 from liuli.tokens.formats.settings import GENERATION, read_settings
 
 DEFAULT_TEMPERATURE = 0.8
@@ -64,7 +64,7 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
         given["logit_bias"] = dict.fromkeys(unwanted, float("-inf"))
     ignored = {name: value for name, value in raw.items() if _asks_for_more(name, value)}
     if phrases:
-        ignored["bad_words_ids"] = phrases
+        ignored[PHRASES] = phrases
     if ignored:
         listed = ", ".join(f"{shown(name)[1:-1]} = {shown(value)}" for name, value in ignored.items())
         remark(f"{path} asks for {listed}, which is not supported: ignored")
@@ -98,15 +98,12 @@ def _asks_for_more(name: str, value: Any) -> bool:
 
 def _unwanted(path: Path, raw: dict[str, Any], size: int, ends: Sequence[int]) -> tuple[list[int], list[list[int]]]:
     """The tokens that are never to be chosen, those that the model has; and phrases of several tokens that are not to come."""
-    tokens, words = raw.get("suppress_tokens") or [], raw.get("bad_words_ids") or []
-    if not _are_ids(tokens):
+    tokens, words = raw.get("suppress_tokens") or [], raw.get(PHRASES) or []
+    if not are_ids(tokens):
         raise LiuliError(f"{path}: suppress_tokens must be a list of ids, not {shown(tokens)}")
-    if not isinstance(words, list) or not all(map(_are_ids, words)):
-        raise LiuliError(f"{path}: bad_words_ids must be a list of lists of ids, not {shown(words)}")
+    if not isinstance(words, list) or not all(map(are_ids, words)):
+        raise LiuliError(f"{path}: {PHRASES} must be a list of lists of ids, not {shown(words)}")
+    tokens = possible_ids(tokens, size, f"{path}: suppress_tokens")
+    words = possible_phrases(words, size, f"{path}: {PHRASES}")
     single = [word[0] for word in words if len(word) == 1 and word[0] not in ends]
-    found = dict.fromkeys(token_id for token_id in [*tokens, *single] if is_token_id(token_id) and token_id < size)
-    return list(found), [word for word in words if len(word) > 1]
-
-
-def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and all(type(token_id) is int for token_id in value)
+    return list(dict.fromkeys([*tokens, *single])), [word for word in words if len(word) > 1]

@@ -6,12 +6,14 @@ special tokens, the begin token, and putting bytes together again so that half a
 
 import codecs
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from reprlib import repr as shortened
 from typing import Any, Protocol
 
 from liuli.errors import LiuliError
+from liuli.remarks import remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,16 @@ class Tokenizer:
         self._ends = list(ids)
 
     def fit(self, rows: int, where: str) -> None:
-        """Makes it the tokenizer of a model whose embedding has so many rows. Folders often name an added token that the model
-        has no row for, such as `<pad>`: it stays known, and a text that uses it is refused.
+        """Makes this the tokenizer of a model whose embedding has `rows` rows.
+
+        Many folders name an added token that the model has no row for, such as `<pad>`. Such a token stays known. A text that
+        uses it is refused. If it is the begin token, prompts start without it, and a remark says so.
 
         Args:
-            where: the model, for the error message.
+            where: the model, for messages.
 
         Raises:
-            LiuliError: pieces of the vocabulary itself have no row.
+            LiuliError: a piece of the vocabulary itself has no row.
         """
         if self.encoder.pieces_size > rows:
             raise LiuliError(
@@ -132,6 +136,17 @@ class Tokenizer:
                 f"not belong together"
             )
         self.missing = frozenset(token.id for token in self.added.values() if token.id >= rows)
+        self.leave_out_begin(lambda token_id: token_id in self.missing, where, "for which the model has no row")
+
+    def leave_out_begin(self, is_wrong: Callable[[int], bool], where: str, reason: str) -> None:
+        """Removes begin tokens that cannot be used from `begin`, with a remark about each.
+
+        Args:
+            where: the model, for the remark. reason: what is wrong with such a token, as a relative clause.
+        """
+        for token_id in filter(is_wrong, self.begin):
+            remark(f"{where}: prompts start without the begin token {shortened(token_id)}, {reason}")
+        self.begin = [token_id for token_id in self.begin if not is_wrong(token_id)]
 
     def check_rows(self, ids: Iterable[int]) -> None:
         """Raises LiuliError if the model has no row for one of the ids."""

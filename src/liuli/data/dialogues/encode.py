@@ -12,7 +12,7 @@ from liuli.errors import LiuliError
 from liuli.tokens.chat.chat import Chat, Encoded
 
 REASONING = "reasoning_content"
-OTHER_NAME = re.compile(r"\breasoning\b")  # some templates call it so
+OTHER_NAME = re.compile(r"""\.reasoning\b|(['"])reasoning\1""")  # `message.reasoning` or `message['reasoning']` in a template
 
 
 class EncodedDialogue(NamedTuple):
@@ -30,7 +30,7 @@ class EncodedDialogue(NamedTuple):
 
 def encode_dialogue(chat: Chat, messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> EncodedDialogue:
     """The messages of a dialogue (see `messages.py`) in ids. Raises LiuliError: what `Chat.dialogue` raises."""
-    name = _name_of_reasoning(chat.template)
+    name = _name_of_reasoning(chat.template_for(tools))
     thoughts = sum(REASONING in message for message in messages)
     found = chat.dialogue([_for_template(message, name) for message in messages], tools)
     weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]

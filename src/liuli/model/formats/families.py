@@ -30,7 +30,7 @@ REFUSED = {  # settings that change the maths in ways that the decoder does not 
 }
 
 
-def read_config(folder: Path) -> Config:
+def read_folder_config(folder: Path) -> Config:
     """The `Config` in a folder's `config.json`.
 
     Raises:
@@ -50,7 +50,7 @@ def _hint(folder: Path) -> str:
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:
-    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_config`."""
+    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_folder_config`."""
     family: Any = raw.get("model_type")
     if family not in FAMILIES:
         known = ", ".join(FAMILIES)

@@ -20,7 +20,7 @@ from liuli.errors import LiuliError
 from liuli.files import write_json, write_whole
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import config_to, read_config
+from liuli.model.formats.families import config_to, read_folder_config
 from liuli.model.formats.hash_cache import cached_hash
 from liuli.model.formats.tensor_names import HEAD, canonical_name, is_known_extra, tensor_names
 from liuli.model.formats.weight_files import (
@@ -39,7 +39,7 @@ from liuli.remarks import remark
 SHARD_BYTES = 4_000_000_000
 
 
-def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
+def read_folder_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
     """The decoder in a folder.
 
     Args:
@@ -47,7 +47,7 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
             mapped file itself, and do not require a gradient; every other parameter is fp32. The decoder computes in fp32,
             with the same results as if all its parameters were fp32.
 
-    A run that trains an adapter reads its base so: `read_decoder(folder, device, None)`, then `lora.add` or
+    A run that trains an adapter reads its base so: `read_folder_decoder(folder, device, None)`, then `lora.add` or
     `peft_folder.load` and `lora.learn`, then `exchange` by `MixedLinear` if it multiplies in bf16, then
     `own_learning_memory`.
 
@@ -81,9 +81,9 @@ def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype |
     return decoder.eval()
 
 
-def stored_config(folder: Path) -> Config:
+def stored_folder_config(folder: Path) -> Config:
     """The `Config` of the decoder that the folder's weights make: what `config.json` says, except that a head which is stored
-    with other numbers than the embedding is not tied to it, whatever the file says. Raises as `read_decoder`."""
+    with other numbers than the embedding is not tied to it, whatever the file says. Raises as `read_folder_decoder`."""
     return _expected_tensors(folder)[0]
 
 
@@ -110,9 +110,9 @@ def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
 
 
 def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
-    """The folder's `Config` (see `stored_config`), and its tensors by canonical name, each mapped when called; all that is
-    expected is there, nothing else."""
-    config = read_config(folder)
+    """Returns the folder's `Config` (see `stored_folder_config`), and its tensors by canonical name, each of which is mapped when
+    called. All expected tensors are there, and no others."""
+    config = read_folder_config(folder)
     stored: dict[str, Lazy] = {}
     for name, tensor in stored_tensors(folder).items():
         if canonical_name(name, config) in stored:
@@ -237,7 +237,7 @@ def hash_folder(folder: Path) -> str:
     read again (`hash_cache.py`).
 
     Raises:
-        LiuliError: as `read_decoder`, except that numbers may be infinite.
+        LiuliError: as `read_folder_decoder`, except that numbers may be infinite.
     """
 
     def compute() -> str:

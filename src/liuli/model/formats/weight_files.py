@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from liuli.display import first_line, printable
 from liuli.errors import LiuliError
-from liuli.files import read_json
+from liuli.files import read_json, refuse_lfs_pointer
 
 STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 LONGEST_NAME = 120  # characters of a foreign name in a message
@@ -31,7 +31,6 @@ WEIGHT_FILE = re.compile(
 
 # What programs put before the names of a model that they wrap: DataParallel, torch.compile and PEFT.
 WRAPPERS = re.compile(r"^(?:module\.|base_model\.model\.(?=\w+\.))+")
-POINTER = b"version https://git-lfs"  # how a file begins that stands for one that git has not fetched
 
 Lazy = Callable[[], Tensor]
 
@@ -98,13 +97,9 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
     """(name, tensor) of every tensor in a file of either format, each mapped when called if the format allows.
 
     Raises:
-        LiuliError: it is a pointer of Git LFS; as `read_safetensors` and `read_bin`.
+        LiuliError: the file is a Git LFS pointer; what `read_safetensors` and `read_bin` raise.
     """
-    with path.open("rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise LiuliError(
-                f"{path} is a pointer of Git LFS and not the weights: run `git lfs pull` in its folder, or download the file"
-            )
+    refuse_lfs_pointer(path)
     return read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
 
 
@@ -146,7 +141,11 @@ def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
     except Exception as error:  # a broken pickle makes the unpickler fail in any way
         raise LiuliError(f"{path} is broken or truncated, or no file of torch.save: {first_line(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
-        raise LiuliError(f"{path} is broken: it does not hold tensors by name")
+        found = listed([shown(name) for name in tensors]) if isinstance(tensors, dict) else f"a {type(tensors).__name__}"
+        raise LiuliError(
+            f"{path} does not hold tensors by name but {found}: if it is a checkpoint of a training program, save the model's "
+            f"state_dict() alone"
+        )
     for name, tensor in tensors.items():
         if not _is_stored(tensor):
             raise LiuliError(f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored number by number")

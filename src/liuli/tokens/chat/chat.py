@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from liuli.errors import LiuliError
+from liuli.hub import what_holds
 from liuli.tokens.chat.folder_templates import DEFAULT, chosen_template, folder_templates
 from liuli.tokens.chat.marks import Marks, Messages
 from liuli.tokens.chat.mask import REPLY, Encoded, RenderedText
@@ -63,19 +64,19 @@ class Chat:
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """With the folder's own template, or else with the form for BERT's vocabulary or ChatML, for which the tokenizer has
-        tokens.
+        """The chat of a folder or a GGUF file: with its own template if it has one; else in the form for BERT's vocabulary, or
+        in ChatML, if the tokenizer has the tokens of that form.
 
         Raises:
-            LiuliError: there is none, and the tokenizer has no tokens for either form; a broken file or template.
+            LiuliError: there is no template, and the tokenizer lacks the tokens of both forms; a broken file or template.
         """
         own = cls.own(folder, tokenizer, today)
         if own is not None:
             return own
         if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
-            return cls(tokenizer, BERT, "the form [CLS] … [SEP] … [SEP], as the folder has no template")
+            return cls(tokenizer, BERT, f"the form [CLS] … [SEP] … [SEP], as {what_holds(folder)} has no template")
         if all(token in tokenizer.added for token in CHATML_TOKENS):
-            return cls(tokenizer, CHATML, "ChatML, as the folder has no template")
+            return cls(tokenizer, CHATML, f"ChatML, as {what_holds(folder)} has no template")
         raise LiuliError(
             f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
             f"fine-tune it first (liuli finetune)"
@@ -83,13 +84,13 @@ class Chat:
 
     @classmethod
     def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
-        """With the template that the folder itself holds; None if it holds none.
+        """The chat with the template that the folder or the GGUF file itself holds; None if it holds none.
 
         Raises:
             LiuliError: a broken file or template.
         """
         templates = folder_templates(folder)
-        return cls(tokenizer, templates, "the folder's own template", today=today) if templates else None
+        return cls(tokenizer, templates, f"{what_holds(folder)}'s own template", today=today) if templates else None
 
     @cached_property
     def stop(self) -> int:
@@ -119,7 +120,7 @@ class Chat:
         Raises:
             LiuliError: the template refuses the messages, or fails; there is no template for them.
         """
-        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, True)
         (text,) = renderer.render([(marks.messages, marks.tools, True)])
         return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
@@ -143,7 +144,7 @@ class Chat:
         if not replies:
             raise LiuliError("the dialogue has no message of role assistant: there is nothing to learn from it")
         stop = self.stop
-        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, False)
         asked = [(marks.messages, marks.tools, False), *((marks.messages[:i], marks.tools, True) for i in replies)]
         text, *beginnings = renderer.render(asked)
@@ -158,6 +159,13 @@ class Chat:
     def special_ids(self) -> tuple[int, ...]:
         """The tokens that the template itself writes, of a question and its answer; in the order in which they come."""
         return self._rendered.control_ids(self._made_up)
+
+    def template_for(self, tools: Sequence[Any]) -> str:
+        """The Jinja source of the template for a conversation with these tools. Raises as `prompt`."""
+        return self._templates[self._chosen(tools)]
+
+    def _chosen(self, tools: Sequence[Any]) -> str:
+        return chosen_template(self._templates, bool(tools))
 
     def _renderer(self, name: str) -> Renderer:
         if name not in self._renderers:

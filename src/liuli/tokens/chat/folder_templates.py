@@ -54,7 +54,7 @@ def chosen_template(templates: Mapping[str, str], with_tools: bool) -> str:
     if len(templates) == 1 and WITH_TOOLS not in templates:
         return next(iter(templates))
     names = ", ".join(printable(name) for name in templates)
-    raise LiuliError(f"the folder has the chat templates {names}, and none for this conversation: name one of them {DEFAULT}")
+    raise LiuliError(f"the model has the chat templates {names}, and none for this conversation: name one of them {DEFAULT}")
 
 
 def _in_field(given: Any, path: Path) -> dict[str, str]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from liuli.display import printable
 from liuli.errors import LiuliError
-from liuli.files import read_json
+from liuli.files import read_json, refuse_lfs_pointer
 from liuli.remarks import remark
 from liuli.tokens.formats.settings import GENERATION, read_settings
 
 ID_FIELDS = (
     "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id",
 )  # fmt: skip
+ID_LISTS = ("suppress_tokens", "begin_suppress_tokens")
+PHRASES = "bad_words_ids"  # a list of lists of ids
 LARGEST_ID = 10_000_000  # of a token; the largest vocabularies in use have some 262,000
 LONGEST_TOKEN = 4_096  # characters of an added token
 LONGEST_SHOWN = 60  # characters of a foreign value in an error message
@@ -39,7 +41,8 @@ def is_encodable(text: str) -> bool:
 
 
 def read_utf8(path: Path) -> str:
-    """The text of a file. Raises LiuliError if it is not UTF-8, and OSError."""
+    """The text of a file. Raises OSError, and LiuliError if the file is not UTF-8 or is a Git LFS pointer."""
+    refuse_lfs_pointer(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -60,7 +63,7 @@ def read_end_ids(folder: Path, size: int) -> list[int]:
         LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
     """
     for path, ids in _end_ids(folder):
-        if possible := _possible(ids, size, f"{path}: eos_token_id"):
+        if possible := possible_ids(ids, size, f"{path}: eos_token_id"):
             return possible
     return []
 
@@ -86,17 +89,35 @@ def possible_generation(folder: Path, size: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in read_json(path).items():
         ids = value if isinstance(value, list) else [value]
-        if name in ID_FIELDS and all(type(token_id) is int for token_id in ids):
-            kept = _possible(ids, size, f"{path}: {name}")
+        if name in (*ID_FIELDS, *ID_LISTS) and are_ids(ids):
+            kept = possible_ids(ids, size, f"{path}: {name}")
             if kept:
                 found[name] = kept if isinstance(value, list) else kept[0]
+        elif name == PHRASES and isinstance(value, list) and all(map(are_ids, value)):
+            found[name] = possible_phrases(value, size, f"{path}: {name}")
         else:
             found[name] = value
     return found
 
 
-def _possible(ids: list[int], size: int, what: str) -> list[int]:
-    """The ids that the model has; a remark about the others."""
+def are_ids(value: Any) -> bool:
+    """Whether a value from a JSON file is a list of whole numbers. A model may lack some of these ids."""
+    return isinstance(value, list) and all(type(token_id) is int for token_id in value)
+
+
+def possible_phrases(phrases: list[list[int]], size: int, what: str) -> list[list[int]]:
+    """The phrases whose ids a model with `size` ids all has, with a remark about the other ids. `what`: see `possible_ids`."""
+    ids = dict.fromkeys(token_id for phrase in phrases for token_id in phrase)
+    possible = {*possible_ids(list(ids), size, what)}
+    return [phrase for phrase in phrases if possible.issuperset(phrase)]
+
+
+def possible_ids(ids: list[int], size: int, what: str) -> list[int]:
+    """The ids that a model with `size` ids has, with a remark about the others.
+
+    Args:
+        what: the file and the field that hold the ids, for the remark.
+    """
     kept = [token_id for token_id in ids if 0 <= token_id < size]
     if len(kept) < len(ids):
         dropped = [token_id for token_id in ids if token_id not in kept]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from liuli.display import why
 from liuli.errors import LiuliError
-from liuli.hub import find_folder, is_gguf
-from liuli.tokens.formats.config import document_ends, shown
+from liuli.files import refuse_lfs_pointer
+from liuli.hub import find_model, is_gguf
+from liuli.tokens.formats.config import document_ends
 from liuli.tokens.formats.gguf import open_gguf_tokenizer
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
@@ -33,7 +34,7 @@ def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
     Raises:
         LiuliError: no such folder, no tokenizer in it, a broken file, or a kind that is not supported.
     """
-    found = find_tokenizer(find_folder(folder), pattern)
+    found = find_tokenizer(find_model(folder), pattern)
     if found is None:
         looked = "" if is_gguf(Path(folder)) else f"; looked for {LAYOUTS}"
         raise LiuliError(f"{folder} holds no tokenizer{looked}")
@@ -47,7 +48,9 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
     try:
         found = open_gguf_tokenizer(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
         if found is not None:
-            _check_begin(folder, found)
+            size = found.vocab_size
+            reason = f"which is not one of the tokenizer's ids, 0 to {size - 1}"
+            found.leave_out_begin(lambda token_id: not 0 <= token_id < size, str(folder), reason)
             found.end = document_ends(folder, found.specials, found.names)
         return found
     except OSError as error:
@@ -66,17 +69,10 @@ def _open_layout(folder: Path, pattern: str | None) -> Tokenizer | None:
         return open_wordpiece(folder, pattern)
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         return open_vocab_and_merges(folder, pattern)
+    for path in [*rank_files, *([model_file] if model_file.is_file() else [])]:
+        refuse_lfs_pointer(path)
     if rank_files:
         return open_tiktoken(folder, rank_files, pattern)
     if model_file.is_file():
         return open_sentencepiece(folder, pattern)
     return None
-
-
-def _check_begin(folder: Path, tokenizer: Tokenizer) -> None:
-    beyond = next((token_id for token_id in tokenizer.begin if not 0 <= token_id < tokenizer.vocab_size), None)
-    if beyond is not None:
-        raise LiuliError(
-            f"{folder} is broken: its tokenizer begins prompts with the id {shown(beyond)}, but its ids are 0 to "
-            f"{tokenizer.vocab_size - 1}; download the folder again"
-        )
