@@ -16,9 +16,9 @@ from helpers.corpora import jsonl, texts, write
 
 from liuli.data.dialogues.dialogues import Dialogues
 from liuli.data.records import unpacking
+from liuli.data.records.parquet_pages import page_sizes, read_chunks
 from liuli.data.records.small_file import LARGEST, read_small_file
 from liuli.data.text import parquet, readers
-from liuli.data.text.parquet_pages import page_sizes, read_chunks
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 

@@ -9,7 +9,7 @@ from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKin
 from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.records.utf8 import utf8_problem
 from liuli.data.text.blocks import STEP, cut
-from liuli.data.text.parquet import ParquetReader
+from liuli.data.text.parquet import TextParquetReader
 from liuli.data.text.record_text import DocumentText, text_of_record
 from liuli.errors import LiuliError
 
@@ -39,7 +39,7 @@ def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
         case "array":
             return JsonListReader(file, TEXT)
         case "parquet":
-            return ParquetReader(file, TEXT)
+            return TextParquetReader(file, TEXT)
         case _:
             return WholeTextReader(file)
 
