@@ -11,7 +11,8 @@ import torch
 import transformers
 from helpers import families
 from helpers.bomb import Bomb
-from safetensors.torch import load_file, save_file
+from helpers.changes import change_config, change_weights
+from safetensors.torch import load_file
 
 from liuli.errors import LiuliError
 from liuli.model.formats.detect import hash_model, read_config, read_decoder
@@ -24,17 +25,6 @@ ids_1T = torch.arange(40)[None]
 def _no_gradients():
     with torch.no_grad():
         yield
-
-
-def change_config(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_weights(folder: Path, change) -> None:
-    """`change` takes the tensors by name and returns what is to be written in their place."""
-    path = folder / "model.safetensors"
-    save_file({name: tensor.contiguous().clone() for name, tensor in change(load_file(path)).items()}, path)
 
 
 @pytest.fixture

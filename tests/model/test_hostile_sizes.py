@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import families
+from helpers.changes import change_json
 from safetensors.torch import load_file, save_file
 from test_lora import with_random_adapter
 
@@ -18,10 +19,6 @@ from liuli.model.formats.detect import hash_model, read_config, read_decoder
 
 HUGE = 10**400  # larger than a float can be
 LONGEST, MEMORY = 700, 100_000  # characters of a message; kB that the process may grow by
-
-
-def change_config(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def refused(call, *given) -> str:
@@ -73,7 +70,7 @@ def no_decoder(monkeypatch):
     ids=lambda value: str(value)[:60],
 )  # fmt: skip
 def test_configs_that_claim_too_much(folder, change, named):
-    change_config(folder / "config.json", **change)
+    change_json(folder / "config.json", **change)
     assert named in refused(read_decoder, folder)
     assert named in refused(hash_model, folder)
 
@@ -98,7 +95,7 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_f
 def test_rotary_numbers_that_overflow(folder, given):
     if "mscale" in given:
         given = {**given, "mscale_all_dim": 1e-300}
-    change_config(folder / "config.json", rope_parameters=given)
+    change_json(folder / "config.json", rope_parameters=given)
     assert "config.json" in refused(read_config, folder)
 
 
@@ -107,7 +104,7 @@ def test_rotary_numbers_that_overflow(folder, given):
 )
 def test_layer_types_that_are_none(tmp_path, types):
     families.save("qwen2-window", tmp_path)
-    change_config(tmp_path / "config.json", layer_types=types)
+    change_json(tmp_path / "config.json", layer_types=types)
     assert "layer" in refused(read_config, tmp_path)
 
 
@@ -115,13 +112,13 @@ def test_nesting_that_is_too_deep_to_print(folder):
     nested: list = []
     for _ in range(700):
         nested = [nested]
-    change_config(folder / "config.json", hidden_size=nested, quantization_config=None)
+    change_json(folder / "config.json", hidden_size=nested, quantization_config=None)
     assert "config.json" in refused(read_config, folder)
 
 
 @pytest.mark.parametrize("vocab_size", [2**30, 98, 100])
 def test_a_vocabulary_that_the_tensors_do_not_have(folder, vocab_size):
-    change_config(folder / "config.json", vocab_size=vocab_size)
+    change_json(folder / "config.json", vocab_size=vocab_size)
     assert "embed_tokens.weight has shape [99, 32], but config.json implies" in refused(read_decoder, folder)
 
 
@@ -160,10 +157,10 @@ def save_bin(folder: Path, **changes) -> None:
 @pytest.mark.parametrize("call", [read_decoder, hash_model], ids=["read", "hash"])
 def test_tensors_without_their_numbers(folder, tensor, call):
     save_bin(folder, model__embed_tokens__weight=tensor)
-    change_config(folder / "config.json", vocab_size=len(tensor))
+    change_json(folder / "config.json", vocab_size=len(tensor))
     message = refused(call, folder)
     assert "pytorch_model.bin" in message
-    assert "embed_tokens.weight of shape" in message and "not stored number by number" in message
+    assert "embed_tokens.weight of shape" in message and "not stored as dense numbers" in message
 
 
 def test_a_small_file_that_is_a_large_model(folder):
@@ -219,6 +216,6 @@ def adapter(pair_of, tmp_path) -> tuple[Path, Path]:
 def test_adapters_that_claim_too_much(adapter, change, named):
     base, folder = adapter
     decoder = read_decoder(base)
-    change_config(folder / peft_folder.CONFIG, **change)
+    change_json(folder / peft_folder.CONFIG, **change)
     assert named in refused(peft_folder.load, decoder, folder, "theirs", base)
     assert not lora.adapted(decoder)

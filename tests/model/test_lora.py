@@ -7,8 +7,9 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+from helpers.changes import change_adapter_config, change_adapter_weights
 from helpers.families import VOCABULARY
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.model import multiply_in
@@ -50,16 +51,6 @@ def saved(pair_of, tmp_path) -> Path:
     base = pair_of("qwen3").folder
     peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_model(base))
     return tmp_path / "adapter"
-
-
-def change_config(folder: Path, **changes) -> None:
-    path = folder / peft_folder.CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_tensors(folder: Path, change) -> None:
-    tensors = load_file(folder / peft_folder.TENSORS)
-    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, folder / peft_folder.TENSORS)
 
 
 # PEFT. In 64 bits what is left is the norms of transformers, which are in 32; in 32 bits the bases alone differ by 2e-5.
@@ -125,12 +116,12 @@ def test_what_is_saved_is_loaded_to_the_bit(pair_of, qwen3, saved):
 
 def test_a_hash_tells_adapters_apart(saved):
     first = peft_folder.hash_adapter(saved)
-    change_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
+    change_adapter_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
     assert peft_folder.hash_adapter(saved) == first
-    change_config(saved, lora_alpha=13)
+    change_adapter_config(saved, lora_alpha=13)
     assert peft_folder.hash_adapter(saved) != first
-    change_config(saved, lora_alpha=12)
-    change_tensors(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
+    change_adapter_config(saved, lora_alpha=12)
+    change_adapter_weights(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
     assert peft_folder.hash_adapter(saved) != first
 
 
@@ -374,7 +365,7 @@ def test_gpt2_has_no_q_of_its_own(pair_of):
     ],
 )  # fmt: skip
 def test_settings_of_others_that_change_the_numbers(pair_of, qwen3, saved, name, value):
-    change_config(saved, **{name: value})
+    change_adapter_config(saved, **{name: value})
     with pytest.raises(LiuliError) as error:
         peft_folder.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
     assert str(error.value) == f"{saved / peft_folder.CONFIG}: {name} = {value!r} is not supported"
@@ -418,7 +409,7 @@ def test_another_base_by_shape(pair_of, saved):
     ids=["a block's lacking", "a head", "a block too many", "nothing", "quantised", "infinite"],
 )  # fmt: skip
 def test_tensors_that_are_not_an_adapters(pair_of, qwen3, saved, change, said):
-    change_tensors(saved, change)
+    change_adapter_weights(saved, change)
     with pytest.raises(LiuliError, match=said):
         peft_folder.load(qwen3, saved, "chat", pair_of("qwen3").folder)
 
@@ -431,7 +422,7 @@ def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
     ):
         with pytest.raises(LiuliError, match=said):
             peft_folder.load(qwen3, folder, "chat", base)
-    change_config(saved, r=None)
+    change_adapter_config(saved, r=None)
     with pytest.raises(LiuliError, match=r"adapter_config.json: LoRA's rank must be a whole number above 0, not None"):
         peft_folder.load(qwen3, saved, "chat", base)
     (saved / peft_folder.CONFIG).write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 12}')

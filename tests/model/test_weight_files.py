@@ -9,6 +9,7 @@ import torch
 import transformers
 from helpers import families
 from helpers.bomb import Bomb
+from helpers.changes import change_config, change_weights
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
@@ -34,16 +35,6 @@ def llama(tmp_path) -> Path:
 def tied(tmp_path) -> Path:
     families.save("llama3", tmp_path)
     return tmp_path
-
-
-def change_config(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_weights(folder: Path, change) -> None:
-    path = folder / "model.safetensors"
-    save_file({name: tensor.contiguous().clone() for name, tensor in change(load_file(path)).items()}, path)
 
 
 def expect_transformers(folder: Path) -> None:
@@ -161,7 +152,7 @@ def test_a_tensor_in_two_shards_with_other_numbers(llama, second):
     write_shards(llama, second)
     message = (
         f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors hold different numbers for "
-        f"model.norm.weight: they are not of one model; download or save it again"
+        f"model.norm.weight: they do not belong to the same model; download or save the model again"
     )
     with pytest.raises(LiuliError) as error:
         read_decoder(llama)
@@ -189,8 +180,8 @@ def test_a_tied_head_with_other_numbers_is_not_tied(tied, tmp_path_factory, capl
     change_weights(tied, lambda tensors: tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].flip(0)})
     expect_transformers(tied)
     decoder = read_decoder(tied)
-    differs = "config.json has a tied head, but lm_head.weight differs from model.embed_tokens.weight"
-    assert caplog.messages == [f"{tied}: {differs}: each is used as it is stored"]
+    differs = "config.json says that the head is tied, but lm_head.weight differs from model.embed_tokens.weight"
+    assert caplog.messages == [f"{tied}: {differs}: both are used as stored"]
     assert read_config(tied).tied
     assert not stored_config(tied).tied
     assert not decoder.config.tied

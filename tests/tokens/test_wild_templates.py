@@ -65,7 +65,10 @@ def test_what_ends_a_reply(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("deepseek-r1-distill", "it writes what comes before message 2, a reply, otherwise once the dialogue goes on"),
+        (
+            "deepseek-r1-distill",
+            "the template writes the text before message 2, a reply, differently once the dialogue continues",
+        ),
         ("glm-4", "no special token of the tokenizer ends a reply"),
         ("no-end", "no special token of the tokenizer ends a reply"),
         ("insists-on-system", "a system message must come first"),
@@ -291,7 +294,7 @@ def test_templates_without_a_default(tmp_path):
     assert has_template(folder) and chat.template != CHATML
     asked = theirs.apply_chat_template([USER], TOOLS, add_generation_prompt=True, return_dict=False)
     assert chat.prompt([USER], TOOLS) == asked
-    with pytest.raises(LiuliError, match="chat templates tool_use, rag, and none for this conversation"):
+    with pytest.raises(LiuliError, match="chat templates tool_use, rag, but none for this conversation"):
         chat.prompt([USER])
 
 
@@ -309,7 +312,7 @@ def test_the_template_of_an_old_processor(tmp_path):
         ({"chat_template": {"default": None}}, "chat_template must be a string"),
         ({"chat_template": 7}, "chat_template must be a string"),
         ({"chat_template": {f"\x1b[{i}": "x" for i in range(65)}}, "has 65 chat templates; at most 64"),
-        ({"chat_template": {"\x1b[31m": "x", "b": "y"}}, "the chat templates .*, and none for this conversation"),
+        ({"chat_template": {"\x1b[31m": "x", "b": "y"}}, "the chat templates .*, but none for this conversation"),
     ],
 )
 def test_templates_that_are_none(config, message, tmp_path):

@@ -88,8 +88,8 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
         for name in self.names:
             kind = schema.field(schema.names.index(name)).type
             if not _is_json(kind):
-                wrong = f'its column "{printable(name)}" holds what is no text'
-                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write it as text", fatal_if_named=True))
+                wrong = f'its column "{printable(name)}" holds values that JSON does not have'
+                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write them as text", fatal_if_named=True))
 
     def rows(self, group: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
         if self._unpacked(group) > LARGEST_GROUP:
@@ -107,7 +107,8 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
 
 
 def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
-    """Each row with its size; some together if they are small, else one at a time, so that a large one is never made."""
+    """Each row with its size in bytes. Small rows are converted together, others one at a time. A row that is too large is not
+    converted at all."""
     for start in range(0, len(batch), AT_ONCE):
         some = batch.slice(start, AT_ONCE)
         size = sum(map(_size, some.columns))
@@ -119,14 +120,14 @@ def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, 
             one = some.slice(i, 1)
             size = sum(map(_size, one.columns))
             if size > longest:
-                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="take it away, or parts of it")
+                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="remove it, or parts of it")
             else:
                 rows = _records(one)
                 yield size, rows[0] if isinstance(rows, list) else rows
 
 
 def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
-    """The rows as records, or why one of them is none."""
+    """The rows as records, or what is wrong with one of them."""
     try:
         return batch.to_pylist()
     except UnicodeDecodeError as error:
@@ -134,7 +135,8 @@ def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
 
 
 def _size(column: "pyarrow.Array") -> int:
-    """Bytes of a column's strings, each as often as it comes, and `VALUE` for each value."""
+    """The bytes that a column takes as Python objects: those of its strings, counted at each use, and `VALUE` for each
+    value."""
     from pyarrow import types
 
     kind, found = column.type, VALUE * len(column)
@@ -149,8 +151,8 @@ def _size(column: "pyarrow.Array") -> int:
 
 
 def _bytes_of_entries(array: Any) -> int:
-    """Of the dictionary's entries that an array names, each as often as it does. The dictionary itself may be large, and is not
-    looked through: the lengths are in its offsets."""
+    """The bytes of the dictionary entries that an array uses, counted at each use. The lengths come from the dictionary's
+    offsets, since the dictionary itself may be too large to be read."""
     import numpy as np
 
     entries = array.dictionary
@@ -162,7 +164,7 @@ def _bytes_of_entries(array: Any) -> int:
 
 
 def _is_json(kind: "pyarrow.DataType") -> bool:
-    """Whether values of a type are what JSON has: texts, numbers, switches, null, and lists and structs of them."""
+    """Whether JSON has values of a type: text, numbers, booleans, null, and lists and structs of these."""
     from pyarrow import types
 
     if types.is_struct(kind):

@@ -79,7 +79,7 @@ class WholeTextReader(RecordReader[DocumentText]):
                     raise Unreadable(utf8_problem(data, error, offset, ended=not stream.read(1))) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
-                    raise Unreadable(Problem("binary, not text", where, "take it away, or its NULs", fatal_if_named=True))
+                    raise Unreadable(Problem("binary, not text", where, "remove it, or its NULs", fatal_if_named=True))
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:

@@ -1,11 +1,12 @@
-"""Messages to ids, and which of them a model learns to write.
+"""Turns messages into ids, with a loss mask for training.
 
     chat = Chat.open(folder, tokenizer)
     ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to where the reply begins
-    ids, supervised = chat.dialogue(messages)[:2]                        # whole, with the loss mask
+    ids, supervised = chat.dialogue(messages)[:2]                        # a whole dialogue, with the loss mask
 
-A template makes one text of the messages (`sandbox.py`); the text becomes ids with a loss mask (`mask.py`). A prompt needs
-nothing but the template. What only the mask needs is found out when a dialogue asks for it.
+A chat template turns the messages into one text (`sandbox.py`). The text is encoded with a loss mask (`mask.py`). A prompt
+needs the template alone. Whatever only the loss mask needs is computed when a dialogue is encoded, so a model whose template
+gives no loss mask can still be chatted with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from liuli.tokens.tokenizer import Tokenizer
 __all__ = ["CHATML_TOKENS", "Chat", "Encoded", "has_template"]
 
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # if a template insists on one
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # for templates that refuse a chat without one
 MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
 
 
@@ -34,13 +35,13 @@ class Chat:
     """A tokenizer with a chat template.
 
     Attributes:
-        template: Jinja; of several templates the default.
-        origin: where the template is from, for people.
+        template: the Jinja source; if there are several templates, the default one.
+        origin: where the template comes from, for people.
 
     Args:
-        template: Jinja, or several templates by name (see `folder_templates.py`).
-        names: what else the template can read; None: the tokens that have names.
-        today: what the template takes for today, as 2026-11-27; None: the clock.
+        template: a Jinja source, or several by name (see `folder_templates.py`).
+        names: the variables that the template can read next to the messages; None: the tokenizer's named tokens.
+        today: the date that the template gets, such as 2026-11-27; None: the current date.
 
     Raises:
         LiuliError: the template is broken.
@@ -94,10 +95,10 @@ class Chat:
 
     @cached_property
     def stop(self) -> int:
-        """The id that ends a reply, as the template writes it.
+        """The id of the token that the template writes after a reply.
 
         Raises:
-            LiuliError: no token of the tokenizer ends its replies, or the template leaves replies out.
+            LiuliError: the template writes no such token, or leaves replies out.
         """
         found = self._rendered.end_of_reply(self._made_up)
         if found is None:
@@ -106,19 +107,19 @@ class Chat:
 
     @cached_property
     def stops(self) -> tuple[int, ...]:
-        """The ids that end a reply, in addition to the model's own: as the template writes it, or else those that end a
-        document."""
+        """The ids that end a reply, in addition to the model's own: the token that the template writes after a reply, or else
+        the token that ends a document."""
         try:
             found = [self.stop]
-        except LiuliError:  # it matters to those only who want to learn from dialogues
+        except LiuliError:  # an error for training only
             found = self.tokenizer.end
         return tuple(token_id for token_id in found if token_id not in self.tokenizer.missing)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
-        """The ids of the messages up to where a reply begins.
+        """Returns the ids of the messages, up to where the next reply begins.
 
         Raises:
-            LiuliError: the template refuses the messages, or fails; there is no template for them.
+            LiuliError: the template refuses the messages or fails; no template is for such a conversation.
         """
         renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, True)
@@ -126,7 +127,8 @@ class Chat:
         return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
 
     def question(self, text: str) -> list[int]:
-        """The ids of one question up to where its reply begins, with a system message only if the template insists on one.
+        """Returns the ids of one question, up to where its reply begins. There is a system message only if the template refuses
+        a conversation without one.
 
         Raises:
             LiuliError: as `prompt`.
@@ -134,11 +136,11 @@ class Chat:
         return self.prompt([*self._made_up_messages[:-2], {"role": "user", "content": text}])
 
     def dialogue(self, messages: Messages, tools: Sequence[Any] = ()) -> Encoded:
-        """The ids of a whole dialogue, and its loss mask.
+        """Returns the ids of a whole dialogue, with its loss mask.
 
         Raises:
-            LiuliError: as `prompt` and `stop`; no message is a reply; or the place of a reply in the text cannot be derived,
-                because the template writes the messages before it differently when there is more, or leaves the reply out.
+            LiuliError: see `prompt` and `stop`; no message is a reply; or a reply cannot be located in the text, because the
+                template leaves it out, or writes the messages before it differently once the reply follows.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
@@ -151,13 +153,13 @@ class Chat:
         for i, beginning in zip(replies, beginnings, strict=True):
             if not text.startswith(beginning):
                 raise LiuliError(
-                    f"the chat template's loss mask cannot be derived: it writes what comes before message {i + 1}, a reply, "
-                    f"otherwise once the dialogue goes on; use a template that only appends"
+                    f"the chat template's loss mask cannot be derived: the template writes the text before message {i + 1}, a "
+                    f"reply, differently once the dialogue continues; use a template that only appends"
                 )
         return self._rendered.encode_dialogue(text, marks, beginnings, stop)
 
     def special_ids(self) -> tuple[int, ...]:
-        """The tokens that the template itself writes, of a question and its answer; in the order in which they come."""
+        """The control tokens that the template writes around a question and its answer, in order."""
         return self._rendered.control_ids(self._made_up)
 
     def template_for(self, tools: Sequence[Any]) -> str:
@@ -173,8 +175,12 @@ class Chat:
         return self._renderers[name]
 
     def _marks(self, renderer: Renderer, messages: Messages, tools: Sequence[Any], replying: bool) -> Marks:
-        """The messages with marks. In what the assistant said its own markers stay as they are, and control strings that the
-        template looks for there."""
+        """The messages with their typed control strings marked.
+
+        Two kinds stay unmarked in the assistant's own messages: the model's own markers (`_own_markers`), and control strings
+        that the template searches for. To find the latter, each is rendered unmarked once. If that changes the text in any
+        other way, the template searches for the string.
+        """
         marks = Marks(self._rendered.controls, messages, tools, self._own_markers)
         typed = sorted(marks.by_assistant)
         if not typed:
@@ -186,8 +192,8 @@ class Chat:
 
     @cached_property
     def _own_markers(self) -> frozenset[str]:
-        """Control strings that are the model's own in what it says, such as `<think>` and `<tool_call>`: they are shown as
-        text, so they are not special, and the template writes none of them around a question and its answer."""
+        """Control strings that a model writes inside its replies, such as `<think>` and `<tool_call>`: the tokens that are not
+        special (so they are shown as text) and that the template does not write around a question and its answer."""
         plain = {text for text in self._rendered.written if text not in self.tokenizer.specials}
         if not plain:
             return frozenset()
@@ -202,7 +208,8 @@ class Chat:
 
     @cached_property
     def _rendered(self) -> RenderedText:
-        """With the added tokens that the template writes: those in its source, and those that come out of it."""
+        """Encodes rendered text. Its control strings are the special tokens, and those added tokens that occur in the
+        template's source or in what it renders."""
         plain = [text for text, token in self.tokenizer.added.items() if not token.special and not text.isspace()]
         if not plain:
             return RenderedText(self.tokenizer)
@@ -214,7 +221,7 @@ class Chat:
 
     @cached_property
     def _made_up_messages(self) -> Messages:
-        """A question and its reply, with a system message if the template insists on one."""
+        """A made-up question and its reply, with a system message if the template refuses a conversation without one."""
         try:
             self._renderer(self._first).render([(MADE_UP, (), False)])
         except LiuliError:
@@ -226,10 +233,10 @@ class Chat:
 
     @cached_property
     def _made_up(self) -> str:
-        """A made-up question and its reply as rendered."""
+        """The rendered text of `_made_up_messages`."""
         return self._renderer(self._first).render([(self._made_up_messages, (), False)])[0]
 
 
 def has_template(folder: Path) -> bool:
-    """Whether the folder says by itself how messages become one text."""
+    """Whether the folder or the GGUF file holds a chat template."""
     return bool(folder_templates(folder))

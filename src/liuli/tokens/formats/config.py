@@ -1,5 +1,9 @@
-"""What the configuration files next to a tokenizer say about ids: `tokenizer_config.json` of the begin token,
-`generation_config.json` and `config.json` of the tokens that end a text. (Which tokens there are says `added_tokens.py`.)"""
+"""Reads ids from the configuration files next to a tokenizer: the begin token from `tokenizer_config.json`, and the tokens that
+end a text from `generation_config.json` and `config.json`. (`added_tokens.py` reads which tokens there are.)
+
+Files often hold ids that the model does not have, such as an `eos_token_id` of 50256 in a model of 13,317 tokens. Such ids are
+left out with a remark, and are never written again.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -32,7 +36,7 @@ def is_token_id(value: Any) -> bool:
 
 
 def is_encodable(text: str) -> bool:
-    """Whether the text has bytes. (JSON can spell half of a character, a lone surrogate, which the library does not take.)"""
+    """Whether the text can be encoded as UTF-8. (JSON can contain a lone surrogate, which cannot.)"""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -52,12 +56,12 @@ def read_utf8(path: Path) -> str:
 def refuse_pattern(path: Path, pattern: str | None) -> None:
     """Raises LiuliError if a cutting pattern was given for a layout that holds its own."""
     if pattern is not None:
-        raise LiuliError(f"{path} says by itself how text is cut: leave out --pattern {pattern}")
+        raise LiuliError(f"{path} already defines how text is cut: leave out --pattern {pattern}")
 
 
 def read_end_ids(folder: Path, size: int) -> list[int]:
-    """The end-of-text ids that `generation_config.json` names, else `config.json`; [] if neither does. Ids that a model with
-    `size` ids does not have are left out with a remark.
+    """Returns the end-of-text ids of `generation_config.json`, or else those of `config.json`; [] if neither has any. Ids that
+    a model with `size` ids does not have are left out with a remark.
 
     Raises:
         LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
@@ -69,7 +73,7 @@ def read_end_ids(folder: Path, size: int) -> list[int]:
 
 
 def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
-    """The files that name ids of the end of a text, and these ids."""
+    """The `eos_token_id` of each file that has one, with the file's path."""
     for name in (GENERATION, "config.json"):
         path, found = folder / name, read_settings(folder, name).get("eos_token_id")
         if found is not None:
@@ -80,7 +84,7 @@ def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
 
 
 def possible_generation(folder: Path, size: int) -> dict[str, Any]:
-    """The content of `generation_config.json` without the ids that a model with `size` ids does not have.
+    """Returns the content of `generation_config.json` without the ids that a model with `size` ids does not have.
 
     Raises:
         LiuliError: a broken file.
@@ -126,8 +130,8 @@ def possible_ids(ids: list[int], size: int, what: str) -> list[int]:
 
 
 def document_ends(folder: Path, specials: Mapping[str, int], names: Mapping[str, str]) -> list[int]:
-    """The ids that can end a document, the best first: the token that the tokenizer's files name, then those that the model's
-    own files name, then those that the layout always has. Some may not exist, since an embedding is often larger."""
+    """Returns the ids that may end a document, in order of preference: the tokenizer's `eos_token`, the `eos_token_id` of the
+    model's files, then the usual tokens. The tokenizer may lack some of them, since an embedding is often larger."""
     usual = [specials[text] for text in ("[SEP]", "</s>", "<|endoftext|>") if text in specials]
     named = specials.get(names.get("eos_token", ""))
     return [
@@ -138,10 +142,10 @@ def document_ends(folder: Path, specials: Mapping[str, int], names: Mapping[str,
 
 
 def configured_begin(folder: Path, names: Mapping[str, str], id_of: Callable[[str], int | None]) -> list[int]:
-    """The id of the begin token, in a list, if `tokenizer_config.json` asks for one; else [].
+    """Returns the id of the begin token, in a list, if `tokenizer_config.json` sets `add_bos_token`; else [].
 
     Args:
-        names: the tokens that have names. id_of: the id of a token by its text.
+        names: the texts of the named tokens. id_of: returns the id of a token by its text.
     """
     begin = names.get("bos_token")
     if begin is None or not read_json(folder / "tokenizer_config.json").get("add_bos_token"):

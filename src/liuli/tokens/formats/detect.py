@@ -1,8 +1,8 @@
-"""`open_tokenizer`: finds out which layout of tokenizer files a folder holds, and opens it.
+"""`open_tokenizer`: finds out which layout of tokenizer files a model has, and opens it.
 
 In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's `tokenizer.model`, or a
-tiktoken rank file, and the configuration files next to it. Out: a `Tokenizer`. Each layout has its file here. Each checks what
-it reads, so that an error that is not a `LiuliError` is a bug of ours and surfaces as such.
+tiktoken rank file, and the configuration files next to it; or a GGUF file. Out: a `Tokenizer`. Each layout has a file in this
+package, which checks what it reads. So any error that is not a `LiuliError` is a bug of this project.
 """
 
 from pathlib import Path
@@ -25,11 +25,11 @@ LAYOUTS = "tokenizer.json, vocab.txt, vocab.json + merges.txt, tokenizer.model (
 
 
 def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
-    """Opens the tokenizer in a folder, or of a model on the hub (`owner/model`).
+    """Opens the tokenizer of a folder, a GGUF file, or a model on the hub (`owner/model`).
 
     Args:
-        pattern: the cutting pattern's name (see `PATTERNS`), for `vocab.json` and tiktoken files whose folder does
-            not say it.
+        pattern: the name of the cutting pattern (see `PATTERNS`), for `vocab.json` and tiktoken files in a folder that does not
+            name it.
 
     Raises:
         LiuliError: no such folder, no tokenizer in it, a broken file, or a kind that is not supported.
@@ -42,7 +42,7 @@ def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
 
 
 def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None:
-    """As `open_tokenizer`, for a folder that is known to exist; None if it holds no tokenizer."""
+    """As `open_tokenizer`, for a folder or file that is known to exist; None if it holds no tokenizer."""
     if pattern is not None:
         check_name(pattern)
     try:
@@ -58,7 +58,7 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
 
 
 def _open_layout(folder: Path, pattern: str | None) -> Tokenizer | None:
-    """The first layout that the folder has files of."""
+    """Opens the first layout whose files are in the folder."""
     model_file = folder / "tokenizer.model"
     rank_files = sorted(path for path in folder.glob("*.tiktoken") if path.is_file())
     if model_file.is_file() and looks_like_ranks(model_file):
