@@ -26,7 +26,7 @@ from helpers import trainings
 
 from liuli.learn.run.folder import checkpoints
 from liuli.learn.run.state import read_state
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 
 STEPS = 60
 LIULI = (sys.executable, "-P", "-c", "from liuli.cli.app import main; main()")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from shared import SHARED
 
-from liuli.hub import find_folder
+from liuli.hub import find_model
 from liuli.model.formats.detect import read_decoder
 from liuli.recipes.convert import to_gguf
 from liuli.tokens import open_tokenizer
@@ -65,7 +65,7 @@ def main() -> None:
     options.add_argument("--type", default="f32")
     options.add_argument("--lines", type=int, default=2000)
     given = options.parse_args()
-    model = find_folder(given.model, weights=True)
+    model = find_model(given.model, weights=True)
     tokenizer = open_tokenizer(model)
     texts = [*real_lines(given.lines), *ODD]
     prompts = [tokenizer.encode(text, prompt=True) for text in PROMPTS]

@@ -32,8 +32,8 @@ from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.decoder import Decoder
+from liuli.model.formats.detect import read_decoder
 from liuli.model.formats.families import config_from
-from liuli.model.formats.hugging_face import read_decoder
 from liuli.model.logprobs import LEAST_TOKENS
 from liuli.model.plan import kept_bytes, parameter_parts
 

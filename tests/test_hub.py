@@ -7,7 +7,7 @@ from helpers import families
 from helpers.hub_server import Hub, python
 
 from liuli.errors import LiuliError
-from liuli.hub import find_folder
+from liuli.hub import find_model
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ except liuli.LiuliError as error:
 
 
 def test_a_hub_name_is_fetched_once_and_then_found_offline(hub, published, tmp_path):
-    from liuli.model.formats.hugging_face import hash_folder
+    from liuli.model.formats.detect import hash_model
 
     first = python(LOAD, tmp_path, hub.endpoint)
-    assert first.stdout.startswith(hash_folder(published)), first.stdout + first.stderr
+    assert first.stdout.startswith(hash_model(published)), first.stdout + first.stderr
     assert "pytorch_model.bin" not in first.stdout
     assert "README.md" not in first.stdout
     assert "'chat_template.jinja'" in first.stdout and "'additional_chat_templates'" in first.stdout
@@ -94,19 +94,19 @@ def test_offline_the_error_says_so_and_how_to_use_a_folder(tmp_path, offline):
 @pytest.mark.parametrize("name", ["nowhere", "../nowhere", "a/b/c", "./a"])
 def test_names_that_are_no_hub_names(name):
     with pytest.raises(LiuliError, match="there is no folder"):
-        find_folder(name)
+        find_model(name)
 
 
 def test_a_folder_wins_over_a_hub_name(tmp_path, monkeypatch):
     (tmp_path / "somebody" / "small").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert find_folder("somebody/small") == Path("somebody/small")
+    assert find_model("somebody/small") == Path("somebody/small")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(LiuliError, match="is a file; give the folder that holds it"):
-        find_folder(tmp_path / "model.safetensors")
+        find_model(tmp_path / "model.safetensors")
 
 
 PATHS = [
@@ -137,7 +137,7 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch, name, why):
     monkeypatch.setattr("huggingface_hub.snapshot_download", None)
     monkeypatch.setattr("huggingface_hub.HfApi", None)
     with pytest.raises(LiuliError) as raised:
-        find_folder(name)
+        find_model(name)
     assert str(raised.value).startswith("there is no folder ")
     assert why in str(raised.value)
 
@@ -185,4 +185,4 @@ def test_what_a_server_says_cannot_drive_the_terminal(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     monkeypatch.setattr("huggingface_hub.HfApi.repo_info", refuse)
     with pytest.raises(LiuliError, match=r"\(no�\[2J� way\)"):
-        find_folder("some/model")
+        find_model("some/model")

@@ -16,6 +16,8 @@ from typing import Any
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 
+LFS_POINTER = b"version https://git-lfs"  # how a Git LFS pointer begins: a small text in place of a file's content
+
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Replaces `path` at once: `write` fills a temporary file, which is flushed to the disk and then renamed.
@@ -90,15 +92,26 @@ def fill_with_json_lines(part: Path, records: Iterable[dict[str, Any]]) -> int:
     return count
 
 
+def refuse_lfs_pointer(path: Path) -> None:
+    """Raises LiuliError if the file is a Git LFS pointer, whose content was never downloaded. Raises OSError."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise LiuliError(
+                f"{printable(str(path))} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or "
+                f"download the file"
+            )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file; {} if there is no such file.
 
     Raises:
-        LiuliError: the file is not valid JSON, or holds something else than an object.
+        LiuliError: the file is not valid JSON, is a Git LFS pointer, or does not hold an object.
     """
     if not path.is_file():
         return {}
     try:
+        refuse_lfs_pointer(path)
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, or a number of thousands of digits
         raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))})") from None

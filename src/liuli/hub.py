@@ -1,5 +1,5 @@
-"""Where a model is: a folder or a GGUF file on this machine, or on the Hugging Face hub under `owner/model`, fetched once
-and cached. A dataset's folder likewise.
+"""Finds a model: a folder or a GGUF file on this machine, or `owner/model` on the Hugging Face hub, which is downloaded once
+and cached. Datasets on the hub are found in the same way.
 
 A download is announced to the logger `liuli.hub` at level INFO, which Python does not print unless a program asks for it.
 The command line does.
@@ -21,8 +21,8 @@ FILE_SUFFIXES = (
     ".tiktoken", ".txt", ".zip", ".zst",
 )  # fmt: skip
 TIMEOUT = 10  # seconds
-TEMPLATES = "additional_chat_templates"  # the only folder within a model whose files are wanted
-# Every other folder: its name parts from that one, ends before it, or goes on behind it.
+TEMPLATES = "additional_chat_templates"  # the only folder inside a model's whose files are downloaded
+# Patterns that match every other folder: its name differs from TEMPLATES at some character, is shorter, or is longer.
 OTHER_FOLDERS = [
     *(f"{TEMPLATES[:i]}[!{TEMPLATES[i]}]*/*" for i in range(len(TEMPLATES))),
     *(f"{TEMPLATES[:i]}/*" for i in range(1, len(TEMPLATES))),
@@ -33,12 +33,18 @@ logger = logging.getLogger(__name__)
 
 
 def is_gguf(model: Path) -> bool:
-    """Whether a model's path is that of a GGUF file, and not of a folder."""
+    """Whether a model's path names a GGUF file, and not a folder."""
     return model.suffix.lower() == ".gguf" and not model.is_dir()
 
 
-def find_folder(name: str | Path, weights: bool = False) -> Path:
-    """The folder or the GGUF file `name`, or the cached copy of the hub's model `owner/model`, downloaded if it is new.
+def what_holds(model: Path) -> str:
+    """What holds a model, for people: the folder, or the file."""
+    return "the file" if is_gguf(model) else "the folder"
+
+
+def find_model(name: str | Path, weights: bool = False) -> Path:
+    """Returns the folder or GGUF file `name`, or the cached copy of the hub's model `owner/model`, which is downloaded if it is
+    new.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 

@@ -369,7 +369,7 @@ def test_options_that_would_do_nothing_are_refused(liuli, tiny_folder):
     for words, message in [
         (["--candidates", 3], "--candidates shows nothing without --steps or --json"),
         (["--candidates", -1, "--json"], "candidates must be 0 or more"),
-        (["--pattern", "gpt2"], "says by itself how text is cut: leave out --pattern gpt2"),
+        (["--pattern", "gpt2"], "already defines how text is cut: leave out --pattern gpt2"),
         (["--threads", 0], "--threads must be between 1 and"),
         (["--threads", 100000], "--threads must be between 1 and"),
     ]:

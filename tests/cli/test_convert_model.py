@@ -68,13 +68,13 @@ def test_types_and_json(liuli, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say what to write: either --out FOLDER or --gguf FILE"),
-        (["--out", "a", "--gguf", "b.gguf"], "say what to write: either --out FOLDER or --gguf FILE"),
-        (["--out", "a", "--type", "f16"], "--type is for --gguf; a folder's numbers are chosen with --dtype"),
-        (["--gguf", "b.gguf", "--dtype", "bf16"], "--dtype is for --out; a GGUF file's matrices are chosen with --type"),
-        (["--gguf", "b.gguf", "--type", "q4_K"], "there is no type q4_K to write; types: f32, f16, bf16, q8_0"),
+        ([], "give either --out FOLDER or --gguf FILE"),
+        (["--out", "a", "--gguf", "b.gguf"], "give either --out FOLDER or --gguf FILE"),
+        (["--out", "a", "--type", "f16"], "--type applies to --gguf only; use --dtype for a folder"),
+        (["--gguf", "b.gguf", "--dtype", "bf16"], "--dtype applies to --out only; use --type for a GGUF file"),
+        (["--gguf", "b.gguf", "--type", "q4_K"], "--type q4_K cannot be written; types: f32, f16, bf16, q8_0"),
         (["--out", "a", "--dtype", "int8"], "there is no dtype 'int8'; dtypes: fp32, bf16, fp16"),
-        (["--gguf", "b.bin"], "b.bin: the name of a GGUF file ends with .gguf"),
+        (["--gguf", "b.bin"], "b.bin: the name of a GGUF file must end with .gguf"),
         (["--gguf", "there.gguf"], "there.gguf exists already: name a new file"),
         (["--gguf", "nowhere/b.gguf"], "there is no folder nowhere"),
         (["--out", "full"], "full exists already: name a new or an empty folder"),
@@ -98,7 +98,8 @@ def test_a_model_without_a_tokenizer_and_one_that_fails_half_way(liuli, folder, 
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, bare)
     result = liuli("convert", bare, "--gguf", tmp_path / "m.gguf")
-    assert (result.code, result.err) == (2, f"liuli: {bare} holds no tokenizer, without which llama.cpp cannot use a model\n")
+    said = "holds no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files"
+    assert (result.code, result.err) == (2, f"liuli: {bare} {said}\n")
 
     def full(*_):
         raise OSError(28, "No space left on device")

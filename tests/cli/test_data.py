@@ -30,7 +30,7 @@ def test_look(liuli, corpus):
         "duplicates  10 × a text that came before, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
-        "skipped 1 × broken JSON; mend it, or take it away\n    texts/b.jsonl:151 (Expecting property name enclosed in",
+        "skipped 1 × broken JSON; fix it, or remove it\n    texts/b.jsonl:151 (Expecting property name enclosed in",
         'skipped 1 × no field "text" but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)',
         "skipped 1 × no format of text, by its suffix; Liuli reads .txt, .md, .jsonl, .json",
         "\n    texts/c.png\n",
@@ -52,7 +52,7 @@ def test_json(liuli, corpus):
     assert sum(body["scripts"].values()) == body["total"]["characters"]
     assert body["skipped"][0] == {
         "reason": "broken JSON",
-        "advice": "mend it, or take it away",
+        "advice": "fix it, or remove it",
         "count": 1,
         "places": [
             {

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import liuli as package
 from liuli.model.adapters import lora, peft_folder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 
 transformers.utils.logging.disable_progress_bar()  # they would stand in what a command says
 
@@ -26,7 +26,7 @@ def adapted(tiny_folder, tmp_path_factory) -> Path:
     lora.add(decoder, lora.LoRASettings(rank=4), seed=0)
     for slot in lora.adapted(decoder).values():
         slot.active.b.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
-    peft_folder.save(decoder, folder, str(tiny_folder), hash_folder(tiny_folder))
+    peft_folder.save(decoder, folder, str(tiny_folder), hash_model(tiny_folder))
     return folder
 
 
@@ -58,9 +58,9 @@ def test_the_card_names_both_parents(liuli, tiny_folder, adapted, tmp_path):
     command = ["liuli", "merge", str(tiny_folder), str(adapted), "--out", str(tmp_path / "merged"), "--json"]
     assert card == {
         "stage": "merged",
-        "parent": hash_folder(tiny_folder),
+        "parent": hash_model(tiny_folder),
         "adapter": peft_folder.hash_adapter(adapted),
-        "hash": hash_folder(tmp_path / "merged"),
+        "hash": hash_model(tmp_path / "merged"),
         "command": command,
     }
 
@@ -127,7 +127,7 @@ def test_an_adapter_of_another_model(liuli, tiny_folder, adapted, tmp_path, word
     theirs.save_pretrained(other)
     places = {"MODEL": other, "ADAPTER": adapted, "OUT": tmp_path / "merged"}
     result = liuli(*(places.get(word, word) for word in words))
-    said = f"{adapted} is not an adapter of {other}: it was made for the model with hash {hash_folder(tiny_folder)}"
+    said = f"{adapted} is not an adapter of {other}: it was made for the model with hash {hash_model(tiny_folder)}"
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert result.err.startswith(f"liuli: {said}, and that one has ")
     assert not (tmp_path / "merged").exists()

@@ -76,7 +76,7 @@ def test_a_chat_may_wait_for_its_first_answer():
 
 KDCONV = {"messages": [{"message": "a"}, {"message": "b", "attrs": []}], "name": "film"}
 RECORDS = [  # a record, or a line, and what is said of it
-    ('{"messages": ', "broken JSON (Expecting value at column 13); mend it, or take it away"),
+    ('{"messages": ', "broken JSON (Expecting value at column 13); fix it, or remove it"),
     ("[" * 100_000, "JSON with too many lists and objects inside one another (more than 128)"),
     ([1], 'no object with a dialogue (but a list); write {"messages": […]}'),
     ({}, f"no layout of a dialogue that Liuli reads (fields: none); it reads {KNOWN}"),
@@ -100,31 +100,34 @@ RECORDS = [  # a record, or a line, and what is said of it
     ({"conversations": [], "chosen": {}, "rejected": {}}, "a preference, not a dialogue (fields: conversations, chosen"),
     (GOOD | {"images": ["a.png"]}, "a dialogue about images, sounds or films"),
     (talk(("user", "a")), "no answer in it; a dialogue to learn from has a message of the assistant"),
-    (talk(("user", "a"), ("assistant", " \n\u3000")), "an empty answer (message 2); take it away"),
+    (talk(("user", "a"), ("assistant", " \n\u3000")), "an empty answer (message 2); remove the message"),
     (talk(("user", "a"), ("assistant", "", {"tool_calls": []})), "an empty answer (message 2)"),
-    (talk(("user", ""), ("assistant", "b")), "an empty message of the user (message 1); take it away"),
+    (talk(("user", ""), ("assistant", "b")), "an empty message of the user (message 1); remove the message"),
     (talk(("user", "a"), ("developer", "b")), "an unknown role (message 2: developer); the roles are system, user, assistant"),
     (talk(("user", "a"), (None, "b")), "an unknown role (message 2: null)"),
     (talk(("user", "a"), ("b\x1b[1m", "b")), "an unknown role (message 2: b\ufffd[1m)"),
     ({"conversations": [{"from": "bing", "value": "a"}]}, "an unknown role (message 1: bing)"),
-    ({"conversations": [{"from": "human"}]}, "a content that is no string (message 1: but null)"),
-    ({"messages": [{"role": "user", "content": "a"}, "b"]}, "a message that is no object (message 2: but a string); write"),
-    ({"conversations": [{"from": "human", "value": "a"}, 1]}, "a message that is no object (message 2: but a number)"),
-    (talk(("user", 1), ("assistant", "b")), "a content that is no string (message 1: but a number); write it as a string"),
+    ({"conversations": [{"from": "human"}]}, "a content that is not a string (message 1: but null)"),
+    ({"messages": [{"role": "user", "content": "a"}, "b"]}, "a message that is not an object (message 2: but a string); write"),
+    ({"conversations": [{"from": "human", "value": "a"}, 1]}, "a message that is not an object (message 2: but a number)"),
+    (talk(("user", 1), ("assistant", "b")), "a content that is not a string (message 1: but a number); write it as a string"),
     (
         talk(("user", [{"type": "image_url", "image_url": {}}]), ("assistant", "b")),
-        "a content that is no string (message 1: but a list); write it as a string; only text is read",
+        "a content that is not a string (message 1: but a list); write it as a string; only text is read",
     ),
     (talk(("user", "a"), ("assistant", "b", {"weight": 0})), "no answer to learn from in it (each has weight 0); give one"),
-    (talk(("user", "a"), ("assistant", "b", {"weight": 2})), "a weight that is no number from 0 to 1 (message 2: 2); write 0"),
+    (
+        talk(("user", "a"), ("assistant", "b", {"weight": 2})),
+        "a weight that is not a number from 0 to 1 (message 2: 2); write 0",
+    ),
     (talk(("user", "a"), ("assistant", "b", {"score": 0})), "a field of a message that is not read (message 2: assistant: s"),
     (talk(("user", "a", {"tool_calls": [CALL]}), ("assistant", "b")), "a field of a message that is not read (message 1: user"),
-    (talk(("user", "a", {"name": 1}), ("assistant", "b")), "a name that is no string (message 1); write it as a string"),
+    (talk(("user", "a", {"name": 1}), ("assistant", "b")), "a name that is not a string (message 1); write it as a string"),
     (
         {"conversations": [{"from": "human", "value": "a", "loss": False}]},
-        "a field of a message that is not read (message 1: user: loss); take it out of the messages",
+        "a field of a message that is not read (message 1: user: loss); remove it from the messages",
     ),
-    (talk(("user", "ab\0"), ("assistant", "b")), "a NUL in its text (message 1: character 3); take it away"),
+    (talk(("user", "ab\0"), ("assistant", "b")), "a NUL in its text (message 1: character 3); remove it"),
     ('{"question": "a", "answer": "b\\ud800"}', "half a surrogate pair in its text (message 2: \\ud800 at character 2)"),
     (calling({"function": {"name": "f", "arguments": "no"}}), 'a tool call that cannot be read (message 2); write {"type"'),
     (calling({"function": {"name": "f", "arguments": "[]"}}), "a tool call that cannot be read (message 2)"),
@@ -135,31 +138,31 @@ RECORDS = [  # a record, or a line, and what is said of it
     (calling({"function": {"name": "f", "arguments": '{"x": 1e999}'}}), "a number that JSON does not have (message 2: inf)"),
     (
         calling({"function": {"name": "f", "arguments": {"x": deep(DEEPEST)}}}),
-        f"lists and objects too deep in one another (message 2: more than {DEEPEST}); take it away",
+        f"lists and objects nested too deeply (message 2: more than {DEEPEST} levels); remove the message",
     ),
     (
         {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": "f(\x1b)"}]},
-        "a function_call that is no JSON with name and arguments (f(\ufffd)); mend it",
+        "a function_call that is not JSON with name and arguments (f(\ufffd)); fix it",
     ),
     (
         {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": '{"name": "f"}'}]},
-        'a function_call that is no JSON with name and arguments ({"name": "f"})',
+        'a function_call that is not JSON with name and arguments ({"name": "f"})',
     ),
-    (GOOD | {"tools": "[{"}, '"tools" is no list of tools (but a string); write a list of function tools'),
-    (GOOD | {"tools": {"name": "f"}}, '"tools" is no list of tools (but an object)'),
+    (GOOD | {"tools": "[{"}, '"tools" is not a list of tools (but a string); write a list of function tools'),
+    (GOOD | {"tools": {"name": "f"}}, '"tools" is not a list of tools (but an object)'),
     (GOOD | {"tools": ["f"]}, 'a tool that cannot be read; write {"type": "function", "function"'),
     (GOOD | {"tools": [{"name": "f", "parameters": 1}]}, "a tool that cannot be read"),
     (GOOD | {"tools": [{"name": 1}]}, "a tool that cannot be read"),
     (GOOD | {"tools": [{"name": "f", "description": "\0"}]}, "a NUL in its text (tools: character 1)"),
-    ({"instruction": "a", "input": "", "output": ["b"]}, "a content that is no string (message 2: but a list)"),
-    ({"instruction": "a", "input": 0, "output": "b"}, "a content that is no string (message 1: but a number)"),
+    ({"instruction": "a", "input": "", "output": ["b"]}, "a content that is not a string (message 2: but a list)"),
+    ({"instruction": "a", "input": 0, "output": "b"}, "a content that is not a string (message 1: but a number)"),
     ({"instruction": "", "output": "b"}, "an empty message of the user (message 1)"),
     (
         {"instruction": "a", "output": "b", "history": [["c"]]},
         '"history" is no list of pairs; write [["question", "answer"], …]',
     ),
     ({"instruction": "a", "output": "b", "history": "c"}, '"history" is no list of pairs'),
-    ({"instruction": "a", "output": "b", "system": 1}, "a content that is no string (message 1: but a number)"),
+    ({"instruction": "a", "output": "b", "system": 1}, "a content that is not a string (message 1: but a number)"),
 ]
 
 
@@ -221,10 +224,10 @@ FILES = {  # content, what is said of it, and whether it is an error by name
     "twice.yaml": (b"conversations: [[a, b]]\nconversations: [[c, d]]", 'no list "conversations"', True),
     "broken.yml": (
         b"conversations:\n- - a\n - b",
-        "broken YAML (expected <block end>, but found '<block sequence start>' at line 3); mend it",
+        "broken YAML (expected <block end>, but found '<block sequence start>' at line 3); fix it",
         False,
     ),
-    "alias.yml": (b"x: &x [a, b]\nconversations: [*x, *x]", "broken YAML (an alias at line 2); mend it", False),
+    "alias.yml": (b"x: &x [a, b]\nconversations: [*x, *x]", "broken YAML (an alias at line 2); fix it", False),
     "cycle.yml": (b"conversations: &x [*x]", "broken YAML (an alias at line 1)", False),
     "deep.yml": (b"[" * 1000, "broken YAML (too many lists inside one another at line 1)", False),
     "control.yml": (b"conversations: [[a, b\x01]]", "broken YAML (unacceptable character", False),
@@ -259,7 +262,7 @@ def test_more_than_is_held_in_memory(tmp_path, monkeypatch):
     assert "more than the 0 MB that are read of a .yaml; write one object a line, as .jsonl" in message(path, strict=True)
     monkeypatch.setattr("liuli.data.dialogues.tab_separated.DIALOGUE", replace(DIALOGUE, longest=20))
     path = write(tmp_path / "a.txt", "a\t" + "b" * 30)
-    assert message(path, strict=True) == f"{path}:1: a line longer than 0 MB; take it away, or parts of it"
+    assert message(path, strict=True) == f"{path}:1: a line longer than 0 MB; remove it, or parts of it"
 
 
 def test_a_file_that_changes_is_an_error(tmp_path):

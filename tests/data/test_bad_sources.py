@@ -68,7 +68,14 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
     noise = random.Random(0).randbytes(40_000).hex()
     zstd = pa.compress(noise.encode(), "zstd", asbytes=True)
     table = parquet(folder / "x", pa.table({"text": [noise[i : i + 40] for i in range(0, len(noise), 40)]}))
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 7031645\n"
+    pointed = "a Git LFS pointer, not the file itself; run `git lfs pull` in its folder, or download the file"
     return {
+        "pointer.txt": (pointer, pointed, False),
+        "pointer.txt.gz": (pointer, pointed, False),
+        "pointer.jsonl": (pointer, pointed, False),
+        "pointer.json": (pointer, pointed, False),
+        "pointer.parquet": (pointer, pointed, False),
         "empty.txt": (b"", "no text in it", False),
         "blank.md": (b"\n \t\r\n", "no text in it", False),
         "mark.txt": (b"\xef\xbb\xbf", "no text in it", False),
@@ -77,7 +84,7 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "empty.json": (b"[]", "no text in it", False),
         "empty.txt.gz": (gzip.compress(b""), "no text in it", False),
         "empty.parquet": (parquet(folder / "x", pa.table({"text": pa.array([], pa.string())})), "no text in it", False),
-        "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it to UTF-8, or take it away", False),
+        "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it to UTF-8, or remove it", False),
         "gbk.txt": (
             "中文".encode("gbk"),
             "not UTF-8 but perhaps GB18030 (byte 1 is 0xD6); convert it with iconv -f GB18030 -t UTF-8",
@@ -112,7 +119,7 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
             True,
         ),
         "object.json": (b'{"text": "one"}', 'no list of objects with a field "text"; write [{"text": "…"}, …]', True),
-        "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); mend it", False),
+        "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); fix it", False),
         "lines.json": (
             b'{"text": "a"}\n{"text": "b"}',
             "broken JSON (Extra data at line 2, column 1); name it .jsonl if it has one object a line",
@@ -144,20 +151,20 @@ def test_files_that_cannot_be_used(tmp_path):
 
 
 BAD_LINES = {
-    "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); mend it",
-    '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); mend it",
-    '{"text": "a': "broken JSON (Unterminated string starting at column 10); mend it",
-    "[" * 100_000: "JSON with too many lists and objects inside one another (more than 128); mend it",
-    '{"text": ' + "1" * 5000 + "}": "broken JSON (a number of thousands of digits); mend it",
+    "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); fix it",
+    '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); fix it",
+    '{"text": "a': "broken JSON (Unterminated string starting at column 10); fix it",
+    "[" * 100_000: "JSON with too many lists and objects inside one another (more than 128); fix it",
+    '{"text": ' + "1" * 5000 + "}": "broken JSON (a number of thousands of digits); fix it",
     '"text"': 'no object with a field "text" (but a string); write {"text": "…"}',
     "[1]": 'no object with a field "text" (but a list)',
-    '{"text": null}': '"text" is null, not a string; write it as a string, or take it away',
+    '{"text": null}': '"text" is null, not a string; write it as a string, or remove it',
     '{"text": 1.5}': '"text" is a number, not a string',
     '{"text": true}': '"text" is true or false, not a string',
     '{"text": ["a"]}': '"text" is a list, not a string',
     '{"text": ""}': "no text in it",
     '{"text": " \\n"}': "no text in it",
-    '{"text": "ab\\u0000"}': "a NUL in its text (character 3); take it away",
+    '{"text": "ab\\u0000"}': "a NUL in its text (character 3); remove it",
     '{"text": "a\\ud800b"}': "half a surrogate pair in its text (\\ud800 at character 2); write both halves, or none",
     '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field that holds the text',
     '{"messages": []}': 'no field "text" but a dialogue (fields: messages); only plain texts are read here',
@@ -205,7 +212,7 @@ def test_many_problems_are_all_counted_and_some_named(tmp_path):
     assert [str(place) for place in skipped.places] == [
         f"{tmp_path}/{name}.jsonl:1 {said} and 99 more" for name in "abcdefghij"
     ]
-    assert str(skipped).startswith(f"1,200 × broken JSON: {tmp_path}/a.jsonl:1 {said} and 1,199 more; mend it")
+    assert str(skipped).startswith(f"1,200 × broken JSON: {tmp_path}/a.jsonl:1 {said} and 1,199 more; fix it")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.txt.gz"])

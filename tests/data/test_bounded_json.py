@@ -84,7 +84,7 @@ def test_the_deepest_record(monkeypatch):
     deeper = parse_json(b"[" + nested(DEEPEST) + b"]")
     assert isinstance(deeper, Problem)
     assert deeper.at("x") == (
-        "x: JSON with too many lists and objects inside one another (more than 128); mend it, or take it away"
+        "x: JSON with too many lists and objects inside one another (more than 128); fix it, or remove it"
     )
     assert shape_problem(b"[" + nested(DEEPEST) + b"]", listed=True) is None  # the list itself does not count
     assert parse_json(json.dumps("[{" * 1000).encode()) == "[{" * 1000  # in a string they nest nothing

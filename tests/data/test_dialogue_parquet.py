@@ -102,8 +102,8 @@ def test_many_rows_in_order_and_from_the_middle(tmp_path):
     ("table", "said"),
     [
         ({"text": ["a"]}, "no column of dialogues"),
-        ({"messages": [b"\xff"]}, "holds what is no text"),
-        ({"messages": [[{"role": b"x"}]]}, "holds what is no text"),
+        ({"messages": [b"\xff"]}, "holds values that JSON does not have"),
+        ({"messages": [[{"role": b"x"}]]}, "holds values that JSON does not have"),
         ({"messages": ["a"]}, '"messages" is no list of messages'),
         ({"messages": [[["user", "a"]]]}, "no layout of a dialogue"),
         ({"messages": pa.array([], pa.list_(pa.string()))}, "no dialogue in it"),

@@ -16,7 +16,7 @@ from liuli.data.records.problem import Problem
 from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.step.objectives import NextToken
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat
 
@@ -124,16 +124,16 @@ def test_weights_in_either_form(given, kept):
 @pytest.mark.parametrize(
     ("ask", "answer", "reason"),
     [
-        ({}, {"weight": 2}, "a weight that is no number from 0 to 1"),
-        ({}, {"weight": -0.5}, "a weight that is no number from 0 to 1"),
-        ({}, {"weight": "1"}, "a weight that is no number from 0 to 1"),
-        ({}, {"weight": True}, "a weight that is no number from 0 to 1"),
-        ({}, {"weight": float("nan")}, "a weight that is no number from 0 to 1"),
+        ({}, {"weight": 2}, "a weight that is not a number from 0 to 1"),
+        ({}, {"weight": -0.5}, "a weight that is not a number from 0 to 1"),
+        ({}, {"weight": "1"}, "a weight that is not a number from 0 to 1"),
+        ({}, {"weight": True}, "a weight that is not a number from 0 to 1"),
+        ({}, {"weight": float("nan")}, "a weight that is not a number from 0 to 1"),
         ({}, {"train": "yes"}, "a field of a message that is not read"),
         ({"weight": 1}, {}, "a weight of a message that is not learned"),
         ({"train": True}, {}, "a weight of a message that is not learned"),
         ({}, {"weight": 0}, "no answer to learn from in it"),
-        ({}, {"reasoning_content": 3}, "a reasoning that is no string"),
+        ({}, {"reasoning_content": 3}, "a reasoning that is not a string"),
         ({"reasoning_content": "x"}, {}, "a field of a message that is not read"),
         ({}, {"reasoning": "x", "reasoning_content": "y"}, "a field of a message that is not read"),
     ],
@@ -226,6 +226,20 @@ def test_reasoning_goes_to_templates_that_read_it(chat, field, name):
     chat = Chat(chat.tokenizer, THINKING.replace("reasoning_content", name), "a test")
     assert learned(chat, ASK, ANSWER | {field: "so"}) == [[1.0, "<think>so</think>b<|im_end|>"]]
     assert learned(chat, ASK, ANSWER) == [[1.0, "b<|im_end|>"]]
+
+
+def test_a_template_that_only_mentions_reasoning_does_not_read_it(chat):
+    chat = Chat(chat.tokenizer, "{# step by step reasoning #}Use reasoning. " + PLAIN, "a test")
+    assert encode_dialogue(chat, converted(ASK, ANSWER | {"reasoning": "so"}).messages, ()).unread == 1
+
+
+def test_the_template_for_tools_decides_whether_reasoning_is_read(chat):
+    chat = Chat(chat.tokenizer, {"default": PLAIN, "tool_use": THINKING}, "a test")
+    messages = converted(ASK, ANSWER | {"reasoning": "so"}).messages
+    tool = {"type": "function", "function": {"name": "f"}}
+    plain, with_tools = encode_dialogue(chat, messages, ()), encode_dialogue(chat, messages, [tool])
+    assert (plain.unread, "so" in plain.text) == (1, False)
+    assert (with_tools.unread, "so" in with_tools.text) == (0, True)
 
 
 def test_reasoning_that_a_template_does_not_read_is_counted(chat, tmp_path):

@@ -16,9 +16,9 @@ from helpers.corpora import jsonl, texts, write
 
 from liuli.data.dialogues.dialogues import Dialogues
 from liuli.data.records import unpacking
+from liuli.data.records.parquet_pages import page_sizes, read_chunks
 from liuli.data.records.small_file import LARGEST, read_small_file
 from liuli.data.text import parquet, readers
-from liuli.data.text.parquet_pages import page_sizes, read_chunks
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
@@ -234,7 +234,7 @@ def test_numbers_that_python_does_not_have(tmp_path):
     path = write(tmp_path / "a.json", '[{"text": "one", "x": 1e400, "y": ' + "9" * 4000 + "}]")
     assert texts(path) == ["one"]
     path = write(tmp_path / "a.json", '[{"text": "one", "x": ' + "9" * 5000 + "}]")
-    assert "broken JSON (a number of thousands of digits); mend it" in message(path, strict=True)
+    assert "broken JSON (a number of thousands of digits); fix it" in message(path, strict=True)
 
 
 def test_a_dialogue_of_nothing_but_tabs(tmp_path):
@@ -250,7 +250,7 @@ def test_json_in_strings_in_json(tmp_path):
     arguments = "[" * 200_000
     turns = [{"from": "human", "value": "a"}, {"from": "function_call", "value": arguments}]
     path = write(tmp_path / "a.jsonl", jsonl({"conversations": turns}))
-    assert f"{path}:1: a function_call that is no JSON with name and arguments" in message(path, Dialogues, strict=True)
+    assert f"{path}:1: a function_call that is not JSON with name and arguments" in message(path, Dialogues, strict=True)
 
 
 @pytest.mark.parametrize("content", ["[", "{", "- ", "? ", "a: &x [", "[a: "])
@@ -265,7 +265,7 @@ YAML_BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n"
 
 def test_yaml_that_doubles_itself(tmp_path):
     path = write(tmp_path / "a.yml", YAML_BOMB + "conversations: *a9\n")
-    assert message(path, Dialogues, strict=True) == f"{path}: broken YAML (an alias at line 2); mend it, or take it away"
+    assert message(path, Dialogues, strict=True) == f"{path}: broken YAML (an alias at line 2); fix it, or remove it"
     path = write(tmp_path / "a.yml", "conversations: [[a, b]]\n---\nconversations: [[c, d]]\n")
     assert "broken YAML (a second document at line 2)" in message(path, Dialogues, strict=True)
     path = write(tmp_path / "a.yml", "conversations: !!python/object/apply:os.system [[rm, b]]\n")

@@ -5,9 +5,11 @@ import json
 import logging
 import shutil
 
+import gguf
 import pytest
 import torch
 import transformers
+from helpers import gguf_files
 
 import liuli
 from liuli.errors import LiuliError
@@ -58,10 +60,16 @@ def test_greedy_texts_are_those_of_transformers(folder, settings_of):
     assert (ours != plain) == bool(settings_of(plain))
 
 
-def test_ids_that_the_model_does_not_have_can_be_unwanted(folder):
-    settings = found(folder, suppress_tokens=[-1, 3, 270, 10**12], bad_words_ids=[[4], [-7], [400]])
+def test_unwanted_ids_that_the_model_does_not_have_are_dropped_and_named(folder, caplog):
+    settings = found(folder, suppress_tokens=[-1, 3, 270, 10**12], bad_words_ids=[[4], [-7], [5, 400], [6, 7]])
     assert settings.sampling.logit_bias == {3: -float("inf"), 4: -float("inf")}
     assert liuli.load(folder).complete([5], max_tokens=3, seed=1)
+    path = folder / "generation_config.json"
+    assert caplog.messages == [
+        f"{path}: suppress_tokens [-1, 270, 1000000000000] is ignored: the model's ids are 0 to 269",
+        f"{path}: bad_words_ids [-7, 400] is ignored: the model's ids are 0 to 269",
+        f"{path} asks for bad_words_ids = [[6, 7]], which is not supported: ignored",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,3 +164,17 @@ def test_a_hostile_value_is_shortened_and_cleaned(folder, caplog):
 )
 def test_sources(folder, settings, source, named):
     assert found(folder, **settings)[1:] == (source, named)
+
+
+def test_the_source_of_a_gguf_files_settings(tmp_path):
+    def add(writer: gguf.GGUFWriter) -> None:
+        for name, value in settings.items():
+            writer.add_float32(f"general.sampling.{name}", value)
+
+    settings = {"top_p": 0.75}
+    path = gguf_files.save_metadata(tmp_path / "a.gguf", add)
+    sampling, source, named = default_sampling(path, "the file", 270, [0])
+    assert (sampling, source, named) == (Sampling(top_p=0.75), "the file's metadata", {"top_p"})
+    settings = {}
+    path = gguf_files.save_metadata(tmp_path / "b.gguf", add)
+    assert default_sampling(path, "the file", 270, [0]).source == "Liuli's default, as the file names none"

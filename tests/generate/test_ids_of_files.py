@@ -82,6 +82,32 @@ def test_a_token_without_a_row_is_refused_only_when_it_is_used(folder, special):
         model.complete([SIZE], max_tokens=1)
 
 
+@pytest.mark.parametrize("how", ["post-processor", "add_bos_token"])
+def test_a_begin_token_without_a_row_is_left_out(folder, caplog, how):
+    """The user did not type it, so no prompt is refused because of it."""
+    tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    size = len(tokens["model"]["vocab"])
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    fillers = [{"id": i, "content": f"<unused {i}>", **flags} for i in range(size, SIZE)]
+    tokens["added_tokens"] += [*fillers, {"id": SIZE, "content": "<begin>", **flags}]
+    tokens["post_processor"] = None
+    if how == "post-processor":
+        single = [{"SpecialToken": {"id": "<begin>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        special = {"<begin>": {"id": "<begin>", "ids": [SIZE], "tokens": ["<begin>"]}}
+        tokens["post_processor"] = {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special}
+    (folder / "tokenizer.json").write_text(json.dumps(tokens), encoding="utf-8")
+    change(folder / "tokenizer_config.json", bos_token="<begin>", add_bos_token=how == "add_bos_token")
+    assert liuli.open_tokenizer(folder).begin == [SIZE]
+    model = liuli.load(folder)
+    liuli.load(folder)
+    assert model.tokenizer is not None and model.tokenizer.begin == []
+    assert len(model.complete("the", max_tokens=2, temperature=0.0).ids) > 0
+    said = f"prompts start without the begin token {SIZE}, for which the model has no row"
+    assert [message for message in caplog.messages if "begin" in message] == [f"{folder}: {said}"]
+    with pytest.raises(LiuliError, match=r"the text uses the token '<begin>' \(id 270\)"):
+        model.complete("<begin>a", max_tokens=1)
+
+
 def test_an_end_token_without_a_row_is_not_used(folder):
     change(folder / "special_tokens_map.json", eos_token="<new>", pad_token="<pad>")
     tokenizer = liuli.open_tokenizer(folder)

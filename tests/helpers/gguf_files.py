@@ -52,6 +52,16 @@ def save_model(
     close(writer)
 
 
+def save_metadata(path: Path, add: Callable[[gguf.GGUFWriter], Any]) -> Path:
+    """Writes a file without tensors, whose metadata `add` writes. Returns the path."""
+    writer = gguf.GGUFWriter(path, "llama")
+    add(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
 def close(writer: gguf.GGUFWriter) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

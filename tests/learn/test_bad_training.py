@@ -366,7 +366,7 @@ def test_a_learning_rate_that_leads_out_of_numbers(train, resume, folder, tmp_pa
         assert "Infinity" not in (out / name).read_text()
     last = checkpoints(out)[-1]
     assert result.err.strip().endswith(str(out / "checkpoints" / str(last)))
-    from liuli.model.formats.hugging_face import read_decoder
+    from liuli.model.formats.detect import read_decoder
 
     read_decoder(out / "model")  # which refuses what is not finite
     assert_one_line(train("--lr", rate, "--tokens", steps * 64, "--resume", out=out), "step ", "The last good checkpoint is")

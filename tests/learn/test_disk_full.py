@@ -8,7 +8,7 @@ from helpers.trainings import assert_same, job_in, kept
 
 from liuli.learn.run.folder import checkpoints
 from liuli.learn.run.state import read_state
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 
 STEPS = 10
 

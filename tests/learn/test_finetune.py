@@ -31,8 +31,9 @@ from liuli.learn.step.recipe import derive
 from liuli.model.adapters import lora
 from liuli.model.adapters.token_rows import never_met
 from liuli.model.decoder import Decoder
+from liuli.model.formats.detect import read_decoder
 from liuli.model.formats.families import config_from
-from liuli.model.formats.hugging_face import read_decoder, write_decoder
+from liuli.model.formats.hugging_face import write_decoder
 from liuli.model.start import start
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat

@@ -29,7 +29,16 @@ def parent(base, tmp_path):
     """A copy whose files name ids that the model does not have."""
     shutil.copytree(base, tmp_path / "parent")
     (tmp_path / "parent" / "generation_config.json").write_text(
-        json.dumps({"eos_token_id": [50256, -1, 0], "bos_token_id": 50256, "pad_token_id": -1, "top_k": 7})
+        json.dumps(
+            {
+                "eos_token_id": [50256, -1, 0],
+                "bos_token_id": 50256,
+                "pad_token_id": -1,
+                "top_k": 7,
+                "suppress_tokens": [50256, 3],
+                "bad_words_ids": [[50256], [3, 50256], [4]],
+            }
+        )
     )
     return tmp_path / "parent"
 
@@ -57,7 +66,8 @@ def test_impossible_ids_are_never_written_out_again(parent, data, tmp_path, chan
     folder = tmp_path / "run" / ("adapter" if (tmp_path / "run" / "adapter").exists() else "model")
     written = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     chat = Chat.open(folder, open_tokenizer(folder))
-    assert written == {"eos_token_id": [chat.stop, 0], "top_k": 7}
+    unwanted = {"suppress_tokens": [3], "bad_words_ids": [[4]]}
+    assert written == {"eos_token_id": [chat.stop, 0], "top_k": 7, **unwanted}
     model = load(parent, adapter=folder) if change else load(folder)
     assert model.stop_ids == [chat.stop, 0]
     completion, records = Conversation(model, max_tokens=3, seed=1).say("the")
@@ -68,7 +78,8 @@ def test_a_merged_model_has_possible_ids(parent, data, tmp_path, liuli):  # noqa
     tuned(parent, data, tmp_path / "run", lora=2)
     (tmp_path / "run" / "model" / "generation_config.json").unlink()
     assert liuli("merge", parent, tmp_path / "run" / "model", "--out", tmp_path / "merged").code == 0
-    assert json.loads((tmp_path / "merged" / "generation_config.json").read_text()) == {"eos_token_id": [0], "top_k": 7}
+    written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    assert written == {"eos_token_id": [0], "top_k": 7, "suppress_tokens": [3], "bad_words_ids": [[4]]}
 
 
 def add_pad(folder, special):

@@ -19,7 +19,7 @@ from liuli.learn.step.objectives import Loss, NextToken, batch_logprobs
 from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model import logprobs
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 from liuli.model.logprobs import summed_nats, token_logprobs
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from liuli.learn.prepare.job import Job
 from liuli.learn.run.events import Finished, Note, Ready, Saved, Stopped, Update
 from liuli.learn.run.folder import checkpoints
 from liuli.learn.run.state import read_state
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 
 STEPS = 10  # of a run that is killed; it saves after each
 
@@ -62,7 +62,7 @@ def test_the_metrics_of_a_run(folder, whole):
     assert rows[-2]["loss"] < 0.5 * rows[1]["loss"]
     assert whole["trace"]["body"]["steps"] == list(range(61))
     assert list(whole["hashes"]) == list(range(0, 61, 3))
-    assert whole["hashes"][60] == hash_folder(folder / "whole" / "model") == whole["card"]["hash"]
+    assert whole["hashes"][60] == hash_model(folder / "whole" / "model") == whole["card"]["hash"]
 
 
 def test_the_same_again_in_one_process_and_in_another(folder, tmp_path, whole, short):

@@ -17,7 +17,7 @@ from liuli.learn.prepare.budget import LOOKS
 from liuli.learn.run.events import Finished, Ready, Sampled, Saved, Update, Validated
 from liuli.learn.run.folder import read_metrics
 from liuli.learn.run.trace import CANDIDATES, Probe, Trace
-from liuli.model.formats.hugging_face import hash_folder
+from liuli.model.formats.detect import hash_model
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/training-trace.schema.json").read_text(encoding="utf-8"))
 PROBES = ("小明有", "Ada has 5 ")
@@ -85,7 +85,7 @@ def test_probes_say_what_the_saved_models_say(finished):
     tokenizer = liuli.open_tokenizer(out / "tokenizer")
     for checkpoint in body["checkpoints"]:
         folder = out / "checkpoints" / str(checkpoint["step"]) / "model"
-        assert checkpoint["hash"] == hash_folder(folder) == json.loads((folder / "liuli.json").read_text())["hash"]
+        assert checkpoint["hash"] == hash_model(folder) == json.loads((folder / "liuli.json").read_text())["hash"]
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         look = body["steps"].index(checkpoint["step"])
         for probe in body["probes"]:
@@ -111,7 +111,7 @@ def test_validation_and_samples_are_those_of_the_saved_models(finished):
     out, body = finished[0], read(finished[0])["body"]
     from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
-    from liuli.model.formats.hugging_face import read_decoder
+    from liuli.model.formats.detect import read_decoder
 
     facts = json.loads((out / "state/state.json").read_text())
     split = split_texts(Sources([facts["data"][0]["name"]]))

@@ -10,7 +10,7 @@ import transformers
 from helpers import families
 
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 
 
 @dataclass

@@ -10,7 +10,7 @@ from helpers import families
 from liuli.errors import LiuliError
 from liuli.model.cache import KVCache
 from liuli.model.decoder import BLOCK_POINTS, Decoder
-from liuli.model.formats.hugging_face import read_decoder
+from liuli.model.formats.detect import read_decoder
 from liuli.model.linear import Linear, RMSNorm, exchange
 
 ids_1T = torch.randint(0, families.VOCABULARY, (1, 40), generator=torch.Generator().manual_seed(1))

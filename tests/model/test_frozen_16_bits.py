@@ -13,7 +13,8 @@ from liuli.model.adapters import lora
 from liuli.model.adapters.lora import LoRASettings
 from liuli.model.cache import KVCache
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, own_learning_memory, read_decoder, write_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
+from liuli.model.formats.hugging_face import own_learning_memory, write_decoder
 from liuli.model.linear import Embedding, Linear, MixedLinear
 from liuli.model.logprobs import summed_nats
 
@@ -159,7 +160,7 @@ def test_a_merged_base_keeps_its_16_bits(folder_of, tmp_path):
 
 def test_what_is_written_is_what_was_read(folder_of, tmp_path):
     write_decoder(read_decoder(folder_of("gpt2"), dtype=None), tmp_path, torch.bfloat16)
-    assert hash_folder(tmp_path) == hash_folder(folder_of("gpt2"))
+    assert hash_model(tmp_path) == hash_model(folder_of("gpt2"))
 
 
 @pytest.mark.parametrize("family", ["qwen3", "mistral"])

@@ -11,7 +11,7 @@ from helpers.real_models import real_model
 
 from liuli.errors import LiuliError
 from liuli.gguf_file import open_gguf
-from liuli.hub import find_folder
+from liuli.hub import find_model
 from liuli.model.config import PRESETS
 from liuli.model.formats import gguf as gguf_format
 from liuli.model.formats.detect import hash_model, read_config, read_decoder
@@ -196,11 +196,11 @@ def test_tensors_are_compared_with_the_metadata(tmp_path):
 
 def test_a_model_is_a_folder_or_a_file(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    assert find_folder(tmp_path / "m.gguf") == tmp_path / "m.gguf"
+    assert find_model(tmp_path / "m.gguf") == tmp_path / "m.gguf"
     (tmp_path / "folder.gguf").mkdir()
-    assert find_folder(tmp_path / "folder.gguf") == tmp_path / "folder.gguf"
+    assert find_model(tmp_path / "folder.gguf") == tmp_path / "folder.gguf"
     with pytest.raises(LiuliError, match=r"there is no folder .*none\.gguf"):
-        find_folder(tmp_path / "none.gguf")
+        find_model(tmp_path / "none.gguf")
 
 
 REAL = {  # of `transformers` in fp32 (../shared/data/models/README.md)

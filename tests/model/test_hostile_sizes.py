@@ -8,21 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import families
+from helpers.changes import change_json
 from safetensors.torch import load_file, save_file
 from test_lora import with_random_adapter
 
 from liuli.errors import LiuliError
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.formats import hugging_face
-from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_config, read_decoder
 
 HUGE = 10**400  # larger than a float can be
 LONGEST, MEMORY = 700, 100_000  # characters of a message; kB that the process may grow by
-
-
-def change_config(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def refused(call, *given) -> str:
@@ -74,9 +70,9 @@ def no_decoder(monkeypatch):
     ids=lambda value: str(value)[:60],
 )  # fmt: skip
 def test_configs_that_claim_too_much(folder, change, named):
-    change_config(folder / "config.json", **change)
+    change_json(folder / "config.json", **change)
     assert named in refused(read_decoder, folder)
-    assert named in refused(hash_folder, folder)
+    assert named in refused(hash_model, folder)
 
 
 YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 16}
@@ -99,7 +95,7 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_f
 def test_rotary_numbers_that_overflow(folder, given):
     if "mscale" in given:
         given = {**given, "mscale_all_dim": 1e-300}
-    change_config(folder / "config.json", rope_parameters=given)
+    change_json(folder / "config.json", rope_parameters=given)
     assert "config.json" in refused(read_config, folder)
 
 
@@ -108,7 +104,7 @@ def test_rotary_numbers_that_overflow(folder, given):
 )
 def test_layer_types_that_are_none(tmp_path, types):
     families.save("qwen2-window", tmp_path)
-    change_config(tmp_path / "config.json", layer_types=types)
+    change_json(tmp_path / "config.json", layer_types=types)
     assert "layer" in refused(read_config, tmp_path)
 
 
@@ -116,13 +112,13 @@ def test_nesting_that_is_too_deep_to_print(folder):
     nested: list = []
     for _ in range(700):
         nested = [nested]
-    change_config(folder / "config.json", hidden_size=nested, quantization_config=None)
+    change_json(folder / "config.json", hidden_size=nested, quantization_config=None)
     assert "config.json" in refused(read_config, folder)
 
 
 @pytest.mark.parametrize("vocab_size", [2**30, 98, 100])
 def test_a_vocabulary_that_the_tensors_do_not_have(folder, vocab_size):
-    change_config(folder / "config.json", vocab_size=vocab_size)
+    change_json(folder / "config.json", vocab_size=vocab_size)
     assert "embed_tokens.weight has shape [99, 32], but config.json implies" in refused(read_decoder, folder)
 
 
@@ -158,13 +154,13 @@ def save_bin(folder: Path, **changes) -> None:
     ],
     ids=["expanded", "overlapping", "meta", "sparse", "sparse and huge"],
 )  # fmt: skip
-@pytest.mark.parametrize("call", [read_decoder, hash_folder], ids=["read", "hash"])
+@pytest.mark.parametrize("call", [read_decoder, hash_model], ids=["read", "hash"])
 def test_tensors_without_their_numbers(folder, tensor, call):
     save_bin(folder, model__embed_tokens__weight=tensor)
-    change_config(folder / "config.json", vocab_size=len(tensor))
+    change_json(folder / "config.json", vocab_size=len(tensor))
     message = refused(call, folder)
     assert "pytorch_model.bin" in message
-    assert "embed_tokens.weight of shape" in message and "not stored number by number" in message
+    assert "embed_tokens.weight of shape" in message and "not stored as dense numbers" in message
 
 
 def test_a_small_file_that_is_a_large_model(folder):
@@ -202,7 +198,7 @@ def test_a_bin_whose_pickle_is_damaged(folder, cut):
 @pytest.fixture
 def adapter(pair_of, tmp_path) -> tuple[Path, Path]:
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_model(base))
     return base, tmp_path / "adapter"
 
 
@@ -220,6 +216,6 @@ def adapter(pair_of, tmp_path) -> tuple[Path, Path]:
 def test_adapters_that_claim_too_much(adapter, change, named):
     base, folder = adapter
     decoder = read_decoder(base)
-    change_config(folder / peft_folder.CONFIG, **change)
+    change_json(folder / peft_folder.CONFIG, **change)
     assert named in refused(peft_folder.load, decoder, folder, "theirs", base)
     assert not lora.adapted(decoder)

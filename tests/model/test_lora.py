@@ -7,8 +7,9 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+from helpers.changes import change_adapter_config, change_adapter_weights
 from helpers.families import VOCABULARY
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.model import multiply_in
@@ -16,7 +17,7 @@ from liuli.learn.step.optimizer import MuonAdamW, Rates
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, LoRASettings
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.model.linear import Linear, MixedLinear
 
 FAMILIES = ("gpt2", "llama3", "llama-biases", "mistral", "qwen2", "qwen3", "gemma3")
@@ -48,18 +49,8 @@ def qwen3(pair_of) -> Decoder:
 def saved(pair_of, tmp_path) -> Path:
     """An adapter of the random Qwen 3, in a folder."""
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path / "adapter", "owner/base", hash_model(base))
     return tmp_path / "adapter"
-
-
-def change_config(folder: Path, **changes) -> None:
-    path = folder / peft_folder.CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_tensors(folder: Path, change) -> None:
-    tensors = load_file(folder / peft_folder.TENSORS)
-    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, folder / peft_folder.TENSORS)
 
 
 # PEFT. In 64 bits what is left is the norms of transformers, which are in 32; in 32 bits the bases alone differ by 2e-5.
@@ -70,7 +61,7 @@ def change_tensors(folder: Path, change) -> None:
 def test_peft_opens_what_is_saved(pair_of, tmp_path, family, dtype, limit):
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=dtype))
-    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_model(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).to(dtype), tmp_path)
     with torch.no_grad():
         expected = theirs(ids_BT).logits
@@ -87,7 +78,7 @@ def test_peft_finds_the_projections_that_are_meant(pair_of, tmp_path, family, pr
     """GPT-2 has two that are called c_proj."""
     pair = pair_of(family)
     ours = with_random_adapter(read_decoder(pair.folder, dtype=torch.float64), LoRASettings(rank=2, projections=projections))
-    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_model(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     assert len([name for name, _ in theirs.named_parameters() if "lora_" in name]) == 2 * 3 * len(projections)
     with torch.no_grad():
@@ -120,17 +111,17 @@ def test_what_is_saved_is_loaded_to_the_bit(pair_of, qwen3, saved):
     assert torch.equal(logits(qwen3), logits(with_random_adapter(read_decoder(pair_of("qwen3").folder))))
     assert not any(parameter.requires_grad for parameter in qwen3.parameters())
     card = json.loads((saved / peft_folder.CARD).read_text())
-    assert card == {"stage": "adapter", "parent": hash_folder(pair_of("qwen3").folder), "hash": peft_folder.hash_adapter(saved)}
+    assert card == {"stage": "adapter", "parent": hash_model(pair_of("qwen3").folder), "hash": peft_folder.hash_adapter(saved)}
 
 
 def test_a_hash_tells_adapters_apart(saved):
     first = peft_folder.hash_adapter(saved)
-    change_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
+    change_adapter_config(saved, lora_alpha=12.0, lora_dropout=0.5, base_model_name_or_path=None)
     assert peft_folder.hash_adapter(saved) == first
-    change_config(saved, lora_alpha=13)
+    change_adapter_config(saved, lora_alpha=13)
     assert peft_folder.hash_adapter(saved) != first
-    change_config(saved, lora_alpha=12)
-    change_tensors(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
+    change_adapter_config(saved, lora_alpha=12)
+    change_adapter_weights(saved, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
     assert peft_folder.hash_adapter(saved) != first
 
 
@@ -374,7 +365,7 @@ def test_gpt2_has_no_q_of_its_own(pair_of):
     ],
 )  # fmt: skip
 def test_settings_of_others_that_change_the_numbers(pair_of, qwen3, saved, name, value):
-    change_config(saved, **{name: value})
+    change_adapter_config(saved, **{name: value})
     with pytest.raises(LiuliError) as error:
         peft_folder.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
     assert str(error.value) == f"{saved / peft_folder.CONFIG}: {name} = {value!r} is not supported"
@@ -389,7 +380,7 @@ def test_another_base_by_hash(pair_of, saved, tmp_path):
     decoder = read_decoder(tmp_path / "other")
     with pytest.raises(LiuliError) as error:
         peft_folder.load(decoder, saved, "chat", tmp_path / "other")
-    hashes = hash_folder(pair.folder), hash_folder(tmp_path / "other")
+    hashes = hash_model(pair.folder), hash_model(tmp_path / "other")
     assert f"it was made for the model with hash {hashes[0]}, and that one has {hashes[1]}" in str(error.value)
     assert not lora.adapted(decoder)
     (saved / peft_folder.CARD).unlink()
@@ -418,7 +409,7 @@ def test_another_base_by_shape(pair_of, saved):
     ids=["a block's lacking", "a head", "a block too many", "nothing", "quantised", "infinite"],
 )  # fmt: skip
 def test_tensors_that_are_not_an_adapters(pair_of, qwen3, saved, change, said):
-    change_tensors(saved, change)
+    change_adapter_weights(saved, change)
     with pytest.raises(LiuliError, match=said):
         peft_folder.load(qwen3, saved, "chat", pair_of("qwen3").folder)
 
@@ -431,7 +422,7 @@ def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
     ):
         with pytest.raises(LiuliError, match=said):
             peft_folder.load(qwen3, folder, "chat", base)
-    change_config(saved, r=None)
+    change_adapter_config(saved, r=None)
     with pytest.raises(LiuliError, match=r"adapter_config.json: LoRA's rank must be a whole number above 0, not None"):
         peft_folder.load(qwen3, saved, "chat", base)
     (saved / peft_folder.CONFIG).write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 12}')

@@ -8,14 +8,16 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+from helpers.changes import change_adapter_config, change_adapter_weights
 from helpers.families import VOCABULARY
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from liuli.errors import LiuliError
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import LoRASettings
 from liuli.model.adapters.own_table import OwnTable
-from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
+from liuli.model.formats.hugging_face import write_decoder
 
 ids_BT = torch.randint(0, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
 LLAMA = ["q_proj", "k_proj", "down_proj"]
@@ -64,7 +66,7 @@ def expect(pair, folder: Path, tmp_path: Path, expected: torch.Tensor) -> None:
     assert (logits(ours) - expected).std() > 0.1 * expected.std()
     lora.use(ours, "theirs")
     again = tmp_path / "again"
-    peft_folder.save(ours, again, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, again, str(pair.folder), hash_model(pair.folder))
     assert torch.equal(logits(opened(pair, again)), logits(ours))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), again).eval()
     assert (logits(theirs) - expected).abs().max() < limit(pair) * expected.std()
@@ -74,16 +76,6 @@ def expect(pair, folder: Path, tmp_path: Path, expected: torch.Tensor) -> None:
     assert (logits(read_decoder(tmp_path / "merged", dtype=torch.float64)) - expected).abs().max() < limit(
         pair
     ) * expected.std()
-
-
-def change_config(folder: Path, **changes) -> None:
-    path = folder / peft_folder.CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_tensors(folder: Path, change) -> None:
-    tensors = change(load_file(folder / peft_folder.TENSORS))
-    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, folder / peft_folder.TENSORS)
 
 
 SETTINGS = {
@@ -207,7 +199,7 @@ def test_names_of_tensors(pair_of, tmp_path, rename):
     pair = pair_of("qwen3")
     expected = peft_model(pair, tmp_path)
     before = peft_folder.hash_adapter(tmp_path)
-    change_tensors(tmp_path, lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
+    change_adapter_weights(tmp_path, lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
     assert (logits(opened(pair, tmp_path)) - expected).abs().max() < limit(pair) * expected.std()
     assert peft_folder.hash_adapter(tmp_path) == before
 
@@ -220,14 +212,16 @@ def test_names_of_saved_modules_and_rows(pair_of, tmp_path):
         found = {name.replace("lm_head.weight", "lm_head.modules_to_save.default.weight"): t for name, t in tensors.items()}
         return {name.replace("tokens_delta", "tokens_delta.default"): t for name, t in found.items()}
 
-    change_tensors(tmp_path, whole_names)
+    change_adapter_weights(tmp_path, whole_names)
     assert (logits(opened(pair, tmp_path)) - expected).abs().max() < limit(pair) * expected.std()
 
 
 def test_two_adapters_in_one_file(pair_of, tmp_path):
     pair = pair_of("qwen3")
     peft_model(pair, tmp_path)
-    change_tensors(tmp_path, lambda tensors: tensors | {n.replace(".weight", ".b.weight"): t for n, t in tensors.items()})
+    change_adapter_weights(
+        tmp_path, lambda tensors: tensors | {n.replace(".weight", ".b.weight"): t for n, t in tensors.items()}
+    )
     with pytest.raises(LiuliError, match=r"adapter_model.safetensors holds .* twice: keep one adapter in a file"):
         opened(pair, tmp_path)
 
@@ -237,10 +231,10 @@ def test_the_hash_knows_what_changes_the_numbers(pair_of, tmp_path):
     first = peft_folder.hash_adapter(tmp_path)
     hashes = {first}
     for changes in ({"alpha_pattern": {"q_proj": 3}}, {"alpha_pattern": {"q_proj": 4}}, {"use_rslora": True}):
-        change_config(tmp_path, **changes)
+        change_adapter_config(tmp_path, **changes)
         hashes.add(peft_folder.hash_adapter(tmp_path))
     assert len(hashes) == 4
-    change_config(tmp_path, alpha_pattern={}, use_rslora=False, exclude_modules=["x"], ensure_weight_tying=True)
+    change_adapter_config(tmp_path, alpha_pattern={}, use_rslora=False, exclude_modules=["x"], ensure_weight_tying=True)
     assert peft_folder.hash_adapter(tmp_path) == first
 
 
@@ -268,14 +262,14 @@ def test_the_hash_knows_what_changes_the_numbers(pair_of, tmp_path):
         ({"alpha_pattern": {30 * ".?" + "x": 1}}, "could take very long"),
         ({"alpha_pattern": {"|".join(map(str, range(99))): 1}}, "could take very long"),
         ({"alpha_pattern": {f"{i}|x": 1 for i in range(33)}}, "alpha_pattern = .* is not supported"),
-        ({"alpha_pattern": {"(": 1}}, r"'\(' is no regular expression"),
+        ({"alpha_pattern": {"(": 1}}, r"'\(' is not a regular expression"),
     ],
     ids=str,
 )  # fmt: skip
 def test_settings_that_do_not_fit(pair_of, tmp_path, changes, said):
     pair = pair_of("qwen3")
     peft_model(pair, tmp_path)
-    change_config(tmp_path, **changes)
+    change_adapter_config(tmp_path, **changes)
     if said is None:
         opened(pair, tmp_path)
         return
@@ -286,7 +280,9 @@ def test_settings_that_do_not_fit(pair_of, tmp_path, changes, said):
 def test_a_table_of_a_larger_vocabulary(pair_of, tmp_path):
     pair = pair_of("qwen3")
     peft_model(pair, tmp_path)
-    change_tensors(tmp_path, lambda tensors: tensors | {"base_model.model.model.embed_tokens.weight": torch.ones(105, 32)})
+    change_adapter_weights(
+        tmp_path, lambda tensors: tensors | {"base_model.model.model.embed_tokens.weight": torch.ones(105, 32)}
+    )
     with pytest.raises(
         LiuliError, match=r"holds .*embed_tokens.weight, a whole table that .* does not name in modules_to_save"
     ):
@@ -313,15 +309,15 @@ def test_folders_that_are_not_whole(pair_of, tmp_path):
     pair = pair_of("qwen3")
     peft_model(pair, tmp_path)
     (tmp_path / peft_folder.CONFIG).rename(tmp_path / "config")
-    with pytest.raises(LiuliError, match=r"holds adapter_model.safetensors, but no adapter_config.json: fetch it"):
+    with pytest.raises(LiuliError, match=r"holds adapter_model.safetensors but no adapter_config.json: download that file"):
         opened(pair, tmp_path)
     (tmp_path / "config").rename(tmp_path / peft_folder.CONFIG)
     pointer = "version https://git-lfs.github.com/spec/v1\nsize 1\n"
     (tmp_path / peft_folder.TENSORS).write_text(pointer)
-    with pytest.raises(LiuliError, match=r"adapter_model.safetensors is a pointer of Git LFS and not the weights"):
+    with pytest.raises(LiuliError, match=r"adapter_model.safetensors is a Git LFS pointer, not the file itself"):
         opened(pair, tmp_path)
     (tmp_path / peft_folder.TENSORS).unlink()
     with pytest.raises(
-        LiuliError, match=r"but neither adapter_model.safetensors nor adapter_model.bin: fetch the adapter again"
+        LiuliError, match=r"but neither adapter_model.safetensors nor adapter_model.bin: download the adapter again"
     ):
         opened(pair, tmp_path)

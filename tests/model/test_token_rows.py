@@ -24,7 +24,8 @@ from liuli.model.adapters.slot import adapter_slots
 from liuli.model.adapters.token_rows import TokenRows
 from liuli.model.cache import KVCache
 from liuli.model.decoder import Decoder
-from liuli.model.formats.hugging_face import hash_folder, read_decoder, write_decoder
+from liuli.model.formats.detect import hash_model, read_decoder
+from liuli.model.formats.hugging_face import write_decoder
 from liuli.model.linear import Embedding, Linear
 from liuli.model.logprobs import summed_nats
 
@@ -70,7 +71,7 @@ def plain_weights(decoder: Decoder, base: Decoder) -> dict[str, torch.Tensor]:
 def test_peft_opens_what_is_saved(pair_of, tmp_path, family):
     pair = pair_of(family)
     ours = with_random_rows(read_decoder(pair.folder, dtype=torch.float64))
-    peft_folder.save(ours, tmp_path, str(pair.folder), hash_folder(pair.folder))
+    peft_folder.save(ours, tmp_path, str(pair.folder), hash_model(pair.folder))
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path)
     with torch.no_grad():
         expected = theirs(ids_BT).logits
@@ -114,7 +115,7 @@ def test_what_peft_saves_is_opened_and_saved_again(pair_of, tmp_path, family, in
         base = ours(seen)
         peft_folder.load(ours, tmp_path / "theirs", "theirs", pair.folder)
         assert (ours(seen) - expected).abs().max() < 1e-5 * expected.std()
-        peft_folder.save(ours, tmp_path / "ours", "base", hash_folder(pair.folder))
+        peft_folder.save(ours, tmp_path / "ours", "base", hash_model(pair.folder))
         again = peft.PeftModel.from_pretrained(copy.deepcopy(pair.theirs).double(), tmp_path / "ours")
         assert (again(seen).logits - expected).abs().max() < 1e-5 * expected.std()
         lora.use(ours, None)
@@ -125,7 +126,7 @@ def test_what_peft_saves_is_opened_and_saved_again(pair_of, tmp_path, family, in
 def test_what_is_saved_is_loaded_to_the_bit_and_goes_on_learning(pair_of, tmp_path, family):
     base = pair_of(family).folder
     ours = with_random_rows(read_decoder(base))
-    peft_folder.save(ours, tmp_path, "base", hash_folder(base))
+    peft_folder.save(ours, tmp_path, "base", hash_model(base))
     again = read_decoder(base)
     peft_folder.load(again, tmp_path, "again", base)
     assert torch.equal(logits(again), logits(ours))
@@ -137,7 +138,7 @@ def test_what_is_saved_is_loaded_to_the_bit_and_goes_on_learning(pair_of, tmp_pa
 
 def test_a_hash_tells_tokens_and_rows_apart(pair_of, tmp_path):
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_model(base))
     first = peft_folder.hash_adapter(tmp_path)
     change_config(tmp_path, trainable_token_indices=[*TOKENS[1:], TOKENS[0]])
     assert peft_folder.hash_adapter(tmp_path) != first
@@ -222,7 +223,7 @@ def test_products_in_16_bits_while_they_learn(pair_of, family, mixed_first):
 def test_a_base_in_16_bits(pair_of, tmp_path):
     """As far from 32 bits as PEFT is, or nearer."""
     pair = pair_of("qwen3")
-    peft_folder.save(with_random_rows(read_decoder(pair.folder)), tmp_path, "base", hash_folder(pair.folder))
+    peft_folder.save(with_random_rows(read_decoder(pair.folder)), tmp_path, "base", hash_model(pair.folder))
     ours, half = (read_decoder(pair.folder, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     for decoder in (ours, half):
         peft_folder.load(decoder, tmp_path, "same", pair.folder)
@@ -378,7 +379,7 @@ def test_a_token_that_the_model_lacks(pair_of):
 )  # fmt: skip
 def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
     base = pair_of(family).folder
-    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path, "base", hash_model(base))
     change_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError) as error:
         peft_folder.load(read_decoder(base), tmp_path, "theirs", base)
@@ -395,7 +396,7 @@ def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
 )
 def test_rows_that_are_not_what_the_settings_say(pair_of, tmp_path, indices, said):
     base = pair_of("qwen3").folder
-    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_folder(base))
+    peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_model(base))
     change_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError, match=said):
         peft_folder.load(read_decoder(base), tmp_path, "theirs", base)

@@ -9,11 +9,12 @@ import torch
 import transformers
 from helpers import families
 from helpers.bomb import Bomb
+from helpers.changes import change_config, change_weights
 from safetensors.torch import load_file, save_file
 
 from liuli.errors import LiuliError
-from liuli.model.formats.families import read_config
-from liuli.model.formats.hugging_face import hash_folder, read_decoder, stored_config, write_decoder
+from liuli.model.formats.detect import hash_model, read_config, read_decoder, stored_config
+from liuli.model.formats.hugging_face import write_decoder
 
 ids_1T = torch.arange(40)[None]
 
@@ -36,16 +37,6 @@ def tied(tmp_path) -> Path:
     return tmp_path
 
 
-def change_config(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_weights(folder: Path, change) -> None:
-    path = folder / "model.safetensors"
-    save_file({name: tensor.contiguous().clone() for name, tensor in change(load_file(path)).items()}, path)
-
-
 def expect_transformers(folder: Path) -> None:
     """What is read computes what `transformers` reads from the same folder."""
     expected = transformers.AutoModelForCausalLM.from_pretrained(folder)(ids_1T).logits
@@ -62,12 +53,12 @@ def save_old(tensors, path: Path) -> None:
 @pytest.mark.parametrize("family", ["gpt2", "llama3"])
 def test_a_bin_from_before_pytorch_1_6(tmp_path, family):
     model = families.save(family, tmp_path)
-    before = hash_folder(tmp_path)
+    before = hash_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     save_old(model.state_dict(), tmp_path / "pytorch_model.bin")
     expect_transformers(tmp_path)
     assert read_decoder(tmp_path).config.tied
-    assert hash_folder(tmp_path) == before
+    assert hash_model(tmp_path) == before
 
 
 @pytest.mark.parametrize("size", [0, 10, 1000, 30_000, -100])
@@ -105,10 +96,10 @@ def test_an_old_bin_that_claims_more_than_it_holds(llama):
 @pytest.mark.parametrize("family", ["gpt2", "llama2", "qwen3"])
 def test_prefixes_of_wrappers(tmp_path, family, prefix):
     families.save(family, tmp_path)
-    expected, before = read_decoder(tmp_path)(ids_1T), hash_folder(tmp_path)
+    expected, before = read_decoder(tmp_path)(ids_1T), hash_model(tmp_path)
     change_weights(tmp_path, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
     assert torch.equal(read_decoder(tmp_path)(ids_1T), expected)
-    assert hash_folder(tmp_path) == before
+    assert hash_model(tmp_path) == before
 
 
 def test_compiled_layers(llama):
@@ -149,11 +140,11 @@ def write_shards(folder: Path, second) -> None:
 
 
 def test_a_tensor_in_two_shards(llama):
-    expected, before = read_decoder(llama)(ids_1T), hash_folder(llama)
+    expected, before = read_decoder(llama)(ids_1T), hash_model(llama)
     write_shards(llama, lambda norm: norm)
     expect_transformers(llama)
     assert torch.equal(read_decoder(llama)(ids_1T), expected)
-    assert hash_folder(llama) == before
+    assert hash_model(llama) == before
 
 
 @pytest.mark.parametrize("second", [lambda norm: norm + 1, lambda norm: norm.half(), lambda norm: norm[:3]], ids="vds")
@@ -161,7 +152,7 @@ def test_a_tensor_in_two_shards_with_other_numbers(llama, second):
     write_shards(llama, second)
     message = (
         f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors hold different numbers for "
-        f"model.norm.weight: they are not of one model; download or save it again"
+        f"model.norm.weight: they do not belong to the same model; download or save the model again"
     )
     with pytest.raises(LiuliError) as error:
         read_decoder(llama)
@@ -176,8 +167,8 @@ def test_a_pointer_in_place_of_weights(llama, name):
     (llama / "model.safetensors").unlink()
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * "0" + "\nsize 988097824\n"
     (llama / name).write_text(pointer)
-    for read in (read_decoder, hash_folder):
-        with pytest.raises(LiuliError, match=rf"{name} is a pointer of Git LFS and not the weights: run `git lfs pull`"):
+    for read in (read_decoder, hash_model):
+        with pytest.raises(LiuliError, match=rf"{name} is a Git LFS pointer, not the file itself: run `git lfs pull`"):
             read(llama)
 
 
@@ -189,8 +180,8 @@ def test_a_tied_head_with_other_numbers_is_not_tied(tied, tmp_path_factory, capl
     change_weights(tied, lambda tensors: tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].flip(0)})
     expect_transformers(tied)
     decoder = read_decoder(tied)
-    differs = "config.json has a tied head, but lm_head.weight differs from model.embed_tokens.weight"
-    assert caplog.messages == [f"{tied}: {differs}: each is used as it is stored"]
+    differs = "config.json says that the head is tied, but lm_head.weight differs from model.embed_tokens.weight"
+    assert caplog.messages == [f"{tied}: {differs}: both are used as stored"]
     assert read_config(tied).tied
     assert not stored_config(tied).tied
     assert not decoder.config.tied
@@ -198,18 +189,18 @@ def test_a_tied_head_with_other_numbers_is_not_tied(tied, tmp_path_factory, capl
     write_decoder(decoder, again)
     expect_transformers(again)
     assert torch.equal(read_decoder(again)(ids_1T), decoder(ids_1T))
-    assert hash_folder(again) == hash_folder(tied)
+    assert hash_model(again) == hash_model(tied)
 
 
 @pytest.mark.parametrize("family", ["llama3", "qwen3", "gpt2"])
 def test_a_tied_head_stored_in_place_of_the_embedding(tmp_path, family):
     families.save(family, tmp_path)
-    before = hash_folder(tmp_path)
+    before = hash_model(tmp_path)
     table = "transformer.wte.weight" if family == "gpt2" else "model.embed_tokens.weight"
     change_weights(tmp_path, lambda tensors: {"lm_head.weight" if n == table else n: t for n, t in tensors.items()})
     expect_transformers(tmp_path)
     assert read_decoder(tmp_path).config.tied
-    assert hash_folder(tmp_path) == before
+    assert hash_model(tmp_path) == before
 
 
 # Rotary settings of two formats in one file.
@@ -233,6 +224,21 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 def test_rope_scaling_next_to_rope_parameters(llama, changes):
     change_config(llama, **changes)
     expect_transformers(llama)
+
+
+BY_LAYER = {"full_attention": {"rope_type": "default", "rope_theta": 2e4}, "sliding_attention": {"rope_theta": 300.0}}
+
+
+@pytest.mark.parametrize("scaling", [{"rope_type": "linear", "factor": 4.0}, YARN, YARN | {"rope_theta": 500.0}, {}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"rope_parameters": BY_LAYER}, {"rope_theta": 900.0}], ids=str)
+def test_rope_scaling_next_to_rope_parameters_of_gemma(tmp_path, scaling, changes):
+    """It scales the layers with full attention, and leaves their base and the other layers as they are."""
+    families.save("gemma3", tmp_path)
+    before = read_decoder(tmp_path)(ids_1T)
+    change_config(tmp_path, rope_scaling=scaling, **changes)
+    expect_transformers(tmp_path)
+    if scaling or "rope_parameters" in changes:
+        assert (read_decoder(tmp_path)(ids_1T) - before).abs().max() > 0.01 * before.std()
 
 
 def test_rope_scaling_that_would_lose_theta(llama):

@@ -76,7 +76,7 @@ def test_the_real_chat_template_is_used(data):
     tokenizer = open_tokenizer(path)
     chat = Chat.open(path, tokenizer)
     ids = chat.prompt([{"role": "user", "content": "你好<|im_end|>"}])
-    assert chat.origin == "the folder's own template"
+    assert chat.origin == "the file's own template"
     assert tokenizer.decode(ids, special=True).startswith("<|im_start|>system\nYou are Qwen, created by Alibaba Cloud.")
     assert ids.count(151645) == 2  # of system and user; what was typed stays text
 

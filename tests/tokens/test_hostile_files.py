@@ -171,10 +171,6 @@ def template(ids: Any) -> dict[str, Any]:
     ("processor", "named"),
     [
         (template([1] * 1_000_000), "puts 1,000,000 tokens in front"),
-        (template([4294967295]), "with the id 4294967295"),
-        (template([9000]), "with the id 9000"),
-        (template([10**400]), "with the id 1000"),
-        (template([-1]), "with the id -1"),
         (template(["1"]), "post-processor"),
         (template([True]), "post-processor"),
         (template(1), "post-processor"),
@@ -186,8 +182,17 @@ def template(ids: Any) -> dict[str, Any]:
         ([], "post-processor"),
     ],
 )
-def test_begin_tokens_that_are_out_of_bounds(processor, named, tmp_path):
+def test_post_processors_that_are_broken(processor, named, tmp_path):
     refused(write_pipeline(tmp_path, post_processor=processor), named)
+
+
+@pytest.mark.parametrize(("token_id", "shown"), [(4294967295, "4294967295"), (9000, "9000"), (10**400, "1000"), (-1, "-1")])
+def test_a_begin_token_that_the_tokenizer_does_not_have_is_left_out(token_id, shown, tmp_path, caplog):
+    tokenizer = open_tokenizer(write_pipeline(tmp_path, post_processor=template([1, token_id])))
+    assert tokenizer.begin == [1]
+    (message,) = caplog.messages
+    assert f"prompts start without the begin token {shown}" in message
+    assert "which is not one of the tokenizer's ids, 0 to 310" in message and len(message) < 400
 
 
 def test_a_number_of_5000_digits(tmp_path):
@@ -360,7 +365,6 @@ def test_a_sentencepiece_file_made_by_hand(tmp_path):
         (BYTES + piece(b"a", 1, float("nan")), SETTINGS, "the score of 'a'"),
         (BYTES + piece(ESCAPES.encode(), 9), SETTINGS, "is of kind 9"),
         (BYTES, SETTINGS[:7] + b"\x1a\x08" + SETTINGS[9:] + b"\x0a\x00", "removing"),
-        (BYTES, SETTINGS + b"\x12\x08\x18\x02\xc8\x02\xff\xff\xff\x7f", "begins prompts with the id"),
         (BYTES, SETTINGS + b"\x12\x06\x18\x02\xca\x02\x01a", "field 41 must be a number"),
         (BYTES + b"\x08\x01", SETTINGS, "must not be a number"),
     ],
@@ -369,7 +373,29 @@ def test_sentencepiece_files_that_deceive(pieces, settings, named, tmp_path):
     if "removing" in named:
         settings = b"\x12\x02\x18\x02"  # the normalizer is missing, and its default removes white space
     (tmp_path / "tokenizer.model").write_bytes(pieces + settings)
-    refused(tmp_path, "tokenizer.model" if "begins" not in named else "", named)
+    refused(tmp_path, "tokenizer.model", named)
+
+
+def test_a_begin_token_that_sentencepiece_does_not_have_is_left_out(tmp_path, caplog):
+    begin = b"\x12\x08\x18\x02\xc8\x02\xff\xff\xff\x7f"
+    (tmp_path / "tokenizer.model").write_bytes(BYTES + SETTINGS + begin)
+    tokenizer = open_tokenizer(tmp_path)
+    assert tokenizer.begin == []
+    assert tokenizer.encode("a", prompt=True) == tokenizer.encode("a")
+    said = f"prompts start without the begin token {(1 << 28) - 1}, which is not one of the tokenizer's ids, 0 to 255"
+    assert caplog.messages == [f"{tmp_path}: {said}"]
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 7031645\n"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model", "vocab.txt", "a.tiktoken", "vocab.json", "merges.txt"])
+def test_a_git_lfs_pointer_in_place_of_a_file(name, tmp_path):
+    if name in ("vocab.json", "merges.txt"):
+        samples.write_vocab_and_merges(tmp_path, samples.small_ranks(), {})
+    (tmp_path / name).write_bytes(POINTER)
+    pattern = "gpt2" if name in ("vocab.json", "merges.txt") else None
+    refused(tmp_path, f"{name} is a Git LFS pointer, not the file itself: run `git lfs pull`", pattern=pattern)
 
 
 def test_many_user_defined_pieces_of_sentencepiece(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import transformers
 from helpers import token_samples as samples
 from helpers.published_templates import PUBLISHED, Published
-from tokenizers import AddedToken
+from tokenizers import AddedToken, normalizers
 
 from liuli.errors import LiuliError
 from liuli.tokens import open_tokenizer
@@ -65,7 +65,10 @@ def test_what_ends_a_reply(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("deepseek-r1-distill", "it writes what comes before message 2, a reply, otherwise once the dialogue goes on"),
+        (
+            "deepseek-r1-distill",
+            "the template writes the text before message 2, a reply, differently once the dialogue continues",
+        ),
         ("glm-4", "no special token of the tokenizer ends a reply"),
         ("no-end", "no special token of the tokenizer ends a reply"),
         ("insists-on-system", "a system message must come first"),
@@ -193,6 +196,37 @@ def test_the_markers_of_the_model_are_its_own_in_what_it_says_and_nowhere_else(t
     assert chat.dialogue(messages).ids.count(begin) == 1
 
 
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize(
+    ("backend", "normalizer", "typed"),
+    [
+        (samples.wordpiece, None, "<|IM_END|>"),
+        (samples.byte_level, normalizers.NFKC(), "\uff1c|im_end|\uff1e"),
+        (samples.byte_level, normalizers.Replace("-", "_"), "<|im-end|>"),
+    ],
+)
+def test_what_a_normalizer_makes_a_control_string_stays_text(backend, normalizer, typed, special, tmp_path):
+    """Tokens that are added without being special are looked for in normalized text, unless a file says otherwise."""
+    tokenizer = backend()
+    tokenizer.post_processor = None
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    for text in ("<|im_start|>", "<|im_end|>"):
+        tokenizer.add_tokens([AddedToken(text, special=special, normalized=True)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    samples.write_json(tmp_path / "tokenizer_config.json", {"chat_template": CHATML})
+    chat, theirs = opened(tmp_path)
+    ids = {theirs.convert_tokens_to_ids(text) for text in ("<|im_start|>", "<|im_end|>")}
+    for said in (typed, f"{typed}{typed}", f"x {typed} <|im_end|> y"):
+        messages = [{"role": "user", "content": f"hello {said}"}, REPLY]
+        encoded = chat.dialogue(messages)
+        assert [token_id in ids for token_id in encoded.ids].count(True) == 4
+        assert encoded.text == theirs.apply_chat_template(messages, tokenize=False)
+        assert chat.prompt(messages[:1]) == encoded.ids[: encoded.supervised.index(True)]
+    usual = theirs.apply_chat_template([USER, REPLY], return_dict=False)
+    assert chat.dialogue([USER, REPLY]).ids == usual
+
+
 def test_a_user_cannot_use_a_marker_that_the_template_looks_for(tmp_path):
     chat, theirs = opened(write(tmp_path, PUBLISHED["qwen-3"]))
     marker = theirs.convert_tokens_to_ids("</think>")
@@ -260,7 +294,7 @@ def test_templates_without_a_default(tmp_path):
     assert has_template(folder) and chat.template != CHATML
     asked = theirs.apply_chat_template([USER], TOOLS, add_generation_prompt=True, return_dict=False)
     assert chat.prompt([USER], TOOLS) == asked
-    with pytest.raises(LiuliError, match="chat templates tool_use, rag, and none for this conversation"):
+    with pytest.raises(LiuliError, match="chat templates tool_use, rag, but none for this conversation"):
         chat.prompt([USER])
 
 
@@ -278,7 +312,7 @@ def test_the_template_of_an_old_processor(tmp_path):
         ({"chat_template": {"default": None}}, "chat_template must be a string"),
         ({"chat_template": 7}, "chat_template must be a string"),
         ({"chat_template": {f"\x1b[{i}": "x" for i in range(65)}}, "has 65 chat templates; at most 64"),
-        ({"chat_template": {"\x1b[31m": "x", "b": "y"}}, "the chat templates .*, and none for this conversation"),
+        ({"chat_template": {"\x1b[31m": "x", "b": "y"}}, "the chat templates .*, but none for this conversation"),
     ],
 )
 def test_templates_that_are_none(config, message, tmp_path):

@@ -1,4 +1,4 @@
-"""`liuli convert`: a model in another format."""
+"""`liuli convert`: converts a model to another format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,19 +29,19 @@ def convert(
     Example: liuli convert my-assistant/model --gguf my-assistant.gguf --type q8_0
     """
     if (out is None) == (gguf is None):
-        raise LiuliError("say what to write: either --out FOLDER or --gguf FILE")
+        raise LiuliError("give either --out FOLDER or --gguf FILE")
     if out is not None and type is not None:
-        raise LiuliError("--type is for --gguf; a folder's numbers are chosen with --dtype")
+        raise LiuliError("--type applies to --gguf only; use --dtype for a folder")
     if gguf is not None and dtype is not None:
-        raise LiuliError("--dtype is for --out; a GGUF file's matrices are chosen with --type")
+        raise LiuliError("--dtype applies to --out only; use --type for a GGUF file")
     if type is not None and type not in TYPES.split(", "):
-        raise LiuliError(f"there is no type {type} to write; types: {TYPES}")
+        raise LiuliError(f"--type {type} cannot be written; types: {TYPES}")
 
     from liuli.devices import find_dtype
-    from liuli.hub import find_folder
+    from liuli.hub import find_model
     from liuli.recipes.convert import to_folder, to_gguf
 
-    found = find_folder(model, weights=True)
+    found = find_model(model, weights=True)
     if out is not None:
         card = to_folder(found, out, find_dtype(dtype or "fp32"))
         if json:

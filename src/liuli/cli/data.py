@@ -84,7 +84,7 @@ def _check_new(path: Path) -> None:
     if path.suffix != ".jsonl":
         raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or take it away")
+        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or remove the old one")
     if not path.parent.is_dir():
         raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
 

@@ -38,10 +38,10 @@ LEGEND = (
 def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -> None:
     """The first dialogues of a file, and how many more it holds."""
     from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.hub import find_folder
+    from liuli.hub import find_model
     from liuli.tokens.chat.chat import Chat
 
-    chat, dialogues = Chat.open(find_folder(folder), tokenizer), Dialogues(file)
+    chat, dialogues = Chat.open(find_model(folder), tokenizer), Dialogues(file)
     stream = iter(dialogues)
     found = _encoded(chat, islice(stream, SHOWN))
     more = sum(1 for _ in stream)

@@ -18,14 +18,14 @@ def merge(
 ) -> None:
     """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
     from liuli.files import new_folder, write_json
-    from liuli.hub import find_folder
+    from liuli.hub import find_model
     from liuli.learn.prepare.tokenizer_files import copy_tokenizer_files
     from liuli.model.adapters import lora
     from liuli.model.adapters.peft_folder import hash_adapter, load
     from liuli.model.formats.detect import hash_model, read_decoder
     from liuli.model.formats.hugging_face import write_decoder
 
-    base = find_folder(model, weights=True)
+    base = find_model(model, weights=True)
     with new_folder(out) as part:
         decoder = read_decoder(base)
         load(decoder, adapter, str(adapter), base)

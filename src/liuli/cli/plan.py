@@ -10,7 +10,7 @@ from liuli.cli.options import Json
 from liuli.cli.output import Screen, print_json
 from liuli.cli.wording import scaled
 from liuli.errors import LiuliError
-from liuli.hub import find_folder
+from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
 from liuli.model.plan import ACCELERATORS, Plan
 from liuli.model.plan import plan as make_plan
@@ -42,7 +42,7 @@ def plan(
 
         if "/" not in size and not Path(size).exists():
             raise LiuliError(f"there is no preset, folder or file {size}; presets: {', '.join(PRESETS)}")
-        config = read_config(find_folder(size))
+        config = read_config(find_model(size))
     count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
     found = make_plan(config, count, gpu, utilisation)
     if json:

@@ -1,7 +1,7 @@
-"""What a folder's `generation_config.json` asks for: the sampling settings that hold where nobody gives others.
+"""A model's default sampling settings, from `generation_config.json` in its folder or from the metadata of its GGUF file.
 
-In: the file. Out: a `Sampling`, where it is from, and the settings of the file that are not followed, each of which is remarked
-on once. Source: `GenerationConfig` in https://github.com/huggingface/transformers; −1 for "no top-k" is vLLM's.
+In: the folder or file. Out: a `Sampling`, and where its settings come from. A setting that is not supported is named in a
+remark. Source: `GenerationConfig` in https://github.com/huggingface/transformers; −1 for "no top-k" is vLLM's.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from liuli.errors import LiuliError
 from liuli.generate.sampling import Sampling
 from liuli.hub import is_gguf
 from liuli.remarks import remark
-from liuli.tokens.formats.config import is_token_id, shown
+from liuli.tokens.formats.config import PHRASES, are_ids, possible_ids, possible_phrases, shown
 from liuli.tokens.formats.settings import GENERATION, read_settings
 
 DEFAULT_TEMPERATURE = 0.8
 FOLLOWED = (
     "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
 )  # fmt: skip
-NEUTRAL = {  # what changes nothing, in addition to null, false and what is empty
+NEUTRAL = {  # values that change nothing, in addition to null, false and empty values
     "num_beams": 1, "num_beam_groups": 1, "num_return_sequences": 1, "diversity_penalty": 0, "length_penalty": 1,
     "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "penalty_alpha": 0, "encoder_repetition_penalty": 1,
     "encoder_no_repeat_ngram_size": 0, "no_repeat_ngram_size": 0, "guidance_scale": 1, "min_length": 0, "min_new_tokens": 0,
     "max_length": 20,
 }  # fmt: skip
-WITHOUT_EFFECT = {  # on which tokens are chosen here, whatever they are set to
+WITHOUT_EFFECT = {  # settings that do not change which tokens are chosen, or that are handled elsewhere
     "do_sample", "suppress_tokens", "bad_words_ids", "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
     "transformers_version", "use_cache", "cache_implementation", "cache_config", "max_cache_len", "output_attentions",
     "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate", "return_legacy_cache",
@@ -37,7 +37,11 @@ WITHOUT_EFFECT = {  # on which tokens are chosen here, whatever they are set to
 
 
 class SamplingDefaults(NamedTuple):
-    """The settings; where those in `named` are from, for people. The others are `Sampling`'s own."""
+    """The settings.
+
+    Attributes:
+        source: where the settings in `named` come from, for people. The other settings have `Sampling`'s own defaults.
+    """
 
     sampling: Sampling
     source: str
@@ -45,11 +49,12 @@ class SamplingDefaults(NamedTuple):
 
 
 def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -> SamplingDefaults:
-    """What the file in a folder, or a GGUF file, asks for, or Liuli's own settings if it asks for none.
+    """Returns the settings of a folder's file or of a GGUF file, or Liuli's own if there are none.
 
     Args:
-        whose: the folder, for people. size: how many ids the model has. ends: ids that end a text, which no list of
-            unwanted words takes away.
+        whose: what the settings belong to ("the folder"), for people.
+        size: the number of ids that the model has.
+        ends: ids that end a text. `bad_words_ids` does not suppress them.
 
     Raises:
         LiuliError: a broken file, or a setting out of range.
@@ -64,7 +69,7 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
         given["logit_bias"] = dict.fromkeys(unwanted, float("-inf"))
     ignored = {name: value for name, value in raw.items() if _asks_for_more(name, value)}
     if phrases:
-        ignored["bad_words_ids"] = phrases
+        ignored[PHRASES] = phrases
     if ignored:
         listed = ", ".join(f"{shown(name)[1:-1]} = {shown(value)}" for name, value in ignored.items())
         remark(f"{path} asks for {listed}, which is not supported: ignored")
@@ -90,23 +95,20 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _asks_for_more(name: str, value: Any) -> bool:
-    """Whether a setting is one that is not followed and would change something."""
+    """Whether a setting is not supported and would change which tokens are chosen."""
     if name in FOLLOWED or name in WITHOUT_EFFECT or value in (None, False, "", [], {}):
         return False
     return name not in NEUTRAL or value != NEUTRAL[name]
 
 
 def _unwanted(path: Path, raw: dict[str, Any], size: int, ends: Sequence[int]) -> tuple[list[int], list[list[int]]]:
-    """The tokens that are never to be chosen, those that the model has; and phrases of several tokens that are not to come."""
-    tokens, words = raw.get("suppress_tokens") or [], raw.get("bad_words_ids") or []
-    if not _are_ids(tokens):
+    """The unwanted tokens, and the unwanted phrases of several tokens, without ids that the model does not have."""
+    tokens, words = raw.get("suppress_tokens") or [], raw.get(PHRASES) or []
+    if not are_ids(tokens):
         raise LiuliError(f"{path}: suppress_tokens must be a list of ids, not {shown(tokens)}")
-    if not isinstance(words, list) or not all(map(_are_ids, words)):
-        raise LiuliError(f"{path}: bad_words_ids must be a list of lists of ids, not {shown(words)}")
+    if not isinstance(words, list) or not all(map(are_ids, words)):
+        raise LiuliError(f"{path}: {PHRASES} must be a list of lists of ids, not {shown(words)}")
+    tokens = possible_ids(tokens, size, f"{path}: suppress_tokens")
+    words = possible_phrases(words, size, f"{path}: {PHRASES}")
     single = [word[0] for word in words if len(word) == 1 and word[0] not in ends]
-    found = dict.fromkeys(token_id for token_id in [*tokens, *single] if is_token_id(token_id) and token_id < size)
-    return list(found), [word for word in words if len(word) > 1]
-
-
-def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and all(type(token_id) is int for token_id in value)
+    return list(dict.fromkeys([*tokens, *single])), [word for word in words if len(word) > 1]

@@ -19,7 +19,7 @@ from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request, token_ids
 from liuli.generate.sampling import Sampling
-from liuli.hub import find_folder, is_gguf
+from liuli.hub import find_model, what_holds
 from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
@@ -52,7 +52,7 @@ class Model:
         self.adapter = adapter
         generation = adapter if adapter and (adapter / "generation_config.json").is_file() else folder
         self.stop_ids = read_end_ids(generation, decoder.config.vocab_size) or read_end_ids(folder, decoder.config.vocab_size)
-        whose = "the adapter" if generation == adapter else "the file" if is_gguf(folder) else "the folder"
+        whose = "the adapter" if generation == adapter else what_holds(folder)
         found = default_sampling(generation, whose, decoder.config.vocab_size, self.stop_ids)
         self.sampling, self.sampling_source, self.sampling_named = found
 
@@ -164,11 +164,11 @@ def load(
             the model's own.
 
     Raises:
-        LiuliError: what `find_folder`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer whose
+        LiuliError: what `find_model`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer whose
             vocabulary has more ids than the model; a device that this machine lacks.
     """
     number = find_dtype(dtype) if isinstance(dtype, str) else dtype
-    folder = find_folder(path, weights=True)
+    folder = find_model(path, weights=True)
     # The tokenizer first: opening a large one takes memory for a moment, when there is no decoder yet.
     tokenizer = None if adapter is None else find_tokenizer(Path(adapter), pattern)
     tokenizer = tokenizer or find_tokenizer(folder, pattern)

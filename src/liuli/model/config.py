@@ -1,6 +1,6 @@
-"""What a decoder is made of: one dataclass for every family, and the presets that have names.
+"""The shape of a decoder: one dataclass for all families, and the named presets.
 
-The families differ in this table and nowhere in the maths:
+All families share the same computation. They differ only as this table shows:
 
 | family | norm | positions | query/key/value bias | feed-forward | window |
 |---|---|---|---|---|---|
@@ -9,10 +9,10 @@ The families differ in this table and nowhere in the maths:
 | Mistral | RMS norm | rotary | no | gated SiLU | may slide |
 | Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | may slide, in some layers |
 | Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
-| Gemma 3 | RMS norm | rotary, of two bases | no, but queries and keys are normed | gated GELU (tanh) | slides in most layers |
+| Gemma 3 | RMS norm | rotary, two bases | no, but queries and keys are normed | gated GELU (tanh) | slides in most layers |
 
-Gemma 3 also norms what attention and feed-forward give, multiplies its embeddings by √width, stores the weights of its norms
-as their difference from 1, and has a base of its own for the positions in layers with a window.
+Gemma 3 also has a norm after attention and after feed-forward, multiplies its embeddings by √width, stores each weight w of its
+norms as w − 1, and has a separate rotary base in layers with a window.
 """
 
 from dataclasses import dataclass
@@ -66,9 +66,11 @@ class RotaryScaling:
 class Config:
     """A decoder's shape. Widths are in numbers per token, `context` in tokens.
 
-    `windows` holds one entry a layer: how many tokens back attention sees, itself included, or None for all. Layers with a
-    window have the base `sliding_rope_theta` and no scaling, if it is given. Scores are divided by √`query_pre_attn_scalar`;
-    None: by √`head_width`.
+    Attributes:
+        windows: for each layer, how many tokens back attention sees, the current one included; None: all. (): None in all
+            layers.
+        sliding_rope_theta: the rotary base of layers with a window, which then have no scaling; None: `rope_theta`, scaled.
+        query_pre_attn_scalar: attention scores are divided by its square root; None: by √`head_width`.
     """
 
     family: Family
@@ -139,22 +141,22 @@ class Config:
 
     @property
     def post_norms(self) -> bool:
-        """Whether the outputs of attention and feed-forward are normed before they are added to the residual."""
+        """Whether norms follow attention and feed-forward, before their outputs are added to the residual."""
         return self.family == "gemma3_text"
 
     @property
     def norms_from_one(self) -> bool:
-        """Whether the weights of norms are stored as their difference from 1."""
+        """Whether each weight w of a norm is stored as w − 1."""
         return self.family == "gemma3_text"
 
     @property
     def embedding_scale(self) -> float | None:
-        """What embeddings are multiplied by."""
+        """The factor of the embeddings; None: 1."""
         return self.width**0.5 if self.family == "gemma3_text" else None
 
     @property
     def score_scale(self) -> float:
-        """What the products of queries and keys are multiplied by."""
+        """The factor of the attention scores q kᵀ."""
         return (self.query_pre_attn_scalar or self.head_width) ** -0.5
 
     def window(self, layer: int) -> int | None:

@@ -2,7 +2,7 @@
 
 embedding → N × (norm → attention → residual → norm → feed-forward → residual) → norm → linear
 
-Gemma 3 scales the embedding, and norms what attention and feed-forward give before it is added to the residual.
+Gemma 3 multiplies the embedding by a factor, and has another norm after attention and after feed-forward.
 
 Legend of shape suffixes: B batch, T tokens, N = B · T, L tokens attended over, H query heads, K key/value heads, D width
 (of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary. Only attention knows of
@@ -259,7 +259,7 @@ class FeedForward(Layer):
 
 
 def make_norm(config: Config, width: int | None = None) -> RMSNorm | LayerNorm:
-    """A norm of the family's kind, of the model's width by default."""
+    """Returns a norm of the family's kind. `width`: the model's by default."""
     width = config.width if width is None else width
     if config.rms_norm:
         return RMSNorm(width, config.norm_epsilon, config.norms_from_one)

@@ -38,7 +38,7 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def frequencies(head_width: int, theta: float, scaling: RotaryScaling | None = None) -> Tensor:
-    """Radians per token of each pair: θ^(−2i/D), stretched as the scaling says. (D/2) fp32."""
+    """Returns the radians per token of each pair, θ^(−2i/D), changed by the scaling: (D/2) fp32."""
     exponents = torch.arange(0, head_width, 2, dtype=torch.int64, device="cpu").float() / head_width
     plain = 1.0 / theta**exponents
     if scaling is None:

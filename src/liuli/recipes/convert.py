@@ -1,4 +1,4 @@
-"""A model in another format: a folder in Hugging Face's, or a GGUF file."""
+"""Converts a model to a folder in Hugging Face's format, or to a GGUF file."""
 
 import sys
 from pathlib import Path
@@ -19,19 +19,19 @@ from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens.formats.detect import find_tokenizer
 from liuli.tokens.formats.files_to_gguf import tokenizer_metadata
 
-KEPT = ("tokenizer.", "general.")  # metadata that one GGUF file takes from another, except what follows
+KEPT = ("tokenizer.", "general.")  # metadata that is copied from one GGUF file to another, except OWN
 OWN = ("general.architecture", "general.file_type", "general.quantization_version", "general.alignment", "general.name")
 
 
 def to_folder(model: Path, out: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """Writes a model as a folder in Hugging Face's format: weights in `dtype`, the tokenizer, its chat template and how it
-    wants to be sampled.
+    """Writes a model as a folder in Hugging Face's format: the weights in `dtype`, the tokenizer, its chat template and its
+    sampling settings.
 
     Returns:
-        The model card that is written beside it.
+        The model card, which is written to the folder too.
 
     Raises:
-        LiuliError: the model cannot be read; `out` is there already and not empty.
+        LiuliError: the model cannot be read; `out` exists and is not empty.
     """
     with new_folder(out) as part:
         decoder = _decoder(model)
@@ -47,21 +47,21 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
     """Writes a model as a GGUF file.
 
     Args:
-        kind: of `gguf_write.TYPES`.
-        name: what the file calls the model.
+        kind: how matrices are stored: one of `gguf_write.TYPES`.
+        name: the model's name in the file.
 
     Returns:
-        How many tensors there are of each type.
+        The number of tensors of each type.
 
     Raises:
-        LiuliError: the model cannot be read, or llama.cpp cannot compute it or cut texts as it does; `out` is there already.
+        LiuliError: the model cannot be read; llama.cpp does not support the model or its tokenizer; `out` exists.
     """
     if out.suffix.lower() != ".gguf":
-        raise LiuliError(f"{out}: the name of a GGUF file ends with .gguf")
+        raise LiuliError(f"{out}: the name of a GGUF file must end with .gguf; give such a name")
     if out.exists():
         raise LiuliError(f"{out} exists already: name a new file")
     if not out.parent.is_dir():
-        raise LiuliError(f"there is no folder {out.parent}")
+        raise LiuliError(f"there is no folder {out.parent}: create it, or name a file in another folder")
     decoder = _decoder(model)
     more = _metadata(model) if is_gguf(model) else _tokenizer_metadata(model, decoder.config.vocab_size)
     counts: list[dict[str, int]] = []
@@ -73,19 +73,20 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
 
 
 def _decoder(model: Path) -> Decoder:
-    """With the numbers as the model stores them: what a folder holds in 16 bits stays mapped, until it is written."""
+    """The model's decoder with the stored numbers. Matrices that a folder holds in 16 bits stay memory-mapped until they are
+    written."""
     return read_decoder(model, dtype=torch.float32 if is_gguf(model) else None)
 
 
 def _tokenizer_metadata(folder: Path, rows: int) -> dict[str, Any]:
     tokenizer = find_tokenizer(folder)
     if tokenizer is None:
-        raise LiuliError(f"{folder} holds no tokenizer, without which llama.cpp cannot use a model")
+        raise LiuliError(f"{folder} holds no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files")
     return tokenizer_metadata(folder, tokenizer, rows)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    """What a file says besides the shape of its model."""
+    """A GGUF file's metadata, without the shape of its model."""
     held = open_gguf(path).metadata
     kept = {key: value for key, value in held.items() if key.startswith(KEPT) and key not in OWN}
     return {key: value.texts() if isinstance(value, StringArray) else value for key, value in kept.items()}

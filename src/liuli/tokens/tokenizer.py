@@ -6,19 +6,25 @@ special tokens, the begin token, and putting bytes together again so that half a
 
 import codecs
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from reprlib import repr as shortened
 from typing import Any, Protocol
 
 from liuli.errors import LiuliError
+from liuli.remarks import remark
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token. `text` is what it looks like alone (`�` where it is part of a character, its name where it is
-    special), `bytes` what it adds to the text (nothing for a special token), `span` the half-open range of
-    characters that it covers in the text that was encoded, if one was."""
+    """One token.
+
+    Attributes:
+        text: how it looks alone: `�` for part of a character, the name of a special token.
+        bytes: what it adds to the text; nothing for a special token.
+        span: the half-open range of characters that it covers, if it comes from an encoded text.
+    """
 
     id: int
     text: str
@@ -33,12 +39,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A token in addition to the vocabulary's pieces. A special one stands for no text and is read in prompts only; another is
-    its own text and read anywhere.
+    """A token in addition to the vocabulary's pieces. A special token stands for no text and is read in prompts only. Any other
+    added token stands for its own text and is read everywhere.
 
     Attributes:
-        strip_left, strip_right: it takes the white space next to it.
-        normalized: it is looked for in the text as the normalizer leaves it. single_word: it is read as a whole word only.
+        strip_left, strip_right: whether it takes the white space next to it.
+        normalized: whether it is searched for in normalized text.
+        single_word: whether it is read as a whole word only.
     """
 
     id: int
@@ -51,9 +58,12 @@ class Added:
 
 
 class Encoder(Protocol):
-    """Cuts text. `style` says how pieces join into text: "bytes" as they are; "spaced" the same, but one space at the
-    very beginning is dropped; "words" with a space before each piece that begins a word. `special`: read special
-    strings too."""
+    """Cuts text into ids. The argument `special` says whether special tokens are read too.
+
+    Attributes:
+        style: how pieces join into text. "bytes": as they are. "spaced": as they are, but one space at the very beginning is
+            dropped. "words": with a space before each piece that begins a word.
+    """
 
     style: str
     vocab_size: int
@@ -66,11 +76,11 @@ class Encoder(Protocol):
         ...
 
     def reading_as_text(self, texts: frozenset[str]) -> "Encoder":
-        """The same, but these added tokens are read like special ones: only where special strings are asked for."""
+        """Returns an encoder that reads these added tokens like special ones: only if `special` is true."""
         ...
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
-        """The bytes that an id adds to the text, and whether it goes on a word begun before; None if unknown."""
+        """The bytes that an id adds to the text, and whether it continues a word; None if the id is unknown."""
         ...
 
 
@@ -79,13 +89,15 @@ class Tokenizer:
 
     Attributes:
         kind: "byte-level BPE", "SentencePiece BPE", "characters" or "WordPiece".
-        begin: the ids that go in front of a prompt; often one, may be none.
-        end: the id that ends a document, in a list; may be none. Set to several, it is the first of them that exists.
-        unknown: the id of what the vocabulary cannot spell, if it has one.
-        added: the tokens in addition to the vocabulary's pieces, by text. specials: text of each special token -> id.
-        names: the texts of the tokens that have names (`bos_token` and the like), by name.
-        vocab_size: number of ids, special tokens included (the largest id + 1).
-        missing: ids of added tokens that the model has no row for; a text that uses one is refused.
+        begin: the ids that a prompt starts with: usually one, or none.
+        end: a list with the id that ends a document, or an empty list. If several ids are assigned, the first one that the
+            model has is used.
+        unknown: the id for text that the vocabulary cannot spell, if there is one.
+        added: the tokens in addition to the vocabulary's pieces, by text.
+        specials: the ids of the special tokens, by text.
+        names: the texts of the named tokens (`bos_token` and so on), by name.
+        vocab_size: the number of ids, special tokens included (the largest id + 1).
+        missing: the ids of added tokens for which the model has no row. A text that uses one is refused.
     """
 
     def __init__(
@@ -117,14 +129,16 @@ class Tokenizer:
         self._ends = list(ids)
 
     def fit(self, rows: int, where: str) -> None:
-        """Makes it the tokenizer of a model whose embedding has so many rows. Folders often name an added token that the model
-        has no row for, such as `<pad>`: it stays known, and a text that uses it is refused.
+        """Makes this the tokenizer of a model whose embedding has `rows` rows.
+
+        Many folders name an added token that the model has no row for, such as `<pad>`. Such a token stays known. A text that
+        uses it is refused. If it is the begin token, prompts start without it, and a remark says so.
 
         Args:
-            where: the model, for the error message.
+            where: the model, for messages.
 
         Raises:
-            LiuliError: pieces of the vocabulary itself have no row.
+            LiuliError: a piece of the vocabulary itself has no row.
         """
         if self.encoder.pieces_size > rows:
             raise LiuliError(
@@ -132,6 +146,17 @@ class Tokenizer:
                 f"not belong together"
             )
         self.missing = frozenset(token.id for token in self.added.values() if token.id >= rows)
+        self.leave_out_begin(lambda token_id: token_id in self.missing, where, "for which the model has no row")
+
+    def leave_out_begin(self, is_wrong: Callable[[int], bool], where: str, reason: str) -> None:
+        """Removes begin tokens that cannot be used from `begin`, with a remark about each.
+
+        Args:
+            where: the model, for the remark. reason: what is wrong with such a token, as a relative clause.
+        """
+        for token_id in filter(is_wrong, self.begin):
+            remark(f"{where}: prompts start without the begin token {shortened(token_id)}, {reason}")
+        self.begin = [token_id for token_id in self.begin if not is_wrong(token_id)]
 
     def check_rows(self, ids: Iterable[int]) -> None:
         """Raises LiuliError if the model has no row for one of the ids."""

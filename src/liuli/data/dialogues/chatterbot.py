@@ -21,7 +21,7 @@ from liuli.display import first_line, printable
 LARGEST_YAML = 1 << 20  # bytes of one file, which takes a second to read, or twenty if it holds nothing but commas
 DEEPEST_YAML = 128  # lists and objects inside one another
 LIST = "conversations"
-FIX = "mend it, or take it away"
+FIX = "fix it, or remove it"
 
 
 class ChatterbotReader(RecordReader[Converted]):

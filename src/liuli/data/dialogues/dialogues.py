@@ -1,8 +1,13 @@
-"""Dialogues from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
+"""Reads dialogues from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
 
-A source is any list of names, as for `Sources`. A `.jsonl` or `.json` (a list, or an object per line) holds records in the
-layouts of `layouts.py`, a `.txt` or `.tsv` a dialogue per line, a `.yml` or `.yaml` chatterbot's lists; each also `.gz` or
-`.zst`. A `.parquet` holds a record in each row. Standard input is `.jsonl`.
+A source is a list of names, as for `Sources`. These formats are read, and all except Parquet may be compressed (`.gz`, `.zst`):
+
+- `.jsonl`, `.json` (a list, or one object per line): records in the layouts of `layouts.py`;
+- `.txt`, `.tsv`: one dialogue per line;
+- `.yml`, `.yaml`: chatterbot's lists;
+- `.parquet`: one record per row.
+
+Standard input is read as `.jsonl`.
 """
 
 import codecs
@@ -39,7 +44,7 @@ DIALOGUES = FileFormats(
         ".parquet": "parquet",
     },
 )
-BEGIN = 1 << 16  # bytes of a file that show whether its first line is an object
+BEGIN = 1 << 16  # bytes at the beginning of a file that are read to see whether its first line is an object
 QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
 
 
@@ -59,12 +64,12 @@ class Dialogue:
 
     @property
     def first_prompt(self) -> str:
-        """What the user says first: it decides on which side the dialogue is held out."""
+        """The user's first message. It decides whether the dialogue is held out."""
         return next(message["content"] for message in self.messages if message["role"] == "user")
 
     @property
     def answered(self) -> bool:
-        """Whether the assistant has the last word."""
+        """Whether the last message is the assistant's."""
         return self.messages[-1]["role"] == "assistant"
 
     def to_json(self) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> Reco
 
 
 def _begins_with_an_object(file: SourceFile) -> bool:
-    """Whether the first line of a `.json` is an object by itself: many datasets call so what has one object per line."""
+    """Whether the first line of a `.json` is an object by itself. Many datasets use this suffix for one object per line."""
     with file.open() as stream:
         begin = stream.readline(BEGIN).removeprefix(codecs.BOM_UTF8).lstrip()
         if not begin.startswith(b"{"):

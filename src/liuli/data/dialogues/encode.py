@@ -1,7 +1,7 @@
-"""A dialogue as ids, as a chat template writes it, with how much each id counts in training.
+"""Encodes a dialogue through a chat template, with the weight of each id in the training loss.
 
-The template's own loss mask (`liuli.tokens.chat`) says which ids belong to replies. A message's `weight` changes how much those
-of its reply count; what the assistant thought before it answered goes to the templates that read it.
+The loss mask of `liuli.tokens.chat` says which ids belong to replies. A message's `weight` is the weight of its reply's ids.
+The reasoning of a message is given to templates that read it.
 """
 
 import re
@@ -12,13 +12,18 @@ from liuli.errors import LiuliError
 from liuli.tokens.chat.chat import Chat, Encoded
 
 REASONING = "reasoning_content"
-OTHER_NAME = re.compile(r"\breasoning\b")  # some templates call it so
+OTHER_NAME = re.compile(r"""\.reasoning\b|(['"])reasoning\1""")  # `message.reasoning` or `message['reasoning']` in a template
 
 
 class EncodedDialogue(NamedTuple):
-    """`supervised[i]`: whether ids[i] is to be predicted, because it belongs to a reply that counts. `weights[i]`: how much it
-    counts; None: all count 1. `unread`: how many replies have a reasoning that the template does not read. `text`, `spans`: see
-    `Encoded`."""
+    """An encoded dialogue.
+
+    Attributes:
+        supervised: for each id, whether the model learns to predict it: it belongs to a reply with a weight above 0.
+        weights: for each id, its weight in the loss; None: 1 for all supervised ids.
+        text, spans: see `Encoded`.
+        unread: the number of replies with a reasoning that the template does not read.
+    """
 
     ids: list[int]
     supervised: list[bool]
@@ -29,8 +34,12 @@ class EncodedDialogue(NamedTuple):
 
 
 def encode_dialogue(chat: Chat, messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> EncodedDialogue:
-    """The messages of a dialogue (see `messages.py`) in ids. Raises LiuliError: what `Chat.dialogue` raises."""
-    name = _name_of_reasoning(chat.template)
+    """Encodes the messages of a dialogue (see `messages.py`).
+
+    Raises:
+        LiuliError: see `Chat.dialogue`; the messages have weights, and the template does not write each reply by itself.
+    """
+    name = _name_of_reasoning(chat.template_for(tools))
     thoughts = sum(REASONING in message for message in messages)
     found = chat.dialogue([_for_template(message, name) for message in messages], tools)
     weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
@@ -44,14 +53,14 @@ def encode_dialogue(chat: Chat, messages: Sequence[dict[str, Any]], tools: Seque
 
 
 def _name_of_reasoning(template: str) -> str | None:
-    """What the template calls a reply's reasoning; None if it does not read it."""
+    """The name by which the template reads a reply's reasoning; None if it does not read it."""
     if REASONING in template:
         return REASONING
     return "reasoning" if OTHER_NAME.search(template) else None
 
 
 def _for_template(message: dict[str, Any], reasoning: str | None) -> dict[str, Any]:
-    """A message without what is for training alone, its reasoning by the name that the template has for it."""
+    """The message for the template: without its weight, and with its reasoning under the name that the template reads."""
     found = {field: value for field, value in message.items() if field not in ("weight", REASONING)}
     if reasoning is not None and REASONING in message:
         found[reasoning] = message[REASONING]
@@ -59,11 +68,12 @@ def _for_template(message: dict[str, Any], reasoning: str | None) -> dict[str, A
 
 
 def _weights_of_ids(found: Encoded, weights: Sequence[float]) -> list[float]:
-    """Of each id the weight of the reply that it belongs to; 0 if it belongs to none."""
+    """For each id, the weight of its reply; 0 outside of replies."""
     replies = list(_replies(found.supervised))
     if len(replies) != len(weights):
         raise LiuliError(
-            f"the weights of the messages cannot be followed: the chat template writes {len(weights)} replies as {len(replies)}"
+            f"the weights of the messages cannot be applied: the chat template writes {len(weights)} replies as "
+            f"{len(replies)}; give all of them the same weight, or use another template"
         )
     of_ids = [0.0] * len(found.ids)
     for (start, end), weight in zip(replies, weights, strict=True):
@@ -72,7 +82,8 @@ def _weights_of_ids(found: Encoded, weights: Sequence[float]) -> list[float]:
 
 
 def _replies(supervised: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """The half-open ranges of ids that are supervised: each is one reply, since the template writes something between two."""
+    """The half-open range of ids of each reply. Supervised ids without a gap are one reply, since the template writes at least
+    one token between two replies."""
     start = None
     for i, learned in enumerate([*supervised, False]):
         if learned and start is None:

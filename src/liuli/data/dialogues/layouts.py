@@ -1,15 +1,15 @@
-"""From a record in one of the common layouts to messages, exactly; or to what is wrong with it. Nothing is guessed.
+"""Converts a record in one of the common layouts to messages, or says what is wrong with it. Nothing is guessed.
 
 - `messages`: a list `messages` (or `conversations`) of `{role, content}`.
-- Alpaca: `instruction`, `input`, `output`; `history`, a list of pairs, comes before them. An input that is not empty stands on
-  the line after its instruction, as LLaMA-Factory joins them.
+- Alpaca: `instruction`, `input`, `output`; `history`, a list of pairs, comes before them. An input that is not empty follows
+  its instruction on the next line, as in LLaMA-Factory.
 - ShareGPT: a list `conversations` (or `messages`) of `{from, value}`. A `function_call`'s value is JSON with `name` and
   `arguments`, or a list of such (LLaMA-Factory's form of Glaive's tool calls); an `observation` is what the tool said.
 - question/answer: a record of these two fields alone.
 
-The first three may have `system`, and `tools`: a list of function tools, or a string that holds one. Other fields of a record
-(an id, a category) are not looked at, except those of `OTHERS`, which make another thing of it. A field that holds nothing is
-as good as absent.
+The first three may have `system`, and `tools`: a list of function tools, or such a list as JSON in a string. Other fields of a
+record, such as an id or a category, are not read. A record with one of the fields in `OTHERS` is not a dialogue. An empty field
+is treated as missing.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from liuli.data.records.readers import RecordKind
 from liuli.display import printable
 
 KNOWN = "messages, Alpaca, ShareGPT, question/answer, tab-separated turns (.txt, .tsv) and chatterbot's lists (.yml, .yaml)"
-FIELDS = ("system", "tools", "input", "history", "question", "answer")  # that a layout may have, next to those it must have
+FIELDS = ("system", "tools", "input", "history", "question", "answer")  # optional fields of the layouts
 SPEAKERS = {
     "human": "user", "user": "user",
     "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
     "observation": "tool", "tool": "tool",
     "system": "system",
 }  # fmt: skip
-OTHERS = {  # fields that say that a record is not simply a dialogue, and what it is
+OTHERS = {  # fields that show that a record is not a dialogue, and what it is
     "chosen": "a preference, not a dialogue",
     "rejected": "a preference, not a dialogue",
     "label": "a thumb for an answer, not a dialogue",
@@ -51,15 +51,15 @@ class Converted:
 
 
 def convert(record: Any, answered: bool = True) -> Converted | Problem:
-    """What a line or an element of a list says, recognised by its fields. `answered`: see `messages.check`."""
+    """Converts a record, whose layout is recognised by its fields. `answered`: see `messages.check`."""
     if not isinstance(record, dict):
         return Problem("no object with a dialogue", f"but {json_kind(record)}", 'write {"messages": […]}')
     for field, what in OTHERS.items():
         value = record.get(field)
-        if value not in NOTHING and (field != "label" or isinstance(value, bool)):  # a label in words is a category
+        if value not in NOTHING and (field != "label" or isinstance(value, bool)):  # any other label is a category
             return Problem(what, f"fields: {name_list(record)}", "only dialogues are read here")
     fitting, held = _fitting(record), {field: value for field, value in record.items() if value not in NOTHING}
-    if len(fitting) > 1 and len(_fitting(held)) == 1:  # a table has the columns of all its layouts
+    if len(fitting) > 1 and len(_fitting(held)) == 1:  # in a table, every row has the columns of all layouts
         record, fitting = held, _fitting(held)
     if set(held) <= {"question", "answer"} <= set(record):
         fitting = [_of_question]
@@ -80,8 +80,8 @@ DIALOGUE = RecordKind(
     "dialogue",
     "dialogues",
     '{"messages": […]}',
-    longest=16 << 20,  # a value may be JSON in a string, which is decoded too: all together take 300 MB at most
-    shorten="take it away, or parts of it",
+    longest=16 << 20,  # a string may hold JSON, which is decoded too: all together this takes 300 MB at most
+    shorten="remove it, or parts of it",
 )
 
 
@@ -122,7 +122,7 @@ def _of_instruction(record: dict[str, Any]) -> Converted | Problem:
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         return Problem('"history" is no list of pairs', advice='write [["question", "answer"], …]')
     asked = [record["instruction"], "" if record.get("input") in NOTHING else record["input"]]
-    others = [each for each in asked if not isinstance(each, str)]  # which `check` refuses
+    others = [each for each in asked if not isinstance(each, str)]  # `check` refuses these
     question = others[0] if others else "\n".join(filter(None, asked))
     turns = [turn for pair in history for turn in pair] + [question, record["output"]]
     return _with_extras(record, "Alpaca", alternating(turns))
@@ -147,7 +147,7 @@ def _with_extras(record: dict[str, Any], layout: str, messages: list[Any]) -> Co
 
 
 def _of_turn(turn: Any) -> Any:
-    """A message from a ShareGPT turn; what it does not know it leaves for `check`."""
+    """A message from a ShareGPT turn. Unknown fields are left for `check`."""
     if not isinstance(turn, dict):
         return turn
     speaker, value = turn.get("from"), turn.get("value")
@@ -157,17 +157,18 @@ def _of_turn(turn: Any) -> Any:
         calls = calls if isinstance(calls, list) else [calls]
         if not calls or not all(isinstance(call, dict) and set(call) == {"name", "arguments"} for call in calls):
             said = value if isinstance(value, str) else json_kind(value)
-            return Problem("a function_call that is no JSON with name and arguments", printable(said[:64]), "mend it")
+            advice = 'write {"name": "…", "arguments": {…}}'
+            return Problem("a function_call that is not JSON with name and arguments", printable(said[:64]), advice)
         return others | {"role": "assistant", "content": "", "tool_calls": [{"function": call} for call in calls]}
     role = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
     return others | {"role": role, "content": value}
 
 
 def _tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
-    """Function tools as chat templates read them; a bare `{name, description, parameters}` is put in its frame."""
+    """Function tools in the form that chat templates read. A bare `{name, description, parameters}` is wrapped in that form."""
     tools = object_in(given) if given else []
     if not isinstance(tools, list):
-        return Problem('"tools" is no list of tools', f"but {json_kind(tools)}", "write a list of function tools")
+        return Problem('"tools" is not a list of tools', f"but {json_kind(tools)}", "write a list of function tools")
     framed = [
         {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool
         for tool in tools

@@ -1,9 +1,13 @@
-"""The messages of a dialogue, in the form that chat templates read, and whether they make one.
+"""Checks the messages of a dialogue, and brings them into the form that chat templates read.
 
-A message is `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; the assistant's may have `tool_calls`:
-`[{"type": "function", "function": {"name": str, "arguments": dict}}]`, `reasoning_content`, what it thought before it answered,
-and `weight`, how much it counts in training, from 0 (not at all) to 1. `name`, a tool's `tool_call_id` and a call's `id` are
-kept if they are given. Any other field would be lost, so it is refused, unless it holds nothing.
+A message is `{"role": "system" | "user" | "assistant" | "tool", "content": str}`. A message of the assistant may also have:
+
+- `tool_calls`: `[{"type": "function", "function": {"name": str, "arguments": dict}}]`;
+- `reasoning_content`: what it thought before it answered;
+- `weight`: how much it counts in training, from 0 (not at all) to 1.
+
+`name`, a tool's `tool_call_id` and a call's `id` are kept. Any other field is refused, because it would be lost, unless it is
+empty.
 """
 
 import math
@@ -17,8 +21,8 @@ from liuli.data.records.utf8 import encode_text
 from liuli.display import printable
 from liuli.fields import is_number
 
-NOTHING = (None, "", [])  # a field with one of these is as good as absent
-FOLLOW = {  # who may speak after whom; a tool only while a call of the assistant waits for its result
+NOTHING = (None, "", [])  # a field with one of these values is treated as missing
+FOLLOW = {  # the roles that may follow each role; a tool may follow only while a tool call waits for its result
     "nobody": ("system", "user"),
     "system": ("user",),
     "user": ("assistant",),
@@ -27,16 +31,18 @@ FOLLOW = {  # who may speak after whom; a tool only while a call of the assistan
 }
 ROLES = ("system", "user", "assistant", "tool")
 ORDER = "one system message may come first; user and assistant take turns; a tool answers the assistant's call"
-DEEPEST = 64  # lists and objects in one another, in the arguments of a call or the schema of a tool
+DEEPEST = 64  # levels of nested lists and objects in the arguments of a call or the schema of a tool
 OF_REPLIES = ("reasoning_content", "weight")
 CALL = '{"type": "function", "function": {"name": "…", "arguments": {…}}}'
 
 
 def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
-    """What is wrong with a dialogue, the first of it; None if it can be trained on.
+    """Returns the first problem of a dialogue; None if it can be trained on.
 
-    `answered`: that it has at least one message of the assistant; a chat that waits for its first reply has none. A last
-    message without an answer is no mistake: nothing is learned from it.
+    A last message without an answer is not a problem: nothing is learned from it.
+
+    Args:
+        answered: whether the dialogue must have a message of the assistant. A chat that waits for its first reply has none.
     """
     before, waiting, answers = "nobody", 0, 0
     for number, message in enumerate(messages, 1):
@@ -57,9 +63,9 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
 
 
 def tidy(message: Any) -> Any:
-    """The same message with less freedom of form: parts of text joined, a call's arguments as an object and not as a string
-    that holds one, `reasoning` and `train` by their other names, fields left out that hold nothing. What it does not know it
-    leaves for `check`."""
+    """Returns the message in one standard form: parts of text are joined, JSON in the arguments of a call is decoded,
+    `reasoning` becomes `reasoning_content`, `train` becomes `weight`, and empty fields are removed. Anything else is left for
+    `check`."""
     if not isinstance(message, dict):
         return message
     found = {field: value for field, value in message.items() if value not in NOTHING or field in ("role", "content")}
@@ -74,25 +80,25 @@ def tidy(message: Any) -> Any:
     if isinstance(found.get("train"), bool):
         learned = found.pop("train")
         found["weight"] = found.get("weight", 1) if learned else 0
-    counts = 1 if found.get("role") == "assistant" else 0  # what is so anyway need not be said
+    counts = 1 if found.get("role") == "assistant" else 0  # the default weight is left out
     if "weight" in found and is_number(found["weight"]) and found["weight"] == counts:
         del found["weight"]
     return found
 
 
 def flaw(value: Any) -> Problem | None:
-    """What is wrong with the strings, numbers and depth of a JSON value; None if it can be written and read again."""
+    """Returns what is wrong with the strings, numbers or depth of a JSON value; None if it can be written and read again."""
     left = [(value, 0)]
     while left:
         each, depth = left.pop()
         if depth > DEEPEST:
-            return Problem("lists and objects too deep in one another", f"more than {DEEPEST}", "take it away")
+            return Problem("lists and objects nested too deeply", f"more than {DEEPEST} levels", "remove the message")
         if isinstance(each, str):
             found = encode_text(each)
             if isinstance(found, Problem):
                 return found
         elif isinstance(each, float) and not math.isfinite(each):
-            return Problem("a number that JSON does not have", str(each), "write one that is finite, or take it away")
+            return Problem("a number that JSON does not have", str(each), "write one that is finite, or remove it")
         elif isinstance(each, dict):
             left += [(inner, depth + 1) for pair in each.items() for inner in pair]
         elif isinstance(each, list):
@@ -101,12 +107,12 @@ def flaw(value: Any) -> Problem | None:
 
 
 def alternating(turns: Iterable[str]) -> list[dict[str, Any]]:
-    """What two people say in turn, the user first."""
+    """Messages of the user and the assistant in turn, the user first."""
     return [{"role": ("user", "assistant")[number % 2], "content": turn} for number, turn in enumerate(turns)]
 
 
 def object_in(value: Any) -> Any:
-    """The JSON in a string, if there is some; else the value as it is."""
+    """The decoded value if a string holds JSON; any other value unchanged."""
     found = parse_json(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
     return value if isinstance(found, Problem) else found
 
@@ -121,29 +127,33 @@ def _flaw_of_order(role: str, before: str, waiting: int) -> Problem | None:
 
 def _flaw_of_message(message: Any) -> Problem | None:
     if not isinstance(message, dict):
-        return Problem("a message that is no object", f"but {json_kind(message)}", 'write {"role": "…", "content": "…"}')
+        return Problem("a message that is not an object", f"but {json_kind(message)}", 'write {"role": "…", "content": "…"}')
     role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
     if role not in ROLES:
         said = printable(role[:64]) if isinstance(role, str) else json_kind(role)
         return Problem("an unknown role", said, f"the roles are {name_list(ROLES)}")
     fields = {"role", "content", "name"} | {"assistant": {"tool_calls", *OF_REPLIES}, "tool": {"tool_call_id"}}.get(role, set())
     if role != "assistant" and "weight" in message:
-        advice = "only the assistant's messages are learned: take it away"
+        advice = "only the assistant's messages are learned: remove the weight"
         return Problem("a weight of a message that is not learned", role, advice)
     if others := [field for field in message if field not in fields]:
-        return Problem("a field of a message that is not read", f"{role}: {name_list(others)}", "take it out of the messages")
+        return Problem("a field of a message that is not read", f"{role}: {name_list(others)}", "remove it from the messages")
     if not isinstance(content, str):
-        return Problem("a content that is no string", f"but {json_kind(content)}", "write it as a string; only text is read")
+        return Problem("a content that is not a string", f"but {json_kind(content)}", "write it as a string; only text is read")
     if not content.strip() and (role == "user" or (role == "assistant" and "tool_calls" not in message)):
-        return Problem("an empty answer" if role == "assistant" else "an empty message of the user", advice="take it away")
+        return Problem(
+            "an empty answer" if role == "assistant" else "an empty message of the user", advice="remove the message"
+        )
     if "tool_calls" in message and not (isinstance(calls, list) and calls and all(map(_is_call, calls))):
         return Problem("a tool call that cannot be read", advice=f"write {CALL}")
     if not all(isinstance(message.get(field, ""), str) for field in ("name", "tool_call_id")):
-        return Problem("a name that is no string", advice="write it as a string, or take it away")
+        return Problem("a name that is not a string", advice="write it as a string, or remove it")
     if not isinstance(message.get("reasoning_content", ""), str):
-        return Problem("a reasoning that is no string", advice="write it as a string, or take it away")
+        return Problem("a reasoning that is not a string", advice="write it as a string, or remove it")
     if not (is_number(weight := message.get("weight", 1)) and 0 <= weight <= 1):
-        return Problem("a weight that is no number from 0 to 1", printable(repr(weight))[:64], "write 0, 1 or a number between")
+        return Problem(
+            "a weight that is not a number from 0 to 1", printable(repr(weight))[:64], "write 0, 1 or a number between"
+        )
     return flaw(message)
 
 

@@ -1,23 +1,26 @@
-"""The dialogues in a Parquet file: each row is a record with the fields of one of the layouts, in bounded memory.
+"""The dialogues in a Parquet file: each row is a record with the fields of one of the layouts, decoded in bounded memory.
 
-A column of messages is a column of lists of structs, stored as one column for each field. Repeated strings are decoded to
-entries of a dictionary, so that a small file cannot become large before the size of each row is known. A row that is too
-large is skipped; a group of rows whose pages unpack to too much is not read at all.
+A column of messages is a column of lists of structs. Parquet stores it as one column for each field. Strings are decoded to
+entries of a dictionary, so that a small file cannot become large before the size of each row is known. A row that is too large
+is skipped. A group of rows whose pages unpack to too much is not read at all.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from liuli.data.dialogues.layouts import CONVERTERS, FIELDS, OTHERS, Converted
+from liuli.data.records.parquet_pages import page_sizes
+from liuli.data.records.parquet_table import (
+    ParquetReader,
+    ParquetTable,
+    broken_parquet,
+    column_chunks,
+    column_paths,
+    open_parquet,
+)
 from liuli.data.records.problem import Problem, Unreadable, name_list
-from liuli.data.records.readers import RecordKind, RecordReader
-from liuli.data.records.source_files import SourceFile
-from liuli.data.records.unpacking import most_unpacked, unpacks_to_too_much
+from liuli.data.records.thrift import BrokenThrift
 from liuli.data.records.utf8 import utf8_problem
-from liuli.data.text.parquet import broken_parquet, column_chunks, column_paths, open_parquet
-from liuli.data.text.parquet_pages import page_sizes
-from liuli.data.text.thrift import BrokenThrift
 from liuli.display import first_line, printable
 
 if TYPE_CHECKING:
@@ -30,61 +33,46 @@ VALUE = 64  # bytes that a value takes in addition to its text
 UNREAD = "…"  # stands for the value of a column that no layout has
 
 
-class DialogueParquetReader(RecordReader[Converted]):
-    """A `.parquet` file whose rows are records."""
+class DialogueParquetReader(ParquetReader[dict[str, Any], Converted]):
+    """A `.parquet` file whose rows are records in one of the layouts."""
 
-    def __init__(self, file: SourceFile, kind: RecordKind[Converted]):
-        super().__init__(file)
-        self.kind = kind
+    def _open_table(self, stream: IO[bytes]) -> ParquetTable[dict[str, Any]]:
+        return _DialogueTable(stream, self.kind.longest)
 
-    def _count(self) -> int:
-        with suppress(Unreadable), self.file.open() as stream:
-            return _Table(stream).rows
-        return 0
-
-    def records(self, start: int = 0) -> Iterator[tuple[int, Converted | Problem]]:
-        with self.file.open() as stream:
-            table = _Table(stream)
-            if not table.rows:
-                raise Unreadable(self.kind.nothing)
-            index, left = 0, most_unpacked(self.file.stamp[0])
-            for group, chunk in enumerate(table.chunks[0]):
-                if index + chunk.rows <= start:  # need not be read
-                    index += chunk.rows
-                    continue
-                for size, row in table.read(group, index, self.kind.longest):
-                    left -= size
-                    if left < 0:
-                        raise Unreadable(unpacks_to_too_much())
-                    if index >= start:
-                        yield index, row if isinstance(row, Problem) else self.kind.make(row)
-                    index += 1
+    def _record(self, row: dict[str, Any]) -> Converted | Problem:
+        return self.kind.make(row)
 
 
-class _Table:
+class _DialogueTable(ParquetTable[dict[str, Any]]):
     """An open file.
 
     Attributes:
-        names: the columns that are read. others: those that no layout has.
-        chunks: of each stored column that is read, its chunk in each group of rows.
+        names: the columns that are read. others: the columns that no layout has.
+
+    Args:
+        longest: bytes of one row in memory; a longer row is a `Problem`.
+
+    Raises:
+        Unreadable: it is not a Parquet file with columns of a layout.
     """
 
-    def __init__(self, stream: IO[bytes]):
+    def __init__(self, stream: IO[bytes], longest: int):
         table = open_parquet(stream)
         schema = table.schema_arrow
         known = {*FIELDS, *OTHERS, *(field for fields in CONVERTERS for field in fields)}
         self.names = [name for name in schema.names if name in known]
         self.others = [name for name in schema.names if name not in known]
+        self._longest = longest
         self._check(schema)
         paths = column_paths(table)
         stored = [i for i, path in enumerate(paths) if path.split(".")[0] in self.names]
-        self.chunks = [column_chunks(stream, table, i) for i in stored]
-        self.rows = sum(chunk.rows for chunk in self.chunks[0])
+        self._chunks = [column_chunks(stream, table, i) for i in stored]  # by stored column, then by group of rows
+        self.row_counts = [chunk.rows for chunk in self._chunks[0]]
         try:
-            self._sizes = [[page_sizes(stream, chunk) for chunk in chunks] for chunks in self.chunks]
+            self._sizes = [[page_sizes(stream, chunk) for chunk in chunks] for chunks in self._chunks]
         except BrokenThrift as error:
             raise Unreadable(broken_parquet(first_line(error))) from None
-        # Strings of which the begin may be that of the one before cannot be decoded to entries of a dictionary.
+        # Strings that may repeat the beginning of the string before cannot be decoded to entries of a dictionary.
         strings = (i for i in range(len(paths)) if table.schema.column(i).physical_type == "BYTE_ARRAY")
         prefixed = {i for i, sizes in zip(stored, self._sizes, strict=True) if any(each.prefixed for each in sizes)}
         self._file = open_parquet(stream, [paths[i] for i in strings if i not in prefixed])
@@ -100,38 +88,27 @@ class _Table:
         for name in self.names:
             kind = schema.field(schema.names.index(name)).type
             if not _is_json(kind):
-                wrong = f'its column "{printable(name)}" holds what is no text'
-                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write it as text", fatal_if_named=True))
+                wrong = f'its column "{printable(name)}" holds values that JSON does not have'
+                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write them as text", fatal_if_named=True))
 
-    def read(self, group: int, index: int, longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
-        """The rows of a group, the first of which has that index: each with its size in memory, in bytes."""
-        import pyarrow
-
-        end = index + self.chunks[0][group].rows
+    def rows(self, group: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
         if self._unpacked(group) > LARGEST_GROUP:
             advice = "write it again with smaller groups"
             raise Unreadable(Problem(f"a group of rows that unpacks to more than {LARGEST_GROUP >> 20} MB", advice=advice))
-        try:
-            for batch in self._file.iter_batches(ROWS, [group], self.names, use_threads=False):
-                for size, row in _rows_of(batch, longest):
-                    if index == end:
-                        raise BrokenThrift("a group has more rows than it says")
-                    yield size, row if isinstance(row, Problem) else row | dict.fromkeys(self.others, UNREAD)
-                    index += 1
-            if index < end:
-                raise BrokenThrift("a group has fewer rows than it says")
-        except (pyarrow.ArrowException, OSError, BrokenThrift) as error:
-            raise Unreadable(broken_parquet(f"after row {index}: {first_line(error)}")) from None
+        for batch in self._file.iter_batches(ROWS, [group], self.names, use_threads=False):
+            for size, row in _rows_of(batch, self._longest):
+                yield size, row if isinstance(row, Problem) else row | dict.fromkeys(self.others, UNREAD)
 
     def _unpacked(self, group: int) -> int:
         """The most that a group can take when it is decoded, in bytes."""
-        chunks = (chunks[group] for chunks in self.chunks)
+        chunks = (chunks[group] for chunks in self._chunks)
         sizes = (sizes[group] for sizes in self._sizes)
         return sum(VALUE * chunk.values + each.of_values(chunk.values) for chunk, each in zip(chunks, sizes, strict=True))
 
 
 def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
-    """Each row with its size; some together if they are small, else one at a time, so that a large one is never made."""
+    """Each row with its size in bytes. Small rows are converted together, others one at a time. A row that is too large is not
+    converted at all."""
     for start in range(0, len(batch), AT_ONCE):
         some = batch.slice(start, AT_ONCE)
         size = sum(map(_size, some.columns))
@@ -143,14 +120,14 @@ def _rows_of(batch: "pyarrow.RecordBatch", longest: int) -> Iterator[tuple[int, 
             one = some.slice(i, 1)
             size = sum(map(_size, one.columns))
             if size > longest:
-                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="take it away, or parts of it")
+                yield VALUE, Problem(f"a row longer than {longest >> 20} MB", advice="remove it, or parts of it")
             else:
                 rows = _records(one)
                 yield size, rows[0] if isinstance(rows, list) else rows
 
 
 def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
-    """The rows as records, or why one of them is none."""
+    """The rows as records, or what is wrong with one of them."""
     try:
         return batch.to_pylist()
     except UnicodeDecodeError as error:
@@ -158,7 +135,8 @@ def _records(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]] | Problem:
 
 
 def _size(column: "pyarrow.Array") -> int:
-    """Bytes of a column's strings, each as often as it comes, and `VALUE` for each value."""
+    """The bytes that a column takes as Python objects: those of its strings, counted at each use, and `VALUE` for each
+    value."""
     from pyarrow import types
 
     kind, found = column.type, VALUE * len(column)
@@ -173,8 +151,8 @@ def _size(column: "pyarrow.Array") -> int:
 
 
 def _bytes_of_entries(array: Any) -> int:
-    """Of the dictionary's entries that an array names, each as often as it does. The dictionary itself may be large, and is not
-    looked through: the lengths are in its offsets."""
+    """The bytes of the dictionary entries that an array uses, counted at each use. The lengths come from the dictionary's
+    offsets, since the dictionary itself may be too large to be read."""
     import numpy as np
 
     entries = array.dictionary
@@ -186,7 +164,7 @@ def _bytes_of_entries(array: Any) -> int:
 
 
 def _is_json(kind: "pyarrow.DataType") -> bool:
-    """Whether values of a type are what JSON has: texts, numbers, switches, null, and lists and structs of them."""
+    """Whether JSON has values of a type: text, numbers, booleans, null, and lists and structs of these."""
     from pyarrow import types
 
     if types.is_struct(kind):

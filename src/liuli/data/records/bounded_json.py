@@ -19,7 +19,7 @@ from liuli.display import first_line
 
 DEEPEST = 128  # lists and objects inside one another, in one record
 MOST_VALUES = 1_000_000  # commas, colons and opening brackets of one record, outside strings: about 100 MB of objects
-FIX = "mend it, or take it away"
+FIX = "fix it, or remove it"
 TOO_DEEP = Problem("JSON with too many lists and objects inside one another", f"more than {DEEPEST}", FIX)
 
 SPACE = re.compile(r"[ \t\n\r]*")

@@ -15,6 +15,7 @@ from liuli.data.records.problem import Problem, Unreadable
 from liuli.data.records.unpacking import COMPRESSED, unpacked
 from liuli.display import first_line, why
 from liuli.errors import LiuliError
+from liuli.files import LFS_POINTER
 
 Format = Literal["text", "lines", "array", "parquet", "turns", "yaml"]
 Watch = Callable[[str, int, int], None]  # follows the reading: a file's name, the place in it, its size; both in bytes
@@ -23,6 +24,7 @@ NOT_REGULAR = "a pipe, a device or a file of the system"
 NO_FILE = errno.ENOENT, os.strerror(errno.ENOENT)
 BUFFER = 1 << 16  # bytes read at a time
 ASK_OWNER = "ask its owner for the right to read it"
+LFS = Problem("a Git LFS pointer, not the file itself", advice="run `git lfs pull` in its folder, or download the file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,17 @@ class SourceFile:
         """Its bytes, decompressed.
 
         Raises:
-            Unreadable: the file cannot be opened, its compressed stream is broken or unpacks to too much, here or while
-                it is read.
+            Unreadable: the file cannot be opened, or is a Git LFS pointer; its compressed stream is broken or unpacks to too
+                much, here or while it is read.
             LiuliError: the file has changed since the source was made: before or after the reading.
         """
         self.check_unchanged()
         try:
-            with self._open_raw() as raw, unpacked(raw, self.compression, self.stamp[0]) as stream:
-                yield stream
+            with self._open_raw() as raw:
+                if raw.peek(len(LFS_POINTER)).startswith(LFS_POINTER):
+                    raise Unreadable(LFS)
+                with unpacked(raw, self.compression, self.stamp[0]) as stream:
+                    yield stream
         except (EOFError, zlib.error, OSError) as error:
             self.check_unchanged()
             if self.compression and getattr(error, "errno", None) is None:
@@ -125,7 +130,7 @@ class SourceFile:
         if self.watch:
             self.watch(self.name, int(share * self.stamp[0]), self.stamp[0])
 
-    def _open_raw(self) -> IO[bytes]:
+    def _open_raw(self) -> io.BufferedReader:
         watch = self.watch
         if watch is None:
             return open_regular(self.path)
@@ -144,7 +149,7 @@ class WatchedFile(io.FileIO):
         return count
 
 
-def open_regular(path: Path, watch: Callable[[int], None] | None = None) -> IO[bytes]:
+def open_regular(path: Path, watch: Callable[[int], None] | None = None) -> io.BufferedReader:
     """Opens a regular file for reading. It never waits for a pipe's other end and never touches a device.
 
     Args:

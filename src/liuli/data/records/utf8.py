@@ -12,7 +12,7 @@ UTF16 = Problem("UTF-16, not UTF-8", advice="convert it with iconv -f UTF-16 -t 
 def encode_text(text: str) -> bytes | Problem:
     """The text in UTF-8, or what in it is no character of a text."""
     if "\0" in text:
-        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "take it away")
+        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "remove it")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -35,4 +35,4 @@ def utf8_problem(data: bytes, error: UnicodeDecodeError, offset: int = 0, ended:
         if error.reason != "unexpected end of data":  # UTF-8 that was cut off
             codecs.getincrementaldecoder("gb18030")().decode(data, ended)
             return Problem("not UTF-8 but perhaps GB18030", detail, "convert it with iconv -f GB18030 -t UTF-8")
-    return Problem("not UTF-8", detail, "convert it to UTF-8, or take it away")
+    return Problem("not UTF-8", detail, "convert it to UTF-8, or remove it")

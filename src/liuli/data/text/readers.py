@@ -9,7 +9,7 @@ from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKin
 from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.records.utf8 import utf8_problem
 from liuli.data.text.blocks import STEP, cut
-from liuli.data.text.parquet import ParquetReader
+from liuli.data.text.parquet import TextParquetReader
 from liuli.data.text.record_text import DocumentText, text_of_record
 from liuli.errors import LiuliError
 
@@ -39,7 +39,7 @@ def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
         case "array":
             return JsonListReader(file, TEXT)
         case "parquet":
-            return ParquetReader(file, TEXT)
+            return TextParquetReader(file, TEXT)
         case _:
             return WholeTextReader(file)
 
@@ -79,7 +79,7 @@ class WholeTextReader(RecordReader[DocumentText]):
                     raise Unreadable(utf8_problem(data, error, offset, ended=not stream.read(1))) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
-                    raise Unreadable(Problem("binary, not text", where, "take it away, or its NULs", fatal_if_named=True))
+                    raise Unreadable(Problem("binary, not text", where, "remove it, or its NULs", fatal_if_named=True))
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:

@@ -68,4 +68,4 @@ def _of_text(text: str) -> DocumentText | Problem:
 
 
 def _no_string(value: Any) -> Problem:
-    return Problem(f'"text" is {json_kind(value)}, not a string', advice="write it as a string, or take it away")
+    return Problem(f'"text" is {json_kind(value)}, not a string', advice="write it as a string, or remove it")

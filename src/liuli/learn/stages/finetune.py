@@ -30,8 +30,8 @@ from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.token_rows import TokenRows, never_met
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.detect import read_config, stored_config
-from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.model.formats.detect import hash_model, read_config, stored_config
+from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
@@ -210,7 +210,7 @@ class Finetune(Stage):
         """The whole model, or the adapter in PEFT's format."""
         if plan.job.model.lora is None:
             write_decoder(decoder, folder)
-            return hash_folder(folder)
+            return hash_model(folder)
         parent = plan.data.parent
         assert parent is not None
         peft_folder.save(decoder, folder, parent.name, parent.hash)

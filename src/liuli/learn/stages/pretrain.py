@@ -15,7 +15,7 @@ from liuli.data.text.interleave import BEFORE, interleaved, lanes_of
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
-from liuli.hub import find_folder
+from liuli.hub import find_model
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.model import asked_shape, new_decoder, open_decoder
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
@@ -27,8 +27,8 @@ from liuli.learn.stages.stage import Parent, Stage, Tokenization, TrainingPlan
 from liuli.learn.step.recipe import Recipe, for_published
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.detect import read_config
-from liuli.model.formats.hugging_face import hash_folder, write_decoder
+from liuli.model.formats.detect import hash_model, read_config
+from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.train import train as train_tokenizer
 
@@ -121,7 +121,7 @@ class Pretrain(Stage):
             most = asked_shape(job, None).vocab_size
             train_tokenizer(texts, kind, job.model.vocab_size, most=most).write(folder)
             return Tokenization(open_tokenizer(folder))
-        given = find_folder(kind) if data.parent is None else data.parent.folder
+        given = find_model(kind) if data.parent is None else data.parent.folder
         if job.model.vocab_size is not None:
             raise LiuliError(f"--vocab-size is for a tokenizer that is to be trained; {given} has its own: leave it out")
         tokenizer = open_tokenizer(given)
@@ -149,4 +149,4 @@ class Pretrain(Stage):
 
     def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         write_decoder(decoder, folder)
-        return hash_folder(folder)
+        return hash_model(folder)

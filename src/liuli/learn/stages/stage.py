@@ -25,7 +25,7 @@ import torch
 
 from liuli.data.packing.pieces import Piece
 from liuli.data.records.source_files import SourceFile
-from liuli.hub import find_folder
+from liuli.hub import find_model
 from liuli.learn.prepare.job import Job
 from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.run.sampler import SamplePrompt
@@ -49,7 +49,7 @@ class Parent:
     @cached_property
     def folder(self) -> Path:
         """Raises LiuliError: there is no such model."""
-        return find_folder(self.name, weights=True)
+        return find_model(self.name, weights=True)
 
     @cached_property
     def hash(self) -> str:

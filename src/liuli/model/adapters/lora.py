@@ -1,14 +1,14 @@
-"""LoRA: a projection learns as a small product added to its matrix, which stays as it is.
+"""LoRA: a projection's matrix is frozen, and the product of two small matrices, which learn, is added to it.
 
     y = W x + scale · B A dropout(x),    scale = alpha / rank, or alpha / √rank if it is rank-stabilised
 
-A is (rank, inputs), B (outputs, rank) and zero at first, so that learning begins from the base itself. Only they require a
-gradient and an optimiser's state, and what was learned is a small file (`peft_folder.py`).
+A has the shape (rank, inputs), B (outputs, rank). B is zero at first, so training starts from the base itself. Only A and B
+require a gradient and optimizer state, and they are saved as a small file (`peft_folder.py`).
 Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; Kalajdzievski 2023, https://arxiv.org/abs/2312.03732 (√rank); A
 starts as in PEFT, https://github.com/huggingface/peft.
 
-An adapter is the A and B of all projections that it adapts, and rows of the embedding if it names tokens (`token_rows.py`), or
-tables of its own (`own_table.py`). Several may be open over one base; one of them, or none, is active.
+An adapter consists of an A and B for each adapted projection, and may have rows for some tokens (`token_rows.py`) or tables of
+its own (`own_table.py`). Several adapters may be open over one base; at most one of them is active.
 
 Legend: I inputs, O outputs, R rank.
 """
@@ -40,11 +40,12 @@ class LoRASettings(Record):
     """The settings of one adapter.
 
     Attributes:
-        rank: the number of rows of A. alpha: A and B are multiplied by alpha / rank.
-        rank_stabilised: they are multiplied by alpha / √rank instead, as PEFT's `use_rslora` has it.
-        dropout: the share of a projection's inputs that A does not see in a training step.
+        rank: the number of rows of A.
+        alpha: the product B A is multiplied by alpha / rank.
+        rank_stabilised: the product is multiplied by alpha / √rank instead (PEFT's `use_rslora`).
+        dropout: the fraction of a projection's inputs that is dropped before A in a training step.
         projections: some of `PROJECTIONS`, in every block; None: all that can be adapted.
-        tokens: ids whose rows of the embedding, and of a head that is not tied to it, learn too.
+        tokens: ids whose rows learn too, in the embedding and in a head that is not tied to it.
     """
 
     rank: int = 16
@@ -66,7 +67,7 @@ class LoRASettings(Record):
 
     @property
     def scale(self) -> float:
-        """By what A and B are multiplied."""
+        """The factor of the product B A."""
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
 
@@ -125,8 +126,8 @@ AdapterModule = LoRA | TokenRows | OwnTable  # what an adapter has in a slot
 
 
 def add(decoder: Decoder, settings: LoRASettings, seed: int, name: str = "default", like: int | None = None) -> None:
-    """Adds a new adapter and makes it active. It alone learns from now on. It is the same for a seed on every machine and
-    device.
+    """Adds a new adapter and makes it active. From then on only the adapter learns. The same seed gives the same adapter on
+    every machine and device.
 
     Args:
         like: the token from whose rows the rows of the settings' tokens start; None: each starts from its own.
@@ -144,10 +145,10 @@ def add(decoder: Decoder, settings: LoRASettings, seed: int, name: str = "defaul
 
 
 def empty_modules(decoder: Decoder, settings: LoRASettings) -> dict[str, LoRA]:
-    """An A and B that are not filled yet for every projection, by the projections' names in the decoder, in order.
+    """Returns an A and B without values for every projection that the settings name, by name in the decoder, in order.
 
     Raises:
-        LiuliError: a projection that the decoder lacks, or some of GPT-2's q, k and v, which it stores as one matrix.
+        LiuliError: a projection that the decoder lacks; or only some of GPT-2's q, k and v, which are stored as one matrix.
     """
     can = projections_of(decoder)
     for name in settings.projections or ():
@@ -167,8 +168,8 @@ def empty_modules(decoder: Decoder, settings: LoRASettings) -> dict[str, LoRA]:
 
 
 def empty_at(decoder: Decoder, paths: Sequence[str], settings: LoRASettings) -> dict[str, LoRA]:
-    """An A and B each, not filled yet, for projections that are stored as one matrix. They share one A, as that matrix's LoRA
-    does in other programs; each B is a part of its B."""
+    """Returns an A and B without values for each of the projections that are stored as one matrix. They share one A, and each B
+    is a part of the matrix's B, so that together they equal one LoRA of the stored matrix."""
     linears: Any = {path: decoder.get_submodule(path) for path in paths}
     found = {path: LoRA(linear.inputs, linear.outputs, settings) for path, linear in linears.items()}
     for module in found.values():
@@ -188,7 +189,7 @@ def kind_of(path: str) -> str:
 
 
 def attach(decoder: Decoder, name: str, modules: Mapping[str, AdapterModule]) -> None:
-    """Opens an adapter and makes it active. Every parameter of the decoder, this adapter's included, is frozen from then on.
+    """Opens an adapter and makes it active. All parameters, including the adapter's own, are frozen.
 
     Args:
         modules: the adapter's modules, by the names of the layers that they adapt.

@@ -1,7 +1,7 @@
-"""A whole table of an adapter's own: an embedding or a head that was trained in full, next to LoRA.
+"""A table of an adapter's own: an embedding or a head that was trained in full, together with LoRA.
 
-Source: PEFT's `modules_to_save`, https://github.com/huggingface/peft. It is what people use who add tokens to a model, and
-makes an adapter as large as the tables; for a few tokens, `token_rows.py` is enough.
+Source: PEFT's `modules_to_save`, https://github.com/huggingface/peft. It is common in adapters that add tokens to a model. It
+makes an adapter as large as its tables; for a few tokens, `token_rows.py` is enough.
 
 Legend: D width, V vocabulary.
 """
@@ -14,7 +14,7 @@ from liuli.model.linear import Embedding, Linear
 
 
 class OwnTable(nn.Module):
-    """A table in place of the base's, fp32 (V, D)."""
+    """A table that replaces the base's, fp32 (V, D)."""
 
     def __init__(self, count: int, width: int):
         super().__init__()
@@ -29,5 +29,5 @@ class OwnTable(nn.Module):
         return F.linear(x, self.table.to(x.dtype), base.bias)
 
     def replaced_in(self, table_VD: Tensor) -> Tensor:
-        """This table, whatever it replaces."""
+        """Returns this table. The argument, the base's table, is not used."""
         return self.table.detach()

@@ -1,7 +1,7 @@
-"""`adapter_config.json` as PEFT writes it: what an adapter is, and what its settings are at each module.
+"""Reads PEFT's `adapter_config.json`: which modules an adapter changes, and its settings at each of them.
 
-Modules are called by Hugging Face's names here. A setting that would change what the adapter computes, and that is not read, is
-refused by its name. Source: https://github.com/huggingface/peft, `LoraConfig` and `tuners/tuners_utils.py`.
+Modules have Hugging Face's names here. A setting that is not read, but would change what the adapter computes, is refused by
+name. Source: https://github.com/huggingface/peft, `LoraConfig` and `tuners/tuners_utils.py`.
 """
 
 import json
@@ -18,20 +18,20 @@ from liuli.model.formats.weight_files import quoted, shown
 
 CONFIG = "adapter_config.json"
 TOKENS = "trainable_token_indices"
-SETTINGS = {"r": None, "lora_alpha": None, "lora_dropout": 0.0}  # what holds where the file is silent
+SETTINGS = {"r": None, "lora_alpha": None, "lora_dropout": 0.0}  # and their defaults; None: required
 PATTERNS = ("rank_pattern", "alpha_pattern")
 NAMES = ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save")
 ALL_LINEAR = "all-linear"
 READ = (*SETTINGS, *PATTERNS, *NAMES, TOKENS, "layers_to_transform", "use_rslora", "ensure_weight_tying")
-ONLY = {  # others change the base too
+ONLY = {  # the supported values of these settings; with other values an adapter changes the base too
     "peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
 }  # fmt: skip
-WITHOUT_EFFECT = {  # on what an adapter computes once it is saved
+WITHOUT_EFFECT = {  # settings that do not change what a saved adapter computes
     "auto_mapping", "base_model_name_or_path", "eva_config", "fan_in_fan_out", "inference_mode", "megatron_core",
     "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type",
 }  # fmt: skip
-# A regular expression from a file must not take long on any name: it may have so many repeats and groups together, and no
-# group may be repeated.
+# Matching a regular expression from a file must not take long. So an expression may have at most MOST_CHOICES repeats and
+# groups together, and no group may be repeated.
 MOST_CHOICES, LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_PATTERNS = 3, 200, 32, 10_000
 CHOICE = re.compile(r"\\.|(\((?:\?[:=!])?|[*+?{])", re.DOTALL)
 REPEATED_GROUP = re.compile(r"(?<!\\)(?:\\\\)*\)[*+{]")
@@ -40,16 +40,18 @@ PLAIN_NAME = re.compile(r"[\w.]*")
 
 @dataclass(frozen=True, slots=True)
 class PeftConfig:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        settings: those that hold wherever a pattern does not say otherwise; without projections and tokens.
-        ranks, alphas: by a regular expression for the end of a module's name.
-        targets, excluded: names, or ends of names, of modules; None: the names of the tensors say which are meant.
-        layers: the blocks that are adapted; None: all. blocks: how the list of the blocks is called; (): anyhow.
+        settings: the settings of every module that no pattern matches, without projections and tokens.
+        ranks, alphas: other ranks and alphas, by a regular expression for the end of a module's name.
+        targets, excluded: names of modules, or ends of names; None: the file has a regular expression or nothing, so the names
+            of the stored tensors decide which modules are adapted.
+        layers: the numbers of the adapted blocks; None: all.
+        blocks: possible names of the list of blocks (PEFT's `layers_pattern`); (): any name.
         saved: ends of the names of the modules of which the adapter has whole copies.
-        saved_together: whether a head that is tied to the embedding has a copy too if the embedding has one, and vice versa.
-        tokens: `trainable_token_indices`, as it stands.
+        saved_together: whether a head that is tied to the embedding is copied whenever the embedding is, and vice versa.
+        tokens: `trainable_token_indices`, unchanged.
     """
 
     settings: LoRASettings
@@ -64,8 +66,8 @@ class PeftConfig:
     tokens: Any = None
 
     def settings_of(self, module: str) -> LoRASettings:
-        """The settings of the A and B at a module. Raises LiuliError: a rank or an alpha out of range, or a pattern that could
-        take long."""
+        """Returns the settings of A and B at a module. Raises LiuliError: a rank or an alpha is out of range, or a pattern
+        could take long to match."""
         rank, alpha = _first_match(self.ranks, module), _first_match(self.alphas, module)
         if rank is None and alpha is None:
             return self.settings
@@ -76,19 +78,20 @@ class PeftConfig:
         )
 
     def adapts(self, module: str) -> bool | None:
-        """Whether it says that a projection has an A and B; None: that is left to the tensors."""
+        """Whether a projection has an A and B; None: the names of the stored tensors decide."""
         if self.targets is None or self.excluded is None:
             return None
         if any(ends_in(module, name) for name in self.excluded):
             return False
         if module in self.targets:
-            return True  # whatever `layers` says
+            return True  # `layers` does not apply to whole names
         return self._has_layer(module) and (
             self.targets == (ALL_LINEAR,) or any(ends_in(module, name) for name in self.targets)
         )
 
     def identity(self) -> str:
-        """What it says that changes the numbers, for the adapter's hash; without what names and shapes of the tensors say."""
+        """Text for the adapter's hash: the settings that change what it computes, except those that the names and shapes of its
+        tensors show."""
         lines = [f"alpha {float(self.settings.alpha)}"]
         lines += [f"tokens {json.dumps(self.tokens, sort_keys=True)}"] if self.tokens else []
         lines += [f"alphas {json.dumps(dict(self.alphas), sort_keys=True)}"] if self.alphas else []
@@ -105,15 +108,15 @@ class PeftConfig:
 
 
 def ends_in(module: str, name: str) -> bool:
-    """Whether a module is called so, or by a longer name that ends in it."""
+    """Whether a module has that name, or a dotted name that ends with it."""
     return module == name or module.endswith(f".{name}")
 
 
 def read_peft_config(folder: Path) -> PeftConfig:
-    """What the file in a folder says.
+    """Reads the file in a folder.
 
     Raises:
-        LiuliError: a broken file, a setting that is not supported, or out of range.
+        LiuliError: a broken file; a setting that is not supported or out of range.
     """
     path = folder / CONFIG
     raw = read_json(path)
@@ -150,7 +153,8 @@ def read_peft_config(folder: Path) -> PeftConfig:
 
 
 def patterns_to(settings: Mapping[str, LoRASettings]) -> dict[str, Any]:
-    """PEFT's settings for A and B whose settings are given by module. Patterns name the modules that differ from most."""
+    """Returns PEFT's settings for the settings of each module. Patterns are written for the modules that differ from the most
+    frequent rank or alpha."""
     every = list(settings.values())
     ranks, alphas = [each.rank for each in every], [each.alpha for each in every]
     rank, alpha = max(ranks, key=ranks.count), max(alphas, key=alphas.count)
@@ -163,11 +167,11 @@ def patterns_to(settings: Mapping[str, LoRASettings]) -> dict[str, Any]:
 
 
 def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
-    """The value of the first pattern that matches the end of a module's name, as PEFT finds it; None if none does."""
+    """The value of the first pattern that matches the end of a module's name, as in PEFT; None if none does."""
     for pattern, value in patterns.items():
         if ends_in(module, pattern):
             return value
-        if PLAIN_NAME.fullmatch(pattern):  # and of another module
+        if PLAIN_NAME.fullmatch(pattern):  # the name of another module
             continue
         choices = sum(bool(found) for found in CHOICE.findall(pattern))
         if choices > MOST_CHOICES or len(pattern) > LONGEST_EXPRESSION or REPEATED_GROUP.search(pattern):
@@ -179,7 +183,7 @@ def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
             if re.match(rf"(.*\.)?({pattern})$", module):
                 return value
         except (re.error, OverflowError, RecursionError) as error:
-            raise LiuliError(f"{quoted(pattern)} is no regular expression ({shown(str(error))})") from None
+            raise LiuliError(f"the pattern {quoted(pattern)} is not a regular expression ({shown(str(error))})") from None
     return None
 
 

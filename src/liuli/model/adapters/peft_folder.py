@@ -1,8 +1,8 @@
-"""An adapter is a folder in PEFT's format: read, written and hashed here.
+"""Reads, writes and hashes an adapter's folder in PEFT's format.
 
-In: a folder with `adapter_config.json` (`peft_config.py`) and `adapter_model.safetensors` or `adapter_model.bin`. Out: A and B
-of `lora.py`, the rows of `token_rows.py` and the tables of `own_table.py`, open in a decoder. Beside them `liuli.json` names
-the base by its hash. Nothing in a folder is ever executed.
+In: a folder with `adapter_config.json` (`peft_config.py`) and `adapter_model.safetensors` or `adapter_model.bin`. Out: the
+matrices A and B (`lora.py`), token rows (`token_rows.py`) and tables (`own_table.py`), opened in a decoder. `liuli.json` in the
+folder records the hash of the base. Nothing in a folder is ever executed.
 """
 
 import re
@@ -41,10 +41,10 @@ from liuli.model.formats.weight_files import (
 )
 
 TENSORS, OLD_TENSORS, CARD = "adapter_model.safetensors", "adapter_model.bin", "liuli.json"
-SUFFIXES = {  # PEFT's, by the names of our parameters
+SUFFIXES = {  # of PEFT's tensor names, by the names of our parameters
     "a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta", "table": "weight",
 }  # fmt: skip
-# Where an adapter's own name stands in a tensor's, if a whole model was saved and not the adapter alone.
+# Tensor names that contain the adapter's name (`.default.`), as in a file of a whole model, and what replaces that part.
 OWN_NAMES = (
     (re.compile(r"\.(lora_[AB])\.[^.]+\.weight$"), r".\1.weight"),
     (re.compile(r"\.modules_to_save\.[^.]+\.weight$"), ".weight"),
@@ -54,10 +54,10 @@ PREFIX = "base_model.model."
 
 
 def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
-    """Writes the adapter in use: A, B, rows and tables in fp32, the settings, and the card.
+    """Writes the active adapter: A, B, rows and tables in fp32, the settings, and the card.
 
     Args:
-        base: the base's folder or its name on the hub, for other programs. base_hash: what `hash_model` says of it.
+        base: the base's folder or its name on the hub, for other programs. base_hash: the base's `hash_model`.
 
     Raises:
         LiuliError: the folder cannot be written.
@@ -92,14 +92,15 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
     `lora.learn` lets the adapter continue learning.
 
     Args:
-        name: the adapter's name from now on. base: the folder that the decoder is from.
+        name: the name of the opened adapter. base: the folder that the decoder was read from.
 
     Raises:
-        LiuliError: no adapter, a broken file, a setting that is not supported, another base, a name that is taken.
+        LiuliError: there is no adapter, a file is broken, a setting is not supported, the adapter was made for another base, or
+            the name is taken.
     """
     config, file, stored = _read(folder)
     modules: dict[str, AdapterModule] = {**empty_rows(decoder, _tokens(decoder.config, config.tokens, folder))}
-    with torch.device("meta"):  # no memory by the rank that the settings claim: A and B are made from the tensors below
+    with torch.device("meta"):  # takes no memory, whatever rank the settings claim; A and B get the tensors below
         modules |= _own_tables(decoder, config, folder)
         of_tables = _places(decoder.config, modules).keys()
         modules |= _projections(decoder, config, [key for key in stored if key not in of_tables], file)
@@ -124,25 +125,24 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
 
 
 def hash_adapter(folder: Path) -> str:
-    """SHA-256 over alpha (by module, if there are several), the tokens whose rows there are, and the tensors as stored: PEFT's
-    name, dtype, shape (and so the rank) and bytes, by name."""
+    """Returns the SHA-256 over the settings that change the numbers (`PeftConfig.identity`) and the stored tensors: PEFT's
+    name, dtype, shape (which shows the rank) and bytes, sorted by name."""
     config, _, stored = _read(folder)
     return hash_tensors(stored, config.identity())
 
 
 def _read(folder: Path) -> tuple[PeftConfig, Path, dict[str, Lazy]]:
-    """What an adapter's folder says, of which nothing is passed over: its settings, the file of its tensors, and these by the
-    names that PEFT gives them in a file."""
+    """Returns an adapter's settings, the file of its tensors, and all tensors of that file by PEFT's names."""
     if not folder.is_dir():
         raise LiuliError(f"there is no folder {folder}; give an adapter's folder")
     file = next((folder / name for name in (TENSORS, OLD_TENSORS) if (folder / name).is_file()), None)
     if not (folder / CONFIG).is_file():
         if file is None:
             raise LiuliError(f"{folder} holds no {CONFIG}, so it is not an adapter's folder")
-        raise LiuliError(f"{folder} holds {file.name}, but no {CONFIG}: fetch it from where the adapter is from")
+        raise LiuliError(f"{folder} holds {file.name} but no {CONFIG}: download that file too")
     config = read_peft_config(folder)
     if file is None:
-        raise LiuliError(f"{folder} holds {CONFIG}, but neither {TENSORS} nor {OLD_TENSORS}: fetch the adapter again")
+        raise LiuliError(f"{folder} holds {CONFIG} but neither {TENSORS} nor {OLD_TENSORS}: download the adapter again")
     stored: dict[str, Lazy] = {}
     for name, tensor in read_tensors(file):
         key = _canonical(name)
@@ -153,7 +153,7 @@ def _read(folder: Path) -> tuple[PeftConfig, Path, dict[str, Lazy]]:
 
 
 def _canonical(name: str) -> str:
-    """A tensor's name as PEFT writes it."""
+    """A tensor's name as PEFT writes it when it saves an adapter alone."""
     inner = without_wrappers(name)
     for pattern, instead in OWN_NAMES:
         inner = pattern.sub(instead, inner)
@@ -165,10 +165,11 @@ def _key(module: str, parameter: str) -> str:
 
 
 def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Path) -> dict[str, LoRA]:
-    """An A and B, not filled yet, for each projection of which there is a tensor or that the settings name.
+    """Returns an A and B without values for each projection that has a stored tensor or that the settings name.
 
     Raises:
-        LiuliError: a tensor is of no projection, or of one that the settings do not name; a rank or an alpha out of range.
+        LiuliError: a tensor belongs to no projection, or to one that the settings do not name; a rank or an alpha is out of
+            range.
     """
     can = projections_of(decoder)
     modules = {name: paths for name, paths in block_modules(decoder.config).items() if kind_of(paths[0]) in PROJECTIONS}
@@ -187,7 +188,9 @@ def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Pa
         raise LiuliError(f"{file} {f'holds {listed(extra)}' if extra else 'is empty'}, and {where}")
     unnamed = sorted(key for key in keys if config.adapts(module_of[key]) is False)
     if unnamed:
-        raise LiuliError(f"{file} holds {listed(unnamed)}, which {CONFIG} does not name: they are not of one adapter")
+        raise LiuliError(
+            f"{file} holds {listed(unnamed)}, which {CONFIG} does not name: the two files do not belong to the same adapter"
+        )
     stored = {module_of[key] for key in keys}
     found: dict[str, LoRA] = {}
     for name, paths in modules.items():
@@ -200,7 +203,7 @@ def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Pa
 
 
 def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str, AdapterModule]:
-    """Tables, not filled yet, for the embedding and the head if the settings name them.
+    """Returns tables without values for the embedding and the head if the settings name them.
 
     Raises:
         LiuliError: the settings name another module.
@@ -219,11 +222,14 @@ def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str,
 
 
 def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
-    """The tokens whose rows there are, by their tables in the decoder. PEFT's list is of the embedding's; a mapping goes by
-    the ends of the modules' names. Where the head is tied, both have the same.
+    """Returns the tokens that have rows of their own, by table of the decoder ("embedding" or "head").
+
+    PEFT writes either a list, which is for the embedding, or a mapping from the ends of module names to lists. If the head is
+    tied, it has the embedding's rows.
 
     Raises:
-        LiuliError: another module, what are no tokens, or a tied head that would be no longer so.
+        LiuliError: another module is named, a list does not hold token ids, or the rows of a tied head would differ from the
+            embedding's.
     """
     names = table_names(config)
     by_module = (indices if isinstance(indices, dict) else {names["embedding"]: indices}) if indices else {}
@@ -236,7 +242,7 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
 
 
 def _token_indices(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, Any]:
-    """PEFT's setting for the rows among the modules: a list if only the embedding has rows of its own, else a mapping."""
+    """PEFT's setting for the token rows among the modules: a list if only the embedding has such rows, else a mapping."""
     rows = {path: module.tokens_C.tolist() for path, module in modules.items() if isinstance(module, TokenRows)}
     if config.tied or rows.keys() == {"embedding"}:
         return {TOKENS: rows["embedding"]} if rows else {}
@@ -252,8 +258,11 @@ def _saved_modules(config: Config, modules: Mapping[str, AdapterModule]) -> dict
 
 
 def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, list[tuple[nn.Module, str]]]:
-    """Where each tensor of the adapter is, (module, the parameter's name in it), by PEFT's names. Several hold parts of a B,
-    one below the other, and all of them its A. The rows of a tied head are the embedding's."""
+    """Returns the parameters that each tensor of the adapter fills, as (module, parameter name), by PEFT's tensor names.
+
+    If a projection is stored as one matrix with others (GPT-2's c_attn), each of them holds a part of the stored B, in order,
+    and all of them share the stored A. A tied head has the embedding's rows.
+    """
     found: dict[str, list[tuple[nn.Module, str]]] = {}
     for theirs, paths in block_modules(config).items():
         if paths[0] in modules:
@@ -268,13 +277,13 @@ def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, l
 
 
 def _shape(key: str, places: list[tuple[nn.Module, str]]) -> list[int]:
-    """Of the tensor that the parameters make."""
+    """The shape of the tensor that the parameters form."""
     shapes = [list(getattr(module, name).shape) for module, name in places]
     return shapes[0] if key.endswith(SUFFIXES["a"]) else [sum(shape[0] for shape in shapes), *shapes[0][1:]]
 
 
 def _joined(key: str, places: list[tuple[nn.Module, str]]) -> Tensor:
-    """The tensor that the parameters make, on the CPU, in memory of its own."""
+    """The tensor that the parameters form: a copy on the CPU."""
     parts = [getattr(module, name).detach().cpu() for module, name in places]
     return (parts[0] if key.endswith(SUFFIXES["a"]) else torch.cat(parts)).clone().contiguous()
 
@@ -292,8 +301,8 @@ def _fill(key: str, places: list[tuple[nn.Module, str]], tensor: Tensor) -> None
 
 
 def _targets(decoder: Decoder, adapted: list[str]) -> list[str]:
-    """What PEFT finds the modules by: their own names, except in GPT-2, in which two are called c_proj: the path in the block.
-    The whole names, if some blocks have an A and B where others have none."""
+    """Returns PEFT's `target_modules` for the adapted modules: the names of the projections; for GPT-2, in which two
+    projections are called c_proj, their paths within a block; whole names, if a projection is adapted in some blocks only."""
     short = {name: name.split(".", 3)[3] if decoder.config.family == "gpt2" else kind_of(name) for name in adapted}
     meant = [name for name in block_modules(decoder.config) if any(ends_in(name, each) for each in {*short.values()})]
     return sorted({*short.values()} if meant == adapted else adapted)

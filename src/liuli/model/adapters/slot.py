@@ -1,4 +1,4 @@
-"""A slot: a layer of the decoder, and over it adapters side by side, each with a module of its own. One is active, or none."""
+"""A slot: a layer of the decoder together with the modules of the adapters that change it. At most one adapter is active."""
 
 from typing import Any
 
@@ -14,14 +14,15 @@ class AdapterSlot(Layer):
 
     Attributes:
         adapters: each adapter's module here, by the adapter's name.
-        active_name: the active adapter. If it is None, or has no module here, the slot computes exactly what the base does.
+        active_name: the active adapter's name. If it is None, or that adapter has no module here, the slot computes exactly
+            what the base does.
     """
 
     def __init__(self, base: Any):
         super().__init__()
         self.base = base
         self.adapters: dict[str, Any] = {}  # an adapter may have any name; an nn.ModuleDict refuses some
-        self.parts = nn.ModuleList()  # the same modules, for PyTorch; its name is in the parameters' names of saved runs
+        self.parts = nn.ModuleList()  # the same modules, for PyTorch; saved runs have `parts` in their parameter names
         self.active_name: str | None = None
 
     def add(self, name: str, module: nn.Module) -> None:

@@ -1,9 +1,9 @@
-"""Token rows: an adapter's own vectors for a few tokens, instead of the base's.
+"""Token rows: an adapter's own embedding rows for a few tokens, which replace the base's.
 
-LoRA leaves the embedding as it is. A token that the base was never trained on, such as the one that ends a reply, would keep
-a row without meaning, and a tied head would never give it a high logit. So the rows of such tokens learn together with LoRA:
-the embedding reads them, and the head computes their logits from them. A tied head shares the embedding's rows; an untied one
-has rows of its own.
+LoRA does not change the embedding. A token that the base was never trained on, such as the one that ends a reply, would keep a
+meaningless row, and a tied head would never give it a high logit. So the rows of such tokens are trained together with LoRA.
+The embedding reads them, and the head computes the tokens' logits from them. A tied head shares the embedding's rows; an untied
+head has rows of its own.
 Source: PEFT's `trainable_token_indices`. Its `trainable_tokens_delta` is not a difference but the rows themselves,
 https://github.com/huggingface/peft.
 

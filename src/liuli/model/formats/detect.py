@@ -1,6 +1,7 @@
-"""A model on disk, whichever format it has: a folder in Hugging Face's format, or a GGUF file.
+"""The config, the decoder and the hash of a model, whether it is a folder in Hugging Face's format or a GGUF file.
 
-In: what `hub.find_folder` returns. Out: its `Config`, its decoder, its hash.
+The path is what `hub.find_model` returns. Other packages read models through this file; `hugging_face.py` and `gguf.py` read
+one format each.
 """
 
 from pathlib import Path
@@ -14,23 +15,41 @@ from liuli.model.formats import families, gguf, hugging_face
 
 
 def read_config(path: Path) -> Config:
-    """The shape of the model in a folder or a file. Raises as `families.read_config` and `gguf.read_gguf_config`."""
-    return gguf.read_gguf_config(path) if is_gguf(path) else families.read_config(path)
+    """Returns the model's `Config` as `config.json` or the GGUF metadata states it.
+
+    Raises:
+        LiuliError: see `families.read_folder_config` and `gguf.read_gguf_config`.
+    """
+    return gguf.read_gguf_config(path) if is_gguf(path) else families.read_folder_config(path)
 
 
 def stored_config(path: Path) -> Config:
-    """As `read_config`, except that the weights decide whether the head is tied. Raises as `hugging_face.stored_config` and
-    `gguf.read_gguf_config`, in whose file they always do."""
-    return gguf.read_gguf_config(path) if is_gguf(path) else hugging_face.stored_config(path)
+    """Returns the `Config` of the decoder that `read_decoder` returns. It differs from `read_config` if `config.json` calls the
+    head tied but the weights do not. In a GGUF file the weights alone decide whether the head is tied, so both are the same.
+
+    Raises:
+        LiuliError: see `hugging_face.stored_folder_config` and `gguf.read_gguf_config`.
+    """
+    return gguf.read_gguf_config(path) if is_gguf(path) else hugging_face.stored_folder_config(path)
 
 
 def read_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
-    """The decoder in a folder or a file, its parameters in `dtype`; None: as stored, for a base that stays frozen. Raises as
-    `hugging_face.read_decoder` and `gguf.read_gguf_decoder`."""
-    read = gguf.read_gguf_decoder if is_gguf(path) else hugging_face.read_decoder
+    """Returns the model's decoder.
+
+    Args:
+        dtype: of the parameters; None: as stored, for a base that stays frozen.
+
+    Raises:
+        LiuliError: see `hugging_face.read_folder_decoder` and `gguf.read_gguf_decoder`.
+    """
+    read = gguf.read_gguf_decoder if is_gguf(path) else hugging_face.read_folder_decoder
     return read(path, device, dtype)
 
 
 def hash_model(path: Path) -> str:
-    """SHA-256 over the tensors as stored: the model's identity. Raises as `hugging_face.hash_folder` and `gguf.hash_gguf`."""
+    """Returns the model's identity: SHA-256 over its tensors as stored.
+
+    Raises:
+        LiuliError: see `hugging_face.hash_folder` and `gguf.hash_gguf`.
+    """
     return gguf.hash_gguf(path) if is_gguf(path) else hugging_face.hash_folder(path)

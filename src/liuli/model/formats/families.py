@@ -1,7 +1,7 @@
-"""From Hugging Face's `config.json` to a `Config`, and back. What is particular to a family is in `family_fields.py`.
+"""Converts Hugging Face's `config.json` to a `Config`, and back. `family_fields.py` has the differences between the families.
 
-These two files and `tensor_names.py` are the only ones that know Hugging Face's names, except for tokenizers, generation
-settings and the names of the files.
+Only these two files and `tensor_names.py` know Hugging Face's names of fields and tensors, except for those of tokenizers and
+generation settings.
 """
 
 import math
@@ -21,7 +21,7 @@ ACTIVATION_OF = {
     "swish": "silu", "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu",
 }  # fmt: skip
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
-REFUSED = {  # settings that change the maths in ways that the decoder does not follow, and the values that change nothing
+REFUSED = {  # settings that change the computation and are not supported, with the values that change nothing
     "quantization_config": (None,),
     "scale_attn_weights": (None, True),
     "scale_attn_by_inverse_layer_idx": (None, False),
@@ -30,11 +30,11 @@ REFUSED = {  # settings that change the maths in ways that the decoder does not 
 }
 
 
-def read_config(folder: Path) -> Config:
-    """The `Config` in a folder's `config.json`.
+def read_folder_config(folder: Path) -> Config:
+    """Returns the `Config` in a folder's `config.json`.
 
     Raises:
-        LiuliError: there is none; it is broken; a field that is missing, out of bounds, or not supported.
+        LiuliError: the file is missing or broken; a field is missing, out of range or not supported.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -43,14 +43,14 @@ def read_config(folder: Path) -> Config:
 
 
 def _hint(folder: Path) -> str:
-    """What the user may have meant by a folder that is a run's or an adapter's."""
+    """Advice for a user who gave the folder of a run or of an adapter."""
     if (folder / "model" / "config.json").is_file():
         return f"; its model is {folder / 'model'}"
     return "; it is an adapter's: give its base's folder, and --adapter" if (folder / "adapter_config.json").is_file() else ""
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:
-    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_config`."""
+    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_folder_config`."""
     family: Any = raw.get("model_type")
     if family not in FAMILIES:
         known = ", ".join(FAMILIES)
@@ -69,7 +69,7 @@ def config_from(raw: dict[str, Any], where: str) -> Config:
 
 
 def config_to(config: Config) -> dict[str, Any]:
-    """The `config.json` that `transformers` reads as this `Config`."""
+    """Returns the `config.json` that `transformers` reads as this `Config`."""
     fields = FIELDS[config.family]
     raw: dict[str, Any] = {"architectures": [fields.architecture], "model_type": config.family}
     raw |= {theirs: getattr(config, ours) for theirs, ours in fields.names.items()}
@@ -84,7 +84,7 @@ def config_to(config: Config) -> dict[str, Any]:
 
 
 def _activation_to(activation: str, usual: str) -> str:
-    """Hugging Face's name, as the family usually spells it."""
+    """Hugging Face's name of an activation, in the spelling that the family usually has."""
     if ACTIVATION_OF[usual] == activation:
         return usual
     return next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == activation)
@@ -124,7 +124,7 @@ def _field(fields: FamilyFields, raw: dict[str, Any], name: str) -> Any:
 
 
 def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...]:
-    """One window per layer, or () if every layer sees all."""
+    """The window of each layer, or () if no layer has one."""
     layers, window = raw["num_hidden_layers"], raw.get("sliding_window", 4096)
     types = raw.get("layer_types")
     if types is not None and not (isinstance(types, list) and all(isinstance(kind, str) for kind in types)):
@@ -153,7 +153,8 @@ def _windows_to(config: Config, fields: FamilyFields) -> dict[str, Any]:
 
 
 def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
-    """`rope_theta`, `rope_scaling` and `context`, from the old `rope_theta` + `rope_scaling` or the new `rope_parameters`."""
+    """The fields `rope_theta`, `rope_scaling` and `context`, from either the older `rope_theta` and `rope_scaling` or the newer
+    `rope_parameters`."""
     given = _rotary_settings(raw, default_theta)
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
@@ -167,24 +168,24 @@ def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
 
 
 def _rotary_settings(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
-    """`rope_scaling` if it says anything, else `rope_parameters`, as `transformers` has it.
+    """Returns `rope_scaling` if it is not empty, else `rope_parameters`, as `transformers` does.
 
     Raises:
-        LiuliError: both are there, and the base of the rotary positions would be lost with `rope_parameters`.
+        LiuliError: both are there, and only `rope_parameters` has a base of the rotary positions, which would be ignored.
     """
     scaling, parameters = raw.get("rope_scaling"), raw.get("rope_parameters")
     if scaling and parameters and not (scaling.get("rope_theta") or raw.get("rope_theta")):
         theta = parameters.get("rope_theta") or default_theta
         if theta != default_theta:
             raise LiuliError(
-                f"rope_scaling stands in place of all of rope_parameters, so its rope_theta {quoted(theta)} would be lost: "
+                f"rope_scaling replaces all of rope_parameters, so its rope_theta {quoted(theta)} would be lost: "
                 f"move the fields of rope_scaling into rope_parameters, and remove rope_scaling"
             )
     return scaling or parameters or {}
 
 
 def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScaling | None, int]:
-    """The scaling and the context with it."""
+    """The rotary scaling, and the context that it gives."""
     if kind == "default":
         return None, trained
     factor = float(given["factor"])
@@ -201,14 +202,17 @@ def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScal
 
 
 def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any]:
-    """As `_rotary`, and `sliding_rope_theta`: from the old `rope_theta`, `rope_local_base_freq` and `rope_scaling`, or from
-    the new `rope_parameters` with settings for each type of layer. Only full attention is scaled; the context in the file is
-    the one with the scaling."""
+    """As `_rotary`, with `sliding_rope_theta`. The settings are the older `rope_theta`, `rope_local_base_freq` and
+    `rope_scaling`, or the newer `rope_parameters` with settings for each type of layer. The scaling applies to layers with full
+    attention only. The context in the file includes the scaling already."""
     given = raw.get("rope_parameters") or {}
     full, sliding = given.get("full_attention") or {}, given.get("sliding_attention") or {}
     unknown = given.keys() - {"full_attention", "sliding_attention"}
     if unknown:
-        raise LiuliError(f"rope_parameters must have settings by type of layer, and not {listed(sorted(unknown))}")
+        raise LiuliError(
+            f"rope_parameters must have the fields full_attention and sliding_attention, not {listed(sorted(unknown))}: put "
+            f"the settings into these two"
+        )
     kind = sliding.get("rope_type", sliding.get("type", "default"))
     if kind != "default":
         raise LiuliError(f"the rotary scaling {quoted(kind)} in layers with sliding attention is not supported")
@@ -219,7 +223,7 @@ def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any
 
 
 def _yarn_attention(given: dict[str, Any], factor: float) -> float:
-    """How much cosine and sine grow: 0.1 ln(factor) + 1 unless given (YaRN, equation 22)."""
+    """The factor of cosine and sine: 0.1 ln(factor) + 1 unless the file gives another (YaRN, equation 22)."""
 
     def grown(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0

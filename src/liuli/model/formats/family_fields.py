@@ -1,4 +1,4 @@
-"""One entry per family: what is particular about its `config.json`. `families.py` reads and writes by this table."""
+"""The `config.json` of each family: names, defaults and restrictions of its fields. `families.py` uses this table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,17 +34,18 @@ LLAMA_DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class FamilyFields:
-    """What is particular about a family's `config.json`.
+    """The `config.json` of one family.
 
     Attributes:
-        names: Hugging Face's name of a field -> `Config`'s.
-        defaults: of fields that may be left out; the others are required. A function of the parsed file also replaces null.
-        fixed: fields of `Config` that are the same in the whole family.
-        biases: a switch in the file -> the fields of `Config` that it sets.
-        refused: settings that change the maths in ways that the decoder does not follow, and the values that change nothing.
-        window_fields: which fields say where attention has a window; none: nowhere.
-        slides: (the parsed file, a layer's number) -> whether that layer has a window if the file lists no `layer_types`.
-        rope_by_layer: whether layers with a window have a RoPE base of their own.
+        names: the field of `Config` for each of Hugging Face's fields.
+        defaults: values of fields that may be missing; the others are required. If the default is a function of the parsed
+            file, it also replaces null.
+        fixed: fields of `Config` that have one value in the whole family.
+        biases: the fields of `Config` that a switch in the file sets.
+        refused: settings that change the computation and are not supported, with the values that change nothing.
+        window_fields: the fields that define attention windows; (): the family has none.
+        slides: (the parsed file, a layer's number) -> whether that layer has a window, if the file has no `layer_types`.
+        rope_by_layer: whether layers with a window have their own RoPE base.
     """
 
     architecture: str

@@ -1,8 +1,9 @@
-"""A model is a folder in Hugging Face's format: read, written and hashed here.
+"""Reads, writes and hashes a model's folder in Hugging Face's format.
 
 In: a folder with `config.json` and weights (`model.safetensors`, its shards, or `pytorch_model.bin`, weights only).
-Out: a `Decoder` whose parameters are the mapped file itself if dtype and device allow: no second copy is made.
-Nothing in a folder is ever executed. The tensors are compared with `config.json` before anything of its sizes is made.
+Out: a `Decoder`. If dtype and device allow, its parameters are the memory-mapped file, without a second copy.
+Nothing in a folder is ever executed. The tensors are compared with `config.json` before memory of the sizes that it claims is
+allocated.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from liuli.errors import LiuliError
 from liuli.files import write_json, write_whole
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
-from liuli.model.formats.families import config_to, read_config
+from liuli.model.formats.families import config_to, read_folder_config
 from liuli.model.formats.hash_cache import cached_hash
 from liuli.model.formats.tensor_names import HEAD, canonical_name, is_known_extra, tensor_names
 from liuli.model.formats.weight_files import (
@@ -39,21 +40,20 @@ from liuli.remarks import remark
 SHARD_BYTES = 4_000_000_000
 
 
-def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
-    """The decoder in a folder.
+def read_folder_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
+    """Returns the decoder in a folder.
 
     Args:
-        dtype: of all parameters. None: as stored, for a base that stays frozen. Matrices in 16 bits stay in 16 bits, as the
-            mapped file itself, and do not require a gradient; every other parameter is fp32. The decoder computes in fp32,
-            with the same results as if all its parameters were fp32.
+        dtype: of all parameters. None: as stored, for a base that stays frozen. Matrices in 16 bits then stay the mapped file
+            in 16 bits, and do not require a gradient; every other parameter is fp32. The decoder computes in fp32, with the
+            same results as if all its parameters were fp32.
 
-    A run that trains an adapter reads its base so: `read_decoder(folder, device, None)`, then `lora.add` or
-    `peft_folder.load` and `lora.learn`, then `exchange` by `MixedLinear` if it multiplies in bf16, then
-    `own_learning_memory`.
+    A run that trains an adapter reads its base with dtype None, adds the adapter (`lora.add`, or `peft_folder.load` and
+    `lora.learn`), exchanges the projections for `MixedLinear` if it multiplies in bf16, and calls `own_learning_memory`.
 
     Raises:
-        LiuliError: no weights, a broken or unsafe file, tensors that are missing, unknown, of another shape or not
-            finite; each named.
+        LiuliError: there are no weights; a file is broken or unsafe; a tensor is missing, unknown, not finite or of another
+            shape. The message names it.
     """
     decoder, stored = _empty_decoder(folder)
     config = decoder.config
@@ -69,8 +69,8 @@ def read_decoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.
 
 
 def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype | None) -> Decoder:
-    """A decoder without memory gets its parameters, except the head's if that is tied; with None as the dtype, its matrices in
-    16 bits are frozen."""
+    """Fills a decoder without memory with its parameters and returns it. A tied head gets the embedding's. If dtype is None,
+    matrices in 16 bits are frozen."""
     if decoder.config.tied:
         parameters["head.weight"] = parameters["embedding.weight"]
     decoder.load_state_dict(parameters, assign=True)
@@ -81,16 +81,16 @@ def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype |
     return decoder.eval()
 
 
-def stored_config(folder: Path) -> Config:
-    """The `Config` of the decoder that the folder's weights make: what `config.json` says, except that a head which is stored
-    with other numbers than the embedding is not tied to it, whatever the file says. Raises as `read_decoder`."""
+def stored_folder_config(folder: Path) -> Config:
+    """Returns the `Config` of the decoder in the folder. It is that of `config.json`, with one exception: a head whose stored
+    numbers differ from the embedding's is not tied, whatever the file says. Raises as `read_folder_decoder`."""
     return _expected_tensors(folder)[0]
 
 
 def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
-    """A decoder without memory, and the folder's tensors by Hugging Face's names, mapped, each of the shape that the decoder
-    needs."""
-    config, stored = _expected_tensors(folder)  # first: it bounds how many layers there can be
+    """Returns a decoder without memory, and the folder's mapped tensors by Hugging Face's names. Each tensor has the shape that
+    the decoder needs."""
+    config, stored = _expected_tensors(folder)  # before the decoder is made, since it bounds the number of layers
     with torch.device("meta"):
         decoder = Decoder(config)
     found: dict[str, Tensor] = {}
@@ -110,9 +110,9 @@ def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
 
 
 def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
-    """The folder's `Config` (see `stored_config`), and its tensors by canonical name, each mapped when called; all that is
-    expected is there, nothing else."""
-    config = read_config(folder)
+    """Returns the folder's `Config` (see `stored_folder_config`) and its tensors by canonical name. A tensor is mapped when it
+    is called. All expected tensors are there, and no others."""
+    config = read_folder_config(folder)
     stored: dict[str, Lazy] = {}
     for name, tensor in stored_tensors(folder).items():
         if canonical_name(name, config) in stored:
@@ -121,7 +121,7 @@ def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
     if unmerged := [name for name in stored if ".lora_" in name or ".base_layer." in name]:
         raise LiuliError(
             f"{folder}: the weights hold an adapter that is not merged into them ({listed(unmerged)}): merge it with PEFT "
-            f"(merge_and_unload), or save the two apart"
+            f"(merge_and_unload), or save the model and the adapter in separate folders"
         )
     if config.layers > len(stored):
         raise LiuliError(f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors")
@@ -139,24 +139,24 @@ def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
 
 
 def _tied_as_stored(folder: Path, config: Config, stored: dict[str, Lazy]) -> Config:
-    """As `transformers` has it: a tied head that is stored apart counts if its numbers differ from the embedding's, and stands
-    for an embedding that is not stored."""
+    """Decides, as `transformers` does, what a stored head means if `config.json` ties it. If its numbers differ from the
+    embedding's, it is not tied. If the embedding is not stored, the stored head is the embedding."""
     if not config.tied or HEAD not in stored:
         return config
     table = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
     if are_equal(stored.setdefault(table, stored[HEAD]), stored[HEAD]):
         return config
-    remark(f"{folder}: config.json has a tied head, but {HEAD} differs from {table}: each is used as it is stored")
+    remark(f"{folder}: config.json says that the head is tied, but {HEAD} differs from {table}: both are used as stored")
     return replace(config, tied=False)
 
 
 def _as_stored(tensor: Tensor) -> torch.dtype:
-    """16 bits for a matrix that has them, else fp32."""
+    """The dtype of a matrix in 16 bits, else fp32."""
     return tensor.dtype if tensor.ndim == 2 and tensor.itemsize == 2 else torch.float32
 
 
 def _freeze_16_bits(decoder: Decoder) -> None:
-    """Lets the layers whose matrices are in 16 bits compute as if they were fp32; these matrices no longer learn."""
+    """Makes the layers whose matrices are in 16 bits compute in fp32, and freezes these matrices."""
 
     def linear_layer(_: str, linear: Linear) -> Linear:
         return MixedLinear(linear, torch.float32) if linear.dtype.itemsize == 2 else linear
@@ -181,9 +181,9 @@ def own_learning_memory(decoder: nn.Module) -> None:
 def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.float32, shard_bytes: int = SHARD_BYTES) -> None:
     """Writes `config.json` and the weights, sharded with an index if they are larger than `shard_bytes`.
 
-    Each file is written under a temporary name and renamed, so that a file with its final name is whole. The folder's model
-    is replaced, whoever wrote it: other weights under one of the names where weights are looked for (`WEIGHT_FILE`) would be
-    read instead of these, and are removed. Every other file stays.
+    Each file is written under a temporary name and then renamed, so that a file with its final name is complete. A model that
+    the folder holds already is replaced: all other files with a name of weights (`WEIGHT_FILE`) are removed, because they could
+    be read instead of these. Every other file stays.
 
     Raises:
         LiuliError: the folder cannot be written.
@@ -232,12 +232,12 @@ def _shards(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tens
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over the tensors as stored: Hugging Face's name, dtype, shape and bytes, by name; tied copies left out.
-    It is the same for one file, shards or `pytorch_model.bin`. A folder that did not change is not
-    read again (`hash_cache.py`).
+    """Returns the SHA-256 over the stored tensors: Hugging Face's name, dtype, shape and bytes, sorted by name, without tied
+    copies. It is the same for one file, shards or `pytorch_model.bin`. A folder that has not changed is not read again
+    (`hash_cache.py`).
 
     Raises:
-        LiuliError: as `read_decoder`, except that numbers may be infinite.
+        LiuliError: as `read_folder_decoder`, except that numbers may be infinite.
     """
 
     def compute() -> str:

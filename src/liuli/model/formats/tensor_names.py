@@ -1,4 +1,4 @@
-"""What Hugging Face calls the tensors of a checkpoint, for each family.
+"""Hugging Face's names of the tensors in a checkpoint, for each family.
 
 In: a `Config`. Out: which parameters of the decoder each stored tensor holds.
 """
@@ -15,15 +15,19 @@ HEAD = "lm_head.weight"
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in the file: the decoder's parameters that it holds, one below the other. `transposed`: the file stores matrices
-    as (inputs, outputs)."""
+    """A tensor in a checkpoint.
+
+    Attributes:
+        parts: the decoder's parameters that it holds, stacked along the outputs.
+        transposed: whether it is stored as (inputs, outputs).
+    """
 
     parts: tuple[str, ...]
     transposed: bool = False
 
 
 def tensor_names(config: Config) -> dict[str, StoredTensor]:
-    """Every tensor of a complete checkpoint, by Hugging Face's name."""
+    """Returns every tensor of a complete checkpoint, by Hugging Face's name."""
     names: dict[str, StoredTensor] = {}
     for theirs, ours, bias in _layers(config):
         transposed = ".c_" in theirs  # GPT-2's projections, attn.c_attn to mlp.c_proj
@@ -34,8 +38,8 @@ def tensor_names(config: Config) -> dict[str, StoredTensor]:
 
 
 def block_modules(config: Config) -> dict[str, tuple[str, ...]]:
-    """The modules with weights in the blocks: the decoder's names of what each holds, by Hugging Face's name. GPT-2's c_attn is
-    q, k and v at once."""
+    """Returns the modules with weights in the blocks: for each of Hugging Face's names, the decoder's modules that it holds.
+    GPT-2's c_attn holds q, k and v."""
     return {theirs: tuple(ours) for theirs, ours, _ in _layers(config) if ours[0].startswith("blocks.")}
 
 
@@ -83,14 +87,14 @@ def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def canonical_name(name: str, config: Config) -> str:
-    """The full name of a tensor that a file may hold without its family's prefix, or with that of a wrapper."""
+    """The full name of a tensor, which a file may hold without the family's prefix or with the prefix of a wrapper."""
     name = without_wrappers(name)
     prefix = "transformer." if config.family == "gpt2" else "model."
     return name if name.startswith(prefix) or name == HEAD else prefix + name
 
 
 def is_known_extra(name: str) -> bool:
-    """Whether a tensor (by its canonical name) is not a weight but one that real checkpoints hold too: masks and rotary
-    frequencies that were saved as buffers."""
+    """Whether a tensor (by its canonical name) is not a weight but a mask or a rotary frequency that was saved as a buffer, as
+    in many real checkpoints."""
     masks, frequencies = r"transformer\.h\.\d+\.attn\.(masked_)?bias", r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
     return re.fullmatch(f"{masks}|{frequencies}", name) is not None

@@ -1,8 +1,8 @@
-"""The files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and their shards.
-Files of PyTorch before 1.6 are read too; they cannot be mapped.
+"""Reads the files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and shards.
+Files from before PyTorch 1.6 are read too, but cannot be memory-mapped.
 
-In: a folder or a file. Out: each tensor's name, and a call that maps it. Nothing in a file is ever executed, and no size that
-a file claims is believed: a tensor has at most the numbers that the file holds.
+In: a folder or a file. Out: each tensor's name, with a function that maps the tensor. Nothing in a file is ever executed. A
+size that a file claims is not trusted: a tensor has no more numbers than the file holds.
 """
 
 import os
@@ -18,20 +18,19 @@ from torch import Tensor, nn
 
 from liuli.display import first_line, printable
 from liuli.errors import LiuliError
-from liuli.files import read_json
+from liuli.files import read_json, refuse_lfs_pointer
 
 STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 LONGEST_NAME = 120  # characters of a foreign name in a message
 
-# The exact names under which a folder's weights, their shards and the index of the shards are looked for.
+# The exact names of files with a folder's weights, their shards, and the index of the shards.
 WEIGHT_FILE = re.compile(
     r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors"
     r"|pytorch_model\.bin(\.index\.json)?|pytorch_model-\d{5}-of-\d{5}\.bin"
 )
 
-# What programs put before the names of a model that they wrap: DataParallel, torch.compile and PEFT.
+# Prefixes that DataParallel and PEFT put before the tensor names of a model that they wrap.
 WRAPPERS = re.compile(r"^(?:module\.|base_model\.model\.(?=\w+\.))+")
-POINTER = b"version https://git-lfs"  # how a file begins that stands for one that git has not fetched
 
 Lazy = Callable[[], Tensor]
 
@@ -63,10 +62,10 @@ def _shards(index: Path) -> list[Path]:
 
 
 def stored_tensors(folder: Path) -> dict[str, Lazy]:
-    """Every tensor in a folder's weight files, by name. One that several shards hold with the same numbers is given once.
+    """Returns every tensor in a folder's weight files, by name. A tensor may be in several shards if its numbers are the same.
 
     Raises:
-        LiuliError: as `weight_files` and `read_tensors`; two shards hold a tensor with different numbers.
+        LiuliError: see `weight_files` and `read_tensors`; two shards hold different numbers for one tensor.
     """
     found: dict[str, Lazy] = {}
     shard_of: dict[str, Path] = {}
@@ -75,7 +74,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
             if not are_equal(found.setdefault(name, tensor), tensor):
                 raise LiuliError(
                     f"{folder}: the shards {shown(shard_of[name].name)} and {shown(path.name)} hold different numbers for "
-                    f"{shown(name)}: they are not of one model; download or save it again"
+                    f"{shown(name)}: they do not belong to the same model; download or save the model again"
                 )
             shard_of.setdefault(name, path)
     return found
@@ -90,29 +89,26 @@ def are_equal(one: Lazy, other: Lazy) -> bool:
 
 
 def without_wrappers(name: str) -> str:
-    """A tensor's name as the model itself has it: without what DataParallel, `torch.compile` and PEFT put into it."""
+    """A tensor's name without the prefixes of DataParallel, `torch.compile` and PEFT."""
     return WRAPPERS.sub("", name.replace("_orig_mod.", ""))
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """(name, tensor) of every tensor in a file of either format, each mapped when called if the format allows.
+    """Returns (name, tensor) for every tensor in a file of either format. A tensor is mapped, if the format allows it, when it
+    is called.
 
     Raises:
-        LiuliError: it is a pointer of Git LFS; as `read_safetensors` and `read_bin`.
+        LiuliError: the file is a Git LFS pointer; what `read_safetensors` and `read_bin` raise.
     """
-    with path.open("rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise LiuliError(
-                f"{path} is a pointer of Git LFS and not the weights: run `git lfs pull` in its folder, or download the file"
-            )
+    refuse_lfs_pointer(path)
     return read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """(name, tensor) of every tensor in a file, each mapped when called.
+    """Returns (name, tensor) for every tensor in a file. A tensor is mapped when it is called.
 
     Raises:
-        LiuliError: it is broken.
+        LiuliError: the file is broken.
     """
     try:
         file = safe_open(path, framework="pt")
@@ -129,10 +125,11 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
 
 
 def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """(name, tensor) of every tensor in a file of `torch.save`: mapped, or in memory if it is from before PyTorch 1.6.
+    """Returns (name, tensor) for every tensor in a file of `torch.save`. The tensors are mapped, or in memory if the file is
+    from before PyTorch 1.6.
 
     Raises:
-        LiuliError: it holds code, is broken, or its tensors claim more numbers than the file holds.
+        LiuliError: the file holds code, is broken, or claims more numbers than it holds.
     """
     try:
         archive = zipfile.is_zipfile(path)  # else of the format before PyTorch 1.6, which cannot be mapped
@@ -144,12 +141,16 @@ def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
             f"{path} is refused: it holds code or objects in addition to weights, and nothing in a file is run"
         ) from error
     except Exception as error:  # a broken pickle makes the unpickler fail in any way
-        raise LiuliError(f"{path} is broken or truncated, or no file of torch.save: {first_line(error)}") from error
+        raise LiuliError(f"{path} is broken, truncated, or was not written by torch.save: {first_line(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
-        raise LiuliError(f"{path} is broken: it does not hold tensors by name")
+        found = listed([shown(name) for name in tensors]) if isinstance(tensors, dict) else f"a {type(tensors).__name__}"
+        raise LiuliError(
+            f"{path} does not hold tensors by name but {found}: if it is a checkpoint of a training program, save the model's "
+            f"state_dict() alone"
+        )
     for name, tensor in tensors.items():
         if not _is_stored(tensor):
-            raise LiuliError(f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored number by number")
+            raise LiuliError(f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored as dense numbers")
     # A tied head shares the embedding's numbers. More sharing than that makes a small file a large model.
     if sum(tensor.numel() * tensor.itemsize for tensor in tensors.values()) > 2 * path.stat().st_size:
         raise LiuliError(f"{path}: its tensors claim far more numbers than the file holds")
@@ -164,7 +165,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _is_stored(tensor: Tensor) -> bool:
-    """Whether the file holds every number of a tensor: it is dense, in memory, and not a few numbers seen many times."""
+    """Whether the file holds every number of a tensor: it is dense, and not a view that repeats a few numbers."""
     plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and tensor.device.type == "cpu"
     return plain and not tensor.is_nested and tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
 

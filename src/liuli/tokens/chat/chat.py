@@ -1,11 +1,12 @@
-"""Messages to ids, and which of them a model learns to write.
+"""Turns messages into ids, with a loss mask for training.
 
     chat = Chat.open(folder, tokenizer)
     ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to where the reply begins
-    ids, supervised = chat.dialogue(messages)[:2]                        # whole, with the loss mask
+    ids, supervised = chat.dialogue(messages)[:2]                        # a whole dialogue, with the loss mask
 
-A template makes one text of the messages (`sandbox.py`); the text becomes ids with a loss mask (`mask.py`). A prompt needs
-nothing but the template. What only the mask needs is found out when a dialogue asks for it.
+A chat template turns the messages into one text (`sandbox.py`). The text is encoded with a loss mask (`mask.py`). A prompt
+needs the template alone. Whatever only the loss mask needs is computed when a dialogue is encoded, so a model whose template
+gives no loss mask can still be chatted with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from liuli.errors import LiuliError
+from liuli.hub import what_holds
 from liuli.tokens.chat.folder_templates import DEFAULT, chosen_template, folder_templates
 from liuli.tokens.chat.marks import Marks, Messages
 from liuli.tokens.chat.mask import REPLY, Encoded, RenderedText
 from liuli.tokens.chat.sandbox import Renderer
-from liuli.tokens.chat.templates import CHATML_TOKENS, template_for
+from liuli.tokens.chat.templates import CHATML_TOKENS, built_in_template
 from liuli.tokens.tokenizer import Tokenizer
 
 __all__ = ["Chat", "Encoded", "has_template"]
 
-SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # if a template insists on one
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}  # for templates that refuse a chat without one
 MADE_UP = ({"role": "user", "content": "a"}, {"role": "assistant", "content": REPLY})
 
 
@@ -32,13 +34,13 @@ class Chat:
     """A tokenizer with a chat template.
 
     Attributes:
-        template: Jinja; of several templates the default.
-        origin: where the template is from, for people.
+        template: the Jinja source; if there are several templates, the default one.
+        origin: where the template comes from, for people.
 
     Args:
-        template: Jinja, or several templates by name (see `folder_templates.py`).
-        names: what else the template can read; None: the tokens that have names.
-        today: what the template takes for today, as 2026-11-27; None: the clock.
+        template: a Jinja source, or several by name (see `folder_templates.py`).
+        names: the variables that the template can read next to the messages; None: the tokenizer's named tokens.
+        today: the date that the template gets, such as 2026-11-27; None: the current date.
 
     Raises:
         LiuliError: the template is broken.
@@ -62,18 +64,19 @@ class Chat:
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """With the folder's own template, or else with one of ours for which the tokenizer has the tokens.
+        """The chat of a folder or a GGUF file: with its own template if it has one; else with a built-in template for which the
+        tokenizer has the tokens.
 
         Raises:
-            LiuliError: there is none, and the tokenizer has no tokens for one of ours; a broken file or template.
+            LiuliError: there is no template, and the tokenizer lacks the tokens of all built-in ones; a broken file or template.
         """
         own = cls.own(folder, tokenizer, today)
         if own is not None:
             return own
-        ours = template_for(tokenizer)
-        if ours is not None:
-            template, name = ours
-            return cls(tokenizer, template, f"{name}, as the folder has no template")
+        built_in = built_in_template(tokenizer)
+        if built_in is not None:
+            template, name = built_in
+            return cls(tokenizer, template, f"{name}, as {what_holds(folder)} has no template")
         raise LiuliError(
             f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
             f"fine-tune it first (liuli finetune)"
@@ -81,20 +84,20 @@ class Chat:
 
     @classmethod
     def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
-        """With the template that the folder itself holds; None if it holds none.
+        """The chat with the template that the folder or the GGUF file itself holds; None if it holds none.
 
         Raises:
             LiuliError: a broken file or template.
         """
         templates = folder_templates(folder)
-        return cls(tokenizer, templates, "the folder's own template", today=today) if templates else None
+        return cls(tokenizer, templates, f"{what_holds(folder)}'s own template", today=today) if templates else None
 
     @cached_property
     def stop(self) -> int:
-        """The id that ends a reply, as the template writes it.
+        """The id of the token that the template writes after a reply.
 
         Raises:
-            LiuliError: no token of the tokenizer ends its replies, or the template leaves replies out.
+            LiuliError: the template writes no such token, or leaves replies out.
         """
         found = self._rendered.end_of_reply(self._made_up)
         if found is None:
@@ -103,27 +106,28 @@ class Chat:
 
     @cached_property
     def stops(self) -> tuple[int, ...]:
-        """The ids that end a reply, in addition to the model's own: as the template writes it, or else those that end a
-        document."""
+        """The ids that end a reply, in addition to the model's own: the token that the template writes after a reply, or else
+        the token that ends a document."""
         try:
             found = [self.stop]
-        except LiuliError:  # it matters to those only who want to learn from dialogues
+        except LiuliError:  # an error for training only
             found = self.tokenizer.end
         return tuple(token_id for token_id in found if token_id not in self.tokenizer.missing)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
-        """The ids of the messages up to where a reply begins.
+        """Returns the ids of the messages, up to where the next reply begins.
 
         Raises:
-            LiuliError: the template refuses the messages, or fails; there is no template for them.
+            LiuliError: the template refuses the messages or fails; no template is for such a conversation.
         """
-        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, True)
         (text,) = renderer.render([(marks.messages, marks.tools, True)])
         return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
 
     def question(self, text: str) -> list[int]:
-        """The ids of one question up to where its reply begins, with a system message only if the template insists on one.
+        """Returns the ids of one question, up to where its reply begins. There is a system message only if the template refuses
+        a conversation without one.
 
         Raises:
             LiuliError: as `prompt`.
@@ -131,31 +135,38 @@ class Chat:
         return self.prompt([*self._made_up_messages[:-2], {"role": "user", "content": text}])
 
     def dialogue(self, messages: Messages, tools: Sequence[Any] = ()) -> Encoded:
-        """The ids of a whole dialogue, and its loss mask.
+        """Returns the ids of a whole dialogue, with its loss mask.
 
         Raises:
-            LiuliError: as `prompt` and `stop`; no message is a reply; or the place of a reply in the text cannot be derived,
-                because the template writes the messages before it differently when there is more, or leaves the reply out.
+            LiuliError: see `prompt` and `stop`; no message is a reply; or a reply cannot be located in the text, because the
+                template leaves it out, or writes the messages before it differently once the reply follows.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
             raise LiuliError("the dialogue has no message of role assistant: there is nothing to learn from it")
         stop = self.stop
-        renderer = self._renderer(chosen_template(self._templates, bool(tools)))
+        renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, False)
         asked = [(marks.messages, marks.tools, False), *((marks.messages[:i], marks.tools, True) for i in replies)]
         text, *beginnings = renderer.render(asked)
         for i, beginning in zip(replies, beginnings, strict=True):
             if not text.startswith(beginning):
                 raise LiuliError(
-                    f"the chat template's loss mask cannot be derived: it writes what comes before message {i + 1}, a reply, "
-                    f"otherwise once the dialogue goes on; use a template that only appends"
+                    f"the chat template's loss mask cannot be derived: the template writes the text before message {i + 1}, a "
+                    f"reply, differently once the dialogue continues; use a template that only appends"
                 )
         return self._rendered.encode_dialogue(text, marks, beginnings, stop)
 
     def special_ids(self) -> tuple[int, ...]:
-        """The tokens that the template itself writes, of a question and its answer; in the order in which they come."""
+        """The control tokens that the template writes around a question and its answer, in order."""
         return self._rendered.control_ids(self._made_up)
+
+    def template_for(self, tools: Sequence[Any]) -> str:
+        """The Jinja source of the template for a conversation with these tools. Raises as `prompt`."""
+        return self._templates[self._chosen(tools)]
+
+    def _chosen(self, tools: Sequence[Any]) -> str:
+        return chosen_template(self._templates, bool(tools))
 
     def _renderer(self, name: str) -> Renderer:
         if name not in self._renderers:
@@ -163,8 +174,12 @@ class Chat:
         return self._renderers[name]
 
     def _marks(self, renderer: Renderer, messages: Messages, tools: Sequence[Any], replying: bool) -> Marks:
-        """The messages with marks. In what the assistant said its own markers stay as they are, and control strings that the
-        template looks for there."""
+        """The messages with their typed control strings marked.
+
+        Two kinds stay unmarked in the assistant's own messages: the model's own markers (`_own_markers`), and control strings
+        that the template searches for. To find the latter, each is rendered unmarked once. If that changes the text in any
+        other way, the template searches for the string.
+        """
         marks = Marks(self._rendered.controls, messages, tools, self._own_markers)
         typed = sorted(marks.by_assistant)
         if not typed:
@@ -176,8 +191,8 @@ class Chat:
 
     @cached_property
     def _own_markers(self) -> frozenset[str]:
-        """Control strings that are the model's own in what it says, such as `<think>` and `<tool_call>`: they are shown as
-        text, so they are not special, and the template writes none of them around a question and its answer."""
+        """Control strings that a model writes inside its replies, such as `<think>` and `<tool_call>`: the tokens that are not
+        special (so they are shown as text) and that the template does not write around a question and its answer."""
         plain = {text for text in self._rendered.written if text not in self.tokenizer.specials}
         if not plain:
             return frozenset()
@@ -192,7 +207,8 @@ class Chat:
 
     @cached_property
     def _rendered(self) -> RenderedText:
-        """With the added tokens that the template writes: those in its source, and those that come out of it."""
+        """Encodes rendered text. Its control strings are the special tokens, and those added tokens that occur in the
+        template's source or in what it renders."""
         plain = [text for text, token in self.tokenizer.added.items() if not token.special and not text.isspace()]
         if not plain:
             return RenderedText(self.tokenizer)
@@ -204,7 +220,7 @@ class Chat:
 
     @cached_property
     def _made_up_messages(self) -> Messages:
-        """A question and its reply, with a system message if the template insists on one."""
+        """A made-up question and its reply, with a system message if the template refuses a conversation without one."""
         try:
             self._renderer(self._first).render([(MADE_UP, (), False)])
         except LiuliError:
@@ -216,10 +232,10 @@ class Chat:
 
     @cached_property
     def _made_up(self) -> str:
-        """A made-up question and its reply as rendered."""
+        """The rendered text of `_made_up_messages`."""
         return self._renderer(self._first).render([(self._made_up_messages, (), False)])[0]
 
 
 def has_template(folder: Path) -> bool:
-    """Whether the folder says by itself how messages become one text."""
+    """Whether the folder or the GGUF file holds a chat template."""
     return bool(folder_templates(folder))

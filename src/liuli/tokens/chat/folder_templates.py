@@ -1,9 +1,12 @@
-"""The chat templates that a model's folder holds, by name, as `transformers` finds them.
+"""Finds the chat templates of a model's folder, by name, in the same order as `transformers`.
 
-One template is named `default`. Some models have others, such as `tool_use` for conversations with tools. Files come first:
-`chat_template.jinja` (the default) and `additional_chat_templates/*.jinja`. If there are none, `chat_template` of
-`tokenizer_config.json` counts: one template, or several as an object or as a list. The last place is `chat_template.json`,
-which older models with a processor have.
+One template is named `default`. Some models have more, such as `tool_use` for conversations with tools. They are looked for in:
+
+1. `chat_template.jinja` (the default) and `additional_chat_templates/*.jinja`;
+2. the field `chat_template` of `tokenizer_config.json`: one template, or several as an object or a list;
+3. `chat_template.json`, which older models with a processor have.
+
+The first place that has templates is used; the others are not read.
 """
 
 from collections.abc import Mapping
@@ -22,7 +25,7 @@ MOST = 64  # templates
 
 
 def folder_templates(folder: Path) -> dict[str, str]:
-    """The chat templates of a folder, or of a GGUF file, by name; {} if it has none.
+    """Returns the chat templates of a folder or a GGUF file, by name; {} if it has none.
 
     Raises:
         LiuliError: a file that cannot be read; a field that is no template; too many templates.
@@ -42,10 +45,10 @@ def folder_templates(folder: Path) -> dict[str, str]:
 
 
 def chosen_template(templates: Mapping[str, str], with_tools: bool) -> str:
-    """The name of the template for a conversation.
+    """Returns the name of the template for a conversation: `tool_use` if there are tools and such a template, else the default.
 
     Raises:
-        LiuliError: there are several, and none of them is the default.
+        LiuliError: there are several templates, and none of them is the default.
     """
     if with_tools and WITH_TOOLS in templates:
         return WITH_TOOLS
@@ -54,7 +57,9 @@ def chosen_template(templates: Mapping[str, str], with_tools: bool) -> str:
     if len(templates) == 1 and WITH_TOOLS not in templates:
         return next(iter(templates))
     names = ", ".join(printable(name) for name in templates)
-    raise LiuliError(f"the folder has the chat templates {names}, and none for this conversation: name one of them {DEFAULT}")
+    raise LiuliError(
+        f"the model has the chat templates {names}, but none for this conversation: rename one of them to {DEFAULT}"
+    )
 
 
 def _in_field(given: Any, path: Path) -> dict[str, str]:

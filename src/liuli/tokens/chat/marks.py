@@ -1,8 +1,8 @@
-"""Control strings that somebody typed into a message: marked before the template sees them, and found in what it writes.
+"""Marks control strings that somebody typed into a message, so that they can be told apart in the rendered text.
 
-A control string is the text of a token that the template writes, such as `<|im_end|>`. One that was typed must become the ids
-of its text. So each is put between two characters of private use that the messages do not have. A template can still search
-for its own marker (`content.split('</think>')`), since the string is there.
+A control string is the text of a token that the template writes, such as `<|im_end|>`. If a user types it, it must be encoded
+as plain text, not as the control token. So each typed control string is put between two private-use characters that occur in no
+message. The string itself stays, so a template can still search for it (`content.split('</think>')`).
 """
 
 import re
@@ -18,21 +18,21 @@ PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 
 class PlainText(NamedTuple):
-    """What a template wrote, without marks. `typed`: the ranges of its characters that must not be read as control strings."""
+    """Rendered text without marks. `typed`: the half-open ranges of characters that must not be read as control strings."""
 
     text: str
     typed: list[tuple[int, int]]
 
 
 class Marks:
-    """Messages in which the control strings are marked.
+    """Messages in which the typed control strings are marked.
 
     Attributes:
-        messages, tools: with marks. filler: a character that they do not have.
-        by_assistant: the control strings in what the assistant said that are marked there.
+        messages, tools: with marks.
+        by_assistant: the control strings that are marked in the assistant's messages.
 
     Args:
-        kept: control strings that stay as they are in what the assistant said (not in the arguments of its calls).
+        kept: control strings that stay unmarked in the assistant's messages (but not in the arguments of its tool calls).
 
     Raises:
         LiuliError: the messages leave no character of private use.
@@ -42,7 +42,7 @@ class Marks:
         self._controls, self._given, self._kept = controls, (messages, tools), kept
         texts = list(_strings((list(messages), list(tools))))
         self._any = any(controls.find(text) for text in texts)
-        self._begin, self._end, self.filler = _free_characters(texts) if self._any else ("", "", "")
+        self._begin, self._end = _free_characters(texts) if self._any else ("", "")
         replies = [text for message in messages if message.get("role") == "assistant" for text in message.values()]
         texts = [text for text in replies if isinstance(text, str)] if self._any else []
         self.by_assistant = {text[start:end] for text in texts for start, end in controls.find_all(text)} - kept
@@ -50,14 +50,14 @@ class Marks:
         self.tools = self._marked(list(tools))
 
     def keeping(self, kept: frozenset[str]) -> "Marks":
-        """The same, but these control strings too stay as they are in what the assistant said."""
+        """The same messages, with these control strings unmarked too in the assistant's messages."""
         return Marks(self._controls, *self._given, kept=self._kept | kept)
 
     def read(self, text: str) -> PlainText:
-        """What the template wrote of these messages."""
+        """Removes the marks from the rendered text of these messages."""
         if not self._any:
             return PlainText(text, [])
-        pieces = re.split(f"([{self._begin}{self._end}])", text)  # texts, with a mark between two of them
+        pieces = re.split(f"([{self._begin}{self._end}])", text)  # texts and marks in turn
         plain, typed, breaks, i = pieces[0], [], [], 1
         while i < len(pieces):
             if pieces[i] == self._begin and pieces[i + 2 : i + 3] == [self._end] and self._is_control(pieces[i + 1]):
@@ -68,7 +68,7 @@ class Marks:
                 breaks.append(len(plain))
                 plain += pieces[i + 1]
                 i += 2
-        # What a template has taken apart must not join into a control string.
+        # If a template took a marked string apart, its parts must not join into a control string.
         found = list(self._controls.find_all(plain)) if breaks else []
         typed += [(start, end) for start, end in found if any(start < place < end for place in breaks)]
         return PlainText(plain, sorted(typed))
@@ -93,12 +93,13 @@ class Marks:
         return [self._marked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _free_characters(texts: list[str]) -> tuple[str, str, str]:
+def _free_characters(texts: list[str]) -> tuple[str, str]:
+    """Two characters of private use that the texts do not have."""
     taken = set().union(*texts)
-    free = list(islice((chr(code) for code in PRIVATE_USE if chr(code) not in taken), 3))
-    if len(free) < 3:
-        raise LiuliError("the messages hold every character of private use: leave some out")
-    return free[0], free[1], free[2]
+    free = list(islice((chr(code) for code in PRIVATE_USE if chr(code) not in taken), 2))
+    if len(free) < 2:
+        raise LiuliError("the messages hold every private-use character of plane 15: remove some of them")
+    return free[0], free[1]
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """The loss mask: which tokens of a rendered dialogue a model learns to write.
 
-The rendered text is encoded whole, so that every added token is read as the tokenizer has it. Only where somebody typed a
-control string (`marks.py`) the stretch around it, from one control token to the next, is encoded as content.
+The rendered text is encoded whole, so that every added token is read with its own properties (`strip_left` and so on). There is
+one exception: if somebody typed a control string (`marks.py`), the text between the two control tokens around it is encoded as
+content.
 
-A reply begins where the template, given the messages before it, would have one begin, and ends with the control token that
-ends a reply. These tokens, and no others, are supervised.
+A reply begins where the template, given only the messages before it, puts the beginning of a reply. It ends with the control
+token that the template writes after a reply. These tokens, and no others, are supervised.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +23,13 @@ Span = tuple[int, int, int]  # an id, its first character, and the character aft
 
 
 class Encoded(NamedTuple):
-    """A rendered dialogue. `supervised[i]`: whether ids[i] is to be predicted, because it belongs to a reply or ends one.
-    `text`: as rendered, with its special tokens. `spans[i]`: the half-open range of its characters that ids[i] covers."""
+    """A rendered dialogue.
+
+    Attributes:
+        supervised: for each id, whether the model learns to predict it, because it belongs to a reply or ends one.
+        text: the rendered text, with its special tokens.
+        spans: for each id, the half-open range of characters of `text` that it covers.
+    """
 
     ids: list[int]
     supervised: list[bool]
@@ -32,11 +38,12 @@ class Encoded(NamedTuple):
 
 
 class RenderedText:
-    """Turns text that a template wrote into ids with a loss mask, for one tokenizer.
+    """Encodes rendered text, with a loss mask, for one tokenizer.
 
     Attributes:
-        controls: finds the control strings.
-        written: the texts of added tokens that are not special, and that the template writes. They are control strings too.
+        controls: finds the control strings in a text.
+        written: the texts of the added tokens that the template writes although they are not special. They are control strings
+            too.
     """
 
     def __init__(self, tokenizer: Tokenizer, written: Iterable[str] = ()):
@@ -44,14 +51,15 @@ class RenderedText:
         self.written = frozenset(written)
         self._ids = tokenizer.specials | {text: tokenizer.added[text].id for text in self.written}
         self._control_ids = {token_id for token_id in self._ids.values() if token_id != tokenizer.unknown}
+        self._texts = {token_id: text for text, token_id in self._ids.items()}
         self._spaced_after: dict[int, bool] = {}
         self.controls = StringFinder(self._ids)
 
     def end_of_reply(self, whole: str) -> int | None:
-        """The id of the control token that ends a reply; None if there is none.
+        """Returns the id of the control token that ends a reply; None if there is none.
 
         Args:
-            whole: a made-up question and its reply as rendered.
+            whole: the rendered text of a made-up question and its reply.
 
         Raises:
             LiuliError: the template leaves the reply out.
@@ -62,35 +70,35 @@ class RenderedText:
         return None if found is None else self._ids[whole[slice(*found)]]
 
     def control_ids(self, text: str) -> tuple[int, ...]:
-        """The control tokens in the text, each once, in the order in which they first come."""
+        """The control tokens in the text, without repetitions, in the order of their first occurrence."""
         return tuple(dict.fromkeys(self._ids[text[start:end]] for start, end in self.controls.find_all(text)))
 
     def encode(self, text: str, marks: Marks) -> tuple[str, list[Span]]:
-        """The text without marks, and its tokens.
+        """Returns the text without marks, and its tokens.
 
         Raises:
-            LiuliError: the text holds a lone surrogate; it uses a token that the model has no row for.
+            LiuliError: the text holds a lone surrogate, or uses a token that the model has no row for.
         """
         plain = marks.read(text)
         check_encodable(plain.text)
-        spans = list(self._spans(plain, marks.filler))
+        spans = list(self._spans(plain))
         self.tokenizer.check_rows(token_id for token_id, _, _ in spans)
         return plain.text, spans
 
     def encode_dialogue(self, text: str, marks: Marks, beginnings: Sequence[str], stop: int) -> Encoded:
-        """The ids of a dialogue with its loss mask.
+        """Returns the ids of a dialogue with its loss mask.
 
         Args:
-            beginnings: what the text begins with up to each reply, in order.
+            beginnings: for each reply, in order, the part of the text before it.
             stop: the id that ends a reply.
 
         Raises:
-            LiuliError: a reply is empty, or not ended by `stop`; what `encode` raises.
+            LiuliError: a reply is empty, or does not end with `stop`; see also `encode`.
         """
         plain, spans = self.encode(text, marks)
         waiting = [len(marks.read(beginning).text) for beginning in beginnings]
         supervised: list[bool] = []
-        begin = None  # of the reply that this place is inside of
+        begin = None  # where the current reply begins; None outside of replies
         for token_id, start, _ in spans:
             if begin is None and waiting and start >= waiting[0]:
                 begin = waiting.pop(0)
@@ -104,28 +112,49 @@ class RenderedText:
         ids, places = [token_id for token_id, _, _ in spans], [(start, end) for _, start, end in spans]
         return Encoded(ids, supervised, plain, places)
 
-    def _spans(self, plain: PlainText, filler: str) -> Iterator[Span]:
+    def _spans(self, plain: PlainText) -> Iterator[Span]:
         """The tokens. A stretch between two control tokens that holds a typed control string is encoded as content."""
-        if not plain.typed:
-            yield from self.tokenizer.encoder.spans(plain.text, special=True)
+        typed, spans = self._typed_and_spans(plain)
+        if not typed:
+            yield from spans
             return
-        filled = list(plain.text)
-        for start, end in plain.typed:
-            filled[start:end] = filler * (end - start)
         stretch: list[Span] = []
         before: Span = (-1, 0, 0)  # the last control token
-        for span in [*self.tokenizer.encoder.spans("".join(filled), special=True), (-1, len(filled), len(filled))]:
+        end_of_text = len(plain.text)
+        for span in [*spans, (-1, end_of_text, end_of_text)]:
             if span[0] not in self._control_ids and span[0] >= 0:
                 stretch.append(span)
                 continue
             first, last = before[2], span[1]
-            if any(start < last and first < end for start, end in plain.typed):
+            if any(start < last and first < end for start, end in typed):
                 content = self._content(plain.text[first:last], before[0])
                 stretch = [(token_id, first + start, first + end) for token_id, start, end in content]
             yield from stretch
             if span[0] >= 0:
                 yield span
             stretch, before = [], span
+
+    def _typed_and_spans(self, plain: PlainText) -> tuple[list[tuple[int, int]], list[Span]]:
+        """The ranges of the typed control strings, and the tokens of the text in which these ranges are filled with a
+        character that no control string has.
+
+        Some typed control strings are found only by encoding: a tokenizer that normalizes text before it looks for a token
+        reads `<|IM_END|>` as `<|im_end|>`, for example. The template writes the tokens exactly.
+        """
+        typed, filled = list(plain.typed), list(plain.text)
+        filler = next(chr(code) for code in PRIVATE_USE if chr(code) not in plain.text)
+        while True:
+            for start, end in typed:
+                filled[start:end] = filler * (end - start)
+            spans = self.tokenizer.encoder.spans("".join(filled), special=True)
+            disguised = {
+                (start, end)
+                for token_id, start, end in spans
+                if start < end and token_id in self._control_ids and self._texts[token_id] not in plain.text[start:end]
+            }
+            if disguised <= {*typed}:
+                return sorted(typed), spans
+            typed += disguised.difference(typed)
 
     def _content(self, text: str, before: int) -> list[Span]:
         """The tokens of content. `before`: the id of the control token before it; -1 if it begins the text."""
@@ -137,15 +166,14 @@ class RenderedText:
 
     @cached_property
     def _content_encoder(self) -> Encoder:
-        """Reads no control string."""
+        """An encoder that reads no control string."""
         plain = frozenset(text for text in self.written if text not in self.tokenizer.specials)
         return self.tokenizer.encoder.reading_as_text(plain) if plain else self.tokenizer.encoder
 
     def _is_spaced_after(self, control: int) -> bool:
-        """Whether the tokenizer puts a space before content behind this control token, as at the beginning of a text."""
+        """Whether the tokenizer puts a space before content that follows this control token, as it does before a text."""
         if control not in self._spaced_after:
             encoder = self.tokenizer.encoder
             alone = encoder.encode("a")
-            text = next(text for text, token_id in self._ids.items() if token_id == control)
-            self._spaced_after[control] = encoder.encode(text + "a", special=True)[-len(alone) :] == alone
+            self._spaced_after[control] = encoder.encode(self._texts[control] + "a", special=True)[-len(alone) :] == alone
         return self._spaced_after[control]

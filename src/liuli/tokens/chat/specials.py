@@ -1,4 +1,4 @@
-"""What makes a base model's tokenizer one for an assistant: the special tokens of ChatML, and a chat template beside them."""
+"""Gives a base model's tokenizer what an assistant's has: ChatML's special tokens, and a chat template."""
 
 import json
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from typing import Any
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.chat.chat import Chat, has_template
-from liuli.tokens.chat.templates import CHATML_TOKENS, OWN, template_for
+from liuli.tokens.chat.templates import CHATML_TOKENS, OWN, built_in_template
 from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.detect import open_tokenizer
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 
 def make_conversational(folder: Path, rows: int, today: str | None = None) -> tuple[Tokenizer, Chat, int]:
-    """Gives the tokenizer files in a folder of one's own what they lack to hold conversations.
+    """Adds whatever the tokenizer files in a folder lack to hold conversations. The files are changed.
 
     Args:
-        rows: of the model's embedding. Tokens that are added here get new ones.
+        rows: the number of rows of the model's embedding. Tokens that are added here get new rows.
 
     Returns:
-        The tokenizer, its chat template, and how many special tokens were added: none where there was a template, or where
-        the vocabulary had room for one.
+        The tokenizer, its chat, and how many special tokens were added. None are added if the folder has a template, or if the
+        vocabulary has the tokens already.
 
     Raises:
-        LiuliError: this layout of tokenizer files cannot take more tokens; what `Chat.open` raises.
+        LiuliError: tokens cannot be added to this layout of tokenizer files; see also `Chat.open`.
     """
     tokenizer, added = open_tokenizer(folder), 0
-    if not has_template(folder) and template_for(tokenizer) is None:
+    if not has_template(folder) and built_in_template(tokenizer) is None:
         lacking = [token for token in CHATML_TOKENS if token not in tokenizer.added]
         _add(folder, tokenizer, lacking)
         tokenizer, added = open_tokenizer(folder), len(lacking)
@@ -43,7 +43,7 @@ def make_conversational(folder: Path, rows: int, today: str | None = None) -> tu
 
 
 def _add(folder: Path, tokenizer: Tokenizer, tokens: Sequence[str]) -> None:
-    """Behind all ids that there are."""
+    """Adds special tokens with the next free ids."""
     entries = {tokenizer.vocab_size + i: _entry(Added(tokenizer.vocab_size + i, token)) for i, token in enumerate(tokens)}
     path = folder / "tokenizer.json"
     if path.is_file():
@@ -51,9 +51,9 @@ def _add(folder: Path, tokenizer: Tokenizer, tokens: Sequence[str]) -> None:
         _change(path, added_tokens=[*before, *({"id": id, **entry} for id, entry in entries.items())])
         return
     if tokenizer.kind == "WordPiece":
-        raise LiuliError(f"{folder}: vocab.txt without [SEP] cannot take the tokens of a conversation; add [SEP] to it")
+        raise LiuliError(f"{folder}: conversations need the token [SEP], which vocab.txt lacks; add a line [SEP] to it")
     path = folder / "tokenizer_config.json"
-    # Once this field is there, no other file is asked which tokens there are.
+    # With this field, `special_tokens_map.json` and `added_tokens.json` are no longer read, so it must describe all tokens.
     described = {token.id: _entry(token) for token in tokenizer.added.values()} | entries
     _change(path, added_tokens_decoder={str(id): entry for id, entry in described.items()}, **tokenizer.names)
 
@@ -71,5 +71,5 @@ def _entry(token: Added) -> dict[str, Any]:
 
 
 def _change(path: Path, **fields: Any) -> None:
-    """Sets fields of a JSON object in a file, which may be new."""
+    """Sets fields of the JSON object in a file, which is created if it is missing."""
     path.write_text(json.dumps(read_json(path) | fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

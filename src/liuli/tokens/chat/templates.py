@@ -1,4 +1,4 @@
-"""The chat templates of our own, in Jinja, for models that have none. Any other comes with a model and runs in a sandbox
+"""The built-in chat templates, in Jinja, for models that have none. All others come with a model and run in a sandbox
 (`sandbox.py`)."""
 
 from liuli.tokens.tokenizer import Tokenizer
@@ -73,8 +73,8 @@ CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 GEMMA_TOKENS = ("<start_of_turn>", "<end_of_turn>")
 
 
-def template_for(tokenizer: Tokenizer) -> tuple[str, str] | None:
-    """The template of our own for which a tokenizer has all tokens, and what it is, for people; None if it has none."""
+def built_in_template(tokenizer: Tokenizer) -> tuple[str, str] | None:
+    """The built-in template whose tokens the tokenizer has, and its name for people; None if there is none."""
     if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
         return BERT, "the form [CLS] … [SEP] … [SEP]"
     if all(token in tokenizer.added for token in CHATML_TOKENS):

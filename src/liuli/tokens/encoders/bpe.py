@@ -63,12 +63,17 @@ class RankedEncoder(Generic[Piece]):
     """BPE over a vocabulary whose pieces carry the ranks: SentencePiece (`str` pieces) and tiktoken (`bytes`).
 
     Attributes:
-        ids: piece -> id. ranks: piece -> rank, for the pieces that a join may make.
-        cut: text -> chunks that no piece crosses. symbols: a chunk -> the smallest pieces, all of them in `ids`.
-        texts: id -> what it adds to the text, added tokens too. added: the tokens beside the vocabulary.
-        style: see `Encoder`. whole: a chunk that is itself a piece is taken whole, as tiktoken does.
-        prefix: characters that the first chunk holds and the text does not. space: what also counts as a space.
-        cut_on: the same as `cut` for content behind an added token, if no prefix is put there.
+        ids: the id of each piece.
+        ranks: the rank of each piece that a join may form.
+        cut: cuts a text into chunks that no piece crosses.
+        symbols: cuts a chunk into its smallest pieces, all of which are in `ids`.
+        texts: the bytes that each id adds to the text, added tokens included.
+        added: the tokens in addition to the vocabulary.
+        style: see `Encoder`.
+        whole: whether a chunk that is itself a piece is not cut further, as in tiktoken.
+        prefix: the number of characters that the first chunk has before the text's own.
+        space: a character that stands for a space.
+        cut_on: `cut` for content after an added token, if no prefix is put there; None: `cut` itself.
     """
 
     ids: dict[Piece, int]
@@ -107,17 +112,18 @@ class RankedEncoder(Generic[Piece]):
         return [id for chunk in self.chunks(text, first) for id in self.encode_chunk(chunk)]
 
     def chunks(self, text: str, first: bool = True) -> Iterable[Piece]:
-        """Content as chunks that no piece crosses. `first`: it begins the text; else it stands behind an added token."""
+        """Cuts content into chunks that no piece crosses. `first`: whether it begins the text; else an added token is before
+        it."""
         return self.cut(text) if first or self.cut_on is None else self.cut_on(text)
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
-        """The text in order, as content (with None) and added tokens, with the white space that they swallow.
+        """Yields the parts of a text in order: content (with None), and added tokens with the white space that they take.
 
         Args:
             special: whether special tokens are read too.
         """
         tokens, finder = self._readable[special]
-        at = place = 0  # behind the last token that was read; where the next is looked for
+        at = place = 0  # the end of the last token that was read; where the search for the next one begins
         while (found := finder.find(text, place)) is not None:
             start, end = found
             token = tokens[text[start:end]]
@@ -135,7 +141,7 @@ class RankedEncoder(Generic[Piece]):
 
     @cached_property
     def _readable(self) -> dict[bool, tuple[dict[str, Added], StringFinder]]:
-        """The added tokens by their texts, and what finds them: without the special ones (False), and all (True)."""
+        """The added tokens by text, and a finder for them: without the special tokens (False), and all (True)."""
         found = {}
         for special in (False, True):
             tokens: dict[str, Added] = {}

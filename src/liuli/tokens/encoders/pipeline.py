@@ -65,7 +65,7 @@ class PipelineEncoder:
         return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
 
     def reading_as_text(self, texts: frozenset[str]) -> "PipelineEncoder":
-        """See `Encoder`. The library knows of no such mode, so this is a copy in which these tokens are special."""
+        """See `Encoder`. The library has no such mode, so this returns a copy in which these tokens are special."""
         copied = copy.deepcopy(self.backend)
         copied.add_tokens([to_library(replace(token, special=True)) for token in self.added if token.text in texts])
         return PipelineEncoder(copied, self._where)
@@ -97,12 +97,12 @@ class PipelineEncoder:
 
 
 def of_library(token_id: int, token: tokenizers.AddedToken) -> Added:
-    """An added token as the library has it."""
+    """Converts an added token of the library."""
     return Added(token_id, token.content, token.special, token.lstrip, token.rstrip, token.normalized, token.single_word)
 
 
 def to_library(token: Added) -> tokenizers.AddedToken:
-    """An added token for the library, which numbers it by itself."""
+    """Converts an added token to the library's form, in which it has no id: the library assigns one."""
     return tokenizers.AddedToken(
         token.text,
         single_word=token.single_word,
@@ -120,16 +120,16 @@ def pipeline_tokenizer(
     unknown: str | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Tokenizer:
-    """A `Tokenizer` of the library's own.
+    """Returns a `Tokenizer` that encodes with the library's tokenizer.
 
     Args:
         where: the file or folder that it was read from, for error messages.
-        begin: the ids that go in front of a prompt.
-        unknown: the text of the token for what the vocabulary cannot spell.
-        names: the tokens that have names.
+        begin: the ids that a prompt starts with.
+        unknown: the text of the token for text that the vocabulary cannot spell.
+        names: the texts of the named tokens, by name.
 
     Raises:
-        LiuliError: it is of a kind that is not supported, or its unknown token is not in its vocabulary.
+        LiuliError: this kind of tokenizer is not supported, or its unknown token is not in its vocabulary.
     """
     encoder = PipelineEncoder(backend, str(where))
     unknown_id = None if unknown is None else backend.token_to_id(unknown)

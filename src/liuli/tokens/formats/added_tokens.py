@@ -1,13 +1,13 @@
-"""Which tokens a folder adds to its vocabulary, which of them are special, and which have names.
+"""Gathers the tokens that a folder adds to its vocabulary: their ids, properties and names, and which of them are special.
 
-Several files say it. Their precedence is that of `transformers` (`PreTrainedTokenizerBase._from_pretrained`):
+Several files describe added tokens. They are combined as `transformers` does (`PreTrainedTokenizerBase._from_pretrained`):
 
-1. The layout's own file, such as the `added_tokens` of `tokenizer.json`.
-2. `added_tokens_decoder` of `tokenizer_config.json`, whose properties replace those of the first.
-3. Only if there is no `added_tokens_decoder`: `special_tokens_map.json`, whose names replace those of `tokenizer_config.json`,
-   and `added_tokens.json`.
-4. Named tokens (`bos_token` and the like), and `additional_special_tokens` or `extra_special_tokens`. They are special. One
-   that has no id yet gets the next one.
+1. The layout's own file, such as `added_tokens` of `tokenizer.json`.
+2. `added_tokens_decoder` of `tokenizer_config.json`. Its properties replace those of the first.
+3. Only without an `added_tokens_decoder`: `special_tokens_map.json`, whose names replace those of `tokenizer_config.json`, and
+   `added_tokens.json`.
+4. Named tokens (`bos_token` and so on), and `additional_special_tokens` or `extra_special_tokens`. All of these are special. A
+   token that has no id yet gets the next free id.
 """
 
 import re
@@ -31,13 +31,13 @@ FIELD_OF = {
     "special": "special", "lstrip": "strip_left", "rstrip": "strip_right", "normalized": "normalized",
     "single_word": "single_word",
 }  # fmt: skip
-EXTRA_LISTS = ("extra_special_tokens", "additional_special_tokens")  # the newer name counts
+EXTRA_LISTS = ("extra_special_tokens", "additional_special_tokens")  # if both are given, the first, newer name is used
 MAP, ADDED = "special_tokens_map.json", "added_tokens.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredToken:
-    """A token as a configuration file describes it. `flags`: fields of `Added` that the file gives."""
+    """A token as a configuration file describes it. `flags`: the fields of `Added` that the file sets."""
 
     text: str
     flags: dict[str, bool] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class ConfiguredToken:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredTokens:
-    """What the configuration files of a folder say about tokens.
+    """The tokens in a folder's configuration files.
 
     Attributes:
-        listed: tokens with the ids that a file gives them.
-        named: by their names, such as `bos_token`; None if a file says that there is none. extra: special tokens without a
-            name.
+        listed: the tokens that a file lists with their ids, by id.
+        named: the tokens with names, by name, such as `bos_token`; None if a file sets the name to null.
+        extra: the special tokens without a name.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class ConfiguredTokens:
 
     @classmethod
     def read(cls, folder: Path) -> "ConfiguredTokens":
-        """Raises LiuliError: a broken file, or an entry that does not describe a token."""
+        """Reads the files of a folder. Raises LiuliError: a broken file, or an entry that does not describe a token."""
         config = read_settings(folder, TOKENIZER)
         reader = _EntryReader(folder)
         named, extra = reader.names(config, TOKENIZER), reader.extra(config, TOKENIZER, {})
@@ -78,25 +78,26 @@ class ConfiguredTokens:
         return cls(folder, listed, named, extra)
 
     def with_defaults(self, names: Mapping[str, str], id_of: Callable[[str], int | None]) -> "ConfiguredTokens":
-        """With the names that a layout's tokenizers have unless a file says otherwise, as far as the vocabulary has them."""
+        """Adds the named tokens that a layout has by default. Tokens that the vocabulary lacks, and names that a file sets, are
+        left out."""
         known = {name: ConfiguredToken(text) for name, text in names.items() if id_of(text) is not None}
         return replace(self, named=known | self.named)
 
     @property
     def names(self) -> dict[str, str]:
-        """The texts of the tokens that have names, by name: what chat templates read."""
+        """The texts of the named tokens, by name. Chat templates read them as variables."""
         return {name: token.text for name, token in self._in_order()}
 
     def merged(self, own: Iterable[Added], id_of: Callable[[str], int | None], size: int) -> list[Added]:
-        """All added tokens.
+        """Returns all added tokens.
 
         Args:
-            own: those of the layout's own file.
-            id_of: the id of a text in the vocabulary.
-            size: the id of the first token that has none yet, if no file lists a larger one.
+            own: the added tokens of the layout's own file.
+            id_of: returns the id of a text in the vocabulary, or None.
+            size: the first id for tokens that have none yet, if no file lists a larger id.
 
         Raises:
-            LiuliError: more tokens than there can be ids.
+            LiuliError: there are more tokens than ids.
         """
         found = {token.text: token for token in own}
         in_order = [token for _, token in self._in_order()]
@@ -120,18 +121,20 @@ class ConfiguredTokens:
         return list(found.values())
 
     def _in_order(self) -> list[tuple[str, ConfiguredToken]]:
-        """The tokens that have names, in the order in which they are numbered: the usual names first."""
+        """The named tokens in the order in which they get new ids: the standard names first."""
         names = [name for name in STANDARD_NAMES if name in self.named] + [
             name for name in self.named if name not in STANDARD_NAMES
         ]
         return [(name, token) for name in names if (token := self.named[name]) is not None]
 
     def add_to(self, backend: tokenizers.Tokenizer) -> None:
-        """Adds the tokens to a tokenizer of the `tokenizers` library, all at once: for each call the library builds its search
-        anew. It numbers new tokens by itself, one after the other behind all others.
+        """Adds the tokens to a tokenizer of the `tokenizers` library.
+
+        They are added in one call, because each call rebuilds the library's search index. The library numbers new tokens
+        itself, from the first free id on.
 
         Raises:
-            LiuliError: a file gives a token another id than the library.
+            LiuliError: a file gives a token another id than the library does.
         """
         own = [of_library(token_id, token) for token_id, token in backend.get_added_tokens_decoder().items()]
         size = max([backend.get_vocab_size(with_added_tokens=False), *(token.id + 1 for token in own)])
@@ -143,18 +146,20 @@ class ConfiguredTokens:
         for token in changed:
             if backend.token_to_id(token.text) != token.id:
                 raise LiuliError(
-                    f"{self.folder}: the added token {shown(token.text)} cannot have the id {token.id}: ids must not leave gaps"
+                    f"{self.folder}: the added token {shown(token.text)} cannot have the id {token.id}: the ids of added "
+                    f"tokens must follow those of the vocabulary without gaps; correct the id in the file that lists the token"
                 )
 
 
 class _EntryReader:
-    """Reads the entries of a folder's configuration files. All methods raise LiuliError if an entry describes no token."""
+    """Reads the entries of a folder's configuration files. All methods raise LiuliError if an entry does not describe a
+    token."""
 
     def __init__(self, folder: Path):
         self._folder = folder
 
     def names(self, body: dict[str, Any], file: str) -> dict[str, ConfiguredToken | None]:
-        """The tokens that have names: the usual ones, and a model's own (`image_token`, an object of extra tokens)."""
+        """The named tokens: those with standard names, and a model's own (`image_token`, or an object of extra tokens)."""
         given = {
             name: token
             for name, token in body.items()
@@ -168,7 +173,12 @@ class _EntryReader:
         }
 
     def extra(self, body: dict[str, Any], file: str, before: dict[str, Any]) -> list[ConfiguredToken]:
-        """The special tokens without a name. `before`: a file that was read first, whose list counts for the older field."""
+        """The special tokens without a name.
+
+        Args:
+            before: the content of the file that was read first. If it has such a list, `additional_special_tokens` here is not
+                read.
+        """
         name = next((each for each in EXTRA_LISTS if body.get(each) and not isinstance(body[each], dict)), None)
         if name is None or (name == EXTRA_LISTS[1] and any(before.get(each) for each in EXTRA_LISTS)):
             return []
@@ -178,7 +188,7 @@ class _EntryReader:
         return [self._token(token, f"a token of {name}", file) for token in given]
 
     def listed(self, given: Any) -> dict[int, ConfiguredToken]:
-        """`added_tokens_decoder`: tokens by their ids, which JSON has as strings."""
+        """The tokens of `added_tokens_decoder` by id. (JSON has the ids as strings.)"""
         if given is None:
             return {}
         if not isinstance(given, dict):
@@ -194,7 +204,7 @@ class _EntryReader:
         return found
 
     def legacy(self, given: dict[str, Any], special: set[str]) -> dict[int, ConfiguredToken]:
-        """`added_tokens.json`: ids by text. `special`: the texts that are special because another file names them."""
+        """The tokens of `added_tokens.json`, which has ids by text. `special`: the texts that another file makes special."""
         found = {}
         for text, token_id in given.items():
             if not is_token_id(token_id):

@@ -1,5 +1,9 @@
-"""What the configuration files next to a tokenizer say about ids: `tokenizer_config.json` of the begin token,
-`generation_config.json` and `config.json` of the tokens that end a text. (Which tokens there are says `added_tokens.py`.)"""
+"""Reads ids from the configuration files next to a tokenizer: the begin token from `tokenizer_config.json`, and the tokens that
+end a text from `generation_config.json` and `config.json`. (`added_tokens.py` reads which tokens there are.)
+
+Files often hold ids that the model does not have, such as an `eos_token_id` of 50256 in a model of 13,317 tokens. Such ids are
+left out with a remark, and are never written again.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -7,13 +11,15 @@ from typing import Any
 
 from liuli.display import printable
 from liuli.errors import LiuliError
-from liuli.files import read_json
+from liuli.files import read_json, refuse_lfs_pointer
 from liuli.remarks import remark
 from liuli.tokens.formats.settings import GENERATION, read_settings
 
 ID_FIELDS = (
     "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id",
 )  # fmt: skip
+ID_LISTS = ("suppress_tokens", "begin_suppress_tokens")
+PHRASES = "bad_words_ids"  # a list of lists of ids
 LARGEST_ID = 10_000_000  # of a token; the largest vocabularies in use have some 262,000
 LONGEST_TOKEN = 4_096  # characters of an added token
 LONGEST_SHOWN = 60  # characters of a foreign value in an error message
@@ -30,7 +36,7 @@ def is_token_id(value: Any) -> bool:
 
 
 def is_encodable(text: str) -> bool:
-    """Whether the text has bytes. (JSON can spell half of a character, a lone surrogate, which the library does not take.)"""
+    """Whether the text can be encoded as UTF-8. (JSON can contain a lone surrogate, which cannot.)"""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -39,7 +45,8 @@ def is_encodable(text: str) -> bool:
 
 
 def read_utf8(path: Path) -> str:
-    """The text of a file. Raises LiuliError if it is not UTF-8, and OSError."""
+    """The text of a file. Raises OSError, and LiuliError if the file is not UTF-8 or is a Git LFS pointer."""
+    refuse_lfs_pointer(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -49,24 +56,24 @@ def read_utf8(path: Path) -> str:
 def refuse_pattern(path: Path, pattern: str | None) -> None:
     """Raises LiuliError if a cutting pattern was given for a layout that holds its own."""
     if pattern is not None:
-        raise LiuliError(f"{path} says by itself how text is cut: leave out --pattern {pattern}")
+        raise LiuliError(f"{path} already defines how text is cut: leave out --pattern {pattern}")
 
 
 def read_end_ids(folder: Path, size: int) -> list[int]:
-    """The end-of-text ids that `generation_config.json` names, else `config.json`; [] if neither does. Ids that a model with
-    `size` ids does not have are left out with a remark.
+    """Returns the end-of-text ids of `generation_config.json`, or else those of `config.json`; [] if neither has any. Ids that
+    a model with `size` ids does not have are left out with a remark.
 
     Raises:
         LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
     """
     for path, ids in _end_ids(folder):
-        if possible := _possible(ids, size, f"{path}: eos_token_id"):
+        if possible := possible_ids(ids, size, f"{path}: eos_token_id"):
             return possible
     return []
 
 
 def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
-    """The files that name ids of the end of a text, and these ids."""
+    """The `eos_token_id` of each file that has one, with the file's path."""
     for name in (GENERATION, "config.json"):
         path, found = folder / name, read_settings(folder, name).get("eos_token_id")
         if found is not None:
@@ -77,7 +84,7 @@ def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
 
 
 def possible_generation(folder: Path, size: int) -> dict[str, Any]:
-    """The content of `generation_config.json` without the ids that a model with `size` ids does not have.
+    """Returns the content of `generation_config.json` without the ids that a model with `size` ids does not have.
 
     Raises:
         LiuliError: a broken file.
@@ -86,17 +93,35 @@ def possible_generation(folder: Path, size: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in read_json(path).items():
         ids = value if isinstance(value, list) else [value]
-        if name in ID_FIELDS and all(type(token_id) is int for token_id in ids):
-            kept = _possible(ids, size, f"{path}: {name}")
+        if name in (*ID_FIELDS, *ID_LISTS) and are_ids(ids):
+            kept = possible_ids(ids, size, f"{path}: {name}")
             if kept:
                 found[name] = kept if isinstance(value, list) else kept[0]
+        elif name == PHRASES and isinstance(value, list) and all(map(are_ids, value)):
+            found[name] = possible_phrases(value, size, f"{path}: {name}")
         else:
             found[name] = value
     return found
 
 
-def _possible(ids: list[int], size: int, what: str) -> list[int]:
-    """The ids that the model has; a remark about the others."""
+def are_ids(value: Any) -> bool:
+    """Whether a value from a JSON file is a list of whole numbers. A model may lack some of these ids."""
+    return isinstance(value, list) and all(type(token_id) is int for token_id in value)
+
+
+def possible_phrases(phrases: list[list[int]], size: int, what: str) -> list[list[int]]:
+    """The phrases whose ids a model with `size` ids all has, with a remark about the other ids. `what`: see `possible_ids`."""
+    ids = dict.fromkeys(token_id for phrase in phrases for token_id in phrase)
+    possible = {*possible_ids(list(ids), size, what)}
+    return [phrase for phrase in phrases if possible.issuperset(phrase)]
+
+
+def possible_ids(ids: list[int], size: int, what: str) -> list[int]:
+    """The ids that a model with `size` ids has, with a remark about the others.
+
+    Args:
+        what: the file and the field that hold the ids, for the remark.
+    """
     kept = [token_id for token_id in ids if 0 <= token_id < size]
     if len(kept) < len(ids):
         dropped = [token_id for token_id in ids if token_id not in kept]
@@ -105,8 +130,8 @@ def _possible(ids: list[int], size: int, what: str) -> list[int]:
 
 
 def document_ends(folder: Path, specials: Mapping[str, int], names: Mapping[str, str]) -> list[int]:
-    """The ids that can end a document, the best first: the token that the tokenizer's files name, then those that the model's
-    own files name, then those that the layout always has. Some may not exist, since an embedding is often larger."""
+    """Returns the ids that may end a document, in order of preference: the tokenizer's `eos_token`, the `eos_token_id` of the
+    model's files, then the usual tokens. The tokenizer may lack some of them, since an embedding is often larger."""
     usual = [specials[text] for text in ("[SEP]", "</s>", "<|endoftext|>") if text in specials]
     named = specials.get(names.get("eos_token", ""))
     return [
@@ -117,10 +142,10 @@ def document_ends(folder: Path, specials: Mapping[str, int], names: Mapping[str,
 
 
 def configured_begin(folder: Path, names: Mapping[str, str], id_of: Callable[[str], int | None]) -> list[int]:
-    """The id of the begin token, in a list, if `tokenizer_config.json` asks for one; else [].
+    """Returns the id of the begin token, in a list, if `tokenizer_config.json` sets `add_bos_token`; else [].
 
     Args:
-        names: the tokens that have names. id_of: the id of a token by its text.
+        names: the texts of the named tokens. id_of: returns the id of a token by its text.
     """
     begin = names.get("bos_token")
     if begin is None or not read_json(folder / "tokenizer_config.json").get("add_bos_token"):

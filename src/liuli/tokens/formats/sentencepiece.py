@@ -1,8 +1,8 @@
 """SentencePiece's `tokenizer.model`: a protocol buffer of pieces with scores, opened as a `RankedEncoder`.
 
 In: the file. Out: the encoder, its control tokens and its begin token. The format is sentencepiece_model.proto of
-https://github.com/google/sentencepiece; only the fields that decide ids are read, and settings that this reader does
-not follow are refused by name.
+https://github.com/google/sentencepiece. Only the fields that affect ids are read. A setting that this reader does not follow is
+refused by name.
 """
 
 import math
@@ -57,7 +57,7 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
     names = {name: pieces[number].text for name, number in numbers.items() if number < len(pieces)}
     configured = ConfiguredTokens.read(folder).with_defaults(names, id_of)
     own = [Added(number, piece.text) for number, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)]
-    # A file can give a piece another text, such as a reserved one.
+    # `added_tokens_decoder` can give a piece, such as a reserved one, another text. That text replaces the piece's own.
     own = [token for token in own if token.id not in configured.listed or configured.listed[token.id].text == token.text]
     added = configured.merged(own, id_of, len(pieces))
     unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
@@ -73,7 +73,8 @@ def piece_encoder(
     """BPE by scores.
 
     Args:
-        dummy_prefix: a space is put in front of content. first_only: only where it begins the text, not behind an added token.
+        dummy_prefix: whether a space is put before content. first_only: only at the beginning of the text, not after an added
+            token.
     """
     ids = {piece.text: number for number, piece in enumerate(pieces) if piece.kind in (NORMAL, USER_DEFINED, BYTE)}
     normal = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}

@@ -1,7 +1,7 @@
-"""What a model's own files set besides its weights: special tokens, chat template, sampling.
+"""Reads the settings next to a model's weights: special tokens, chat template, sampling.
 
-In: a model's folder, or its GGUF file, and the name of one of the folder's JSON files. Out: that file's object. A GGUF file
-holds the same in its metadata, which is given here as those files would say it.
+In: a model's folder or GGUF file, and the name of one of the JSON files that a folder has. Out: the object in that file. For a
+GGUF file, the object is made from the metadata.
 """
 
 from functools import lru_cache
@@ -25,7 +25,8 @@ TEMPLATE = "tokenizer.chat_template"
 
 
 def read_settings(model: Path, name: str) -> dict[str, Any]:
-    """The object in a folder's file of that name, or what a GGUF file says of the same; {} if there is none.
+    """Returns the object in the folder's file of that name, or the same object made from a GGUF file's metadata; {} if there is
+    none.
 
     Raises:
         LiuliError: a broken file.

@@ -16,7 +16,7 @@ from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
-NAMES = {  # by the name of the cutting pattern: what is named so unless a file says otherwise
+NAMES = {  # by cutting pattern: the named tokens that hold unless a file sets others
     "gpt2": {"bos_token": END, "eos_token": END, "unk_token": END},
     "qwen": {"eos_token": END, "pad_token": END},
     "llama3": {},

@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass
 from typing import IO
 
-from liuli.data.text.thrift import I32, I64, LIST, STRUCT, BrokenThrift, ThriftReader
+from liuli.data.records.thrift import I32, I64, LIST, STRUCT, BrokenThrift, ThriftReader
 
 MAGIC = b"PAR1"
 # Fields of the structs in parquet.thrift.
