@@ -4,9 +4,8 @@
     python benchmarks/finetuning.py MODEL DIALOGUES... [--lora 8] --speed
 
 MODEL is a model's folder or .gguf file. 50 of the dialogues are held out, and both train on the first 1,000 others: the same
-ids, the same ids supervised. Each run is a process of its own; they alternate. The minutes of `liuli finetune` include all that
-the command does; those of TRL include loading the model, but not the steps that are timed beforehand to choose the length of
-its learning-rate schedule. Both results are then measured by the same code, in fp32: nats per supervised token held out, and
+ids, the same ids supervised. Each run is a process of its own; they alternate. The minutes include all that either does, from
+its start; TRL's learning rate falls with the clock, so that it ends at 0 whatever its speed. Both results are then measured by the same code, in fp32: nats per supervised token held out, and
 nats per token of 200 lines of text that have nothing to do with the dialogues.
 
 TRL's settings are its own defaults and what its pages recommend: batches of 8, a linear schedule, 2e-5 for all weights and
@@ -16,6 +15,7 @@ the dtype that is fastest here. `--speed` measures only supervised tokens per se
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -49,7 +48,7 @@ LINES = 100  # of each text
 UNRELATED = ("text/en/war-and-peace.txt", "text/zh/红楼梦.txt")
 BATCH, RATE, LORA_RATE, DROPOUT = 8, 2e-5, 2e-4, 0.05  # TRL's
 DTYPES = ("fp32", "bf16", "mixed")  # of TRL's weights and products; mixed: fp32 weights under autocast
-TIMED = 2  # steps, after one to warm up
+TIMED = 5  # steps of TRL for --speed, the first to warm up
 
 
 def main() -> None:
@@ -108,7 +107,7 @@ class Bench:
 
     def compare_speed(self) -> None:
         """Supervised tokens per second, of steps alone."""
-        found = {f"trl, {dtype}": self._trl(0, dtype, TIMED + 1)["tokens_per_second"] for dtype in DTYPES}
+        found = {f"trl, {dtype}": self._trl(0, dtype, steps=TIMED)["tokens_per_second"] for dtype in DTYPES}
         found["liuli"] = self._liuli(0, 4)["tokens_per_second"]
         for name, speed in found.items():
             print(f"{name:12} {speed:8.1f} supervised tokens/s", flush=True)
@@ -118,7 +117,10 @@ class Bench:
         """The losses before, and after the same wall time."""
         parent = self._measure(self.model, None)
         print(f"parent: {_words(parent)}", flush=True)
-        makers = {"liuli": lambda seed: self._liuli(seed, self.asked.minutes), "trl": self._trl_in_time}
+        makers = {
+            "liuli": lambda seed: self._liuli(seed, self.asked.minutes),
+            "trl": lambda seed: self._trl(seed, self.asked.dtype, self.asked.minutes),
+        }
         for seed in self.asked.seeds:
             for name, make in makers.items():
                 if self.asked.only in (None, name):
@@ -149,22 +151,16 @@ class Bench:
         speed = steps[-1]["tokens"] / sum(row["seconds"] for row in steps)
         return {"folder": str(out / "model"), "steps": len(steps), "tokens_per_second": speed, "seconds": seconds}
 
-    def _trl_in_time(self, seed: int) -> dict[str, Any]:
-        timed = self._trl(seed, self.asked.dtype, TIMED + 1)
-        left = 60 * self.asked.minutes - (timed["seconds"] - timed["trained"])
-        return self._trl(seed, self.asked.dtype, max(1, int(left / timed["step"])), 60 * self.asked.minutes)
-
-    def _trl(self, seed: int, dtype: str, steps: int, seconds: float | None = None) -> dict[str, Any]:
-        """`seconds`: after which it is stopped, if its steps were slower than those that were timed."""
-        began = time.perf_counter()
+    def _trl(self, seed: int, dtype: str, minutes: float | None = None, steps: int = 1 << 20) -> dict[str, Any]:
+        """Trains for so long, or so many steps."""
         folder, rows = self.scratch / "parent", self.scratch / "rows.jsonl"
         if not folder.exists():
             to_folder(self.model, folder, torch.float32)
             write_json_lines(map(_row, self.corpus.learned.pieces), rows)
-            began = time.perf_counter()
         out = self.scratch / f"trl-{seed}"
         job = {"model": str(folder), "rows": str(rows), "out": str(out), "lora": self.asked.lora, "seed": seed, "dtype": dtype}
-        write_json(self.scratch / "job.json", job | {"steps": steps, "seconds": seconds})
+        write_json(self.scratch / "job.json", job | {"steps": steps, "seconds": minutes and 60 * minutes})
+        began = time.perf_counter()
         subprocess.run([sys.executable, __file__, "", "--trl", str(self.scratch / "job.json")], check=True)
         found = json.loads((out / "found.json").read_text(encoding="utf-8"))
         return {"folder": str(out), "seconds": time.perf_counter() - began, **found}
@@ -220,11 +216,16 @@ def _train_with_trl(job: dict[str, Any]) -> None:
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             times[-1] += time.perf_counter()
-            # The next step, and writing the model, must fit.
-            if job["seconds"] and time.perf_counter() - began + 2 * times[-1] > job["seconds"]:
+            # The next step must fit.
+            if job["seconds"] and time.perf_counter() - began + times[-1] > job["seconds"]:
                 control.should_training_stop = True
 
-    class Counted(SFTTrainer):
+    class Timed(SFTTrainer):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            left = lambda _: max(0.0, 1 - (time.perf_counter() - began) / (job["seconds"] or math.inf))
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, left)
+            return self.lr_scheduler
+
         def compute_loss(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
             tokens.append(int((inputs["labels"][:, 1:] != -100).sum()))
             return super().compute_loss(model, inputs, *rest, **named)
@@ -239,16 +240,15 @@ def _train_with_trl(job: dict[str, Any]) -> None:
     )  # fmt: skip
     peft = LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=DROPOUT, target_modules="all-linear") if lora else None
     rows = [json.loads(line) for line in Path(job["rows"]).read_text(encoding="utf-8").splitlines()]
-    trainer = Counted(
+    trainer = Timed(
         model, settings, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(job["model"]),
         peft_config=peft, callbacks=[Clock()],
     )  # fmt: skip
     trainer.train()
     trainer.save_model(job["out"])
     rest = times[1:] or times
-    found = {"steps": len(times), "step": median(rest), "trained": sum(times)}
-    found["tokens_per_second"] = sum(tokens[-len(rest) :]) / sum(rest)
-    write_json(Path(job["out"]) / "found.json", found)
+    speed = sum(tokens[-len(rest) :]) / sum(rest)
+    write_json(Path(job["out"]) / "found.json", {"steps": len(times), "tokens_per_second": speed})
 
 
 if __name__ == "__main__":

@@ -142,6 +142,28 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch, name, why):
     assert why in str(raised.value)
 
 
+def test_one_gguf_file_of_a_model_on_the_hub(hub, published, tmp_path):
+    for name in ("small.Q8_0.gguf", "other.gguf", "two-00001-of-00002.gguf", "two-00002-of-00002.gguf"):
+        (published / name).write_bytes(name.encode() * 200_000)
+    code = "import logging, liuli.hub\nlogging.basicConfig(level='INFO', format='%(name)s: %(message)s')\n"
+    code += "try:\n    print(liuli.hub.find_model({!r}).name)\nexcept liuli.LiuliError as error:\n    print(error)"
+
+    def found(name, place="one"):
+        hub.asked.clear()
+        result = python(code.format(name), tmp_path / place, hub.endpoint)
+        fetched = {path.rpartition("/")[2] for path in hub.asked if path.startswith("GET /somebody")}
+        return result.stdout, [line for line in result.stderr.splitlines() if "liuli" in line], fetched
+
+    said = "liuli.hub: downloading somebody/small from the hub, 3 MB"
+    file = "somebody/small/small.Q8_0.gguf"
+    assert found(file) == ("small.Q8_0.gguf\n", [said], {"small.Q8_0.gguf"})
+    assert found(file) == ("small.Q8_0.gguf\n", [], set())
+    shards = {f"two-0000{i}-of-00002.gguf" for i in (1, 2)}
+    assert found("somebody/small/two-00001-of-00002.gguf")[::2] == ("two-00001-of-00002.gguf\n", shards)
+    lacking = "there is no file somebody/small/no.gguf here, and the hub's model somebody/small has no file no.gguf\n"
+    assert found("somebody/small/no.gguf")[0] == lacking
+
+
 COMMAND = """
 import sys
 from liuli.cli.app import main

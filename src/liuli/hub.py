@@ -16,6 +16,8 @@ from liuli.errors import LiuliError
 
 DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 HUB_NAME = r"\w[\w.-]*/[\w.-]+"  # ASCII only
+HUB_GGUF = rf"({HUB_NAME})/(\w[\w.-]*\.gguf)"
+SHARD = r"-\d{5}-of-(\d{5}\.gguf)$"
 FILE_SUFFIXES = (
     ".bin", ".gguf", ".gz", ".jinja", ".json", ".jsonl", ".md", ".model", ".parquet", ".pt", ".pth", ".safetensors",
     ".tiktoken", ".txt", ".zip", ".zst",
@@ -43,8 +45,8 @@ def what_holds(model: Path) -> str:
 
 
 def find_model(name: str | Path, weights: bool = False) -> Path:
-    """Returns the folder or GGUF file `name`, or the cached copy of the hub's model `owner/model`, which is downloaded if it is
-    new.
+    """Returns the folder or GGUF file `name`, or the cached copy of the hub's model `owner/model`, or of one GGUF file in it,
+    `owner/model/file.gguf`. It is downloaded if it is new.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
@@ -67,6 +69,8 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     if reason := _why_a_path(given):
         raise LiuliError(f"there is no folder {shown}; {reason}")
     here = f"there is no folder {given} here, and "
+    if parts := re.fullmatch(HUB_GGUF, given, re.ASCII):
+        return _fetch_gguf(*parts.groups())
     fetched = _fetch(given, "model", DESCRIPTIONS + (["model*.safetensors"] if weights else []), here)
     if weights and not any(fetched.glob("model*.safetensors")):
         fetched = _fetch(given, "model", [*DESCRIPTIONS, "pytorch_model*.bin"], here)
@@ -76,9 +80,9 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
 def _why_a_path(name: str) -> str:
     """Why a name is read as a path on this machine and not as a name on the hub; "" if it may be a name on the hub."""
     owner = name.split("/")[0]
-    if not re.fullmatch(HUB_NAME, name, re.ASCII):
+    if not re.fullmatch(f"{HUB_NAME}|{HUB_GGUF}", name, re.ASCII):
         return "give a model's folder, or a name on the hub such as owner/model"
-    if name.lower().endswith(FILE_SUFFIXES):
+    if name.lower().endswith(FILE_SUFFIXES) and not re.fullmatch(HUB_GGUF, name, re.ASCII):
         return "it looks like the path of a file; give the folder that holds the model, or a .gguf file that is there"
     if os.path.isdir(owner):
         return f"{owner} is a folder here, so this is read as a path and not as a name on the hub"
@@ -96,14 +100,23 @@ def find_dataset(name: str, patterns: list[str]) -> Path:
     return _fetch(name, "dataset", patterns, f"hub:{printable(name)}: ")
 
 
+def _fetch_gguf(repository: str, file: str) -> Path:
+    """Raises LiuliError: the hub has no such model, or the model no such file; the hub cannot be reached."""
+    here = f"there is no file {repository}/{file} here, and "
+    fetched = _fetch(repository, "model", [re.sub(SHARD, r"-*-of-\1", file)], here)
+    if not (fetched / file).is_file():
+        raise LiuliError(f"{here}the hub's model {repository} has no file {file}")
+    return fetched / file
+
+
 def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], here: str) -> Path:
     import huggingface_hub as hub
     from huggingface_hub import errors
 
     ignored = OTHER_FOLDERS if kind == "model" else ["README.md"]
     try:
-        if _is_new(name, kind, patterns, ignored):
-            logger.info("downloading %s from the hub", name)
+        if (size := _new_bytes(name, kind, patterns, ignored)) is not None:
+            logger.info("downloading %s from the hub%s", name, f", {size / 1e6:,.0f} MB" if size > 1e6 else "")
         return Path(hub.snapshot_download(name, repo_type=kind, allow_patterns=patterns, ignore_patterns=ignored))
     except errors.GatedRepoError as error:
         terms = f"the hub's {kind} has terms: accept them on its page and log in with `hf auth login`"
@@ -117,17 +130,18 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
         ) from error
 
 
-def _is_new(name: str, kind: str, patterns: list[str], ignored: list[str]) -> bool:
-    """Whether a file that is wanted is not in the cache yet, or has changed on the hub. False if the hub cannot be asked:
-    then there is nothing to download."""
+def _new_bytes(name: str, kind: str, patterns: list[str], ignored: list[str]) -> int | None:
+    """The size of the wanted files that are not in the cache yet, or have changed on the hub (0 where the hub does not say).
+    None if there are none, or the hub cannot be asked."""
     import huggingface_hub as hub
     from huggingface_hub.utils import filter_repo_objects
 
     try:
-        info: Any = hub.HfApi().repo_info(name, repo_type=kind, timeout=TIMEOUT)
+        info: Any = hub.HfApi().repo_info(name, repo_type=kind, timeout=TIMEOUT, files_metadata=True)
     except Exception:  # `snapshot_download` is about to report it, or finds all in the cache
-        return False
-    names = [file.rfilename for file in info.siblings or ()]
-    wanted = filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=ignored)
-    cached = (hub.try_to_load_from_cache(name, file, revision=info.sha, repo_type=kind) for file in wanted)
-    return any(not isinstance(path, str) for path in cached)
+        return None
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    wanted = list(filter_repo_objects(sizes, allow_patterns=patterns, ignore_patterns=ignored))
+    cached = {file: hub.try_to_load_from_cache(name, file, revision=info.sha, repo_type=kind) for file in wanted}
+    new = [file for file, path in cached.items() if not isinstance(path, str)]
+    return sum(sizes[file] for file in new) if new else None

@@ -36,7 +36,7 @@ class Hub:
                     body = [{"type": "file", "path": each, "size": size, "oid": "0" * 40} for each, size in sizes.items()]
                     self.answer(200, json.dumps(body).encode(), json_type)
                 elif path.startswith(f"api/{kind}/{name}"):
-                    siblings = [{"rfilename": each} for each in files]
+                    siblings = [{"rfilename": each, "size": files[each].stat().st_size} for each in files]
                     body = {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": [], "downloads": 0}
                     self.answer(200, json.dumps(body).encode(), json_type)
                 elif f"{name}/resolve/" in path and resolved in files:

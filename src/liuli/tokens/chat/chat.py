@@ -68,7 +68,7 @@ class Chat:
         tokenizer has the tokens.
 
         Raises:
-            LiuliError: there is no template, and the tokenizer lacks the tokens of all built-in ones; a broken file or template.
+            LiuliError: there is no template, and the tokenizer lacks the tokens of all built-in ones; a broken file.
         """
         own = cls.own(folder, tokenizer, today)
         if own is not None:
