@@ -5,8 +5,9 @@
 
 MODEL is a model's folder or .gguf file. 50 of the dialogues are held out, and both train on the first 1,000 others: the same
 ids, the same ids supervised. Each run is a process of its own; they alternate. The minutes include all that either does, from
-its start; TRL's learning rate falls with the clock, so that it ends at 0 whatever its speed. Both results are then measured by the same code, in fp32: nats per supervised token held out, and
-nats per token of 200 lines of text that have nothing to do with the dialogues.
+its start; TRL's learning rate falls with the clock, so that it ends at 0 whatever its speed. Both results are then measured by
+the same code, in fp32: nats per supervised token held out, and nats per token of 200 lines of text that have nothing to do with
+the dialogues.
 
 TRL's settings are its own defaults and what its pages recommend: batches of 8, a linear schedule, 2e-5 for all weights and
 2e-4 for LoRA of alpha 2 · rank and dropout .05 on all projections; without gradient checkpointing, which would slow it, and in

@@ -78,8 +78,11 @@ def pace_within(costs: Costs, seconds: float, tokens: int, validated: int) -> Pa
         validated: held-out tokens that a validation reads.
     """
     found = pace(costs, max(1, int((1 - WATCHED) * seconds / costs.step)), tokens, validated)
-    done = validated * costs.token
-    return replace(found, steps=max(0, int((seconds + done - found.watching(costs)) / costs.step)))
+    left = seconds + validated * costs.token
+    found = replace(found, steps=max(0, int((left - found.watching(costs)) / costs.step)))
+    if found.steps and found.steps * costs.step + found.watching(costs) > left:  # more steps are also looked at a bit more
+        found = replace(found, steps=found.steps - 1)
+    return found
 
 
 def arithmetic(config: Config, length: int, tokens: int) -> Costs:
