@@ -86,20 +86,23 @@ class DialoguePass(SourcePass):
 
 
 class Dialogues:
-    """All dialogues behind some names.
+    """The dialogues of one or several sources. Any number of passes over them may run at the same time.
 
-    `skipped`, `layouts` (of each file by its name: how many dialogues were in which layout) and `unanswered` (dialogues kept
-    whose last message has no answer, so that nothing is learned from it) describe the pass that began last, as far as it has
-    come. Any number of passes may run at the same time.
+    Attributes:
+        skipped: what the latest pass has skipped so far, and why.
+        layouts: for each file, by name, how many dialogues of each layout the latest pass has read so far.
+        unanswered: how many dialogues of the latest pass have a last message without an answer. Nothing is learned from that
+            message.
 
     Args:
-        names: files, folders, `-`, `hub:…`; one alone may be given as it is.
+        names: files, folders, `-`, `hub:…`; a single name need not be in a list.
         strict: stop at the first problem instead of skipping and counting it.
-        answered: each must have an answer to learn from; else those of a `.jsonl` or `.json` may be mere questions.
-        watch: follows the reading, file by file.
+        answered: whether each dialogue must have an answer to learn from. If not, those of a `.jsonl` or `.json` may be mere
+            questions.
+        watch: is called as the files are read.
 
     Raises:
-        LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `dialogues`).
+        LiuliError: a name does not exist; while streaming, a problem that cannot be skipped (see `dialogues`).
     """
 
     def __init__(
@@ -132,11 +135,11 @@ class Dialogues:
         return self._latest.unanswered
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """All of them, in order. Every call streams the same again.
+        """Yields all dialogues in order. Every call yields the same.
 
         Raises:
-            LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named holds no list
-                of dialogues; anything that would be skipped, if `strict`.
+            LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named does not hold a
+                list of dialogues; if `strict`, anything that would be skipped.
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:
@@ -154,7 +157,7 @@ class Dialogues:
 
 
 def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> RecordReader[Converted]:
-    """How a file of its format is read. Raises Unreadable: it has none of these, or cannot be read."""
+    """Returns the reader for a file's format. Raises Unreadable: the format is not supported, or the file cannot be read."""
     match format_of(file):
         case "turns":
             return TabSeparatedReader(file)
