@@ -5,10 +5,10 @@ import torch
 from helpers import families, gguf_files
 from helpers.changes import change_weights
 
-from liuli.model.formats.detect import hash_model, read_config, read_decoder, stored_config
+from liuli.model.formats.detect import read_config, read_decoder, stored_config
 
 
-@pytest.mark.parametrize("family", ["llama2", "llama3", "gemma3"])
+@pytest.mark.parametrize("family", ["llama2", "qwen3", "llama3"])
 def test_a_folder_and_a_gguf_file_of_one_model(tmp_path, family):
     model = families.save(family, tmp_path / "folder")
     gguf_files.save_model(model, tmp_path / "model.gguf")
@@ -16,7 +16,6 @@ def test_a_folder_and_a_gguf_file_of_one_model(tmp_path, family):
     for path in (tmp_path / "folder", tmp_path / "model.gguf"):
         assert read_config(path) == stored_config(path) == read_decoder(path).config
         assert stored_config(path).tied == tied
-        assert hash_model(path) == hash_model(path)
     ids_1T = torch.arange(40)[None]
     with torch.no_grad():
         folder, file = (read_decoder(tmp_path / name)(ids_1T) for name in ("folder", "model.gguf"))
