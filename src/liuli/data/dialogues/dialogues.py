@@ -11,9 +11,8 @@ Standard input is read as `.jsonl`.
 """
 
 import codecs
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from liuli.data.dialogues.layouts import DIALOGUE, Converted, convert
 from liuli.data.dialogues.parquet import DialogueParquetReader
 from liuli.data.dialogues.tab_separated import TabSeparatedReader
 from liuli.data.records.bounded_json import parse_json
-from liuli.data.records.find_files import find_files
+from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKind, RecordReader, format_of
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
@@ -107,13 +106,12 @@ class Dialogues:
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        names: SourceNames,
         strict: bool = False,
         answered: bool = True,
         watch: Watch | None = None,
     ):
-        several = [names] if isinstance(names, (str, os.PathLike)) else names
-        self.names = [os.fspath(name) for name in several]
+        self.names = name_texts(names)
         self.strict, self.watch = strict, watch
         self.kind = DIALOGUE if answered else QUESTIONS
         self.files = find_files(self.names, DIALOGUES, watch)

@@ -6,12 +6,11 @@ In the other formats, each line, object or row with a `text` is one.
 The text is not changed, line ends included. Only a byte order mark at the beginning of a file is dropped, and counted.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from liuli.data.records.digest_set import DigestSet
-from liuli.data.records.find_files import find_files
+from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
 from liuli.data.records.source_files import Watch
@@ -60,13 +59,12 @@ class Sources:
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        names: SourceNames,
         strict: bool = False,
         dedup: bool = False,
         watch: Watch | None = None,
     ):
-        several = [names] if isinstance(names, (str, os.PathLike)) else names
-        self.names = [os.fspath(name) for name in several]
+        self.names = name_texts(names)
         self.strict, self.dedup, self.watch = strict, dedup, watch
         self.files = find_files(self.names, TEXTS, watch)
         self._readers = [open_reader(file, open_text_reader) for file in self.files]
