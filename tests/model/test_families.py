@@ -57,7 +57,10 @@ def test_what_transformers_writes_and_reads_of_gemma_is_the_same():
         ({"use_bidirectional_attention": True}, "use_bidirectional_attention = True is not supported"),
         ({"sliding_window": None}, "sliding_window is null, but some layers have sliding attention"),
         ({"layer_types": ["chunked_attention"] * 18}, "attention layers of type chunked_attention are not supported"),
-        ({"rope_parameters": {"rope_type": "default"}}, "must have the fields full_attention and sliding_attention, not rope_type"),
+        (
+            {"rope_parameters": {"rope_type": "default"}},
+            "full_attention and sliding_attention, not rope_type: put",
+        ),
         (
             {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 8.0}}},
             "'linear' in layers with sliding attention is not supported",
