@@ -142,7 +142,7 @@ RECORDS = [  # a record, or a line, and what is said of it
     ),
     (
         {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": "f(\x1b)"}]},
-        "a function_call that is not JSON with name and arguments (f(\ufffd)); fix it",
+        "a function_call that is not JSON with name and arguments (f(\ufffd)); write",
     ),
     (
         {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": '{"name": "f"}'}]},

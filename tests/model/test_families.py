@@ -59,7 +59,7 @@ def test_what_transformers_writes_and_reads_of_gemma_is_the_same():
         ({"layer_types": ["chunked_attention"] * 18}, "attention layers of type chunked_attention are not supported"),
         (
             {"rope_parameters": {"rope_type": "default"}},
-            "must have the fields full_attention and sliding_attention, not rope_type",
+            "full_attention and sliding_attention, not rope_type: put",
         ),
         (
             {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 8.0}}},

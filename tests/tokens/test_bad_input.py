@@ -150,16 +150,18 @@ def test_unsupported_decoder_of_wordpiece(tmp_path):
     refused(saved(tmp_path, changed(samples.wordpiece, "decoder") | {"decoder": {"type": "Fuse"}}), "Fuse", "WordPiece")
 
 
-def test_a_begin_token_that_is_not_in_the_vocabulary(tmp_path):
-    """It gets the next id, as `transformers` has it; a model without a row for it refuses the prompt."""
+def test_a_begin_token_that_is_not_in_the_vocabulary(tmp_path, caplog):
+    """It gets the next id, as in `transformers`. A model without a row for it leaves it out of prompts, and says so."""
     content = changed(samples.byte_level, "model") | {"post_processor": None}
     samples.write_json(tmp_path / "tokenizer_config.json", {"add_bos_token": True, "bos_token": "<none>"})
     tokenizer = open_tokenizer(saved(tmp_path, content))
     size = samples.byte_level().get_vocab_size()
     assert tokenizer.begin == [size] and tokenizer.encode("a", prompt=True) == [size, *tokenizer.encode("a")]
     tokenizer.fit(size, "the model")
+    assert caplog.messages == [f"the model: prompts start without the begin token {size}, for which the model has no row"]
+    assert tokenizer.encode("a", prompt=True) == tokenizer.encode("a")
     with pytest.raises(LiuliError, match=f"the text uses the token '<none>' .id {size}., for which the model's embedding has"):
-        tokenizer.encode("a", prompt=True)
+        tokenizer.encode("<none>a", prompt=True)
     with pytest.raises(LiuliError, match=f"the model: the tokenizer has {size - 2} ids, but the model's embedding only 100"):
         tokenizer.fit(100, "the model")
 
@@ -200,12 +202,7 @@ def test_truncated_sentencepiece(tmp_path):
 
 
 def test_sentencepiece_that_is_something_else(tmp_path):
-    for content in (
-        b"",
-        b"PK\x03\x04 a zip file",
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-        bytes(200),
-    ):
+    for content in (b"", b"PK\x03\x04 a zip file", bytes(200)):
         (tmp_path / "tokenizer.model").write_bytes(content)
         refused(tmp_path, "tokenizer.model is broken")
 

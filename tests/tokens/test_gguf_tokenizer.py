@@ -81,15 +81,6 @@ def test_the_real_chat_template_is_used(data):
     assert ids.count(151645) == 2  # of system and user; what was typed stays text
 
 
-def save(path: Path, add) -> Path:
-    writer = gguf.GGUFWriter(path, "llama")
-    add(writer)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    return path
-
-
 def merges_file(path: Path, pre: str = "gpt-2", **settings: object) -> tuple[Path, tokenizers.Tokenizer]:
     """A small byte-level BPE with a control and a user-defined token, and the same as the library reads it."""
     backend = samples.byte_level()
@@ -104,7 +95,7 @@ def merges_file(path: Path, pre: str = "gpt-2", **settings: object) -> tuple[Pat
         for key, value in settings.items():
             writer.add_key_value(f"tokenizer.{key}", value, gguf.GGUFValueType.get_type(value))
 
-    return save(path, add), backend
+    return gguf_files.save_metadata(path, add), backend
 
 
 def pieces_file(folder: Path, prefix: bool = True) -> Path:
@@ -123,7 +114,7 @@ def pieces_file(folder: Path, prefix: bool = True) -> Path:
         gguf_files.add_pieces(writer, texts, [model.get_score(i) for i in range(model.vocab_size())], types)
         writer.add_add_space_prefix(prefix)
 
-    return save(folder / "m.gguf", add)
+    return gguf_files.save_metadata(folder / "m.gguf", add)
 
 
 def test_pieces_with_scores_are_cut_as_sentencepiece_cuts_them(tmp_path):
@@ -244,16 +235,16 @@ def broken(change) -> dict:
     ],
 )
 def test_a_broken_vocabulary_is_refused(change, message, tmp_path):
-    path = save(tmp_path / "m.gguf", lambda writer: gguf_files.add_merges(writer, **broken(change)))
+    path = gguf_files.save_metadata(tmp_path / "m.gguf", lambda writer: gguf_files.add_merges(writer, **broken(change)))
     with pytest.raises(LiuliError, match=message):
         open_tokenizer(path)
 
 
 def test_other_kinds_are_refused_and_none_is_none(tmp_path):
     with pytest.raises(LiuliError, match="tokenizers of the kind bert are not supported"):
-        open_tokenizer(save(tmp_path / "bert.gguf", lambda writer: writer.add_tokenizer_model("bert")))
+        open_tokenizer(gguf_files.save_metadata(tmp_path / "bert.gguf", lambda writer: writer.add_tokenizer_model("bert")))
     with pytest.raises(LiuliError, match=r"none\.gguf holds no tokenizer$"):
-        open_tokenizer(save(tmp_path / "none.gguf", lambda writer: None))
+        open_tokenizer(gguf_files.save_metadata(tmp_path / "none.gguf", lambda writer: None))
 
 
 def test_scores_must_be_there(tmp_path):
@@ -261,6 +252,6 @@ def test_scores_must_be_there(tmp_path):
         writer.add_tokenizer_model("llama")
         writer.add_token_list(["a"])
 
-    path = save(tmp_path / "m.gguf", add)
+    path = gguf_files.save_metadata(tmp_path / "m.gguf", add)
     with pytest.raises(LiuliError, match=r"tokenizer\.ggml\.scores must be numbers"):
         open_tokenizer(path)

@@ -1,8 +1,8 @@
-"""The validation split: which blocks of text, or which dialogues, are held out, to be measured and never trained on.
+"""The validation split: the blocks of text, or the dialogues, that are held out. They are measured and never trained on.
 
-By default the content decides: `held_out` of a block, or of a dialogue's first prompt, about one in twenty. So it stays on its
-side whatever else is added, removed or put in another order, the same text is never on both sides, and all dialogues that
-begin alike (other answers, other branches) are on the same.
+By default the content decides: about one in twenty is held out, by a hash of the block or of the dialogue's first prompt. So a
+block stays on its side when other data are added, removed or reordered. The same text is never on both sides, and dialogues
+with the same first prompt (other answers, other branches) are on the same side.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class SplitRule:
 
     @classmethod
     def parse(cls, rule: str) -> "SplitRule":
-        """From `content`, `tail:0.1`, or a file (or folder, or hub:owner/dataset).
+        """Parses `content`, `tail:0.1`, or the name of a file (or folder, or hub:owner/dataset).
 
         Raises:
             LiuliError: it is none of these, or the share is not between 0 and 1.

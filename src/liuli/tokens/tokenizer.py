@@ -1,7 +1,7 @@
-"""A tokenizer: text in, ids out, and back, whatever file layout it was read from.
+"""A tokenizer: text to ids and back, for every file layout.
 
-An *encoder* (`pipeline.py` or `bpe.py`) cuts plain content. Everything that all layouts share stands here:
-special tokens, the begin token, and putting bytes together again so that half a character is never shown.
+An *encoder* (`pipeline.py` or `bpe.py`) cuts plain content. This file has what all layouts share: special tokens, the begin
+token, and decoding that never shows half a character.
 """
 
 import codecs
@@ -67,7 +67,7 @@ class Encoder(Protocol):
 
     style: str
     vocab_size: int
-    pieces_size: int  # the number of ids without those of added tokens behind all pieces
+    pieces_size: int  # the number of ids, without added tokens whose ids follow those of all pieces
 
     def encode(self, text: str, special: bool = False) -> list[int]: ...
 
@@ -168,12 +168,11 @@ class Tokenizer:
             )
 
     def encode(self, text: str, prompt: bool = False) -> list[int]:
-        """Ids of `text`. As content (the default) special strings stay text and nothing is added; as a prompt they
-        are read, and the begin token goes in front unless it was typed.
+        """Returns the ids of a text. In content (the default), special strings stay text and nothing is added. In a prompt,
+        they are read as special tokens, and the begin token is put first unless the text begins with it.
 
         Raises:
-            LiuliError: the text is no string, or holds a lone surrogate, which no encoding has bytes for; it uses a token that
-                the model has no row for.
+            LiuliError: the text is not a string, holds a lone surrogate, or uses a token that the model has no row for.
         """
         check_encodable(text)
         ids = self.encoder.encode(text, special=prompt)
@@ -182,11 +181,11 @@ class Tokenizer:
         return ids
 
     def encode_on(self, text: str) -> list[int]:
-        """Ids of content that goes on where a paragraph or line of the same document ended. As `encode`, but for a tokenizer
-        that puts a space before a text: none is put here.
+        """Returns the ids of content that continues a document after the end of a line or paragraph. It differs from `encode`
+        for a tokenizer that puts a space before a text: here no space is put.
 
         Raises:
-            LiuliError: as `encode`; or the tokenizer has no way to begin a text in its middle.
+            LiuliError: see `encode`; or the tokenizer cannot continue a text.
         """
         check_encodable(text)
         if self.encoder.style != "spaced":
@@ -200,7 +199,7 @@ class Tokenizer:
         return ids[len(around) :]
 
     def tokens(self, text: str, prompt: bool = False) -> list[Token]:
-        """The same as `encode`, as `Token`s that know which characters they cover (none for an added begin token)."""
+        """As `encode`, but returns `Token`s with the characters that they cover (none for a begin token that was added)."""
         check_encodable(text)
         found = self.encoder.spans(text, special=prompt)
         begin = self._missing_begin([id for id, _, _ in found]) if prompt else []
@@ -208,10 +207,10 @@ class Tokenizer:
         return [replace(self.token(id), span=(start, end)) for id, start, end in [*((id, 0, 0) for id in begin), *found]]
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
-        """The text of `ids`; special tokens are left out unless `special`. Bytes that are no UTF-8 become U+FFFD.
+        """Returns the text of `ids`. Special tokens are left out unless `special`. Bytes that are not UTF-8 become U+FFFD.
 
         Raises:
-            LiuliError: there is no such id. (`TextStream` passes over what a model with a larger embedding may choose.)
+            LiuliError: there is no such id. (`TextStream` skips ids that only a model with a larger embedding has.)
         """
         stream, shown, size = TextStream(self, special=special), [], self.vocab_size
         for id in ids:
@@ -222,7 +221,7 @@ class Tokenizer:
         return "".join(shown) + stream.finish()
 
     def token(self, id: int) -> Token:
-        """What is known of one id. An id that the vocabulary leaves unused is special and named `<|id 123|>`."""
+        """Returns the token with an id. For an id that the vocabulary does not use, it is special and named `<|id 123|>`."""
         if id not in self._tokens:
             piece = None if id in self._hidden else self.encoder.piece(id)
             if piece is None:
@@ -237,10 +236,13 @@ class Tokenizer:
 
 
 class TextStream:
-    """Ids in, text out, a character only when all of its bytes have come.
+    """Turns ids into text one at a time. A character is given only when all of its bytes have come.
 
-    `after` are ids whose text is already known (a prompt): what follows is spaced as their continuation. `decode`
-    runs through here too, so that streamed and decoded text cannot differ.
+    `decode` uses this class too, so streamed and decoded text cannot differ.
+
+    Args:
+        after: ids whose text is known already (a prompt); the text is spaced as their continuation.
+        special: whether the texts of special tokens are given too.
     """
 
     def __init__(self, tokenizer: Tokenizer, after: Iterable[int] = (), special: bool = False):
@@ -275,7 +277,7 @@ class TextStream:
 
 
 def _stand_together(left: str, right: str) -> bool:
-    """Whether two words are written without a space: before a full stop, and between two East Asian characters."""
+    """Whether two words are written without a space: before certain punctuation, and between two East Asian characters."""
     return right in {".", ",", "?", "!"} or (_is_wide(left[-1:]) and _is_wide(right[:1]))
 
 
@@ -284,7 +286,8 @@ def _is_wide(character: str) -> bool:
 
 
 def check_encodable(text: str) -> None:
-    """Raises LiuliError where `text` is no string, or holds a lone surrogate (bytes that were no UTF-8 come in as these)."""
+    """Raises LiuliError if `text` is not a string, or holds a lone surrogate (which bytes that are not UTF-8 may be read
+    as)."""
     if not isinstance(text, str):
         raise LiuliError(f"a text must be a string, not {type(text).__name__}")
     try:

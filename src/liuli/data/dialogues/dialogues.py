@@ -11,9 +11,8 @@ Standard input is read as `.jsonl`.
 """
 
 import codecs
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from liuli.data.dialogues.layouts import DIALOGUE, Converted, convert
 from liuli.data.dialogues.parquet import DialogueParquetReader
 from liuli.data.dialogues.tab_separated import TabSeparatedReader
 from liuli.data.records.bounded_json import parse_json
-from liuli.data.records.find_files import find_files
+from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKind, RecordReader, format_of
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
@@ -86,31 +85,33 @@ class DialoguePass(SourcePass):
 
 
 class Dialogues:
-    """All dialogues behind some names.
+    """The dialogues of one or several sources. Any number of passes over them may run at the same time.
 
-    `skipped`, `layouts` (of each file by its name: how many dialogues were in which layout) and `unanswered` (dialogues kept
-    whose last message has no answer, so that nothing is learned from it) describe the pass that began last, as far as it has
-    come. Any number of passes may run at the same time.
+    Attributes:
+        skipped: what the latest pass has skipped so far, and why.
+        layouts: for each file, by name, how many dialogues of each layout the latest pass has read so far.
+        unanswered: how many dialogues of the latest pass have a last message without an answer. Nothing is learned from that
+            message.
 
     Args:
-        names: files, folders, `-`, `hub:…`; one alone may be given as it is.
+        names: files, folders, `-`, `hub:…`; a single name need not be in a list.
         strict: stop at the first problem instead of skipping and counting it.
-        answered: each must have an answer to learn from; else those of a `.jsonl` or `.json` may be mere questions.
-        watch: follows the reading, file by file.
+        answered: whether each dialogue must have an answer to learn from. If not, those of a `.jsonl` or `.json` may be mere
+            questions.
+        watch: is called as the files are read.
 
     Raises:
-        LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `dialogues`).
+        LiuliError: a name does not exist; while streaming, a problem that cannot be skipped (see `dialogues`).
     """
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        names: SourceNames,
         strict: bool = False,
         answered: bool = True,
         watch: Watch | None = None,
     ):
-        several = [names] if isinstance(names, (str, os.PathLike)) else names
-        self.names = [os.fspath(name) for name in several]
+        self.names = name_texts(names)
         self.strict, self.watch = strict, watch
         self.kind = DIALOGUE if answered else QUESTIONS
         self.files = find_files(self.names, DIALOGUES, watch)
@@ -132,11 +133,11 @@ class Dialogues:
         return self._latest.unanswered
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """All of them, in order. Every call streams the same again.
+        """Yields all dialogues in order. Every call yields the same.
 
         Raises:
-            LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named holds no list
-                of dialogues; anything that would be skipped, if `strict`.
+            LiuliError: there is no dialogue at all; a file changes while it is read; a file that the user named does not hold a
+                list of dialogues; if `strict`, anything that would be skipped.
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:
@@ -154,7 +155,7 @@ class Dialogues:
 
 
 def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> RecordReader[Converted]:
-    """How a file of its format is read. Raises Unreadable: it has none of these, or cannot be read."""
+    """Returns the reader for a file's format. Raises Unreadable: the format is not supported, or the file cannot be read."""
     match format_of(file):
         case "turns":
             return TabSeparatedReader(file)

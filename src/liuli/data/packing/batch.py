@@ -65,7 +65,7 @@ class Batch:
             yield replace(self, **changed, apart=apart, pieces=self.pieces[here], epochs=self.epochs[here])
 
     def joined(self, other: "Batch") -> "Batch":
-        """The rows of both, one below the other. Both have the same tensors, except that weights may be those of one."""
+        """Returns the rows of both batches. Both have the same tensors, except that one of them may have no weights."""
         changed: dict[str, Any] = {}
         for name in TENSORS:
             pair = getattr(self, name), getattr(other, name)

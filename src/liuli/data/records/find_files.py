@@ -17,6 +17,13 @@ from liuli.errors import LiuliError
 DEEPEST_FOLDER = 100  # folders inside one another
 PIECE = 1 << 20  # bytes of standard input that are copied at a time
 
+SourceNames = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def name_texts(names: SourceNames) -> list[str]:
+    """The names of sources as strings. A single name need not be in a list."""
+    return [os.fspath(name) for name in ([names] if isinstance(names, (str, os.PathLike)) else names)]
+
 
 def find_files(names: Sequence[str], formats: FileFormats, watch: Watch | None = None) -> list[SourceFile]:
     """The files behind `names` in their order. Those of a folder are sorted by path; hidden ones are left out.

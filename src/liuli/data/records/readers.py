@@ -1,6 +1,6 @@
-"""The records of one file: of lines of JSON, or of one JSON list. Whatever is wrong with a record becomes a `Problem`.
+"""Reads the records of one file: lines of JSON, or one JSON list. A record that is wrong becomes a `Problem`.
 
-An index counts every record, good and bad, so that a reader can continue from a record without looking at all before it.
+Every record has an index, good or bad, so that a reader can start at a record without decoding all records before it.
 """
 
 import codecs
@@ -17,21 +17,21 @@ from liuli.data.records.utf8 import UTF16, UTF16_MARKS, utf8_problem
 
 LARGEST_LIST = 64 << 20  # bytes of one .json file, whose text is held in memory
 STEP = 1 << 19  # bytes read at a time
-SHOWN = 1000  # elements of a list between two signs of life
+SHOWN = 1000  # elements of a list between two reports of progress
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordKind(Generic[T]):
-    """What is made of the objects of a `.jsonl` or `.json`.
+    """What the records of a file are converted to.
 
     Attributes:
-        make: from an object to what it holds, or to what is wrong with it.
-        name: what one is called.
-        objects: which objects are wanted; `example` shows one.
-        longest: bytes of one record.
-        shorten: what to do about a record that is longer.
+        make: converts a record, or returns what is wrong with it.
+        name: the name of one converted record, for people.
+        objects: which objects are expected, for people; `example` shows one.
+        longest: the size limit of one record, in bytes.
+        shorten: advice for a record that is longer.
     """
 
     make: Callable[[Any], T | Problem]
@@ -54,7 +54,7 @@ class RecordReader(ABC, Generic[T]):
         self._known_count: int | None = None
 
     def count(self) -> int:
-        """How many records there are, good and bad: those that can be reached if the file is broken."""
+        """The number of records, good and bad; in a broken file, of those before the damage."""
         if self._known_count is None:
             self._known_count = self._count()
         return self._known_count
@@ -65,11 +65,12 @@ class RecordReader(ABC, Generic[T]):
 
     @abstractmethod
     def records(self, start: int = 0) -> Iterator[tuple[int, T | Problem]]:
-        """The records from `start` on, each with its index. Raises Unreadable if the file cannot be read, or not on."""
+        """Yields the records from `start` on, each with its index. Raises Unreadable if the file cannot be read (to its
+        end)."""
 
     @abstractmethod
     def _count(self) -> int:
-        """Counts them, decoding no more than it must."""
+        """Counts the records, decoding as little as possible."""
 
 
 def format_of(file: SourceFile) -> Format:
@@ -83,7 +84,7 @@ def format_of(file: SourceFile) -> Format:
 
 
 class LineReader(RecordReader[T]):
-    """A file of lines. A blank line has an index too, and is skipped without a word."""
+    """A file of lines. A blank line has an index too; it is skipped and not reported."""
 
     def __init__(self, file: SourceFile, kind: RecordKind[T]):
         super().__init__(file)

@@ -1,8 +1,8 @@
-"""Several files read side by side, so that what is trained on early is from all over the text.
+"""Interleaves several files, so that a short run sees a part of each.
 
-In: a `TextSplit`. Out: the same documents as `TextSplit.training`, those of each file in order, the files interleaved: the
-next block is always from the file of which the smallest share has been read. That share is known from the position alone
-(document and block), so that the reading continues from such positions as if it had never stopped.
+In: a `TextSplit`. Out: the same documents as `TextSplit.training`. The documents of each file stay in order. The next block is
+always from the file of which the smallest share has been read. That share depends on the position alone (document and block),
+so reading can resume exactly from a saved position.
 """
 
 import heapq
@@ -22,8 +22,12 @@ BEFORE: Position = (-1, -1)  # everything
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Neighbouring files. Their documents have the numbers from `first` up to `end`, which is no more its own; `mean`: bytes
-    of one as it lies in its file."""
+    """Neighbouring files, which are read in order.
+
+    Attributes:
+        first, end: their documents have the numbers from `first` up to, but not including, `end`.
+        mean: the mean size of a document in its file, in bytes.
+    """
 
     first: int
     end: int

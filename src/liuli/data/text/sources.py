@@ -1,17 +1,16 @@
-"""Text from files, folders, standard input and the hub: documents, streamed, in a fixed order, with nothing lost silently.
+"""Reads text from files, folders, standard input and the hub: streamed, in a fixed order, with nothing lost silently.
 
-A source is any list of names: files and folders of `.txt .md .jsonl .json` (also `.gz`, `.zst`) and `.parquet`, `-` for
-standard input, `hub:owner/dataset`, or a folder or file of a dataset, `hub:owner/dataset/path`.
-A `.txt` or `.md` is one document; so is each line, object or row with a `text`.
-Every byte of a text stays as it is, line ends too; only a byte order mark at the beginning of a file is dropped, and counted.
+A source is a list of names: files and folders of `.txt .md .jsonl .json` (also `.gz`, `.zst`) and `.parquet`, `-` for standard
+input, `hub:owner/dataset`, or a folder or file of a dataset, `hub:owner/dataset/path`. A `.txt` or `.md` file is one document.
+In the other formats, each line, object or row with a `text` is one.
+The text is not changed, line ends included. Only a byte order mark at the beginning of a file is dropped, and counted.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from liuli.data.records.digest_set import DigestSet
-from liuli.data.records.find_files import find_files
+from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
 from liuli.data.records.source_files import Watch
@@ -21,15 +20,15 @@ from liuli.data.text.record_text import DocumentText
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text, or one block of a long one (more than about 16 kB of UTF-8): the parts of a document join to its text.
+    """A document, or one block of a long document (more than about 16 kB of UTF-8). The blocks join to the document's text.
 
     Attributes:
         source: where it is from, for people: `novels/红楼梦.txt`, `corpus.jsonl:17`, `hub:owner/name/file.parquet:3`.
-        number: the document's place in the whole source, from 0. What is skipped keeps its number, so that numbers may jump;
-            they never come twice or go back.
+        number: the document's place in the whole source, from 0. A skipped document has a number too, so numbers may have gaps,
+            but they always increase.
         part: the number of the block, from 0.
         last: whether it is the last block.
-        cut: the text begins in the middle of its part, the beginning of which is trained on.
+        cut: whether the text is only the end of its block, whose beginning is in the training split.
     """
 
     text: str
@@ -41,30 +40,31 @@ class Document:
 
 
 class Sources:
-    """All documents behind some names.
+    """The documents of one or several sources. Any number of passes over them may run at the same time.
 
-    `skipped`, `duplicates` (documents whose whole text came before; a digest of 128 bits decides) and `marks` (byte order
-    marks dropped) describe the pass that began last, as far as it has come. Any number of passes may run at the same time.
+    Attributes:
+        skipped: what the latest pass has skipped so far, and why.
+        duplicates: how many documents of the latest pass have the whole text of an earlier one, by a digest of 128 bits.
+        marks: how many byte order marks the latest pass has dropped.
 
     Args:
-        names: files, folders, `-`, `hub:…`; one alone may be given as it is.
+        names: files, folders, `-`, `hub:…`; a single name need not be in a list.
         strict: stop at the first problem instead of skipping and counting it.
-        dedup: leave out documents whose whole text came before.
-        watch: follows the reading, file by file.
+        dedup: leave out documents that have the whole text of an earlier one.
+        watch: is called as the files are read.
 
     Raises:
-        LiuliError: a name has nothing behind it; while streaming, what cannot be passed over (see `documents`).
+        LiuliError: a name does not exist; while streaming, a problem that cannot be skipped (see `documents`).
     """
 
     def __init__(
         self,
-        names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        names: SourceNames,
         strict: bool = False,
         dedup: bool = False,
         watch: Watch | None = None,
     ):
-        several = [names] if isinstance(names, (str, os.PathLike)) else names
-        self.names = [os.fspath(name) for name in several]
+        self.names = name_texts(names)
         self.strict, self.dedup, self.watch = strict, dedup, watch
         self.files = find_files(self.names, TEXTS, watch)
         self._readers = [open_reader(file, open_text_reader) for file in self.files]
@@ -83,19 +83,19 @@ class Sources:
         return self._latest.marks
 
     def extents(self) -> list[tuple[int, int]]:
-        """Of each file, in order: how many documents it holds, good and bad, and its bytes."""
+        """For each file, in order: its number of documents, skipped ones included, and its size in bytes."""
         counts = (0 if isinstance(reader, Problem) else reader.count() for reader in self._readers)
         return [(count, file.stamp[0]) for count, file in zip(counts, self.files, strict=True)]
 
     def documents(self, start: int = 0, end: int | None = None) -> Iterator[Document]:
-        """The documents from number `start` on, up to number `end`. Every call streams the same again.
+        """Yields the documents from number `start` up to, but not including, number `end`. Every call yields the same.
 
-        Where the format allows, what comes before `start` is not decoded (`dedup` has to know it all the same). A reading
-        with an `end` is not counted in what is `skipped`.
+        If the format allows it, documents before `start` are not decoded (`dedup` must decode them). A pass with an `end` does
+        not count in `skipped`.
 
         Raises:
-            LiuliError: there is no text at all; a file changes while it is read; a file that the user named holds no text;
-                anything that would be skipped, if `strict`.
+            LiuliError: there is no text at all; a file changes while it is read; a file that the user named holds no text; if
+                `strict`, anything that would be skipped.
         """
         for number, source, text in self.texts(start, end):
             yield from _parts(text, source, number)

@@ -67,15 +67,16 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class CorpusStatistics:
-    """What there is to say of a corpus.
+    """The statistics of a corpus.
 
     Attributes:
-        validation: what of `total` is held out; `how` says by which rule.
-        shared: how many documents of a validation file are trained on too, by their whole text.
-        scripts: how many characters each script or kind has, the most frequent first.
-        distinct: how many different characters there are.
-        duplicates: how many documents have a text that came before.
-        dropped_marks: how many byte order marks were dropped.
+        validation: the part of `total` that is held out.
+        how: the rule by which it is held out.
+        shared: the number of documents of a validation file whose whole text is trained on too.
+        scripts: the number of characters of each script or kind, the most frequent first.
+        distinct: the number of different characters.
+        duplicates: the number of documents that have the whole text of an earlier one.
+        dropped_marks: the number of dropped byte order marks.
     """
 
     documents: int
@@ -97,7 +98,7 @@ class CorpusStatistics:
 
 
 def corpus_statistics(split: TextSplit) -> CorpusStatistics:
-    """Reads all of it once, in bounded memory (8 bytes a document and as many as there are different characters).
+    """Reads a corpus once, in bounded memory (8 bytes per document and per different character).
 
     Raises:
         LiuliError: as `Sources.documents`.

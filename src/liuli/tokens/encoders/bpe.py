@@ -26,7 +26,7 @@ def merge(
 ) -> list[Piece]:
     """The pieces that are left when no two neighbours can be joined any more. O(n log n).
 
-    `note` is told of each join in order: the index of the left piece's first symbol, left, right, rank.
+    `note` is called for each join, in order, with the index of the left piece's first symbol, left, right, and the rank.
     """
     pieces: list[Piece | None] = list(symbols)
     after = list(range(1, len(pieces) + 1))
@@ -201,7 +201,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def _skip_spaces(text: str, at: int) -> int:
-    """The place behind the white space that begins at `at`."""
+    """The end of the white space that begins at `at`."""
     while at < len(text) and _is_space(text[at]):
         at += 1
     return at

@@ -1,7 +1,7 @@
 """The layouts that the `tokenizers` library cuts: `tokenizer.json`, BERT's `vocab.txt`, `vocab.json` + `merges.txt`.
 
-In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By itself the library reads special strings out
-of any text; here it is told each time, since only a prompt may hold them.
+In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By default the library reads special tokens in any
+text. Here each call says whether it may, since only prompts may contain special tokens.
 """
 
 import copy
