@@ -1,8 +1,8 @@
 """From typing the command to its first token, against what importing PyTorch alone takes.
 
-    python benchmarks/startup.py [FOLDER]
+    python benchmarks/startup.py [MODEL]
 
-Whole processes, alternating, medians of 7.
+MODEL is a folder or a GGUF file. Whole processes, alternating, medians of 7.
 """
 
 import subprocess
@@ -15,13 +15,13 @@ LIULI = (sys.executable, "-P", "-c", "from liuli.cli.app import main; main()")
 
 
 def main() -> None:
-    folder = sys.argv[1] if len(sys.argv) > 1 else str(SHARED / "data" / "models" / "stories260k")
-    first = ["complete", folder, "Once", "--max-tokens", "1"]
+    model = sys.argv[1] if len(sys.argv) > 1 else str(SHARED / "data" / "models" / "stories260k")
+    first = ["complete", model, "Once", "--max-tokens", "1"]
     commands = {
         "import torch": [sys.executable, "-P", "-c", "import torch"],
         "liuli complete, first token": [*LIULI, *first],
         "liuli --help": [*LIULI, "--help"],
-        "liuli tokenize": [*LIULI, "tokenize", folder, "Once"],
+        "liuli tokenize": [*LIULI, "tokenize", model, "Once"],
     }
 
     def run(words: list[str]) -> float:

@@ -9,6 +9,8 @@ import transformers
 from helpers import talking
 
 import liuli as package
+from liuli.cli import convert
+from liuli.model.formats import gguf_write
 from liuli.model.formats.detect import hash_model
 from liuli.tokens.chat.templates import CHATML
 
@@ -109,3 +111,7 @@ def test_a_model_without_a_tokenizer_and_one_that_fails_half_way(liuli, folder, 
     assert result.code == 2
     assert f"{tmp_path / 'm.gguf'} cannot be written: no space left on device" in result.err
     assert {path.name for path in tmp_path.iterdir()} == {"bare"}
+
+
+def test_the_help_lists_every_type_that_can_be_written():
+    assert convert.TYPES.split(", ") == [*gguf_write.TYPES]

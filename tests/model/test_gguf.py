@@ -10,11 +10,12 @@ from helpers import families, gguf_files
 from helpers.real_models import real_model
 
 from liuli.errors import LiuliError
-from liuli.gguf_file import open_gguf
+from liuli.gguf_file import TYPES, open_gguf
 from liuli.hub import find_model
 from liuli.model.config import PRESETS
 from liuli.model.formats import gguf as gguf_format
 from liuli.model.formats.detect import hash_model, read_config, read_decoder
+from liuli.model.formats.gguf_blocks import dequantize
 from liuli.model.formats.gguf_names import gguf_name
 from liuli.model.formats.tensor_names import tensor_names
 from liuli.tokens import open_tokenizer
@@ -76,6 +77,23 @@ def test_rows_are_dequantised_in_blocks_and_in_the_wanted_order(kind, tmp_path, 
     assert tensor.shape == (10, 512)
     assert gguf_format._dequantised(tensor, None, torch.float32).equal(whole)
     assert gguf_format._dequantised(tensor, order, torch.bfloat16).equal(whole[order].bfloat16())
+
+
+QUANTISED = sorted(kind for kind in TYPES if kind.name not in gguf_format.PLAIN)
+
+
+@pytest.mark.parametrize("kind", QUANTISED, ids=lambda kind: kind.name)
+def test_numbers_are_those_of_the_package_to_the_last_bit(kind):
+    """Every bit pattern of a block's parts: random bytes, also scales that are infinite or no numbers."""
+    per_block, size = gguf.GGML_QUANT_SIZES[kind]
+    rows = np.random.default_rng(0).integers(0, 256, (300, 512 // per_block * size), dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        expected, found = gguf.quants.dequantize(rows, kind), dequantize(rows, kind)
+    assert (found.dtype, found.shape) == (np.float32, (300, 512))
+    assert np.isnan(found).any() and np.isfinite(found).any()
+    np.testing.assert_array_equal(found, expected)
+    known = np.isfinite(expected)
+    assert (found[known].view(np.uint32) == expected[known].view(np.uint32)).all()  # also the sign of zero
 
 
 def test_a_frozen_base_keeps_16_bits_and_maps_what_is_stored_so(tmp_path):

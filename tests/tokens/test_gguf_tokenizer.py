@@ -204,6 +204,20 @@ def test_written_as_files_it_gives_the_same_ids(tmp_path):
             assert of_file.encode(text, prompt=True) == of_folder.encode(text, prompt=True)
 
 
+def test_a_begin_token_that_is_not_a_control_token_is_read_in_prompts_once_it_is_files(tmp_path, caplog):
+    path = merges_file(tmp_path / "m.gguf", **{"ggml.bos_token_id": 65, "ggml.add_bos_token": True})[0]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_tokenizer_files(path, folder)
+    of_file, of_folder = open_tokenizer(path), open_tokenizer(folder)
+    name = of_file.names["bos_token"]
+    assert f"calls {name} an ordinary token" in caplog.text
+    assert (of_file.begin, name in of_file.specials) == ([65], False)
+    assert (of_folder.begin, of_folder.specials[name]) == ([65], 65)
+    for text in [*samples.ODD, f"{name}a {name}"]:
+        assert of_folder.encode(text) == of_file.encode(text)
+
+
 BAD = {
     "an unknown cutting": (("m.gguf", "new-pre"), {}, "tokenizer.ggml.pre = new-pre.* is not supported; supported: gpt-2"),
     "a begin token that is not named": (("m.gguf", "llama-bpe"), {}, "names none"),

@@ -6,12 +6,10 @@ the wanted dtype are the mapped file itself.
 """
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from gguf import quants
 from torch import Tensor
 
 from liuli.errors import LiuliError
@@ -19,6 +17,7 @@ from liuli.gguf_file import GGUFFile, GGUFTensor, open_gguf
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
+from liuli.model.formats.gguf_blocks import dequantize
 from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted, stored_shift
 from liuli.model.formats.gguf_settings import settings_of
 from liuli.model.formats.hash_cache import cached_hash
@@ -26,7 +25,7 @@ from liuli.model.formats.hugging_face import filled
 from liuli.model.formats.tensor_names import tensor_names
 from liuli.model.formats.weight_files import check_finite, listed
 
-BLOCK = 1 << 17  # numbers that are dequantised at once, so that they stay in the processor's cache
+BLOCK = 1 << 18  # numbers that are dequantised at once, so that they stay in the processor's cache
 FROZEN = torch.bfloat16  # of a frozen base's quantised matrices
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -99,14 +98,12 @@ def _dequantised(stored: GGUFTensor, order: Tensor | None, dtype: torch.dtype | 
     by_row, width = found.view(len(stored.rows), -1), stored.shape[-1]
     step = max(BLOCK // width, 1)
 
-    def fill(start: int) -> None:
-        chosen = slice(start, start + step) if order is None else order[start : start + step].numpy()
-        by_row[start : start + step] = torch.from_numpy(quants.dequantize(stored.rows[chosen], stored.type))
-
+    # One thread: NumPy's calls are so short here that two threads wait for each other longer than they compute.
     # NumPy warns of scales that are no numbers; `check_finite` says so with the tensor's name.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool, np.errstate(all="ignore"):
-        for _ in pool.map(fill, range(0, len(by_row), step)):
-            pass
+    with np.errstate(all="ignore"):
+        for start in range(0, len(by_row), step):
+            chosen = slice(start, start + step) if order is None else order[start : start + step].numpy()
+            by_row[start : start + step] = torch.from_numpy(dequantize(stored.rows[chosen], stored.type))
     stored.release()
     return found
 

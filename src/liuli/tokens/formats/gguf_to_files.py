@@ -12,7 +12,8 @@ from typing import Any
 from gguf.constants import TokenType
 
 from liuli.files import write_json
-from liuli.gguf_file import GGUFFile, open_gguf
+from liuli.gguf_file import GGUFFile, open_gguf, shown
+from liuli.remarks import remark
 from liuli.tokens.encoders.pipeline import PipelineEncoder
 from liuli.tokens.formats.gguf import has_space_prefix, open_gguf_tokenizer, read_pieces
 from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
@@ -40,8 +41,21 @@ def write_tokenizer_files(path: Path, folder: Path) -> None:
         (folder / "tokenizer.model").write_bytes(_sentencepiece_model(file, vocabulary))
         legacy = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": bool(tokenizer.begin)}
         write_json(folder / TOKENIZER, legacy | config)
+    if tokenizer is not None:
+        _remark_on_names(path, tokenizer)
     if generation:
         write_json(folder / GENERATION, generation)
+
+
+def _remark_on_names(path: Path, tokenizer: Tokenizer) -> None:
+    """Says which tokens become special: in a folder's files, every token that has a name is."""
+    read = {token.text for token in tokenizer.encoder.added}
+    for text in dict.fromkeys(tokenizer.names.values()):
+        if text not in read:
+            remark(
+                f"{path} calls {shown(text)} an ordinary token, but gives it a name, and in a folder such tokens are special: "
+                f"in a prompt the folder's tokenizer reads it as one token"
+            )
 
 
 def _tokenizer_json(encoder: PipelineEncoder, tokenizer: Tokenizer) -> dict[str, Any]:
