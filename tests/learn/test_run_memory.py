@@ -44,13 +44,13 @@ def test_where_memory_is_not_known_nothing_is_done(folder, tmp_path, monkeypatch
 def test_too_little_memory(folder, tmp_path, monkeypatch):
     """Layers are computed again, which a resumed run keeps although there is enough then; nothing else differs."""
     run(job_in(folder, 10), tmp_path / "plenty")
-    monkeypatch.setattr(memory, "free_memory", lambda device: 100_000_000)
-    events = run(job_in(folder, 10), tmp_path / "short", at=[4])
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "free_memory", lambda device: 100_000_000)
+        events = run(job_in(folder, 10), tmp_path / "short", at=[4])
     first, second = [note for note in notes(events) if "memory" in note]
     assert first == "to save memory, the backward pass computes each layer again: a step takes about a third longer"
     assert "of memory are expected, and 0.1 GB are free" in second
     assert "give fewer --rows or a smaller --length" in second and "--lora" not in second
-    monkeypatch.undo()
     resumed = run(job_in(folder, 10), tmp_path / "short", resume=True)
     assert [note for note in notes(resumed) if "memory" in note] == [first]
     found, wanted = kept(tmp_path / "short"), kept(tmp_path / "plenty")

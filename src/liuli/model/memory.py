@@ -16,8 +16,9 @@ from liuli.model.plan import parameter_parts
 # Measured (docs/benchmarks.md): Python with PyTorch, and what a tokenizer's tables and the encoded data take per token of its
 # vocabulary.
 PROGRAM, PER_TOKEN_OF_VOCABULARY = 250e6, 1500
-# Of what a step or a validation takes: so much more the C library holds on to, in pieces that do not fit together.
-HEAP = 0.65
+# What the C library holds on to of freed memory, in pieces that do not fit together: a share of what a step or a validation
+# takes, and as much again as the largest tensor, which is the head's matrix in fp32 (measured, docs/benchmarks.md).
+HEAP = 0.3
 SHORT = 512  # places: up to here 16-bit attention on a CPU keeps its scores (`attention.SHORT`)
 LOGITS_AT_ONCE, LEAST_TOKENS, ON_A_GPU = 1 << 22, 128, 8  # as in `logprobs.py`
 VALIDATED_AT_ONCE = 4096  # tokens, as in `evaluate/loss.py`
@@ -92,9 +93,11 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
     states = 8 * learned - 4 * matrices * load.muon  # two moments of AdamW, one of Muon
     gradients = 4.0 * learned
     waiting = gradients if load.rows > load.rows_at_once else 0.0  # of the rows that were read before
+    all_but_one = max(waiting, gradients - 4.0 * matrices / config.layers)  # layers, in the backward pass of the first
     dense = 4.0 * config.vocab_size * config.width * (load.lora is None and config.tied)  # the embedding's own, to be added
     moments = (
         (waiting, kept_bytes(config, load), _working_bytes(config, load)),
+        (all_but_one, _layer_bytes(config, load), _backward_bytes(config, load)),
         (gradients, 0.0, dense),
         (gradients, 0.0, _muon_bytes(config, load)),
         (0.0, 0.0, _validation_bytes(config, load)),
@@ -107,7 +110,7 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
         gradients=most[0],
         activations=most[1],
         working=most[2],
-        heap=HEAP * sum(most) if load.on_cpu else 0.0,
+        heap=HEAP * sum(most) + 4.0 * config.vocab_size * config.width if load.on_cpu else 0.0,
     )
 
 
@@ -173,19 +176,29 @@ def _by_products(load: Workload) -> bool:
 
 
 def _working_bytes(config: Config, load: Workload) -> float:
-    """What is held next to the activations: for the loss, or in a layer's backward pass."""
-    c, w = config, load.bits // 8
-    scores = 10 * c.heads * load.length if _by_products(load) else 0
-    layer = (3 * w * c.feed_forward_width + 8 * c.width + scores) * load.tokens
+    """What is held next to all activations: in the backward pass of the last layer, or for the loss."""
+    layer = _backward_bytes(config, load)
     if load.recompute:
         layer += _layer_bytes(config, load)
-    table = float(c.vocab_size * c.width)
-    logits = 12.0 * c.vocab_size * _chunk(config, load, load.tokens)
-    if load.lora is not None:
-        loss = logits + (0.0 if load.base == w else w * table)
-    else:  # the head's gradient summed up, and that of a chunk
-        loss = 4 * table + max(logits + (2 * table if load.cast else 0.0), (6 if load.cast else 4) * table)
+    table, w = float(config.vocab_size * config.width), load.bits // 8
+    chunk = float(config.vocab_size * _chunk(config, load, load.tokens))
+    logits = 12 * chunk  # log-probabilities, their gradient, and that of the logits, in fp32
+    if load.lora is not None:  # a copy of the head, if it is multiplied in another dtype
+        loss = max(logits, w * (chunk + table) if load.base != w else 0.0)
+    elif load.cast:  # the head's gradient summed up, its copy in 16 bits, and the gradient of a chunk in 16 bits and fp32
+        loss = 4 * table + max(logits + 2 * table, 6 * table)
+    else:
+        loss = 4 * table + max(logits, 4 * table)
     return max(layer, loss)
+
+
+def _backward_bytes(config: Config, load: Workload) -> float:
+    """Gradients of one layer's results, in its feed-forward, or in its attention, when the feed-forward's results are gone."""
+    inner, w = config.feed_forward_width, load.bits // 8
+    feed_forward = (3 if config.gated else 2) * w * inner
+    scores = 10 * config.heads * load.length if _by_products(load) else 0
+    attention = scores - (4 if config.gated else 2) * w * inner
+    return float((8 * config.width + max(feed_forward, attention)) * load.tokens)
 
 
 def _chunk(config: Config, load: Workload, tokens: int) -> int:
