@@ -76,16 +76,16 @@ def updates(count, seconds=1.0):
 
 def test_a_late_run_says_so_once(monkeypatch):
     monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 0.0)
-    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=50.0)
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, 50.0, 1e9, None)
     code, text = shown([ready, *updates(40)])
     assert code == 0
     assert text.count("slower than measured; expected total") == 1
-    in_time = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds=100.0 / LATE + 10)
+    in_time = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, 100.0 / LATE + 10, 1e9, None)
     assert "late" not in shown([in_time, *updates(40)])[1]
 
 
 def test_a_panel_on_a_terminal():
-    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None)
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
     events = [ready, *updates(40, 0.5), Validated(40, FOUND, True), Sampled(40, "", "小明\n去"), *updates(41)[-1:]]
     code, text = shown([*events, Finished(100, 6400, 40, FOUND, 10**9)], terminal=True)
     assert code == 0
@@ -97,7 +97,7 @@ def test_a_panel_on_a_terminal():
 
 def began(interrupt):
     """The first step has begun."""
-    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None)
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
     assert list(interrupt.watching([ready])) == [ready]
 
 
@@ -134,7 +134,7 @@ def test_ctrl_c_before_the_first_step_ends_at_once(liuli, words, tmp_path, monke
 
 
 def test_how_many_numbers_learn_where_not_all_do():
-    ready = Ready(0, 100, 1000, 50, RECIPE, FIXED, 1e6, 1e9, None)
+    ready = Ready(0, 100, 1000, 50, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
     assert "100 steps, 1,000 parameters (50 numbers learn), " in shown([ready])[1]
 
 

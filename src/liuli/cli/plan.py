@@ -1,7 +1,7 @@
 """`liuli plan`: what a model of a size costs, from formulas."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,12 @@ from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
 from liuli.model.plan import ACCELERATORS, Plan
 from liuli.model.plan import plan as make_plan
+
+if TYPE_CHECKING:
+    from liuli.model.config import Config
+    from liuli.model.memory import TrainingMemory
+
+ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens of a row, at most; LoRA's rank
 
 
 def plan(
@@ -45,17 +51,37 @@ def plan(
         config = read_config(find_model(size))
     count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
     found = make_plan(config, count, gpu, utilisation)
+    memory = _training_memory(config)
     if json:
-        print_json({"model": size} | found.to_json())
+        by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
+        print_json({"model": size} | found.to_json() | {"training_memory": by_run})
         return
     source = "given" if tokens else "as published" if count else "20 a parameter"
-    Screen().print(_table(found, source))
+    Screen().print(_table(found, source, memory))
 
 
-def _table(found: Plan, tokens_source: str) -> Table:
+def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
+    """Of three runs on a CPU that multiplies in bf16, each by its recipe for rows of `ROW` tokens."""
+    from liuli.learn.prepare.memory import workload
+    from liuli.learn.step.recipe import derive, for_published
+    from liuli.model.memory import training_memory
+
+    runs = {
+        "pretrain": ({}, None),
+        "finetune": (for_published(config, lora=False), None),
+        "lora": (for_published(config, lora=True), RANK),
+    }
+    length = {"length": min(ROW, config.context)}
+    return {
+        name: training_memory(config, workload(derive(config, [ROW], rules | length), bits=16, lora=rank))
+        for name, (rules, rank) in runs.items()
+    }
+
+
+def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"]) -> Table:
     smaller = ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
-    full = f"at {found.context:,} tokens"
+    full, places = f"at {found.context:,} tokens", min(ROW, found.context)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
     for part, number in found.parts.items():
@@ -65,6 +91,9 @@ def _table(found: Plan, tokens_source: str) -> Table:
         ("weights", _bytes(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
         ("activations", _bytes(activations), f"a token in bf16; {_bytes(activations * found.context)} {full}"),
+        ("to pre-train", _bytes(memory["pretrain"].total), f"of memory on a CPU, in bf16, rows of {places} tokens"),
+        ("to fine-tune", _bytes(memory["finetune"].total), "all weights, likewise"),
+        ("", _bytes(memory["lora"].total), f"LoRA of rank {RANK}, likewise"),
         ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
         ("training", _flops(found.training_flops_per_token), "FLOPs a token"),
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs a token, half the context full"),

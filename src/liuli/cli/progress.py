@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from liuli.cli.output import Screen
+from liuli.cli.wording import scaled
 from liuli.display import visible
 
 if TYPE_CHECKING:
@@ -168,7 +169,17 @@ def _fixed(ready: "Ready") -> str:
     start = f"from step {ready.step:,}: " if ready.step else ""
     few = f" ({ready.learned:,} numbers learn)" if ready.learned < ready.parameters else ""
     counts = f"{start}{ready.steps:,} steps, {ready.parameters:,} parameters{few}"
-    return f"{counts}, {rows}, learning rate {recipe['rate']:g}; {machine}"
+    return f"{counts}, {rows}, learning rate {recipe['rate']:g}; {machine}; {_memory(ready)}"
+
+
+def _memory(ready: "Ready") -> str:
+    expected = f"about {_gigabytes(ready.memory)} of memory expected"
+    return expected if ready.free is None else f"{expected}, {_gigabytes(ready.free)} free"
+
+
+def _gigabytes(number: float) -> str:
+    """With two significant digits: an estimate has no more."""
+    return scaled(float(f"{number:.2g}"), 3, ("TB", "GB", "MB", "kB", "B"))
 
 
 def _time(seconds: float) -> str:

@@ -20,6 +20,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from liuli.errors import LiuliError
 from liuli.model.attention import attend, attention_dtype
@@ -43,11 +44,17 @@ ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, appr
 
 
 class Decoder(Layer):
-    """ids (B, T) int64 -> logits (B, T, V) in the weights' dtype."""
+    """ids (B, T) int64 -> logits (B, T, V) in the weights' dtype.
+
+    Attributes:
+        recompute: whether a forward pass with gradients keeps only each layer's input, and the backward pass computes the layer
+            again (activation checkpointing). The gradients are the same to the bit. Source: Chen et al. 2016,
+            https://arxiv.org/abs/1604.06174.
+    """
 
     def __init__(self, config: Config):
         super().__init__()
-        self.config = config
+        self.config, self.recompute = config, False
         width, head_width, scale = config.width, config.head_width, config.embedding_scale
         self.embedding = Embedding(config.vocab_size, width)
         self.embedding_scale = None if scale is None else torch.tensor(scale, device="cpu")
@@ -116,7 +123,9 @@ class Decoder(Layer):
         for block in self.blocks:
             assert isinstance(block, Block)
             turned_by = angles if block.window is None else sliding_angles
-            x_ND = block(x_ND, shape, turned_by, masks[block.window], cache, see)
+            given = x_ND, shape, turned_by, masks[block.window], cache, see
+            again = self.recompute and torch.is_grad_enabled() and cache is None and tap is None
+            x_ND = checkpoint(block, *given, use_reentrant=False) if again else block(*given)
         x_ND = see("final_norm", self.norm(x_ND))
         if cache is not None:
             cache.commit()

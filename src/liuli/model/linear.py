@@ -63,6 +63,10 @@ class Linear(nn.Module):
         """The effective matrix, fp32 (outputs, inputs), in whatever form the layer stores it."""
         return self.weight.detach().float()
 
+    def rows(self, outputs: Sequence[int]) -> Tensor:
+        """Some rows of `dense()`, fp32 (len(outputs), inputs). Of a large head, the whole matrix in fp32 may not fit."""
+        return self.weight.detach()[list(outputs)].float()
+
     def replaced(self, matrix: Tensor) -> "Linear":
         """A layer of this kind with another matrix, (outputs, inputs), stored in this one's dtype, and the same bias."""
         with torch.device("meta"):
@@ -148,6 +152,10 @@ class Embedding(nn.Module):
     def dense(self) -> Tensor:
         """The table, fp32 (count, width)."""
         return self.weight.detach().float()
+
+    def rows(self, ids: Sequence[int]) -> Tensor:
+        """Some rows of `dense()`, fp32 (len(ids), width)."""
+        return self.weight.detach()[list(ids)].float()
 
     def replaced(self, table: Tensor) -> "Embedding":
         """A layer of this kind with another table, (count, width), stored in this one's dtype."""

@@ -63,7 +63,8 @@ class _SummedNats(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x_ND, *parameters = (gradient * grad_outputs[0] for gradient in ctx.gradients)
+        x_ND, *parameters = (gradient.mul_(grad_outputs[0]) for gradient in ctx.gradients)
+        del ctx.gradients  # they are given away: the head's may be larger than all that a layer keeps
         return None, x_ND, None, None, *parameters
 
 

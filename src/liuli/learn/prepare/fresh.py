@@ -13,6 +13,7 @@ from liuli.learn.prepare.budget import FEWEST_VALIDATED, LOOKED_AT, SAMPLED_AS, 
 from liuli.learn.prepare.files import described
 from liuli.learn.prepare.fixed import choose
 from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
 from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.run.events import Event, Note
@@ -58,6 +59,9 @@ class Fresh:
         config = with_context(config, recipe.length, job.model.parent is not None)
         fixed, machine = choose(job.compute, config, recipe.length)
         fixed.apply()
+        plan = TrainingPlan(job, data, tokenization, config, corpus)
+        memory = outlook(plan, recipe, fixed)
+        yield from memory.notes(plan, recipe)
         facts = RunFacts(
             fixed=fixed,
             recipe=recipe,
@@ -66,10 +70,11 @@ class Fresh:
             validation=data.validation_rule,
             probes=list(job.run.probes or corpus.prompts()),
             parent=None if data.parent is None else data.parent.hash,
+            recompute=memory.recompute,
             inexact=[],
             lowered=[],
         )
-        setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
+        setup = Setup(run, stage, plan, facts)
         asked = job.budget
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:

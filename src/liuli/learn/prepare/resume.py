@@ -7,6 +7,7 @@ from liuli.errors import LiuliError
 from liuli.learn.prepare.files import described, differing_files
 from liuli.learn.prepare.fixed import choose_again
 from liuli.learn.prepare.job import COMPUTE, Job, option_name
+from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
 from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
@@ -69,7 +70,9 @@ class Resumed:
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
         if self._worse is not None:
             facts = _with_lower_rate(facts, self._worse)
-        setup = Setup(run, stage, TrainingPlan(job, data, tokenization, config, corpus), facts)
+        plan = TrainingPlan(job, data, tokenization, config, corpus)
+        yield from outlook(plan, facts.recipe, fixed, facts.recompute).notes(plan, facts.recipe)
+        setup = Setup(run, stage, plan, facts)
         self.training, self.journal = setup.training(state), setup.journal()
         best = state.facts["best"]
         if differing and step < facts.steps:

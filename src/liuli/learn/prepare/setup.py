@@ -14,6 +14,7 @@ from liuli.evaluate.loss import Exam
 from liuli.fields import Record
 from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.prepare.machine import Machine
+from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import SIZES, multiply_in
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
@@ -42,6 +43,7 @@ class RunFacts(Record):
         steps, validations, looks, validated_tokens: see `Pace`.
         probes: prompts that are watched. parent: hash of the model that the run continues from.
         inexact: the steps from which it was resumed otherwise than it would have continued, and what differed.
+        recompute: whether the backward pass computes each layer's activations again.
         lowered: where it got worse than it began: the step, the checkpoint from which it went on, and the new learning rate.
     """
 
@@ -55,6 +57,7 @@ class RunFacts(Record):
     validation: str
     probes: list[str]
     parent: str | None
+    recompute: bool
     inexact: list[dict[str, Any]]
     lowered: list[dict[str, Any]]
 
@@ -101,6 +104,7 @@ class Setup:
             torch.manual_seed(self.plan.job.seed)
             decoder = self.stage.decoder(self.plan, device, kept)
             multiply_in(decoder, dtype)
+            decoder.recompute = self.facts.recompute
         objective = self.stage.objective(self.plan, torch.compile(decoder.hidden) if fixed.compile else None)
         optimizer = MuonAdamW(decoder, recipe.rates, dtype)
         rows = self.plan.corpus.rows(recipe, cursor)
@@ -148,4 +152,6 @@ class Setup:
         flops = 3 * forward_flops(self.plan.config, recipe.length / 2)
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
-        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds)
+        memory = outlook(self.plan, recipe, self.facts.fixed, self.facts.recompute)
+        expected = memory.expected.total, memory.free
+        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected)

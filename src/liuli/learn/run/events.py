@@ -20,7 +20,8 @@ class Note:
 class Ready:
     """Everything is fixed; training begins or goes on. `learned`: how many numbers learn, all parameters or an
     adapter's. `flops`: of a token's training. `peak`: FLOP/s of the machine.
-    `seconds`: how long the run was asked to take in all, None where that is not asked."""
+    `seconds`: how long the run was asked to take in all, None where that is not asked. `memory`: bytes that the run is
+    expected to take at its largest; `free`: bytes that it can have, None where the system does not say."""
 
     step: int
     steps: int
@@ -31,6 +32,8 @@ class Ready:
     flops: float
     peak: float
     seconds: float | None
+    memory: float
+    free: int | None
 
 
 @dataclass(frozen=True, slots=True)

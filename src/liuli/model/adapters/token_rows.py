@@ -35,9 +35,9 @@ class TokenRows(nn.Module):
         self.register_buffer("tokens_C", torch.tensor(tokens), persistent=False)
         self.rows = nn.Parameter(torch.empty(len(tokens), width))
 
-    def start(self, table_VD: Tensor, like: int | None) -> None:
+    def start(self, base: Embedding | Linear, like: int | None) -> None:
         """Copies the tokens' rows of a table, or its row of the token `like` for each."""
-        self.rows.data.copy_(table_VD[self.tokens_C.to(table_VD.device) if like is None else like])
+        self.rows.data.copy_(base.rows(self.tokens_C.tolist() if like is None else [like]))
 
     def embed(self, ids: Tensor, base: Embedding) -> Tensor:
         """(..., D): the table's vectors of ids (...), with these rows wherever an id is one of the tokens."""
@@ -69,7 +69,7 @@ def base_rows(decoder: Decoder, tokens: Sequence[int], like: int | None) -> dict
     modules = empty_rows(decoder, {"embedding": tokens, "head": tokens} if tokens else {})
     for path, module in modules.items():
         table: Any = decoder.get_submodule(path)
-        module.start((table.base if isinstance(table, AdapterSlot) else table).dense(), like)
+        module.start(table.base if isinstance(table, AdapterSlot) else table, like)
     return modules
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
+from liuli.gguf_file import open_gguf
 from liuli.hub import is_gguf
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats import families, gguf, hugging_face
+from liuli.model.formats.weight_files import stored_tensors
 
 
 def read_config(path: Path) -> Config:
@@ -44,6 +46,16 @@ def read_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
     """
     read = gguf.read_gguf_decoder if is_gguf(path) else hugging_face.read_folder_decoder
     return read(path, device, dtype)
+
+
+def frozen_itemsize(path: Path) -> int:
+    """Bytes of a number of the matrices that `read_decoder` gives if its dtype is None: 2, or 4 of a model stored in fp32. One
+    matrix decides; in most models all have one dtype. Raises as `read_decoder`."""
+    if is_gguf(path):
+        matrix = next(tensor for tensor in open_gguf(path).tensors.values() if len(tensor.shape) == 2)
+        return 4 if matrix.type.name == "F32" else 2
+    tensors = (tensor() for tensor in stored_tensors(path).values())
+    return 2 if next(tensor for tensor in tensors if tensor.ndim == 2).itemsize == 2 else 4
 
 
 def hash_model(path: Path) -> str:
