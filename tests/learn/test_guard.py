@@ -34,11 +34,11 @@ def losses(out):
 
 def test_a_rate_that_is_too_high_is_lowered(folder, parent, tmp_path):
     events = run(continued(folder, parent, 2.0), tmp_path)
-    notes = [event.text for event in events if isinstance(event, Note) and "going back" in event.text]
+    notes = [event.text for event in events if isinstance(event, Note) and "Going back" in event.text]
     card = json.loads((tmp_path / "model" / "liuli.json").read_text(encoding="utf-8"))
     lowered = card["lowered"]
     assert notes and len(notes) >= len(lowered) >= 1
-    assert f"with a learning rate of {lowered[-1]['rate']:g}" in notes[-1]
+    assert f"with learning rate {lowered[-1]['rate']:g}" in notes[-1]
     assert card["recipe"]["rate"] == lowered[-1]["rate"] <= 2.0 * LOWERED
     found = losses(tmp_path)
     assert min(found.values()) <= found[0]

@@ -184,3 +184,15 @@ def test_rows_of_a_table_in_16_bits_are_read_as_fp32(folder_of):
     x = decoder.embedding(ids_BT)
     assert x.dtype == torch.float32
     assert torch.equal(x, F.embedding(ids_BT, decoder.embedding.weight.float()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_large_model_is_shown_with_the_products_of_its_training(folder_of, monkeypatch, family):
+    exact = with_adapter(read_decoder(folder_of(family), dtype=None), torch.bfloat16)
+    monkeypatch.setattr("liuli.learn.prepare.model.is_large", lambda config: True)
+    fast = with_adapter(read_decoder(folder_of(family), dtype=None), torch.bfloat16)
+    for found, expected in zip(seen(fast), seen(exact), strict=True):
+        assert found.dtype == torch.float32
+        assert 0 < (found - expected).std() < 0.05 * expected.std()
+    for found, expected in zip(learned(fast), learned(exact), strict=True):
+        assert torch.equal(found, expected)

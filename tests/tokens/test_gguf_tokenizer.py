@@ -211,7 +211,7 @@ def test_a_begin_token_that_is_not_a_control_token_is_read_in_prompts_once_it_is
     write_tokenizer_files(path, folder)
     of_file, of_folder = open_tokenizer(path), open_tokenizer(folder)
     name = of_file.names["bos_token"]
-    assert f"calls {name} an ordinary token" in caplog.text
+    assert f"calls {name} no control token" in caplog.text
     assert (of_file.begin, name in of_file.specials) == ([65], False)
     assert (of_folder.begin, of_folder.specials[name]) == ([65], 65)
     for text in [*samples.ODD, f"{name}a {name}"]:

@@ -88,19 +88,26 @@ class MixedLinear(Linear):
     - it is frozen in the 16 bits of its file. A weight in 16 bits is cast exactly, so the results are those of its fp32 copy.
 
     Without gradients it multiplies in fp32 in both cases: what a model shows is what any other program computes from the same
-    weights.
+    weights. A large model that is shown while it trains may do without (`always`): fp32 takes several times as long.
+
+    Args:
+        dtype: of multiplications with gradients. always: of those without gradients as well; their results are fp32.
     """
 
-    def __init__(self, linear: Linear, dtype: torch.dtype):
+    def __init__(self, linear: Linear, dtype: torch.dtype, always: bool = False):
         nn.Module.__init__(self)
         self.inputs, self.outputs, self.large = linear.inputs, linear.outputs, linear.large
-        self.learning_dtype = dtype
+        self.learning_dtype, self.always = dtype, always
         self.weight = linear.weight
         self.register_parameter("bias", linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         dtype, weight = self.dtype, self.weight
         bias = None if self.bias is None else self.bias.to(dtype)
+        if self.always and not torch.is_grad_enabled():
+            products = self.learning_dtype
+            bias = None if bias is None else bias.to(products)
+            return F.linear(x.to(products), weight.to(products), bias).to(dtype)
         if self.large and dtype == self.learning_dtype and wants_one_row(x, weight):  # as the fp32 copy's `Linear` does
             y = one_row_product(x, weight).view(*x.shape[:-1], -1)
             return y if bias is None else y + bias
@@ -111,7 +118,7 @@ class MixedLinear(Linear):
     __call__ = forward
 
     def replaced(self, matrix: Tensor) -> "Linear":
-        return MixedLinear(super().replaced(matrix), self.learning_dtype)
+        return MixedLinear(super().replaced(matrix), self.learning_dtype, self.always)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -86,11 +86,16 @@ PUBLISHED_TOKENS = 1024  # of a step
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
+def is_large(config: Config) -> bool:
+    """Whether a model of this size was probably published, and not made here."""
+    return sum(parameter_parts(config).values()) > PUBLISHED
+
+
 def for_published(config: Config, lora: bool) -> dict[str, Any]:
     """Fields of the recipe for a model that has learned from far more than it will; {} for a small one."""
-    parameters = sum(parameter_parts(config).values())
-    if parameters <= PUBLISHED:
+    if not is_large(config):
         return {}
+    parameters = sum(parameter_parts(config).values())
     rate = (PUBLISHED_LORA_RATE if lora else PUBLISHED_RATE) * (OF_PARAMETERS / parameters) ** 0.5
     return {"optimizer": "adamw", "rate": rate, "warm_up": 0.05, "warm_down": 0.95}
 

@@ -1,8 +1,8 @@
 """The numbers in the quantised blocks of a GGUF file.
 
 In: rows of bytes. Out: the same rows as fp32 numbers, to the last bit those of the package `gguf`. Q5_0, the type of most
-weights in common small files, is unpacked here, because the package is ten times slower at it (docs/decisions.md). The other
-types are unpacked by the package.
+weights in common small files, is unpacked here, because the package is several times slower at it (docs/decisions.md). The
+other types are unpacked by the package.
 
 Source: dequantize_row_q5_0 in ggml-quants.c of https://github.com/ggml-org/llama.cpp.
 """

@@ -49,11 +49,10 @@ def write_tokenizer_files(path: Path, folder: Path) -> None:
 
 def _remark_on_names(path: Path, tokenizer: Tokenizer) -> None:
     """Says which tokens become special: in a folder's files, every token that has a name is."""
-    read = {token.text for token in tokenizer.encoder.added}
     for text in dict.fromkeys(tokenizer.names.values()):
-        if text not in read:
+        if text not in tokenizer.specials:
             remark(
-                f"{path} calls {shown(text)} an ordinary token, but gives it a name, and in a folder such tokens are special: "
+                f"{path} calls {shown(text)} no control token, but gives it a name, and in a folder such tokens are special: "
                 f"in a prompt the folder's tokenizer reads it as one token"
             )
 
