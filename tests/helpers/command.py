@@ -19,10 +19,10 @@ class Result:
 
 @pytest.fixture
 def liuli(monkeypatch, capsys) -> Callable[..., Result]:
-    def run(*words: object, stdin: bytes = b"") -> Result:
+    def run(*words: object, stdin: bytes = b"", columns: int = 120) -> Result:
         monkeypatch.setattr(sys, "argv", ["liuli", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setenv("COLUMNS", "120")
+        monkeypatch.setenv("COLUMNS", str(columns))
         try:
             main()
             code = 0

@@ -7,9 +7,10 @@ import peft
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.changes import change_adapter_config, change_adapter_weights
 from helpers.families import VOCABULARY
 from safetensors.torch import load_file
-from test_lora import SETTINGS, change_config, change_tensors, ids_BT, logits, with_random_adapter
+from test_lora import SETTINGS, ids_BT, logits, with_random_adapter
 
 from liuli.errors import LiuliError
 from liuli.generate.engine import Engine, Request
@@ -140,11 +141,11 @@ def test_a_hash_tells_tokens_and_rows_apart(pair_of, tmp_path):
     base = pair_of("qwen3").folder
     peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_model(base))
     first = peft_folder.hash_adapter(tmp_path)
-    change_config(tmp_path, trainable_token_indices=[*TOKENS[1:], TOKENS[0]])
+    change_adapter_config(tmp_path, trainable_token_indices=[*TOKENS[1:], TOKENS[0]])
     assert peft_folder.hash_adapter(tmp_path) != first
-    change_config(tmp_path, trainable_token_indices=list(TOKENS))
+    change_adapter_config(tmp_path, trainable_token_indices=list(TOKENS))
     assert peft_folder.hash_adapter(tmp_path) == first
-    change_tensors(tmp_path, lambda tensors: {k: v + 1 if "token" in k else v for k, v in tensors.items()})
+    change_adapter_weights(tmp_path, lambda tensors: {k: v + 1 if "token" in k else v for k, v in tensors.items()})
     assert peft_folder.hash_adapter(tmp_path) != first
 
 
@@ -380,7 +381,7 @@ def test_a_token_that_the_model_lacks(pair_of):
 def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
     base = pair_of(family).folder
     peft_folder.save(with_random_adapter(read_decoder(base)), tmp_path, "base", hash_model(base))
-    change_config(tmp_path, trainable_token_indices=indices)
+    change_adapter_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError) as error:
         peft_folder.load(read_decoder(base), tmp_path, "theirs", base)
     assert str(error.value) == f"{tmp_path / peft_folder.CONFIG}: trainable_token_indices = {indices!r} is not supported"
@@ -397,10 +398,10 @@ def test_rows_of_others_that_do_not_map(pair_of, tmp_path, family, indices):
 def test_rows_that_are_not_what_the_settings_say(pair_of, tmp_path, indices, said):
     base = pair_of("qwen3").folder
     peft_folder.save(with_random_rows(read_decoder(base)), tmp_path, "base", hash_model(base))
-    change_config(tmp_path, trainable_token_indices=indices)
+    change_adapter_config(tmp_path, trainable_token_indices=indices)
     with pytest.raises(LiuliError, match=said):
         peft_folder.load(read_decoder(base), tmp_path, "theirs", base)
-    change_config(tmp_path, trainable_token_indices=list(TOKENS))
-    change_tensors(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if "token_adapter" not in k})
+    change_adapter_config(tmp_path, trainable_token_indices=list(TOKENS))
+    change_adapter_weights(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if "token_adapter" not in k})
     with pytest.raises(LiuliError, match=r"lacks .*embed_tokens.token_adapter.trainable_tokens_delta"):
         peft_folder.load(read_decoder(base), tmp_path, "theirs", base)

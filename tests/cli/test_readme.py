@@ -1,0 +1,35 @@
+"""The example of the README is what the command prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers.real_models import real_model
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_both_readmes_have_the_same_example(name):
+    assert _command(README.with_name(name).read_text(encoding="utf-8")) == _command(README.read_text(encoding="utf-8"))
+
+
+def test_the_example_is_what_the_real_model_prints(liuli, data):
+    page = README.read_text(encoding="utf-8")
+    words = _command(page)
+    assert words[1].startswith("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/")
+    words[1] = str(real_model(data, "qwen2.5-coder-0.5b"))
+    shown = re.search(r"The command above prints:\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert shown
+    first, last = shown[1].split("...\n")
+    result = liuli(*words, columns=80)
+    assert result.code == 0
+    assert result.out.startswith(first)
+    assert last in result.out
+
+
+def _command(page: str) -> list[str]:
+    """The words of the first `liuli complete`, without `liuli`."""
+    found = re.search(r"^liuli (complete .*?)\n```", page, re.DOTALL | re.MULTILINE)
+    assert found
+    return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^\s\\]+)', found[1])]
