@@ -17,7 +17,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
-        patch.setattr(budget, "pace_within", lambda costs, seconds, tokens: Pace(40, 20, 100, 4096))
+        patch.setattr(budget, "pace_within", lambda costs, seconds, tokens, validated: Pace(40, 20, 100, validated))
         yield
 
 
