@@ -222,8 +222,8 @@ def _muon_bytes(config: Config, load: Workload) -> float:
 
 
 def _validation_bytes(config: Config, load: Workload) -> float:
-    """Without gradients and in fp32: one layer's results, or a chunk of logits with a copy of the head."""
+    """Without gradients: one layer's results, or a chunk of logits, with a copy of the head if it is multiplied in fp32."""
     tokens = max(load.length, VALIDATED_AT_ONCE // load.length * load.length)
     layer = 12.0 * (config.feed_forward_width + config.width) * tokens
-    copy = 4.0 * config.vocab_size * config.width * (load.lora is not None and load.base == 2)
+    copy = 4.0 * config.vocab_size * config.width * (load.lora is not None and load.base == 2 and not load.cast)
     return max(layer, copy + 8.0 * config.vocab_size * _chunk(config, load, tokens) + 4.0 * config.width * tokens)

@@ -125,7 +125,7 @@ def _field(fields: FamilyFields, raw: dict[str, Any], name: str) -> Any:
 
 def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...]:
     """The window of each layer, or () if no layer has one."""
-    layers, window = raw["num_hidden_layers"], raw.get("sliding_window", 4096)
+    layers, window = raw["num_hidden_layers"], raw.get("sliding_window", fields.window)
     types = raw.get("layer_types")
     if types is not None and not (isinstance(types, list) and all(isinstance(kind, str) for kind in types)):
         raise LiuliError(f"layer_types must be a list of names, not {quoted(types)}")

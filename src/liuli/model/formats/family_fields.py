@@ -44,6 +44,7 @@ class FamilyFields:
         biases: the fields of `Config` that a switch in the file sets.
         refused: settings that change the computation and are not supported, with the values that change nothing.
         window_fields: the fields that define attention windows; (): the family has none.
+        window: the window, in tokens, of a file without `sliding_window`.
         slides: (the parsed file, a layer's number) -> whether that layer has a window, if the file has no `layer_types`.
         rope_by_layer: whether layers with a window have their own RoPE base.
     """
@@ -55,6 +56,7 @@ class FamilyFields:
     biases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     window_fields: tuple[str, ...] = ()
+    window: int | None = 4096
     slides: Callable[[dict[str, Any], int], bool] = lambda raw, layer: True
     rope_by_layer: bool = False
 

@@ -155,7 +155,7 @@ class Chat:
                     f"the chat template's loss mask cannot be derived: the template writes the text before message {i + 1}, a "
                     f"reply, differently once the dialogue continues; use a template that only appends"
                 )
-        return self._rendered.encode_dialogue(text, marks, beginnings, stop)
+        return self._rendered.encode_with_mask(text, marks, beginnings, stop)
 
     def special_ids(self) -> tuple[int, ...]:
         """The control tokens that the template writes around a question and its answer, in order."""

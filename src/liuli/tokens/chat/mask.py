@@ -85,7 +85,7 @@ class RenderedText:
         self.tokenizer.check_rows(token_id for token_id, _, _ in spans)
         return plain.text, spans
 
-    def encode_dialogue(self, text: str, marks: Marks, beginnings: Sequence[str], stop: int) -> Encoded:
+    def encode_with_mask(self, text: str, marks: Marks, beginnings: Sequence[str], stop: int) -> Encoded:
         """Returns the ids of a dialogue with its loss mask.
 
         Args:
