@@ -51,7 +51,8 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
     Args:
-        weights: fetch the weights too (safetensors; `pytorch_model.bin` only if there are none).
+        weights: fetch the weights too (safetensors; `pytorch_model.bin` only if there are none). A GGUF file has them in any
+            case.
 
     Raises:
         LiuliError: there is no such folder, and the name is a path; or the hub has no such model or cannot be reached.
@@ -81,9 +82,12 @@ def _why_a_path(name: str) -> str:
     """Why a name is read as a path on this machine and not as a name on the hub; "" if it may be a name on the hub."""
     owner = name.split("/")[0]
     if not re.fullmatch(f"{HUB_NAME}|{HUB_GGUF}", name, re.ASCII):
-        return "give a model's folder, or a name on the hub such as owner/model"
+        return "give a model's folder, a .gguf file, or a name on the hub such as owner/model or owner/model/file.gguf"
     if name.lower().endswith(FILE_SUFFIXES) and not re.fullmatch(HUB_GGUF, name, re.ASCII):
-        return "it looks like the path of a file; give the folder that holds the model, or a .gguf file that is there"
+        return (
+            "it looks like the path of a file; give the folder that holds the model, a .gguf file that is there, or "
+            "owner/model/file.gguf on the hub"
+        )
     if os.path.isdir(owner):
         return f"{owner} is a folder here, so this is read as a path and not as a name on the hub"
     return ""

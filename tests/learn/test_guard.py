@@ -9,6 +9,7 @@ from liuli.errors import LiuliError
 from liuli.learn.run.events import Note, Validated
 from liuli.learn.run.folder import checkpoints, read_metrics
 from liuli.learn.run.guard import LOWERED, LOWERINGS, limit
+from liuli.learn.run_stage import pretrain
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def test_a_rate_that_is_too_high_is_lowered(folder, parent, tmp_path):
     notes = [event.text for event in events if isinstance(event, Note) and "Going back" in event.text]
     card = json.loads((tmp_path / "model" / "liuli.json").read_text(encoding="utf-8"))
     lowered = card["lowered"]
-    assert notes and len(notes) >= len(lowered) >= 1
+    assert len(notes) == len(lowered) >= 1
+    assert card["steps"] + sum(change["step"] - change["from"] for change in lowered) <= 20
     assert f"with learning rate {lowered[-1]['rate']:g}" in notes[-1]
     assert card["recipe"]["rate"] == lowered[-1]["rate"] <= 2.0 * LOWERED
     found = losses(tmp_path)
@@ -64,9 +66,12 @@ def test_the_same_again_and_resumed(folder, parent, tmp_path):
 def test_data_that_only_make_it_worse(folder, parent, tmp_path, monkeypatch):
     """Every validation after the first is worse: the run ends with one line, and what it began with is there."""
     monkeypatch.setattr("liuli.learn.run.journal.limit", lambda first, progress: 0.0)
+    events = pretrain(continued(folder, parent, 1e-6), tmp_path)
+    notes: list[str] = []
     with pytest.raises(LiuliError) as error:
-        run(continued(folder, parent, 1e-6), tmp_path)
+        notes.extend(event.text for event in events if isinstance(event, Note) and "Going back" in event.text)
     assert f"lowered {LOWERINGS} times" in str(error.value) and "checkpoints" in str(error.value)
+    assert len(notes) == LOWERINGS
     assert checkpoints(tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_too_little_memory(folder, tmp_path, monkeypatch):
         events = run(job_in(folder, 10), tmp_path / "short", at=[4])
     first, second = [note for note in notes(events) if "memory" in note]
     assert first == "to save memory, the backward pass computes each layer again: a step takes about a third longer"
-    assert "of memory are expected, and 0.1 GB are free" in second
+    assert "of memory, but only 0.1 GB is free" in second
     assert "give fewer --rows or a smaller --length" in second and "--lora" not in second
     resumed = run(job_in(folder, 10), tmp_path / "short", resume=True)
     assert [note for note in notes(resumed) if "memory" in note] == [first]

@@ -6,13 +6,14 @@ import pytest
 import torch
 from helpers.memory import peak_bytes
 
+from liuli.evaluate import loss
 from liuli.learn.prepare.model import multiply_in
-from liuli.model import memory
+from liuli.model import attention, logprobs, memory
 from liuli.model.adapters import lora
 from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.logprobs import summed_nats
-from liuli.model.memory import Workload, kept_bytes, lora_parameters, training_memory
+from liuli.model.memory import Workload, activation_bytes, lora_parameters, training_memory
 
 VOCABULARY, LAYERS = 1000, 3
 DTYPES = {16: torch.bfloat16, 32: torch.float32}
@@ -74,7 +75,7 @@ def kept(decoder, ids_BT, segments_BT):
 def test_activations_are_what_autograd_keeps(name, bits, rank, rows, length):
     decoder = made(name, bits, rank)
     measured = kept(decoder, *batch(rows, length))
-    assert kept_bytes(decoder.config, load_of(bits, rank, rows, length)) == pytest.approx(measured, rel=0.04)
+    assert activation_bytes(decoder.config, load_of(bits, rank, rows, length)) == pytest.approx(measured, rel=0.04)
 
 
 def learn(decoder, ids_BT, segments_BT):
@@ -142,3 +143,10 @@ def test_what_takes_less():
         assert training_memory(config, less).total < total
     muon = replace(long, muon=True)
     assert training_memory(config, muon).optimizer < training_memory(config, long).optimizer
+
+
+def test_the_constants_of_the_formulas_are_those_of_the_code():
+    assert memory.SHORT == attention.SHORT
+    assert memory.VALIDATED_AT_ONCE == loss.TOKENS_AT_ONCE
+    ours = memory.LOGITS_AT_ONCE, memory.LEAST_TOKENS, memory.ON_A_GPU
+    assert ours == (logprobs.LOGITS_AT_ONCE, logprobs.LEAST_TOKENS, logprobs.ON_A_GPU)

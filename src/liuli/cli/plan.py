@@ -73,7 +73,7 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     }
     length = {"length": min(ROW, config.context)}
     return {
-        name: training_memory(config, workload(derive(config, [ROW], rules | length), bits=16, lora=rank))
+        name: training_memory(config, workload(config, derive(config, [ROW], rules | length), bits=16, lora=rank))
         for name, (rules, rank) in runs.items()
     }
 
@@ -91,9 +91,9 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
         ("weights", _bytes(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
         ("activations", _bytes(activations), f"a token in bf16; {_bytes(activations * found.context)} {full}"),
-        ("to pre-train", _bytes(memory["pretrain"].total), f"of memory on a CPU, in bf16, rows of {places} tokens"),
-        ("to fine-tune", _bytes(memory["finetune"].total), "all weights, likewise"),
-        ("", _bytes(memory["lora"].total), f"LoRA of rank {RANK}, likewise"),
+        ("to pre-train", _bytes(memory["pretrain"].total), f"memory on a CPU in bf16, rows of {places} tokens"),
+        ("to fine-tune", _bytes(memory["finetune"].total), "all weights, same rows"),
+        ("", _bytes(memory["lora"].total), f"LoRA of rank {RANK}, same rows"),
         ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
         ("training", _flops(found.training_flops_per_token), "FLOPs a token"),
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs a token, half the context full"),

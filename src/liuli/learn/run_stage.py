@@ -66,7 +66,7 @@ def run_stage(
             if resume and not begun:
                 yield Note("the run has no checkpoint yet: it begins anew")
 
-            def prepare(worse: GotWorse | None) -> Fresh | Resumed:
+            def prepare(worse: Sequence[GotWorse]) -> Fresh | Resumed:
                 return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
 
             where_now = before | {"job": job.to_json()}  # the text, which may have been moved
@@ -79,13 +79,13 @@ def run_stage(
 
 
 def _trained(
-    run: Run, prepare: Callable[[GotWorse | None], Fresh | Resumed], ready: Callable[[], None], stop: Callable[[], bool]
+    run: Run, prepare: Callable[[Sequence[GotWorse]], Fresh | Resumed], ready: Callable[[], None], stop: Callable[[], bool]
 ) -> Iterator[Event]:
     """Prepares and trains. If training makes the model worse, the run continues from its best checkpoint with a lower learning
     rate."""
-    worse: GotWorse | None = None
-    for _ in range(1 + LOWERINGS):
-        prepared = prepare(worse)
+    lowerings: list[GotWorse] = []  # those that the best checkpoint does not know of
+    for count in range(1 + LOWERINGS):
+        prepared = prepare(lowerings)
         yield from prepared.events()
         ready()
         try:
@@ -93,15 +93,17 @@ def _trained(
             return
         except GotWorse as found:
             worse = found.with_traceback(None)  # the traceback would keep the model alive beside the next one
+            lowerings = [*(each for each in lowerings if each.best == worse.best), worse]
         finally:
             prepared.training.rows.close()
             del prepared
         run.drop_after(worse.best)
-        yield Note(f"{worse}. Going back to step {worse.best} with learning rate {worse.rate * LOWERED:g}")
-    assert worse is not None
+        if count < LOWERINGS:
+            yield Note(f"{worse}. Going back to step {worse.best} with learning rate {worse.rate * LOWERED:g}")
+    worse = lowerings[-1]
     raise LiuliError(
-        f"{worse}, even after the learning rate was lowered {LOWERINGS} times, to {worse.rate:g}. The held-out data may differ "
-        f"too much from the training data: check --valid. The best checkpoint is {run.checkpoint(worse.best)}"
+        f"{worse}. The learning rate was lowered {LOWERINGS} times, to {worse.rate:g}, without success. The held-out data may "
+        f"differ too much from the training data: check --valid. The best checkpoint is {run.checkpoint(worse.best)}"
     )
 
 

@@ -64,7 +64,7 @@ class _SummedNats(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x_ND, *parameters = (gradient.mul_(grad_outputs[0]) for gradient in ctx.gradients)
-        del ctx.gradients  # they are given away: the head's may be larger than all that a layer keeps
+        del ctx.gradients  # autograd owns them now; the head's may be larger than all activations of a layer
         return None, x_ND, None, None, *parameters
 
 

@@ -33,6 +33,7 @@ class Workload:
         bits: of matrix multiplications, 32 or 16. muon: whether Muon trains the matrices, and AdamW the rest; else AdamW all.
         lora: the rank of an adapter, over a frozen base; None: all weights learn.
         base: bytes of a number of that base, 4 or 2.
+        validated_bits: of matrix multiplications in a validation.
         recompute: whether only each layer's input is kept, and the rest is computed again in the backward pass.
         on_cpu: else on a GPU, whose memory holds no program.
     """
@@ -44,6 +45,7 @@ class Workload:
     muon: bool = False
     lora: int | None = None
     base: int = 2
+    validated_bits: int = 32
     recompute: bool = False
     on_cpu: bool = True
 
@@ -96,7 +98,7 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
     all_but_one = max(waiting, gradients - 4.0 * matrices / config.layers)  # layers, in the backward pass of the first
     dense = 4.0 * config.vocab_size * config.width * (load.lora is None and config.tied)  # the embedding's own, to be added
     moments = (
-        (waiting, kept_bytes(config, load), _working_bytes(config, load)),
+        (waiting, activation_bytes(config, load), _working_bytes(config, load)),
         (all_but_one, _layer_bytes(config, load), _backward_bytes(config, load)),
         (gradients, 0.0, dense),
         (gradients, 0.0, _muon_bytes(config, load)),
@@ -114,7 +116,7 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
     )
 
 
-def kept_bytes(config: Config, load: Workload) -> float:
+def activation_bytes(config: Config, load: Workload) -> float:
     """Kept from the forward pass for the backward pass."""
     numbers = 12 if load.lora is None and config.rms_norm else 8  # the final norm: its input, output, and the normed input
     around = numbers * config.width * load.tokens
@@ -222,8 +224,11 @@ def _muon_bytes(config: Config, load: Workload) -> float:
 
 
 def _validation_bytes(config: Config, load: Workload) -> float:
-    """Without gradients: one layer's results, or a chunk of logits, with a copy of the head if it is multiplied in fp32."""
+    """Without gradients: one layer's results, or a chunk of logits with a copy of the head, if it is multiplied in another
+    dtype than its own."""
     tokens = max(load.length, VALIDATED_AT_ONCE // load.length * load.length)
     layer = 12.0 * (config.feed_forward_width + config.width) * tokens
-    copy = 4.0 * config.vocab_size * config.width * (load.lora is not None and load.base == 2 and not load.cast)
+    stored = 4 if load.lora is None else load.base
+    wanted = load.validated_bits // 8
+    copy = float(wanted * config.vocab_size * config.width) if wanted != stored else 0.0
     return max(layer, copy + 8.0 * config.vocab_size * _chunk(config, load, tokens) + 4.0 * config.width * tokens)

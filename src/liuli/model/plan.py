@@ -12,6 +12,7 @@ from liuli.fields import Record
 from liuli.model.config import Config
 
 TOKENS_PER_PARAMETER = 20
+LARGE = 50e6  # parameters
 # Peak dense bf16 FLOP/s, from the makers' data sheets.
 ACCELERATORS = {"v100": 125e12, "a100": 312e12, "h100": 989e12, "h200": 989e12, "rtx4090": 165e12}
 
@@ -105,6 +106,11 @@ def forward_flops(config: Config, attended: float) -> float:
 def activation_bytes(config: Config) -> int:
     """Bytes a token kept for the backward pass: what the layers keep, and the logits in fp32."""
     return kept_bytes(config) + 4 * config.vocab_size
+
+
+def is_large(config: Config) -> bool:
+    """Whether a model has more than 50 M parameters. Such a model is treated as a published one."""
+    return sum(parameter_parts(config).values()) > LARGE
 
 
 def kept_bytes(config: Config) -> int:

@@ -72,7 +72,7 @@ def _validated_tokens(costs: Costs, trained: int, allowed: float) -> int:
 
 
 def pace_within(costs: Costs, seconds: float, tokens: int, validated: int) -> Pace:
-    """As many steps as fit, with everything that goes with them; the validation and the sample before the first step are done.
+    """Returns the pace with as many steps as fit into `seconds`. The validation before the first step is already done.
 
     Args:
         validated: held-out tokens that a validation reads.
@@ -80,7 +80,7 @@ def pace_within(costs: Costs, seconds: float, tokens: int, validated: int) -> Pa
     found = pace(costs, max(1, int((1 - WATCHED) * seconds / costs.step)), tokens, validated)
     left = seconds + validated * costs.token
     found = replace(found, steps=max(0, int((left - found.watching(costs)) / costs.step)))
-    if found.steps and found.steps * costs.step + found.watching(costs) > left:  # more steps are also looked at a bit more
+    if found.steps and found.steps * costs.step + found.watching(costs) > left:  # each step more may add a look
         found = replace(found, steps=found.steps - 1)
     return found
 
@@ -97,8 +97,8 @@ def arithmetic(config: Config, length: int, tokens: int) -> Costs:
 
 
 def step_seconds(update: Callable[[], object], seconds: float) -> float:
-    """The mean time of steps, measured for a small part of a budget of `seconds` after some to warm up. Of steps that are slow
-    beside that part one is enough."""
+    """Returns the mean time of a step, after warm-up steps, measured for a small part of a budget of `seconds`. If steps are
+    slow compared with that part, only one is measured."""
     times: list[float] = []
     part = min(SHARE * seconds, LONGEST)
     while len(times) < 2 * WARM_UP or sum(times) < part:

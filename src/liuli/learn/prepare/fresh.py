@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
-import torch
-
 from liuli.errors import LiuliError
 from liuli.learn.prepare import budget
 from liuli.learn.prepare.budget import FEWEST_VALIDATED, LOOKED_AT, SAMPLED_AS, Costs, Pace
@@ -19,6 +17,7 @@ from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import Run
 from liuli.learn.run.journal import Beginning, Journal
+from liuli.learn.run.state import random_states, restore_random_states
 from liuli.learn.stages.stage import Corpus, Stage, TrainingPlan
 from liuli.learn.step.finite import NotFinite
 from liuli.learn.step.loop import Training
@@ -101,32 +100,36 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
 
 
 def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beginning, Decoder]:
-    """Does a moment of everything that a run does, with learning rates of 0. Also returns what was found of the model, and the
-    model as it was.
+    """Measures the speed with a few steps at learning rates of 0, one validation, one sample and one checkpoint. Returns the
+    pace, the results for step 0, and the unchanged model.
 
     Raises:
         LiuliError: a number is not finite; there is too little time.
     """
     tokens = setup.facts.recipe.tokens
     trial = setup.training()
-    random = torch.get_rng_state()
+    before = random_states(trial.device)
     try:
         step = budget.step_seconds(lambda: trial.update(strength=0), seconds)
         token = step / tokens / 3  # about, for a forward pass alone
         costs = Costs(step, token, SAMPLED_AS * token, LOOKED_AT * token)
-        validated = budget.pace(costs, int(seconds / step), tokens).validated_tokens
+        left = seconds - (time.perf_counter() - began)
+        validated = budget.pace(costs, max(1, int(left / step)), tokens).validated_tokens
         rehearsal = replace(setup, facts=replace(setup.facts, validated_tokens=validated))
         beginning = rehearsal.journal().rehearse(trial)
     except NotFinite as error:
-        raise LiuliError(f"the model cannot be trained: before the first step, {error}") from None
+        raise LiuliError(
+            f"the model cannot be trained: while the speed was measured, {error}. Check the model's weights, or try --dtype "
+            f"fp32"
+        ) from None
     finally:
         trial.rows.close()
-        torch.set_rng_state(random)
+        restore_random_states(before, trial.device)
     ready = time.perf_counter() - began
     costs = Costs(step, beginning.validation / validated, beginning.keep, beginning.look)
     found = budget.pace_within(costs, seconds - ready, tokens, validated)
     if found.steps < 1:
-        least = ready + found.watching(costs) + step
+        least = ready + found.watching(costs) - validated * costs.token + step
         raise LiuliError(
             f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
             f"in all"

@@ -16,8 +16,10 @@ from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.run.events import Note
 from liuli.learn.stages.stage import TrainingPlan
 from liuli.learn.step.recipe import Recipe
+from liuli.model.config import Config
 from liuli.model.formats.detect import frozen_itemsize
 from liuli.model.memory import TrainingMemory, Workload, training_memory
+from liuli.model.plan import is_large
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # (folder below CGROUPS, limit, use, what of the use the system can take back) of cgroups, version 2 and 1.
@@ -29,9 +31,10 @@ CGROUP_FILES = {
 
 @dataclass(frozen=True, slots=True)
 class MemoryOutlook:
-    """What a run is expected to take at its largest, and what it can have, in bytes; `free` is None where that is not known.
+    """The memory that a run is expected to need at its peak, and the memory that is available, in bytes.
 
     Attributes:
+        free: None if the system does not report it.
         recompute: whether activations are computed again (`Decoder.recompute`).
     """
 
@@ -53,8 +56,8 @@ class MemoryOutlook:
         if plan.tokenization.chat is not None and plan.job.model.lora is None:
             ways.append("--lora 8")
         yield Note(
-            f"about {in_gb(self.expected.total)} of memory are expected, and {in_gb(self.free)} are free: the system may end "
-            f"the run; give {' or '.join(ways)}"
+            f"the run is expected to need about {in_gb(self.expected.total)} of memory, but only {in_gb(self.free)} is free, "
+            f"so the system may end it: use {' or '.join(ways)}"
         )
 
 
@@ -67,6 +70,7 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     lora = plan.job.model.lora
     parent = plan.data.parent
     load = workload(
+        plan.config,
         recipe,
         bits=8 * find_dtype(fixed.dtype).itemsize,
         lora=lora,
@@ -80,14 +84,24 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     return found
 
 
-def workload(recipe: Recipe, bits: int, lora: int | None, base: int = 2, on_cpu: bool = True) -> Workload:
+def workload(config: Config, recipe: Recipe, bits: int, lora: int | None, base: int = 2, on_cpu: bool = True) -> Workload:
     """What a run by this recipe computes; see `Workload`."""
-    rows = recipe.length, recipe.rows, recipe.rows_at_once
-    return Workload(*rows, bits, muon=recipe.optimizer == "muon", lora=lora, base=base, on_cpu=on_cpu)
+    return Workload(
+        length=recipe.length,
+        rows=recipe.rows,
+        rows_at_once=recipe.rows_at_once,
+        bits=bits,
+        muon=recipe.optimizer == "muon",
+        lora=lora,
+        base=base,
+        validated_bits=bits if is_large(config) else 32,
+        on_cpu=on_cpu,
+    )
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that this process can have in all, those included that it has already. None: this system does not say.
+    """Returns the bytes that this process can use in total, including what it uses already; None if the system does not
+    report it.
 
     On Linux it is what the kernel calls available, or less if a control group of the process has a limit.
     """
@@ -108,7 +122,7 @@ def in_gb(number: float) -> str:
 
 
 def _left_in_cgroups() -> Iterator[int]:
-    """What each limit on this process leaves: of its own control group, and of those that hold it."""
+    """Yields the bytes left below each memory limit of the process's control group and its parents."""
     for line in _text(PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         kind = next((each for each in controllers.split(",") if each in CGROUP_FILES), None)

@@ -8,13 +8,13 @@ import torch
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.learn.prepare.job import Job
-from liuli.learn.step.recipe import is_large
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import read_decoder, stored_config
 from liuli.model.formats.families import config_from
 from liuli.model.formats.hugging_face import own_learning_memory
 from liuli.model.linear import MixedLinear, exchange
+from liuli.model.plan import is_large
 from liuli.model.start import start
 from liuli.tokens import Tokenizer
 
@@ -84,8 +84,8 @@ def open_frozen(folder: Path, config: Config, device: torch.device) -> Decoder:
 
 
 def multiply_in(decoder: Decoder, dtype: torch.dtype) -> None:
-    """Makes every projection learn with matrix multiplications in `dtype`. A large model is also validated and sampled with
-    them, which takes a third of the time of fp32; a small one, whose numbers are compared with the truth, is not."""
+    """Makes every projection train in `dtype`. Large models also use it for validation and samples; small ones, whose numbers
+    are compared with the truth, use fp32."""
     if dtype != torch.float32:
         always = is_large(decoder.config)
         exchange(decoder, lambda _, linear: MixedLinear(linear, dtype, always))

@@ -1,6 +1,6 @@
 """A run that is resumed, from its newest checkpoint: what was fixed is taken from there, and what differs now is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from liuli.errors import LiuliError
@@ -27,14 +27,15 @@ class Resumed:
 
     Args:
         job: as it was asked for, except for what may differ. given: what is given now.
-        inexact: resume even if the next losses will differ. worse: why to go on with a lower learning rate, from the newest
-            checkpoint.
+        inexact: resume even if the next losses will differ.
+        worse: why to go on from the newest checkpoint with a lower learning rate: each time that training from there made the
+            model worse.
     """
 
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: GotWorse | None = None):
+    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: Sequence[GotWorse] = ()):
         self._run, self._stage, self._job, self._given, self._inexact = run, stage, job, given, inexact
         self._worse = worse
 
@@ -68,8 +69,8 @@ class Resumed:
         if differing + others:
             yield Note(f"resuming inexactly: {'; '.join(differing + others)}")
             facts = replace(facts, inexact=[*facts.inexact, {"step": step, "what": differing + others}])
-        if self._worse is not None:
-            facts = _with_lower_rate(facts, self._worse)
+        for worse in self._worse:
+            facts = _with_lower_rate(facts, worse)
         plan = TrainingPlan(job, data, tokenization, config, corpus)
         yield from outlook(plan, facts.recipe, fixed, facts.recompute).notes(plan, facts.recipe)
         setup = Setup(run, stage, plan, facts)

@@ -91,8 +91,7 @@ class Setup:
         """At its first step, or from a state (with rows from the beginning if it has no cursor).
 
         Args:
-            decoder: of another training of this setup, whose weights are still as they were before its first step; None:
-                it is made.
+            decoder: of another training of this setup, whose weights have not changed; None: a new one is opened.
         """
         fixed, recipe = self.facts.fixed, self.facts.recipe
         device, dtype = torch.device(fixed.device), find_dtype(fixed.dtype)
@@ -119,7 +118,7 @@ class Setup:
         return Exam(self.plan.corpus.validation(), self.plan.tokenization.tokenizer, length, limit)
 
     def journal(self, beginning: Beginning | None = None) -> Journal:
-        """`beginning`: what was found of the model before the first step, if it was looked at before."""
+        """`beginning`: results for step 0, if they are computed already."""
         job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.tokenization.tokenizer
         size = None if job.model.config or job.model.parent else job.model.size or SIZES[0]
         model = {"size": size, "parameters": self.parameters}

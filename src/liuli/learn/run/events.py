@@ -18,10 +18,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything is fixed; training begins or goes on. `learned`: how many numbers learn, all parameters or an
-    adapter's. `flops`: of a token's training. `peak`: FLOP/s of the machine.
-    `seconds`: how long the run was asked to take in all, None where that is not asked. `memory`: bytes that the run is
-    expected to take at its largest; `free`: bytes that it can have, None where the system does not say."""
+    """Everything is fixed, and training starts or resumes.
+
+    Attributes:
+        learned: how many numbers learn: all parameters or those of an adapter.
+        flops: of a token's training. peak: FLOP/s of the machine.
+        seconds: the budget, if it is one of time.
+        memory: expected peak, in bytes. free: available bytes, or None if the system does not report it.
+    """
 
     step: int
     steps: int

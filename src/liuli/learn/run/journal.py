@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What was found of the model before the first step, while the speed was measured. `sample`: its seed and text. In
-    seconds: `validation`; `keep`, a sample with a checkpoint; `look`, at the prompts that are watched."""
+    """Results for step 0 that were computed while the speed was measured, and how long each part took, in seconds.
+
+    Attributes:
+        sample: its seed and text.
+        validation, keep, look: seconds of a validation, of a sample with a checkpoint, and of a look at the watched prompts.
+    """
 
     evaluation: Evaluation
     sample: tuple[int, str]
@@ -58,7 +62,7 @@ class Journal:
         every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
         best: the lowest validation loss so far, in nats per token, and its step. first: the one before the first step.
-        last: the latest validation. beginning: what is known of step 0 already.
+        last: the latest validation. beginning: results for step 0, if they are computed already.
     """
 
     run: Run
@@ -118,7 +122,7 @@ class Journal:
         yield Saved(step, self.run.checkpoint(step))
 
     def rehearse(self, training: Training) -> Beginning:
-        """Does and times all that is done at a validation; nothing of it stays in the folder."""
+        """Runs and times one validation, sample, checkpoint and look at the watched prompts. The files are removed."""
         scratch = self.run.folder / "rehearsal"
         times = [time.perf_counter()]
         self.last = self.exam(training.decoder)

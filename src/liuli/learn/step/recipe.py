@@ -22,7 +22,7 @@ from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
 from liuli.learn.step.optimizer import Rates
 from liuli.model.config import Config
-from liuli.model.plan import kept_bytes, parameter_parts
+from liuli.model.plan import is_large, kept_bytes, parameter_parts
 
 BUFFERED = 2048  # pieces
 TOKENS_AT_ONCE = 2048  # of a forward pass; a larger batch is gathered over several
@@ -80,19 +80,13 @@ class Recipe(Record):
 
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
-PUBLISHED = 50e6  # parameters, from which a parent is taken for a published model
 PUBLISHED_RATE, PUBLISHED_LORA_RATE, OF_PARAMETERS = 2e-5, 4.5e-4, 494e6  # AdamW's, for a model of so many (docs/lab-log.md)
 PUBLISHED_TOKENS = 1024  # of a step
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
-def is_large(config: Config) -> bool:
-    """Whether a model of this size was probably published, and not made here."""
-    return sum(parameter_parts(config).values()) > PUBLISHED
-
-
 def for_published(config: Config, lora: bool) -> dict[str, Any]:
-    """Fields of the recipe for a model that has learned from far more than it will; {} for a small one."""
+    """Fields of the recipe for a large model, which is taken for a published one; {} for a small one."""
     if not is_large(config):
         return {}
     parameters = sum(parameter_parts(config).values())

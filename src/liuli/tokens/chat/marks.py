@@ -42,7 +42,7 @@ class Marks:
         self._controls, self._given, self._kept = controls, (messages, tools), kept
         texts = list(_strings((list(messages), list(tools))))
         self._any = any(controls.find(text) for text in texts)
-        self._begin, self._end = _free_characters(texts) if self._any else ("", "")
+        self._begin, self._end = free_characters(texts) if self._any else ("", "")
         replies = [text for message in messages if message.get("role") == "assistant" for text in message.values()]
         texts = [text for text in replies if isinstance(text, str)] if self._any else []
         self.by_assistant = {text[start:end] for text in texts for start, end in controls.find_all(text)} - kept
@@ -93,8 +93,12 @@ class Marks:
         return [self._marked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _free_characters(texts: list[str]) -> tuple[str, str]:
-    """Two characters of private use that the texts do not have."""
+def free_characters(texts: list[str]) -> tuple[str, str]:
+    """Two characters of private use that the texts do not have.
+
+    Raises:
+        LiuliError: the texts have all of them.
+    """
     taken = set().union(*texts)
     free = list(islice((chr(code) for code in PRIVATE_USE if chr(code) not in taken), 2))
     if len(free) < 2:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from liuli.errors import LiuliError
-from liuli.tokens.chat.marks import PRIVATE_USE, Marks, PlainText
+from liuli.tokens.chat.marks import PRIVATE_USE, Marks, PlainText, free_characters
 from liuli.tokens.strings import StringFinder
 from liuli.tokens.tokenizer import Encoder, Tokenizer, check_encodable
 
@@ -136,13 +136,13 @@ class RenderedText:
 
     def _typed_and_spans(self, plain: PlainText) -> tuple[list[tuple[int, int]], list[Span]]:
         """The ranges of the typed control strings, and the tokens of the text in which these ranges are filled with a
-        character that no control string has.
+        character that the text does not have.
 
         Some typed control strings are found only by encoding: a tokenizer that normalizes text before it looks for a token
         reads `<|IM_END|>` as `<|im_end|>`, for example. The template writes the tokens exactly.
         """
         typed, filled = list(plain.typed), list(plain.text)
-        filler = next(chr(code) for code in PRIVATE_USE if chr(code) not in plain.text)
+        filler, _ = free_characters([plain.text])
         while True:
             for start, end in typed:
                 filled[start:end] = filler * (end - start)
