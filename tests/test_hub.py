@@ -110,7 +110,7 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 PATHS = [
-    ("nowhere", "give a model's folder, or a name on the hub such as owner/model"),
+    ("nowhere", "give a model's folder, a .gguf file, or a name on the hub such as owner/model"),
     ("./a/b", "give a model's folder"),
     ("../x", "give a model's folder"),
     ("/nowhere/x", "give a model's folder"),

@@ -50,7 +50,7 @@ def test_too_little_memory(folder, tmp_path, monkeypatch):
     first, second = [note for note in notes(events) if "memory" in note]
     assert first == "to save memory, the backward pass computes each layer again: a step takes about a third longer"
     assert "of memory, but only 0.1 GB is free" in second
-    assert "give fewer --rows or a smaller --length" in second and "--lora" not in second
+    assert "use fewer --rows or a smaller --length" in second and "--lora" not in second
     resumed = run(job_in(folder, 10), tmp_path / "short", resume=True)
     assert [note for note in notes(resumed) if "memory" in note] == [first]
     found, wanted = kept(tmp_path / "short"), kept(tmp_path / "plenty")
@@ -67,7 +67,7 @@ def test_what_to_give_follows_the_run(folder, tmp_path, monkeypatch):
     run(job_in(folder, 3), tmp_path / "run")
     (plan, recipe, _), outlook = found[0]
     one_row = list(outlook.notes(plan, replace(recipe, rows_at_once=1)))[-1]
-    assert one_row.text.endswith("give a smaller --length")
+    assert one_row.text.endswith("use a smaller --length")
 
 
 def system(tmp_path, monkeypatch, cgroup="", **files):
