@@ -73,7 +73,7 @@ def main() -> None:
         file, asked, out = Path(place) / "m.gguf", Path(place) / "asked.json", Path(place) / "out.npz"
         print(f"{given.model} as {given.type}:", dict(to_gguf(model, file, given.type, "m")))
         asked.write_text(json.dumps({"texts": texts, "prompts": prompts, "steps": STEPS}))
-        subprocess.run([given.python, "-c", CHILD, str(file), str(asked), str(out)], check=True)
+        subprocess.run([given.python, "-P", "-c", CHILD, str(file), str(asked), str(out)], check=True)
         theirs = dict(np.load(out))
     ids = json.loads(str(theirs["ids"]))
     other = [text for text, found in zip(texts, ids, strict=True) if found != tokenizer.encode(text)]
