@@ -80,10 +80,10 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
 
 def _why_a_path(name: str) -> str:
     """Why a name is read as a path on this machine and not as a name on the hub; "" if it may be a name on the hub."""
-    owner = name.split("/")[0]
-    if not re.fullmatch(f"{HUB_NAME}|{HUB_GGUF}", name, re.ASCII):
+    owner, of_gguf = name.split("/")[0], re.fullmatch(HUB_GGUF, name, re.ASCII)
+    if not (of_gguf or re.fullmatch(HUB_NAME, name, re.ASCII)):
         return "give a model's folder, a .gguf file, or a name on the hub such as owner/model or owner/model/file.gguf"
-    if name.lower().endswith(FILE_SUFFIXES) and not re.fullmatch(HUB_GGUF, name, re.ASCII):
+    if name.lower().endswith(FILE_SUFFIXES) and not of_gguf:
         return (
             "it looks like the path of a file; give the folder that holds the model, a .gguf file that is there, or "
             "owner/model/file.gguf on the hub"

@@ -13,7 +13,7 @@ from liuli.model.adapters import lora
 from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.logprobs import summed_nats
-from liuli.model.memory import Workload, activation_bytes, lora_parameters, training_memory
+from liuli.model.memory import Workload, lora_parameters, saved_bytes, training_memory
 
 VOCABULARY, LAYERS = 1000, 3
 DTYPES = {16: torch.bfloat16, 32: torch.float32}
@@ -75,7 +75,7 @@ def kept(decoder, ids_BT, segments_BT):
 def test_activations_are_what_autograd_keeps(name, bits, rank, rows, length):
     decoder = made(name, bits, rank)
     measured = kept(decoder, *batch(rows, length))
-    assert activation_bytes(decoder.config, load_of(bits, rank, rows, length)) == pytest.approx(measured, rel=0.04)
+    assert saved_bytes(decoder.config, load_of(bits, rank, rows, length)) == pytest.approx(measured, rel=0.04)
 
 
 def learn(decoder, ids_BT, segments_BT):

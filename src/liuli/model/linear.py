@@ -103,11 +103,11 @@ class MixedLinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype, weight = self.dtype, self.weight
-        bias = None if self.bias is None else self.bias.to(dtype)
         if self.always and not torch.is_grad_enabled() and not self._casts_for_one_row(x):
             products = self.learning_dtype
-            bias = None if bias is None else bias.to(products)
+            bias = None if self.bias is None else self.bias.to(products)
             return F.linear(x.to(products), weight.to(products), bias).to(dtype)
+        bias = None if self.bias is None else self.bias.to(dtype)
         if self.large and dtype == self.learning_dtype and wants_one_row(x, weight):  # as the fp32 copy's `Linear` does
             y = one_row_product(x, weight).view(*x.shape[:-1], -1)
             return y if bias is None else y + bias

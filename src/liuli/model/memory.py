@@ -98,7 +98,7 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
     all_but_one = max(waiting, gradients - 4.0 * matrices / config.layers)  # layers, in the backward pass of the first
     dense = 4.0 * config.vocab_size * config.width * (load.lora is None and config.tied)  # the embedding's own, to be added
     moments = (
-        (waiting, activation_bytes(config, load), _working_bytes(config, load)),
+        (waiting, saved_bytes(config, load), _working_bytes(config, load)),
         (all_but_one, _layer_bytes(config, load), _backward_bytes(config, load)),
         (gradients, 0.0, dense),
         (gradients, 0.0, _muon_bytes(config, load)),
@@ -116,7 +116,7 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
     )
 
 
-def activation_bytes(config: Config, load: Workload) -> float:
+def saved_bytes(config: Config, load: Workload) -> float:
     """Kept from the forward pass for the backward pass."""
     numbers = 12 if load.lora is None and config.rms_norm else 8  # the final norm: its input, output, and the normed input
     around = numbers * config.width * load.tokens
