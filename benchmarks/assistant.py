@@ -161,7 +161,7 @@ def _compare(what: str, tokens: int, true: float, shuffled: float) -> None:
 def _measured(model: Model, dialogues: list[Dialogue]) -> Evaluation:
     assert model.tokenizer is not None
     pieces = pieces_of_dialogues(dialogues, model.chat, LONGEST, Cuts())
-    return measure(model.decoder, model.tokenizer, rows_of(pieces, model.tokenizer, LONGEST))
+    return measure(model.decoder, model.tokenizer, rows_of(pieces, LONGEST), LONGEST)
 
 
 def _replies(model: Model, dialogues: list[Dialogue], show: int) -> None:

@@ -114,6 +114,14 @@ def test_packing_changes_nothing(tokenizer, decoder):
     assert evaluate(decoder, tokenizer, documents_of(TEXTS), 64).nats == pytest.approx(sum(alone), rel=1e-6)
 
 
+def test_few_places_are_empty(monkeypatch, tokenizer):
+    """Rows are no longer than what they hold: a short text is not read as a full row."""
+    monkeypatch.setattr(room, "TOKENS_AT_ONCE", 1)
+    pieces = list(pieces_of(documents_of(TEXTS), tokenizer, 500))
+    batches = list(room.rows_of(pieces, 500))
+    assert sum(batch.ids_BT.numel() for batch in batches) == sum(piece.places for piece in pieces)
+
+
 def test_an_exam_takes_all_or_an_even_part(tokenizer, decoder):
     documents = documents_of(sentences(300))
     whole = evaluate(decoder, tokenizer, documents, 32)

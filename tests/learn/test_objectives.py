@@ -139,6 +139,40 @@ def test_log_probabilities_in_chunks_are_the_plain_ones(monkeypatch, at_once):
         torch.testing.assert_close(summed_nats(head, x_ND, targets_N), -plain.sum())
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_tokens_without_a_target_need_no_logits(weighted):
+    """The head reads the supervised tokens alone; the loss and all gradients are those of the whole sum."""
+    head, read = decoder_of().head, []
+    x_ND = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
+    targets_N = torch.where(torch.arange(40) % 3 == 0, torch.arange(40), IGNORED)
+    weights_N = torch.linspace(0.5, 2, 40) if weighted else None
+
+    class Counting(torch.nn.Module):
+        outputs = head.outputs
+
+        def __init__(self):
+            super().__init__()
+            self.head = head
+
+        def forward(self, x):
+            read.append(len(x))
+            return head(x)
+
+    inputs = [x_ND.clone().requires_grad_() for _ in range(2)]
+    nats_N = F.cross_entropy(head(inputs[0]), targets_N, ignore_index=IGNORED, reduction="none")
+    plain = (nats_N * (1 if weights_N is None else weights_N)).sum()
+    found = summed_nats(Counting(), inputs[1], targets_N, weights_N)
+    assert sum(read) == 14
+    torch.testing.assert_close(found, plain)
+    wanted = torch.autograd.grad(plain, (inputs[0], head.weight))
+    for one, other in zip(torch.autograd.grad(found, (inputs[1], head.weight)), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(summed_nats(head, x_ND, targets_N, weights_N), plain.detach())
+        nothing = torch.full_like(targets_N, IGNORED)
+        assert summed_nats(head, x_ND, nothing, weights_N) == 0
+
+
 def test_a_chunk_has_as_many_tokens_as_its_gradient_is_worth(monkeypatch):
     """Each chunk writes a V × D gradient: at a vocabulary of 151,936, 27 tokens would not pay for it."""
     sizes = []

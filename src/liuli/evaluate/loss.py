@@ -23,7 +23,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.logprobs import summed_nats
 from liuli.tokens import Tokenizer
 
-TOKENS_AT_ONCE = 4096
+TOKENS_AT_ONCE = 1024  # more at once are no faster, and take more memory (docs/lab-log.md)
 SPREAD = 64
 
 
@@ -68,13 +68,13 @@ def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Documen
     Raises:
         LiuliError: there is nothing to predict.
     """
-    return measure(decoder, tokenizer, rows_of(pieces_of(documents, tokenizer, length), tokenizer, length))
+    return measure(decoder, tokenizer, rows_of(pieces_of(documents, tokenizer, length), length), length)
 
 
-def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) -> Evaluation:
-    """Over rows that were packed before."""
+def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch], length: int) -> Evaluation:
+    """Over rows that were packed before, from windows of at most `length` tokens."""
     device = decoder.device
-    nats, tokens, size, windows, length = 0.0, 0, 0, 0, 0
+    nats, tokens, size, windows = 0.0, 0, 0, 0
     with torch.no_grad():
         for batch in batches:
             for part in batch.parts(len(batch.pieces), device):
@@ -83,7 +83,6 @@ def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch]) ->
             tokens, windows = tokens + batch.supervised, windows + sum(map(len, batch.pieces))
             predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
             size += sum(len(tokenizer.token(id).bytes) for id in predicted)
-            length = batch.ids_BT.shape[1]
     if not tokens:
         raise LiuliError("there is nothing to predict: the text has fewer than two tokens")
     return Evaluation(nats, tokens, size, windows, length)
@@ -97,17 +96,22 @@ def pieces_of(documents: Iterable[Document], tokenizer: Tokenizer, length: int) 
     yield from cutter.finish()
 
 
-def rows_of(pieces: Iterable[Piece], tokenizer: Tokenizer, length: int) -> Iterator[Batch]:
-    """Windows packed into rows in their order, several rows at a time."""
+def rows_of(pieces: Iterable[Piece], length: int) -> Iterator[Batch]:
+    """Windows packed in their order into rows of at most `length` places, several rows at a time. The rows of a batch are as
+    long as its longest one, so that few places are empty."""
     rows = _packed(pieces, length)
     while some := list(islice(rows, max(1, TOKENS_AT_ONCE // length))):
-        yield batch_of(some, [0] * len(some), length, 0)
+        yield batch_of(some, [0] * len(some), max(map(_places, some)), 0)
+
+
+def _places(row: list[Piece]) -> int:
+    return sum(piece.places for piece in row)
 
 
 def _packed(pieces: Iterable[Piece], length: int) -> Iterator[list[Piece]]:
     row: list[Piece] = []
     for piece in pieces:
-        if sum(each.places for each in row) + piece.places > length:
+        if _places(row) + piece.places > length:
             yield row
             row = []
         row.append(piece)
@@ -130,7 +134,8 @@ class Exam:
             raise LiuliError("nothing is held out to validate on: give more text, or --valid FILE")
         every = max(1.0, held / limit)
         chosen = [pieces[int(i * every)] for i in range(max(1, int(len(pieces) / every)))]
-        self._tokenizer, self._batches = tokenizer, list(rows_of(chosen, tokenizer, length))
+        self._tokenizer, self._length = tokenizer, length
+        self._batches = list(rows_of(chosen, length))
 
     def __call__(self, decoder: Decoder) -> Evaluation:
-        return measure(decoder, self._tokenizer, self._batches)
+        return measure(decoder, self._tokenizer, self._batches, self._length)

@@ -28,6 +28,7 @@ def summed_nats(head: nn.Module, x_ND: Tensor, targets_N: Tensor, weights_N: Ten
         head: a projection to the logits, (N, D) -> (N, V). x_ND: what `Decoder.hidden` returned.
         targets_N: int64. weights_N: w, fp32; None: 1 each.
     """
+    x_ND, targets_N, weights_N = _supervised(x_ND, targets_N, weights_N)
     if torch.is_grad_enabled():
         total: Any = _SummedNats.apply(head, x_ND, targets_N, weights_N, *_learning(head))
         return total
@@ -109,6 +110,16 @@ class _Gradients:
 
     def found(self) -> list[Tensor]:
         return [torch.cat(self._of_x), *self._sums]
+
+
+def _supervised(x_ND: Tensor, targets_N: Tensor, weights_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Only the tokens that have a target; all if none has one. On a GPU always all: the CPU would have to wait for their count."""
+    if not x_ND.is_cpu:
+        return x_ND, targets_N, weights_N
+    supervised_n = (targets_N != IGNORED).nonzero().squeeze(1)
+    if len(supervised_n) in (0, len(targets_N)):
+        return x_ND, targets_N, weights_N
+    return x_ND[supervised_n], targets_N[supervised_n], None if weights_N is None else weights_N[supervised_n]
 
 
 def _learning(head: nn.Module) -> list[nn.Parameter]:

@@ -21,7 +21,7 @@ PROGRAM, PER_TOKEN_OF_VOCABULARY = 250e6, 1500
 HEAP = 0.3
 SHORT = 512  # places: up to here 16-bit attention on a CPU keeps its scores (`attention.SHORT`)
 LOGITS_AT_ONCE, LEAST_TOKENS, ON_A_GPU = 1 << 22, 128, 8  # as in `logprobs.py`
-VALIDATED_AT_ONCE = 4096  # tokens, as in `evaluate/loss.py`
+VALIDATED_AT_ONCE = 1024  # tokens, as in `evaluate/loss.py`
 
 
 @dataclass(frozen=True, slots=True)
