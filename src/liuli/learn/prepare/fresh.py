@@ -129,7 +129,7 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     costs = Costs(step, beginning.validation / validated, beginning.keep, beginning.look)
     found = budget.pace_within(costs, seconds - ready, tokens, validated)
     if found.steps < 1:
-        least = ready + found.watching(costs) - validated * costs.token + step
+        least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
         raise LiuliError(
             f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
             f"in all"
