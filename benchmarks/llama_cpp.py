@@ -78,7 +78,8 @@ def main() -> None:
         subprocess.run([given.python, "-P", "-c", CHILD, str(file), str(asked), str(out)], check=True)
         theirs = dict(np.load(out))
         written = read_decoder(file, dtype=torch.float32)
-        others = [text for text in texts if open_tokenizer(file).encode(text) != tokenizer.encode(text)]
+        of_file = open_tokenizer(file)
+        others = [text for text in texts if of_file.encode(text) != tokenizer.encode(text)]
         print(f"ids of the model and of the file: {len(texts) - len(others):,} of {len(texts):,} texts alike")
     ids = json.loads(str(theirs["ids"]))
     other = [text for text, found in zip(texts, ids, strict=True) if found != tokenizer.encode(text)]
