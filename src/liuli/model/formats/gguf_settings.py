@@ -56,7 +56,7 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
     architecture, kind = file.text("general.architecture"), file.text("general.type")
     if kind not in (None, "model"):
         raise LiuliError(f"{file.path} is no model but of the kind {shown(kind)} (general.type); give the model's own file")
-    families = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
+    families: dict[str, Any] = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
     if architecture not in families:
         known = ", ".join(dict.fromkeys(ARCHITECTURE_OF.values()))
         raise LiuliError(f"{file.path}: the architecture {quoted(architecture)} is not supported; supported: {known}")
