@@ -1,7 +1,8 @@
 """Which tokens of a GGUF file are control tokens and which end a text: as in llama.cpp, whatever types the file gives.
 
-The facts were recorded with llama.cpp's libllama on the same files: ids (`llama_tokenize`), `llama_vocab_is_control` and
-`llama_vocab_is_eog`.
+What is expected here was compared once with llama.cpp's libllama on the same files: `llama_vocab_is_control`,
+`llama_vocab_is_eog` and, for byte-level BPE, the ids of all texts. With scores, llama.cpp joins pieces into control tokens in
+any text (`</` and `s>`), which is not followed.
 """
 
 from pathlib import Path
