@@ -1,4 +1,5 @@
-"""A model next to the GGUF file that is written of it, opened by llama.cpp: ids, logits, and greedy replies.
+"""Compares a GGUF file that Liuli writes in Liuli and in llama.cpp: ids, logits, and greedy replies. With a quantised type it
+also shows how far the file is from the model that it was made from.
 
     python benchmarks/llama_cpp.py MODEL [--python PATH] [--type f32] [--lines 2000]
 
@@ -17,6 +18,7 @@ import torch
 from shared import SHARED
 
 from liuli.hub import find_model
+from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import read_decoder
 from liuli.recipes.convert import to_gguf
 from liuli.tokens import open_tokenizer
@@ -75,20 +77,46 @@ def main() -> None:
         asked.write_text(json.dumps({"texts": texts, "prompts": prompts, "steps": STEPS}))
         subprocess.run([given.python, "-P", "-c", CHILD, str(file), str(asked), str(out)], check=True)
         theirs = dict(np.load(out))
+        written = read_decoder(file, dtype=torch.float32)
+        of_file = open_tokenizer(file)
+        others = [text for text in texts if of_file.encode(text) != tokenizer.encode(text)]
+        print(f"ids of the model and of the file: {len(texts) - len(others):,} of {len(texts):,} texts alike")
     ids = json.loads(str(theirs["ids"]))
     other = [text for text, found in zip(texts, ids, strict=True) if found != tokenizer.encode(text)]
     print(f"ids: {len(texts) - len(other):,} of {len(texts):,} texts alike; others: {other[:5]!r}")
     decoder = read_decoder(model)
     for i, prompt in enumerate(prompts):
-        with torch.no_grad():
-            ours = decoder(torch.tensor([prompt]))[0].numpy()
-        error = np.abs(ours - theirs[f"logits{i}"]).max() / ours.std()
-        said, steps = tokenizer.decode(json.loads(str(theirs["greedy"]))[i], special=True), list(prompt)
-        while len(steps) < len(prompt) + STEPS:
-            with torch.no_grad():
-                steps.append(int(decoder(torch.tensor([steps]))[0, -1].argmax()))
-        alike = said == tokenizer.decode(steps[len(prompt) :], special=True)
-        print(f"logits: largest difference {error:.1e} of their deviation; {PROMPTS[i]!r} continues {said!r}, alike: {alike}")
+        found, original = (logits_of(each, prompt) for each in (written, decoder))
+        apart = [np.abs(found - other) / found.std() for other in (theirs[f"logits{i}"], original)]
+        numbers = ", ".join(
+            f"{np.sqrt((each**2).mean()):.1e} (largest {each.max():.1e}) from {whose}"
+            for each, whose in zip(apart, ("llama.cpp", "the model"), strict=True)
+        )
+        said, steps = json.loads(str(theirs["greedy"]))[i], greedy(written, prompt)
+        alike = next((n for n, (one, other) in enumerate(zip(said, steps, strict=True)) if one != other), STEPS)
+        print(f"{PROMPTS[i]!r} continues {tokenizer.decode(said, special=True)!r} there; {alike} of {STEPS} tokens alike")
+        print(f"    logits, in their standard deviations: {numbers}")
+        if alike < STEPS:
+            print(f"    here: {tokenizer.decode(steps, special=True)!r}, {gap(written, prompt + steps[:alike])}")
+
+
+def logits_of(decoder: Decoder, prompt: list[int]) -> np.ndarray:
+    with torch.no_grad():
+        return decoder(torch.tensor([prompt]))[0].numpy()
+
+
+def greedy(decoder: Decoder, prompt: list[int]) -> list[int]:
+    steps = list(prompt)
+    for _ in range(STEPS):
+        steps.append(int(logits_of(decoder, steps)[-1].argmax()))
+    return steps[len(prompt) :]
+
+
+def gap(decoder: Decoder, ids: list[int]) -> str:
+    """How close the two best choices are."""
+    last = logits_of(decoder, ids)[-1]
+    second, first = np.sort(last)[-2:]
+    return f"where the best two logits are {(first - second) / last.std():.1e} apart"
 
 
 if __name__ == "__main__":

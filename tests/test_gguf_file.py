@@ -45,6 +45,10 @@ def file(
 
 BAD = {
     "empty": (b"", "is empty"),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or download the file",
+    ),
     "not GGUF": (b"PK\x03\x04" + bytes(100), "is not a GGUF file"),
     "a future version": (file(version=4), "is GGUF of version 4; versions 2 and 3"),
     "an old version": (file(version=1), "is GGUF of version 1"),
@@ -69,7 +73,7 @@ BAD = {
     "arrays in arrays": (file((key("a", 9, struct.pack("<IQ", 9, 1)),)), "the array a is of the type 9"),
     "no alignment": (file((key("general.alignment", 4, bytes(4)),)), "general.alignment must be a power of two"),
     "a tensor twice": (file(tensors=(tensor("t"), tensor("t", offset=32))), "the tensor t is there twice"),
-    "an unknown type": (file(tensors=(tensor("t", kind=99),)), "the tensor t is of type 99, which is not supported; supp"),
+    "an unknown type": (file(tensors=(tensor("t", kind=99),)), "the tensor t is of type 99, which is not supported; download"),
     "a type that is not read": (file(tensors=(tensor("t", (256,), 23),)), "the tensor t is of type IQ4_XS, which is not"),
     "five dimensions": (file(tensors=(tensor("t", (1,) * 5),)), "the tensor t has 5 dimensions"),
     "no rows": (file(tensors=(tensor("t", (4, 0)),)), r"the tensor t has the shape \[0, 4\]"),
@@ -96,6 +100,12 @@ def test_a_lie_is_one_line_and_costs_nothing(case, tmp_path):
     assert "\x1b" not in str(refused.value) and "\n" not in str(refused.value)
     assert peak < 2e6
     assert time.perf_counter() - began < 2
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.gguf")
+    with pytest.raises(LiuliError, match="is not a regular file: give the path of a GGUF file"):
+        open_gguf(tmp_path / "m.gguf")
 
 
 def test_what_the_package_writes_is_read(tmp_path):

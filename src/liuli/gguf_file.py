@@ -15,8 +15,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from liuli.display import printable, why
 from liuli.errors import LiuliError
+from liuli.files import refuse_lfs_pointer
 
 TYPES = {
     GGMLQuantizationType[name]
@@ -88,9 +90,10 @@ class GGUFFile:
     """
 
     def __init__(self, path: Path):
-        """Raises LiuliError: not a GGUF file, or one that is broken or not supported."""
+        """Raises LiuliError: not a GGUF file, a Git LFS pointer, or a file that is broken or not supported."""
         self.path = path
         try:
+            refuse_lfs_pointer(path)
             with path.open("rb") as file:
                 # Copy on write: a tensor that PyTorch takes from it may be written to, and the file stays as it is.
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -135,18 +138,42 @@ class GGUFFile:
         """A string; None if there is no such key. Raises LiuliError: it is no string."""
         found = self.metadata.get(key)
         if found is not None and not isinstance(found, str):
-            raise self.broken(f"{key} must be a string")
+            raise self.broken(f"{shown(key)} must be a string")
+        return found
+
+    def integer(self, key: str) -> int | None:
+        """An integer; None if there is no such key. Raises LiuliError: it is no integer."""
+        found = self.metadata.get(key)
+        if found is not None and type(found) is not int:
+            raise self.broken(f"{key} must be an integer, not {shown(found)}")
+        return found
+
+    def number(self, key: str) -> float | None:
+        """An integer or a finite floating-point number; None if there is no such key. Raises LiuliError: it is neither."""
+        found = self.metadata.get(key)
+        if found is not None and not is_number(found):
+            raise self.broken(f"{key} must be a number, not {shown(found)}")
+        return found
+
+    def flag(self, key: str, default: bool) -> bool:
+        """A truth value. Raises LiuliError: it is none."""
+        found = self.metadata.get(key, default)
+        if not isinstance(found, bool):
+            raise self.broken(f"{key} must be true or false, not {shown(found)}")
         return found
 
     def _check_kind(self) -> None:
         if self.data[:4] != b"GGUF":
-            raise LiuliError(f"{self.path} is not a GGUF file: it does not begin with GGUF")
+            raise LiuliError(f"{self.path} is not a GGUF file: it does not begin with GGUF; download it again, or give another")
         self.at = 4
         version = self._number("I")
         if version & 0xFFFF == 0 and version >> 16:
             raise LiuliError(f"{self.path} is big-endian, for other processors: download the little-endian file")
         if version not in VERSIONS:
-            raise LiuliError(f"{self.path} is GGUF of version {version}; versions 2 and 3 are supported")
+            raise LiuliError(
+                f"{self.path} is GGUF of version {version}; versions 2 and 3 are supported: convert the model again with a "
+                f"program that writes one of them"
+            )
 
     def _check_count(self, count: int, most: int, smallest: int, what: str) -> None:
         """Raises LiuliError if a file cannot hold so many of something that takes at least `smallest` bytes."""
@@ -253,8 +280,8 @@ class GGUFFile:
             known = {member.value: member.name for member in GGMLQuantizationType}
             supported = ", ".join(each.name for each in sorted(TYPES))
             raise LiuliError(
-                f"{self.path}: the tensor {shown(name)} is of type {known.get(kind, kind)}, which is not supported; "
-                f"supported: {supported}"
+                f"{self.path}: the tensor {shown(name)} is of type {known.get(kind, kind)}, which is not supported; download a "
+                f"file in one of the types {supported}"
             )
         return name, shape, GGMLQuantizationType(kind), offset
 
@@ -276,6 +303,8 @@ def open_gguf(path: Path) -> GGUFFile:
         stat = path.stat()
     except OSError as error:
         raise LiuliError(f"{path} cannot be read: {why(error)}") from None
+    if not S_ISREG(stat.st_mode):
+        raise LiuliError(f"{path} is not a regular file: give the path of a GGUF file")
     return _opened(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
@@ -283,8 +312,8 @@ def open_gguf(path: Path) -> GGUFFile:
 def _opened(path: Path, *_: int) -> GGUFFile:
     """`open_gguf`. The numbers tell a file from what is at the same place later."""
     file = GGUFFile(path)
-    count = file.metadata.get("split.count", 1)
-    if type(count) is not int or count < 2:
+    count = file.integer("split.count") or 1
+    if count < 2:
         return file
     named = SHARD.fullmatch(path.name)
     if named is None or int(named["count"]) != count:
@@ -296,16 +325,21 @@ def _opened(path: Path, *_: int) -> GGUFFile:
         if not other.is_file():
             raise LiuliError(f"{path}: the shard {other.name} is not there; download it too")
         shard = GGUFFile(other)
-        if shard.metadata.get("split.no") != number or shard.metadata.get("split.count") != count:
+        if shard.integer("split.no") != number or shard.integer("split.count") != count:
             raise LiuliError(f"{other} is not shard {number + 1} of {count} of {path.name}: download it again")
         if twice := shard.tensors.keys() & file.tensors.keys():
             raise shard.broken(f"the tensor {shown(min(twice))} is in another shard too")
         file.tensors |= shard.tensors
         file.paths.append(other)
-    claimed = file.metadata.get("split.tensors.count", len(file.tensors))
-    if claimed != len(file.tensors):
-        raise file.broken(f"its shards hold {len(file.tensors)} tensors, not the {shown(claimed)} that it claims")
+    claimed = file.integer("split.tensors.count")
+    if claimed not in (None, len(file.tensors)):
+        raise file.broken(f"its shards hold {len(file.tensors):,} tensors, not the {claimed:,} that it claims")
     return file
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of the metadata is an integer or a finite floating-point number."""
+    return type(value) is int or (type(value) is float and isfinite(value))
 
 
 def shown(value: object) -> str:

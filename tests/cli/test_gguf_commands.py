@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from gguf import TokenType
 from helpers import gguf_files, talking
 
 import liuli as package
@@ -41,6 +42,18 @@ def test_a_file_and_a_folder_say_the_same(liuli, pair, words):
     of_folder, of_file = (liuli(*[model if word == "MODEL" else word for word in words], stdin=said) for model in pair)
     assert of_folder.code == of_file.code == 0
     assert of_file.out == of_folder.out != ""
+
+
+@pytest.mark.parametrize("kind", [TokenType.NORMAL, TokenType.USER_DEFINED], ids=lambda kind: kind.name)
+def test_a_reply_ends_although_the_file_calls_its_end_an_ordinary_token(liuli, pair, tmp_path, kind):
+    """Old conversions do. llama.cpp recognises such a token by its text."""
+    gguf_files.save_talking(pair[0], tmp_path / "m.gguf", CHATML, kind)
+    expected, found = (
+        liuli("chat", model, "--temperature", 0, stdin="你好\n".encode()) for model in (pair[1], tmp_path / "m.gguf")
+    )
+    assert found.code == 0
+    assert found.out == expected.out != ""
+    assert "<|im_end|>" not in found.out
 
 
 def test_evaluate_and_compare(liuli, pair, tmp_path):
@@ -85,7 +98,11 @@ def test_an_adapter_is_learned_on_a_file_and_merged_into_it(liuli, pair, tmp_pat
 def test_bad_files_are_refused_in_one_line(liuli, pair, tmp_path):
     (tmp_path / "no.gguf").write_bytes(b"what is no GGUF file")
     (tmp_path / "short.gguf").write_bytes(pair[1].read_bytes()[:5000])
-    for name, message in (("no", "is not a GGUF file"), ("short", "is broken"), ("none", "there is no folder")):
+    (tmp_path / "lfs.gguf").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    messages = {
+        "no": "is not a GGUF file", "short": "is broken", "none": "there is no folder", "lfs": "is a Git LFS pointer",
+    }  # fmt: skip
+    for name, message in messages.items():
         for command in (("complete", "x"), ("tokenize", "x"), ("plan",)):
             result = liuli(command[0], tmp_path / f"{name}.gguf", *command[1:])
             assert result.code == 2

@@ -161,8 +161,12 @@ def add_pieces(writer: gguf.GGUFWriter, tokens: list[str], scores: list[float], 
     writer.add_token_types(types)
 
 
-def save_talking(folder: Path, path: Path, template: str) -> None:
-    """The model of `talking.save` in a folder, with its tokenizer and a template, as one file."""
+def save_talking(folder: Path, path: Path, template: str, kind: TokenType = TokenType.CONTROL) -> None:
+    """The model of `talking.save` in a folder, with its tokenizer and a template, as one file.
+
+    Args:
+        kind: the type of its special tokens.
+    """
     content = json.loads((folder / "tokenizer.json").read_text())
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
     tokens = {**content["model"]["vocab"], **special}
@@ -170,7 +174,7 @@ def save_talking(folder: Path, path: Path, template: str) -> None:
 
     def add(writer: gguf.GGUFWriter) -> None:
         texts = sorted(tokens, key=lambda token: tokens[token])
-        add_merges(writer, texts, merges, dict.fromkeys(special, TokenType.CONTROL), "gpt-2")
+        add_merges(writer, texts, merges, dict.fromkeys(special, kind), "gpt-2")
         writer.add_bos_token_id(special["<|endoftext|>"])
         writer.add_eos_token_id(special["<|endoftext|>"])
         writer.add_add_bos_token(True)

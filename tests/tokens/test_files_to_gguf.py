@@ -148,6 +148,21 @@ def test_names_template_and_sampling_are_kept(tmp_path):
     assert tokenizer_metadata(tmp_path, open_tokenizer(tmp_path), size)["tokenizer.chat_template"] == "c"
 
 
+@pytest.mark.parametrize("wrong", ["hot", True, [0.7], 10**400])
+def test_a_sampling_setting_that_is_no_number(wrong, tmp_path):
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"top_k": wrong}))
+    with pytest.raises(LiuliError, match=r"generation_config\.json: top_k must be a number, not .*; correct or remove it"):
+        tokenizer_metadata(tmp_path, open_tokenizer(tmp_path), 300)
+
+
+def test_a_negative_top_k_is_written(tmp_path):
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"top_k": -1}))
+    in_gguf(tmp_path, open_tokenizer(tmp_path), tmp_path / "m.gguf")
+    assert open_gguf(tmp_path / "m.gguf").metadata["general.sampling.top_k"] == -1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

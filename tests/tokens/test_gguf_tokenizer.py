@@ -50,8 +50,13 @@ GEMMA_ODD = [
     [478, 398, 366, 366, 237922, 237141, 464, 366, 406],
 ]  # fmt: skip
 FACTS = {
-    "qwen2.5-coder-0.5b": (QWEN_ODD, "356ecec2c94c780b39e3aa24aa896c1252c72a185e09ef6a8b2dc926ffc3ba82", [151645, 151643], []),
-    "gemma3-270m": (GEMMA_ODD, "b7364359ab0f7acabf0644b7d9b15d55235d466e4994543d8c857654f52b4110", [1, 106], [2]),
+    "qwen2.5-coder-0.5b": (
+        QWEN_ODD,
+        "356ecec2c94c780b39e3aa24aa896c1252c72a185e09ef6a8b2dc926ffc3ba82",
+        [151645, 151643, 128247, 151662, 151663, 151664],
+        [],
+    ),
+    "gemma3-270m": (GEMMA_ODD, "b7364359ab0f7acabf0644b7d9b15d55235d466e4994543d8c857654f52b4110", [1, 106, 212], [2]),
 }
 
 

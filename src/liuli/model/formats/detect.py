@@ -52,8 +52,8 @@ def frozen_itemsize(path: Path) -> int:
     """Bytes of a number of the matrices that `read_decoder` gives if its dtype is None: 2, or 4 of a model stored in fp32. One
     matrix decides; in most models all have one dtype. Raises as `read_decoder`."""
     if is_gguf(path):
-        matrix = next(tensor for tensor in open_gguf(path).tensors.values() if len(tensor.shape) == 2)
-        return 4 if matrix.type.name == "F32" else 2
+        types = (tensor.type.name for tensor in open_gguf(path).tensors.values() if len(tensor.shape) == 2)
+        return 4 if next(types, None) == "F32" else 2
     tensors = (tensor() for tensor in stored_tensors(path).values())
     return 2 if next(tensor for tensor in tensors if tensor.ndim == 2).itemsize == 2 else 4
 

@@ -5,13 +5,15 @@ and is not followed is refused by name.
 """
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import torch
 
 from liuli.errors import LiuliError
-from liuli.gguf_file import GGUFFile
+from liuli.fields import is_size
+from liuli.gguf_file import GGUFFile, is_number
 from liuli.model.formats.gguf_names import (
     ARCHITECTURE_OF,
     ATTENTION_FACTOR_KEY,
@@ -30,8 +32,14 @@ OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
 HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be the same
 WINDOW_KEYS = {"mistral": (WINDOW_KEY,), "gemma3_text": (WINDOW_KEY, PATTERN_KEY, SLIDING_BASE_KEY)}
 GEMMA_PATTERN, GEMMA_27B = 6, 62  # every sixth layer sees all; the layers of the one size whose scores have another scale
+SCALING_KIND_KEY = "rope.scaling.type"
 LINEAR_FACTOR_KEY = "rope.scale_linear"  # the old name of rope.scaling.factor
 YARN_ATTENTION_KEY = "rope.scaling.yarn_attn_factor"  # config.json's attention_factor, as llama.cpp's converter writes it
+# Keys whose values are numbers, in addition to those of `keys_of`.
+NUMBERS = {
+    *HEAD_WIDTHS, WINDOW_KEY, SLIDING_BASE_KEY, LINEAR_FACTOR_KEY, ATTENTION_FACTOR_KEY, YARN_ATTENTION_KEY,
+    *(SCALING_KEYS.keys() - {SCALING_KIND_KEY}),
+}  # fmt: skip
 WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"}  # the tensors have the shapes
 # Settings and the values that change nothing. Zero, false and an empty text change nothing in any.
 HARMLESS = {"attention.causal": True, "rope.scaling.yarn_ext_factor": 1.0}
@@ -45,27 +53,30 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
     Raises:
         LiuliError: an architecture or a setting that is not supported, a key that is missing, a value of the wrong type.
     """
-    architecture = file.text("general.architecture")
-    if file.metadata.get("general.type", "model") != "model":
-        kind = shown(str(file.metadata["general.type"]))
-        raise LiuliError(f"{file.path} is no model but of the kind {kind} (general.type); give the model's own file")
-    families = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
+    architecture, kind = file.text("general.architecture"), file.text("general.type")
+    if kind not in (None, "model"):
+        raise LiuliError(f"{file.path} is no model but of the kind {shown(kind)} (general.type); give the model's own file")
+    families: dict[str, Any] = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
     if architecture not in families:
         known = ", ".join(dict.fromkeys(ARCHITECTURE_OF.values()))
         raise LiuliError(f"{file.path}: the architecture {quoted(architecture)} is not supported; supported: {known}")
-    given = without_architecture(file.metadata, architecture)
+    given = _values(file, architecture, keys_of(families[architecture]))
     family: Any = "mistral" if architecture == "llama" and given.get(WINDOW_KEY) else families[architecture]
     keys = keys_of(family)
     _refuse_unknown(file, architecture, given, {*keys, *WINDOW_KEYS.get(family, ())})
     for key in keys:
         if key not in given and key not in OPTIONAL:
             raise file.broken(f"its metadata has no {architecture}.{key}")
-    found = {ours: _same_in_all_layers(file, f"{architecture}.{key}", given[key]) for key, ours in keys.items() if key in given}
+    found = {ours: given[key] for key, ours in keys.items() if key in given}
     if "token_embd.weight" not in file.tensors:
         raise file.broken("it has no tensor token_embd.weight; a file of a vocabulary alone is no model")
-    layers = given["block_count"]
-    if type(layers) is int and layers > len(file.tensors):
-        raise file.broken(f"{architecture}.block_count is {layers:,}, but there are only {len(file.tensors):,} tensors")
+    for key in ("block_count", "embedding_length", "attention.head_count"):
+        if not is_size(given[key]):
+            raise file.broken(f"{architecture}.{key} must be an integer above 0, not {given[key]}")
+    if given["block_count"] > len(file.tensors):
+        raise file.broken(
+            f"{architecture}.block_count is {given['block_count']:,}, but there are only {len(file.tensors):,} tensors"
+        )
     found |= {
         "model_type": family,
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
@@ -74,15 +85,33 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
     if family == "gpt2":
         return found
     found |= _rotary_settings(file, architecture, given, found)
-    return found | _gemma_settings(given, found) if family == "gemma3_text" else found
+    return found | _gemma_settings(file, given, found) if family == "gemma3_text" else found
+
+
+def _values(file: GGUFFile, architecture: str, keys: Collection[str]) -> dict[str, Any]:
+    """The metadata below an architecture's name.
+
+    Args:
+        keys: those whose number may be given for each layer. If it is the same in all, it is returned once.
+
+    Raises:
+        LiuliError: a value that `settings_of` computes with is not of its type.
+    """
+    given = without_architecture(file.metadata, architecture)
+    file.text(f"{architecture}.{SCALING_KIND_KEY}")
+    for key in [key for key in given if key in keys or key in NUMBERS]:
+        name = f"{architecture}.{key}"
+        if key in keys:
+            given[key] = _same_in_all_layers(file, name, given[key])
+        if not is_number(given[key]):
+            raise file.broken(f"{name} must be a number, not {shown(str(given[key]))}")
+    return given
 
 
 def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """What the families with rotary positions have in addition."""
-    width, heads = found["hidden_size"], found["num_attention_heads"]
-    if type(width) is not int or type(heads) is not int or heads < 1:
-        return {}  # which `config_from` refuses
-    head_width = found.get("head_dim", width // heads)
+    heads = found["num_attention_heads"]
+    head_width = found.get("head_dim", found["hidden_size"] // heads)
     for key in HEAD_WIDTHS:
         if given.get(key, head_width) != head_width:
             raise LiuliError(
@@ -101,12 +130,15 @@ def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], f
     return more | {"rope_theta": theta} | ({} if scaling is None else {"rope_scaling": scaling})
 
 
-def _gemma_settings(given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Which layers have a window, the base of their positions, and what scores are divided by, as llama.cpp has them."""
+def _gemma_settings(file: GGUFFile, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Which layers have a window, the base of their positions, and what scores are divided by, as llama.cpp has them. Raises
+    LiuliError: a pattern of windows that is neither a number nor an array."""
     layers = range(found["num_hidden_layers"])
     pattern = given.get(PATTERN_KEY, GEMMA_PATTERN)
     if isinstance(pattern, np.ndarray):
         slides = pattern.astype(bool).tolist()
+    elif type(pattern) is not int:
+        raise file.broken(f"its {PATTERN_KEY} must be an integer or an array, not {shown(str(pattern))}")
     else:
         slides = [pattern == 0 or (layer + 1) % pattern != 0 for layer in layers]
     if found["sliding_window"] is None:
@@ -139,7 +171,7 @@ def _same_in_all_layers(file: GGUFFile, key: str, value: Any) -> Any:
 
 def _scaling(file: GGUFFile, given: dict[str, Any], theta: Any, head_width: Any) -> dict[str, Any] | None:
     """The `rope_scaling` of a `config.json`."""
-    kind = given.get("rope.scaling.type", "linear")
+    kind = given.get(SCALING_KIND_KEY, "linear")
     factor = given.get("rope.scaling.factor", given.get(LINEAR_FACTOR_KEY, 0.0))
     stretched = kind != "none" and factor not in (0.0, 1.0)
     if FREQUENCIES in file.tensors:
@@ -148,7 +180,7 @@ def _scaling(file: GGUFFile, given: dict[str, Any], theta: Any, head_width: Any)
         return _llama3(file, theta, head_width)
     if not stretched:
         return None
-    if type(factor) is not float or not math.isfinite(factor) or factor <= 0:
+    if factor <= 0:
         raise file.broken(f"the factor of its rotary scaling is {quoted(factor)}")
     if kind != "yarn":
         return {"rope_type": kind, "factor": factor}

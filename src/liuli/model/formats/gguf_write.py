@@ -40,8 +40,8 @@ TYPES = {  # the types that can be written, and what llama.cpp calls a file of t
 }
 COARSE = ("q5_1", "q5_0", "q4_1", "q4_0")
 FINER = "q8_0"  # of the embedding and the head in a file of a coarse type
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 INSTEAD = GGMLQuantizationType.F16  # of a matrix whose rows are no multiple of a block
-ARRAYS = {"i": GGUFValueType.INT32, "u": GGUFValueType.UINT32, "f": GGUFValueType.FLOAT32, "b": GGUFValueType.BOOL}
 
 
 def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any], name: str) -> dict[str, int]:
@@ -145,10 +145,29 @@ def _type(name: str, part: Tensor, kind: str) -> GGMLQuantizationType:
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
-    """Adds one key to the metadata, with the type that llama.cpp expects of such a value."""
-    kinds = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32, str: GGUFValueType.STRING}
-    if type(value) in kinds:
-        writer.add_key_value(key, value, kinds[type(value)])
+    """Adds one key to the metadata, with the type that llama.cpp expects of such a value. An empty array is left out: the
+    package refuses it, and llama.cpp's converter leaves it out too."""
+    if isinstance(value, np.ndarray):
+        kind = GGUFValueType[value.dtype.name.upper()]
+        array = value.tolist()
+    elif isinstance(value, list):
+        kind = GGUFValueType.STRING
+        array = value
+    else:
+        writer.add_key_value(key, value, _type_of(value))
         return
-    array = ARRAYS[value.dtype.kind] if isinstance(value, np.ndarray) else GGUFValueType.STRING
-    writer.add_key_value(key, value.tolist() if isinstance(value, np.ndarray) else value, GGUFValueType.ARRAY, array)
+    if array:
+        writer.add_key_value(key, array, GGUFValueType.ARRAY, kind)
+
+
+def _type_of(value: bool | int | float | str) -> GGUFValueType:
+    """The type of a single value: 32 bits unless it needs more."""
+    if isinstance(value, bool):
+        return GGUFValueType.BOOL
+    if isinstance(value, str):
+        return GGUFValueType.STRING
+    if isinstance(value, float):
+        return GGUFValueType.FLOAT32 if not math.isfinite(value) or abs(value) <= LARGEST_FLOAT else GGUFValueType.FLOAT64
+    if value < 0:
+        return GGUFValueType.INT32 if value >= -(2**31) else GGUFValueType.INT64
+    return GGUFValueType.UINT32 if value < 2**32 else GGUFValueType.UINT64

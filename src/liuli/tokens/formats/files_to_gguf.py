@@ -15,16 +15,18 @@ import numpy as np
 from gguf.constants import TokenType
 
 from liuli.errors import LiuliError
+from liuli.gguf_file import is_number
 from liuli.tokens.chat.folder_templates import DEFAULT, folder_templates
 from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.pipeline import PipelineEncoder
-from liuli.tokens.formats.config import read_end_ids
+from liuli.tokens.formats.config import read_end_ids, shown
 from liuli.tokens.formats.gguf_patterns import name_of_pattern
 from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SPACE
 from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKEN_NAMES, read_settings
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 UNREACHED = -1e9  # the score of a piece that no merge makes
+LARGEST_SETTING = 2**31 - 1  # of how a model is sampled: a file stores top_k in 32 bits
 BYTES = frozenset(BYTE_PIECES)
 
 
@@ -157,8 +159,14 @@ def _templates(folder: Path) -> dict[str, Any]:
 
 
 def _sampling(folder: Path) -> dict[str, Any]:
-    """How the model wants to be sampled."""
+    """How the model is sampled by default. Raises LiuliError: a setting that is not a number."""
     given = read_settings(folder, GENERATION)
-    found = {name: given.get(theirs) for name, theirs in SAMPLING_NAMES.items()}
-    typed = {name: value if name == "top_k" else float(value) for name, value in found.items() if value is not None}
-    return {f"general.sampling.{name}": value for name, value in typed.items()}
+    found: dict[str, Any] = {}
+    for name, theirs in SAMPLING_NAMES.items():
+        value = given.get(theirs)
+        if value is None:
+            continue
+        if not is_number(value) or abs(value) > LARGEST_SETTING:
+            raise LiuliError(f"{folder / GENERATION}: {theirs} must be a number, not {shown(value)}; correct or remove it")
+        found[f"general.sampling.{name}"] = int(value) if name == "top_k" else float(value)
+    return found

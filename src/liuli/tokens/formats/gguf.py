@@ -1,7 +1,8 @@
 """The tokenizer in a GGUF file's metadata: SentencePiece's BPE with scores (`llama`), or byte-level BPE with merges (`gpt2`).
 
 In: an open file. Out: a `Tokenizer` that gives llama.cpp's ids: a text is not normalised (Qwen's own tokenizer.json composes
-accents, NFC), and tokens that the file calls user-defined are read in any text, control tokens in prompts only.
+accents, NFC), user-defined tokens are read in any text, and control tokens in prompts only. `gguf_vocabulary.py` says which
+tokens are control tokens.
 
 Source: src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
 """
@@ -55,7 +56,7 @@ def _added(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[Added]:
 
 def _begin(file: GGUFFile, vocabulary: GGUFVocabulary, default: bool) -> list[int]:
     """The begin token, in a list, if prompts start with one."""
-    if not file.metadata.get("tokenizer.ggml.add_bos_token", default):
+    if not file.flag("tokenizer.ggml.add_bos_token", default):
         return []
     if "bos" not in vocabulary.ids:
         raise file.broken("prompts start with the begin token (add_bos_token), but tokenizer.ggml.bos_token_id names none")
@@ -109,7 +110,7 @@ def _open_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> Tokenizer:
 
 def has_space_prefix(file: GGUFFile) -> bool:
     """Whether a space is put in front of a text."""
-    return bool(file.metadata.get("tokenizer.ggml.add_space_prefix", True))
+    return file.flag("tokenizer.ggml.add_space_prefix", True)
 
 
 def read_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[SentencePiece]:

@@ -1,6 +1,8 @@
 """The tokens in a GGUF file's metadata: their texts, their kinds, and which of them have names.
 
 In: an open file. Out: a `GGUFVocabulary`, which `gguf.py` makes a tokenizer of and `settings.py` reads names from.
+
+Source: llama_vocab::impl::load in src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
 """
 
 from dataclasses import dataclass
@@ -12,13 +14,33 @@ from liuli.errors import LiuliError
 from liuli.gguf_file import GGUFFile, shown
 
 MODELS = ("llama", "gpt2")
-NAMED = ("bos", "eos", "eot", "eom", "unknown", "padding", "seperator", "cls", "mask")  # GGUF spells it so
-DEFAULT_IDS = {"llama": {"bos": 1, "eos": 2, "unknown": 0}, "gpt2": {}}  # what llama.cpp takes if a key is missing
-# Control tokens that end a text whatever the metadata names, as in llama.cpp.
-ENDS = (
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "<|end_of_text|>",
-    "<｜end▁of▁sentence｜>",
+# What llama.cpp takes if a key is missing. (For gpt2 it takes 11 as begin and end, which is right for no model.)
+DEFAULT_IDS = {"llama": {"bos": 1, "eos": 2, "unknown": 0}, "gpt2": {}}
+# Texts that llama.cpp recognises: such a token is a control token that ends a text, whatever the metadata says. Old conversions
+# call them ordinary tokens. Texts that belong to tokenizers that are not supported here (gpt-oss, Solar Open, Gemma 4, MiniMax)
+# are left out.
+END_TEXTS = (
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]",
+    "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
+# Control tokens for filling in the middle of a text: the metadata's name, and the texts that llama.cpp looks for if the
+# metadata has no such name.
+FILLING_TEXTS = {
+    "fim_pre": (
+        "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>", "<|prefix|>",
+    ),
+    "fim_suf": (
+        "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>", "<|suffix|>",
+    ),
+    "fim_mid": (
+        "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>", "<|middle|>",
+    ),
+    "fim_pad": ("<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),
+    "fim_rep": ("<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"),
+    "fim_sep": ("<|file_sep|>",),
+}  # fmt: skip
+NAMED = ("bos", "eos", "eot", "eom", "unknown", "padding", "seperator", "cls", "mask", *FILLING_TEXTS)  # GGUF spells it so
+ENDING = ("fim_pad", "fim_rep", "fim_sep")  # those of FILLING_TEXTS that end a text too
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +57,10 @@ class GGUFVocabulary:
 
     def ends(self) -> list[int]:
         """The ids that end a text or a reply: those that the metadata names first."""
-        named = [self.ids[name] for name in ("eos", "eot", "eom") if name in self.ids]
-        by_text = {self.texts[number]: number for number, kind in enumerate(self.kinds) if kind == TokenType.CONTROL}
-        return list(dict.fromkeys([*named, *(by_text[text] for text in ENDS if text in by_text)]))
+        by_text = {text: number for number, text in enumerate(self.texts) if text in END_TEXTS}
+        known = [by_text[text] for text in END_TEXTS if text in by_text]
+        first, last = ([self.ids[name] for name in names if name in self.ids] for names in (("eos", "eot", "eom"), ENDING))
+        return list(dict.fromkeys([*first, *known, *last]))
 
 
 def read_vocabulary(file: GGUFFile) -> GGUFVocabulary:
@@ -61,13 +84,34 @@ def read_vocabulary(file: GGUFFile) -> GGUFVocabulary:
     kinds = [kind if text else int(TokenType.UNUSED) for text, kind in zip(texts, typed, strict=True)]
     if {*kinds} - {*TokenType}:
         raise file.broken("tokenizer.ggml.token_type holds types that there are not")
+    ids = _named_ids(file, model, len(texts))
+    for number in _controls(texts, ids):
+        kinds[number] = int(TokenType.CONTROL)
     used = [text for text, kind in zip(texts, kinds, strict=True) if kind != TokenType.UNUSED]
     if len({*used}) < len(used):
         raise file.broken("two tokens have the same text")
+    return GGUFVocabulary(model, texts, kinds, ids)
+
+
+def _named_ids(file: GGUFFile, model: str, size: int) -> dict[str, int]:
+    """The ids that the metadata names. As in llama.cpp, an id that does not exist is as if it were not named. Raises
+    LiuliError: a value that is no integer."""
     ids = dict(DEFAULT_IDS[model])
     for name in NAMED:
-        found = file.metadata.get(f"tokenizer.ggml.{name}_token_id")
-        if type(found) is int:
+        found = file.integer(f"tokenizer.ggml.{name}_token_id")
+        if found is not None and 0 <= found < size:
             ids[name] = found
-    # As in llama.cpp, an id that does not exist is as if it were not named.
-    return GGUFVocabulary(model, texts, kinds, {name: id for name, id in ids.items() if 0 <= id < len(texts)})
+    return {name: number for name, number in ids.items() if number < size}
+
+
+def _controls(texts: list[str], ids: dict[str, int]) -> list[int]:
+    """The ids of the tokens that are control tokens by their text. Those for filling in the middle are added to `ids`."""
+    looked_for = {*END_TEXTS, *(text for group in FILLING_TEXTS.values() for text in group)}
+    present = {text: number for number, text in enumerate(texts) if text in looked_for}
+    found = [number for text, number in present.items() if text in END_TEXTS]
+    for name, group in FILLING_TEXTS.items():
+        number = next((present[text] for text in group if text in present), None)
+        if name not in ids and number is not None:
+            ids[name] = number
+            found.append(number)
+    return found

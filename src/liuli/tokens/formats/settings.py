@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from liuli.files import read_json
-from liuli.gguf_file import GGUFFile, StringArray, open_gguf, shown
+from liuli.gguf_file import GGUFFile, open_gguf, shown
 from liuli.hub import is_gguf
 from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
 
@@ -50,10 +50,9 @@ def _tokenizer(file: GGUFFile, vocabulary: GGUFVocabulary) -> dict[str, Any]:
         theirs: vocabulary.texts[vocabulary.ids[name]] for name, theirs in TOKEN_NAMES.items() if name in vocabulary.ids
     }
     if "tokenizer.ggml.add_bos_token" in file.metadata:
-        found["add_bos_token"] = bool(file.metadata["tokenizer.ggml.add_bos_token"])
+        found["add_bos_token"] = file.flag("tokenizer.ggml.add_bos_token", False)
     template = file.text(TEMPLATE)
-    names = file.metadata.get("tokenizer.chat_templates")
-    named = names.texts() if isinstance(names, StringArray) else []
+    named = file.texts("tokenizer.chat_templates") or []
     others = {name: file.text(f"{TEMPLATE}.{name}") for name in named}
     if any(other is None for other in others.values()):
         raise file.broken(f"tokenizer.chat_templates names {shown(named)}, and not all of them are there")
@@ -72,5 +71,5 @@ def _ends(vocabulary: GGUFVocabulary) -> dict[str, Any]:
 
 
 def _sampling(file: GGUFFile) -> dict[str, Any]:
-    given = {theirs: file.metadata.get(f"general.sampling.{name}") for name, theirs in SAMPLING_NAMES.items()}
+    given = {theirs: file.number(f"general.sampling.{name}") for name, theirs in SAMPLING_NAMES.items()}
     return {name: value for name, value in given.items() if value is not None}
