@@ -115,8 +115,9 @@ class _Gradients:
 
 
 def _supervised(x_ND: Tensor, targets_N: Tensor, weights_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The tokens that have a target, and as many others as make their count a multiple of `ROUNDED`: logits of a new
-    size in each batch would leave holes in the heap (5.3 instead of 4.1 GB, docs/lab-log.md). On a GPU always all tokens: the CPU would have to wait for the count."""
+    """The tokens that have a target, and as many others as make their count a multiple of `ROUNDED`: logits of a new size in
+    each batch would leave holes in the heap (docs/lab-log.md). On a GPU always all tokens: the CPU would have to wait for the
+    count."""
     if not x_ND.is_cpu:
         return x_ND, targets_N, weights_N
     without_N = targets_N == IGNORED
