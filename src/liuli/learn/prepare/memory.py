@@ -20,6 +20,7 @@ from liuli.model.config import Config
 from liuli.model.formats.detect import frozen_itemsize
 from liuli.model.memory import TrainingMemory, Workload, training_memory
 from liuli.model.plan import is_large
+from liuli.units import byte_size
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # (folder below CGROUPS, limit, use, what of the use the system can take back) of cgroups, version 2 and 1.
@@ -56,8 +57,8 @@ class MemoryOutlook:
         if plan.tokenization.chat is not None and plan.job.model.lora is None:
             ways.append("--lora 8")
         yield Note(
-            f"the run is expected to need about {in_gb(self.expected.total)} of memory, but only {in_gb(self.free)} is free, "
-            f"so the system may end it: use {' or '.join(ways)}"
+            f"the run is expected to need about {byte_size(self.expected.total, 2)} of memory, but only "
+            f"{byte_size(self.free, 2)} is free, so the system may end it: use {' or '.join(ways)}"
         )
 
 
@@ -113,12 +114,6 @@ def free_memory(device: torch.device) -> int | None:
     if available is None:
         return None
     return min([available, *_left_in_cgroups()]) + (_kilobytes(PROC / "self/status", "RssAnon") or 0)
-
-
-def in_gb(number: float) -> str:
-    """`3.1 GB`, `23 GB`."""
-    gigabytes = number / 1e9
-    return f"{gigabytes:.0f} GB" if gigabytes >= 10 else f"{gigabytes:.1f} GB"
 
 
 def _left_in_cgroups() -> Iterator[int]:
