@@ -27,8 +27,10 @@ def ready(events):
 
 
 def test_a_run_says_what_it_expects(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda device: 23_000_000_000)
+    asked = []
+    monkeypatch.setattr(memory, "free_memory", lambda device: asked.append(device) or 23_000_000_000)
     events = run(job_in(folder, 3), tmp_path / "run")
+    assert asked == [CPU]  # once, so that what the first line says is what the notes were decided by
     assert 250e6 < ready(events).memory < 300e6
     assert ready(events).free == 23_000_000_000
     assert not any("memory" in note for note in notes(events))
