@@ -62,7 +62,6 @@ def plan(
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     """Of three runs on a CPU that multiplies in bf16, each by its recipe for rows of `ROW` tokens."""
-    from liuli.learn.prepare.memory import workload
     from liuli.learn.step.recipe import derive, for_published
     from liuli.model.memory import training_memory
 
@@ -73,7 +72,7 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     }
     length = {"length": min(ROW, config.context)}
     return {
-        name: training_memory(config, workload(config, derive(config, [ROW], rules | length), bits=16, lora=rank))
+        name: training_memory(config, derive(config, [ROW], rules | length).workload(config, bits=16, lora=rank))
         for name, (rules, rank) in runs.items()
     }
 

@@ -16,10 +16,8 @@ from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.run.events import Note
 from liuli.learn.stages.stage import TrainingPlan
 from liuli.learn.step.recipe import Recipe
-from liuli.model.config import Config
 from liuli.model.formats.detect import frozen_itemsize
-from liuli.model.memory import TrainingMemory, Workload, training_memory
-from liuli.model.plan import is_large
+from liuli.model.memory import TrainingMemory, training_memory
 from liuli.units import byte_size
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
@@ -70,9 +68,8 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     """
     lora = plan.job.model.lora
     parent = plan.data.parent
-    load = workload(
+    load = recipe.workload(
         plan.config,
-        recipe,
         bits=8 * find_dtype(fixed.dtype).itemsize,
         lora=lora,
         base=frozen_itemsize(parent.folder) if lora is not None and parent is not None else 4,
@@ -83,21 +80,6 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     if recompute or (recompute is None and not found.fits):
         return MemoryOutlook(training_memory(plan.config, replace(load, recompute=True)), free, True)
     return found
-
-
-def workload(config: Config, recipe: Recipe, bits: int, lora: int | None, base: int = 2, on_cpu: bool = True) -> Workload:
-    """What a run by this recipe computes; see `Workload`."""
-    return Workload(
-        length=recipe.length,
-        rows=recipe.rows,
-        rows_at_once=recipe.rows_at_once,
-        bits=bits,
-        muon=recipe.optimizer == "muon",
-        lora=lora,
-        base=base,
-        validated_bits=bits if is_large(config) else 32,
-        on_cpu=on_cpu,
-    )
 
 
 def free_memory(device: torch.device) -> int | None:
