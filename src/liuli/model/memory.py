@@ -204,8 +204,8 @@ def _loss_bytes(config: Config, load: Workload) -> float:
 
 
 def _backward_bytes(config: Config, load: Workload) -> float:
-    """What the backward pass of a layer has more than the layer keeps: in the feed-forward, or in attention, when the
-    feed-forward's results are gone."""
+    """What the backward pass of a layer has more than the layer keeps: in the norm after the feed-forward, in the feed-forward,
+    or in attention, when the feed-forward's results are gone."""
     c, w = config, load.bits // 8
     matrix = float(c.width * c.feed_forward_width)
     inner = float(w * c.feed_forward_width * load.tokens)
@@ -216,7 +216,8 @@ def _backward_bytes(config: Config, load: Workload) -> float:
     feed_forward = gradient + max(inner + copy, (2 if c.gated else 1) * inner)
     scores = 10.0 * c.heads * load.length * load.tokens if _by_products(load) else 0.0
     attention = scores - (4 if c.gated else 2) * inner - (4 + w) * c.width * load.tokens  # and the norm's input and output
-    return 4 * c.width * load.tokens + max(feed_forward, attention)
+    norm = 24.0 * c.width * load.tokens if c.post_norms else 0.0  # six tensors in fp32; of the other norms, when more is gone
+    return 4 * c.width * load.tokens + max(feed_forward, attention, norm)
 
 
 def _chunk(config: Config, load: Workload, tokens: int) -> int:
