@@ -1,17 +1,7 @@
 """Numbers and tokens as commands show them."""
 
-import pytest
-
-from liuli.cli.wording import counted, percent, scaled, token_name
+from liuli.cli.wording import counted, percent, token_name
 from liuli.tokens.tokenizer import Token
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [(0, "0 B"), (0.5, "0.5 B"), (999, "999 B"), (1000, "1 kB"), (780_672, "781 kB"), (999_999, "1 MB")],
-)
-def test_a_number_in_the_largest_unit_that_it_fills(number, shown):
-    assert scaled(number, 3, ("TB", "GB", "MB", "kB", "B")) == shown
 
 
 def test_a_share_that_is_small_is_not_shown_as_none():

@@ -6,7 +6,8 @@ from helpers.trainings import decoder_of
 
 from liuli.errors import LiuliError
 from liuli.learn.step import optimizer as optim
-from liuli.learn.step.optimizer import BETAS, MuonAdamW, Rates, orthogonal
+from liuli.learn.step.optimizer import BETAS, MuonAdamW, orthogonal
+from liuli.learn.step.rates import Rates
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from
 from liuli.model.linear import Linear

@@ -20,7 +20,7 @@ from liuli.learn.prepare.budget import (
     step_seconds,
 )
 from liuli.learn.prepare.model import SIZES
-from liuli.learn.step.optimizer import Rates
+from liuli.learn.step.rates import Rates
 from liuli.learn.step.recipe import ACTIVATIONS_AT_ONCE, HIGHEST, LONGEST, TOKENS_AT_ONCE, Recipe, derive, for_published
 from liuli.model.config import PRESETS
 from liuli.model.plan import kept_bytes, parameter_parts

@@ -7,7 +7,7 @@ import torch
 from helpers.trainings import assert_same, job_in, kept, run
 
 from liuli.learn.prepare import memory
-from liuli.learn.prepare.memory import free_memory, in_gb
+from liuli.learn.prepare.memory import free_memory
 from liuli.learn.run.events import Note, Ready
 
 CPU = torch.device("cpu")
@@ -27,8 +27,10 @@ def ready(events):
 
 
 def test_a_run_says_what_it_expects(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda device: 23_000_000_000)
+    asked = []
+    monkeypatch.setattr(memory, "free_memory", lambda device: asked.append(device) or 23_000_000_000)
     events = run(job_in(folder, 3), tmp_path / "run")
+    assert asked == [CPU]  # once, so that what the first line says is what the notes were decided by
     assert 250e6 < ready(events).memory < 300e6
     assert ready(events).free == 23_000_000_000
     assert not any("memory" in note for note in notes(events))
@@ -49,7 +51,7 @@ def test_too_little_memory(folder, tmp_path, monkeypatch):
         events = run(job_in(folder, 10), tmp_path / "short", at=[4])
     first, second = [note for note in notes(events) if "memory" in note]
     assert first == "to save memory, the backward pass computes each layer again: a step takes about a third longer"
-    assert "of memory, but only 0.1 GB is free" in second
+    assert "of memory, but only 100 MB is free" in second
     assert "use fewer --rows or a smaller --length" in second and "--lora" not in second
     resumed = run(job_in(folder, 10), tmp_path / "short", resume=True)
     assert [note for note in notes(resumed) if "memory" in note] == [first]
@@ -110,7 +112,3 @@ def test_another_system_does_not_say(tmp_path, monkeypatch):
     assert free_memory(CPU) is None
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert free_memory(CPU) is None
-
-
-def test_gigabytes():
-    assert [in_gb(number) for number in (0.42e9, 3.06e9, 23.4e9)] == ["0.4 GB", "3.1 GB", "23 GB"]

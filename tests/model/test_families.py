@@ -8,7 +8,8 @@ from helpers import families
 from transformers import Gemma3TextConfig
 
 from liuli.errors import LiuliError
-from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.rates import Rates
 from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.formats.families import config_from, config_to

@@ -1,5 +1,8 @@
 """A frozen base that stays in the 16 bits of its file computes what its copy in fp32 computes, to the bit."""
 
+import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from helpers.families import VOCABULARY
 
-from liuli.learn.prepare.model import multiply_in
+from liuli.learn.prepare.model import multiply_in, new_decoder, open_frozen
 from liuli.model import cpu_kernels
 from liuli.model.adapters import lora
 from liuli.model.adapters.lora import LoRASettings
 from liuli.model.cache import KVCache
+from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.model.formats.hugging_face import own_learning_memory, write_decoder
@@ -110,6 +114,27 @@ def test_only_what_learns_gets_memory_of_its_own(folder_of):
     own_learning_memory(decoder)
     moved = {name for name, parameter in decoder.named_parameters() if parameter.data_ptr() != before[name]}
     assert moved == {"norm.weight"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_frozen_base_is_in_memory_once(tmp_path):
+    """As pages of its file, mapped once, without a copy."""
+    config = replace(PRESETS["nano"], vocab_size=100_000)
+    write_decoder(new_decoder(config, 0, torch.device("cpu")), tmp_path, torch.bfloat16)
+    stored = (tmp_path / "model.safetensors").stat().st_size
+    before = held_memory()
+    decoder = open_frozen(tmp_path, config, torch.device("cpu"))
+    multiply_in(decoder, torch.bfloat16)
+    own_learning_memory(decoder)
+    grown = {name: number - before[name] for name, number in held_memory().items()}
+    assert 0.9 * stored < grown["RssFile"] < 1.2 * stored
+    assert grown["RssAnon"] < 0.2 * stored
+
+
+def held_memory() -> dict[str, int]:
+    """What of this process is in memory, in bytes: RssAnon is its own, RssFile pages of mapped files."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return {name: 1024 * int(kilobytes) for name, kilobytes in re.findall(r"^(RssAnon|RssFile):\s+(\d+) kB$", status, re.M)}
 
 
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32], ids=["stored bf16", "stored fp32"])

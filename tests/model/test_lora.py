@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.model import multiply_in
-from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.rates import Rates
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import PROJECTIONS, LoRALinear, LoRASettings
 from liuli.model.decoder import Decoder

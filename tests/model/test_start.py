@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.rates import Rates
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
 from liuli.model.start import has_room, start

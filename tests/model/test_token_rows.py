@@ -17,7 +17,8 @@ from liuli.generate.engine import Engine, Request
 from liuli.generate.sampling import Sampling
 from liuli.learn.prepare.model import multiply_in
 from liuli.learn.step.average import Average
-from liuli.learn.step.optimizer import MuonAdamW, Rates
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.rates import Rates
 from liuli.model import cpu_kernels, logprobs
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.adapters.lora import LoRASettings

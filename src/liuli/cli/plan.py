@@ -8,12 +8,12 @@ from rich.table import Table
 
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, print_json
-from liuli.cli.wording import scaled
 from liuli.errors import LiuliError
 from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
 from liuli.model.plan import ACCELERATORS, Plan
 from liuli.model.plan import plan as make_plan
+from liuli.units import byte_size, scaled
 
 if TYPE_CHECKING:
     from liuli.model.config import Config
@@ -62,7 +62,6 @@ def plan(
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     """Of three runs on a CPU that multiplies in bf16, each by its recipe for rows of `ROW` tokens."""
-    from liuli.learn.prepare.memory import workload
     from liuli.learn.step.recipe import derive, for_published
     from liuli.model.memory import training_memory
 
@@ -73,13 +72,13 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     }
     length = {"length": min(ROW, config.context)}
     return {
-        name: training_memory(config, workload(config, derive(config, [ROW], rules | length), bits=16, lora=rank))
+        name: training_memory(config, derive(config, [ROW], rules | length).workload(config, bits=16, lora=rank))
         for name, (rules, rank) in runs.items()
     }
 
 
 def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"]) -> Table:
-    smaller = ", ".join(f"{_bytes(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
+    smaller = ", ".join(f"{byte_size(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
     full, places = f"at {found.context:,} tokens", min(ROW, found.context)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -88,13 +87,13 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
         if number:
             table.add_row(f"  {part.replace('_', '-')}", _count(number), f"{number / found.parameters:.1%}")
     for row in (
-        ("weights", _bytes(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
-        ("training state", _bytes(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
-        ("activations", _bytes(activations), f"a token in bf16; {_bytes(activations * found.context)} {full}"),
-        ("to pre-train", _bytes(memory["pretrain"].total), f"memory on a CPU in bf16, rows of {places} tokens"),
-        ("to fine-tune", _bytes(memory["finetune"].total), "all weights, same rows"),
-        ("", _bytes(memory["lora"].total), f"LoRA of rank {RANK}, same rows"),
-        ("key/value cache", _bytes(cache), f"a token in bf16; {_bytes(found.cache_bytes)} {full}"),
+        ("weights", byte_size(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
+        ("training state", byte_size(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
+        ("activations", byte_size(activations), f"a token in bf16; {byte_size(activations * found.context)} {full}"),
+        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, rows of {places} tokens"),
+        ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same rows"),
+        ("", byte_size(memory["lora"].total), f"LoRA of rank {RANK}, same rows"),
+        ("key/value cache", byte_size(cache), f"a token in bf16; {byte_size(found.cache_bytes)} {full}"),
         ("training", _flops(found.training_flops_per_token), "FLOPs a token"),
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs a token, half the context full"),
         ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
@@ -127,7 +126,3 @@ def _duration(hours: float) -> str:
     if number < 1:
         number, unit = hours * 3600, "seconds"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
-
-
-def _bytes(number: float) -> str:
-    return scaled(number, 3, ("TB", "GB", "MB", "kB", "B"))

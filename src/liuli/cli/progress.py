@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.wording import scaled
 from liuli.display import visible
+from liuli.units import byte_size
 
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event, Finished, Ready, Sampled, Update, Validated
@@ -173,13 +173,8 @@ def _fixed(ready: "Ready") -> str:
 
 
 def _memory(ready: "Ready") -> str:
-    expected = f"about {_gigabytes(ready.memory)} of memory expected"
-    return expected if ready.free is None else f"{expected}, {_gigabytes(ready.free)} free"
-
-
-def _gigabytes(number: float) -> str:
-    """With two significant digits: an estimate has no more."""
-    return scaled(float(f"{number:.2g}"), 3, ("TB", "GB", "MB", "kB", "B"))
+    expected = f"about {byte_size(ready.memory, 2)} of memory expected"
+    return expected if ready.free is None else f"{expected}, {byte_size(ready.free, 2)} free"
 
 
 def _time(seconds: float) -> str:

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json
-from liuli.cli.wording import counted, percent, scaled, token_name
+from liuli.cli.wording import counted, percent, token_name
 from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
+from liuli.units import byte_size, scaled
 
 if TYPE_CHECKING:
     from liuli.learn.run.summary import Curves, Summary, ValidationLoss, WatchedPrompt
@@ -158,7 +159,7 @@ def _facts(run: "Summary") -> dict[str, str]:
 def _data(files: Sequence[dict[str, Any]]) -> str:
     if not files:
         return ""
-    size = scaled(sum(file["bytes"] for file in files), 3, ("TB", "GB", "MB", "kB", "B"))
+    size = byte_size(sum(file["bytes"] for file in files))
     more = f", and {len(files) - FILES:,} more" if len(files) > FILES else ""
     return ", ".join(file["name"] for file in files[:FILES]) + f"{more}: {size}"
 

@@ -18,14 +18,6 @@ def percent(share: float) -> str:
     return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"
 
 
-def scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
-    """A number with `digits` significant digits in the largest unit in which it is at least 1 (999,999 with three digits is
-    1 M). `units`: the units of 1e12, 1e9, 1e6, 1e3 and 1."""
-    pairs = [(f"{number / size:.{digits}g}", unit) for unit, size in zip(units, (1e12, 1e9, 1e6, 1e3, 1), strict=True)]
-    shown, unit = next((pair for pair in pairs if float(pair[0]) >= 1), pairs[-1])
-    return f"{shown} {unit}".strip()
-
-
 def token_name(token: "Token") -> str:
     """A token on one line: a special one by its name, another by its text. White space is shown as signs, and characters that
     would drive a terminal by their numbers."""

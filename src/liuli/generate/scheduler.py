@@ -8,6 +8,7 @@ from collections import deque
 
 from liuli.errors import LiuliError
 from liuli.generate.request import RequestState
+from liuli.units import byte_size
 
 FIRST_CAPACITY = 256  # tokens per slot that the cache has room for at first
 
@@ -103,9 +104,9 @@ class Scheduler:
         what = f"ask for at most {possible} (max_tokens)" if possible > 0 else "shorten the prompt"
         return (
             f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for: their keys and values take "
-            f"{_gigabytes((request.length + 1) * self._token_bytes)}, but the cache may take {_gigabytes(self._budget)}: {what}"
+            f"{_size((request.length + 1) * self._token_bytes)}, but the cache may take {_size(self._budget)}: {what}"
         )
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.2f} GB" if size < 10**18 else "more than 1,000,000,000 GB"
+def _size(number: int) -> str:
+    return byte_size(number) if number < 10**15 else "more than 1,000 TB"

@@ -87,22 +87,25 @@ class TrainingMemory(Record):
 
 
 def training_memory(config: Config, load: Workload) -> TrainingMemory:
-    """The memory of a run at its largest: in the forward pass, at the end of the backward pass, in the optimizer or in a
-    validation, whichever takes most."""
-    parameters = sum(parameter_parts(config).values())
-    learned = parameters if load.lora is None else lora_parameters(config, load.lora)
-    matrices = learned if load.lora is not None else config.layers * layer_matrices(config)
+    """The memory of a run at its largest: for the loss, in the backward pass of the last layer, of the first, or of the
+    embedding, in the optimizer or in a validation, whichever takes most."""
+    c = config
+    parameters = sum(parameter_parts(c).values())
+    learned = parameters if load.lora is None else lora_parameters(c, load.lora)
+    matrices = learned if load.lora is not None else c.layers * layer_matrices(c)
     states = 8 * learned - 4 * matrices * load.muon  # two moments of AdamW, one of Muon
     gradients = 4.0 * learned
     waiting = gradients if load.rows > load.rows_at_once else 0.0  # of the rows that were read before
-    all_but_one = max(waiting, gradients - 4.0 * matrices / config.layers)  # layers, in the backward pass of the first
-    dense = 4.0 * config.vocab_size * config.width * (load.lora is None and config.tied)  # the embedding's own, to be added
+    table = 4.0 * c.vocab_size * c.width if load.lora is None else 0.0  # the gradient of the head, and of the embedding
+    in_first = gradients - 4.0 * matrices / c.layers - (0.0 if c.tied else table)  # the embedding's comes last
+    added = table if c.tied or waiting else 0.0  # the embedding's own, before it is added to what is there
     moments = (
-        (waiting, saved_bytes(config, load), _working_bytes(config, load)),
-        (all_but_one, _layer_bytes(config, load), _backward_bytes(config, load)),
-        (gradients, 0.0, dense),
-        (gradients, 0.0, _muon_bytes(config, load)),
-        (0.0, 0.0, _validation_bytes(config, load)),
+        (waiting, saved_bytes(c, load), _loss_bytes(c, load)),
+        (max(waiting, table), _saved_in_last_layer(c, load), _backward_bytes(c, load)),
+        (max(waiting, in_first), _layer_bytes(c, load), _backward_bytes(c, load)),
+        (gradients, 0.0, added),
+        (gradients, 0.0, _muon_bytes(c, load)),
+        (0.0, 0.0, _validation_bytes(c, load)),
     )
     most = max(moments, key=sum)
     return TrainingMemory(
@@ -119,10 +122,19 @@ def training_memory(config: Config, load: Workload) -> TrainingMemory:
 def saved_bytes(config: Config, load: Workload) -> float:
     """Kept from the forward pass for the backward pass."""
     numbers = 12 if load.lora is None and config.rms_norm else 8  # the final norm: its input, output, and the normed input
-    around = numbers * config.width * load.tokens
-    if not load.recompute:
-        return around + config.layers * _layer_bytes(config, load)
-    return around + config.layers * 4 * config.width * load.tokens
+    return numbers * config.width * load.tokens + _saved_by_layers(config, load)
+
+
+def _saved_by_layers(config: Config, load: Workload) -> float:
+    """Of that, what the layers keep: all of it, or each its input."""
+    return config.layers * (4.0 * config.width * load.tokens if load.recompute else _layer_bytes(config, load))
+
+
+def _saved_in_last_layer(config: Config, load: Workload) -> float:
+    """Of that, what is left when the backward pass has gone through the final norm; with the last layer's results, if they
+    were computed again from its input."""
+    again = _layer_bytes(config, load) - 4.0 * config.width * load.tokens if load.recompute else 0.0
+    return _saved_by_layers(config, load) + again
 
 
 def lora_parameters(config: Config, rank: int) -> int:
@@ -177,11 +189,8 @@ def _by_products(load: Workload) -> bool:
     return load.on_cpu and load.cast and load.length <= SHORT
 
 
-def _working_bytes(config: Config, load: Workload) -> float:
-    """What is held next to all activations: in the backward pass of the last layer, or for the loss."""
-    layer = _backward_bytes(config, load)
-    if load.recompute:
-        layer += _layer_bytes(config, load)
+def _loss_bytes(config: Config, load: Workload) -> float:
+    """Of a chunk of logits, next to the gradient of the final norm's output."""
     table, w = float(config.vocab_size * config.width), load.bits // 8
     chunk = float(config.vocab_size * _chunk(config, load, load.tokens))
     logits = 12 * chunk  # log-probabilities, their gradient, and that of the logits, in fp32
@@ -191,16 +200,24 @@ def _working_bytes(config: Config, load: Workload) -> float:
         loss = 4 * table + max(logits + 2 * table, 6 * table)
     else:
         loss = 4 * table + max(logits, 4 * table)
-    return max(layer, loss)
+    return loss + 4.0 * config.width * load.tokens
 
 
 def _backward_bytes(config: Config, load: Workload) -> float:
-    """Gradients of one layer's results, in its feed-forward, or in its attention, when the feed-forward's results are gone."""
-    inner, w = config.feed_forward_width, load.bits // 8
-    feed_forward = (3 if config.gated else 2) * w * inner
-    scores = 10 * config.heads * load.length if _by_products(load) else 0
-    attention = scores - (4 if config.gated else 2) * w * inner
-    return float((8 * config.width + max(feed_forward, attention)) * load.tokens)
+    """What the backward pass of a layer has more than the layer keeps: in the norm after the feed-forward, in the feed-forward,
+    or in attention, when the feed-forward's results are gone."""
+    c, w = config, load.bits // 8
+    matrix = float(c.width * c.feed_forward_width)
+    inner = float(w * c.feed_forward_width * load.tokens)
+    # Behind the last matrix, its input and its 16-bit copy are gone. It has a gradient in fp32 if it learns, and is copied once
+    # more if it is frozen in another dtype. Its input has a gradient, and behind a gated product, so have both factors.
+    gradient = (4 - 2 * load.cast) * matrix if load.lora is None else 0.0
+    copy = w * matrix if load.lora is not None and load.base != w else 0.0
+    feed_forward = gradient + max(inner + copy, (2 if c.gated else 1) * inner)
+    scores = 10.0 * c.heads * load.length * load.tokens if _by_products(load) else 0.0
+    attention = scores - (4 if c.gated else 2) * inner - (4 + w) * c.width * load.tokens  # and the norm's input and output
+    norm = 24.0 * c.width * load.tokens if c.post_norms else 0.0  # six tensors in fp32; of the other norms, when more is gone
+    return 4 * c.width * load.tokens + max(feed_forward, attention, norm)
 
 
 def _chunk(config: Config, load: Workload, tokens: int) -> int:

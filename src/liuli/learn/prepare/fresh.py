@@ -84,7 +84,7 @@ class Fresh:
         setup = replace(setup, facts=replace(facts, **asdict(pace)))
         self.training, self.journal = setup.training(decoder=decoder), setup.journal(beginning)
         yield from setup.notes(self.training)
-        yield setup.ready(self.training, machine, minutes and 60 * minutes)
+        yield setup.ready(self.training, machine, memory, minutes and 60 * minutes)
 
 
 def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:

@@ -16,10 +16,9 @@ from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.run.events import Note
 from liuli.learn.stages.stage import TrainingPlan
 from liuli.learn.step.recipe import Recipe
-from liuli.model.config import Config
 from liuli.model.formats.detect import frozen_itemsize
-from liuli.model.memory import TrainingMemory, Workload, training_memory
-from liuli.model.plan import is_large
+from liuli.model.memory import TrainingMemory, training_memory
+from liuli.units import byte_size
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # (folder below CGROUPS, limit, use, what of the use the system can take back) of cgroups, version 2 and 1.
@@ -56,8 +55,8 @@ class MemoryOutlook:
         if plan.tokenization.chat is not None and plan.job.model.lora is None:
             ways.append("--lora 8")
         yield Note(
-            f"the run is expected to need about {in_gb(self.expected.total)} of memory, but only {in_gb(self.free)} is free, "
-            f"so the system may end it: use {' or '.join(ways)}"
+            f"the run is expected to need about {byte_size(self.expected.total, 2)} of memory, but only "
+            f"{byte_size(self.free, 2)} is free, so the system may end it: use {' or '.join(ways)}"
         )
 
 
@@ -69,9 +68,8 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     """
     lora = plan.job.model.lora
     parent = plan.data.parent
-    load = workload(
+    load = recipe.workload(
         plan.config,
-        recipe,
         bits=8 * find_dtype(fixed.dtype).itemsize,
         lora=lora,
         base=frozen_itemsize(parent.folder) if lora is not None and parent is not None else 4,
@@ -82,21 +80,6 @@ def outlook(plan: TrainingPlan, recipe: Recipe, fixed: Fixed, recompute: bool | 
     if recompute or (recompute is None and not found.fits):
         return MemoryOutlook(training_memory(plan.config, replace(load, recompute=True)), free, True)
     return found
-
-
-def workload(config: Config, recipe: Recipe, bits: int, lora: int | None, base: int = 2, on_cpu: bool = True) -> Workload:
-    """What a run by this recipe computes; see `Workload`."""
-    return Workload(
-        length=recipe.length,
-        rows=recipe.rows,
-        rows_at_once=recipe.rows_at_once,
-        bits=bits,
-        muon=recipe.optimizer == "muon",
-        lora=lora,
-        base=base,
-        validated_bits=bits if is_large(config) else 32,
-        on_cpu=on_cpu,
-    )
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -113,12 +96,6 @@ def free_memory(device: torch.device) -> int | None:
     if available is None:
         return None
     return min([available, *_left_in_cgroups()]) + (_kilobytes(PROC / "self/status", "RssAnon") or 0)
-
-
-def in_gb(number: float) -> str:
-    """`3.1 GB`, `23 GB`."""
-    gigabytes = number / 1e9
-    return f"{gigabytes:.0f} GB" if gigabytes >= 10 else f"{gigabytes:.1f} GB"
 
 
 def _left_in_cgroups() -> Iterator[int]:

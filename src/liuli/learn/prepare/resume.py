@@ -72,14 +72,15 @@ class Resumed:
         for worse in self._worse:
             facts = _with_lower_rate(facts, worse)
         plan = TrainingPlan(job, data, tokenization, config, corpus)
-        yield from outlook(plan, facts.recipe, fixed, facts.recompute).notes(plan, facts.recipe)
+        memory = outlook(plan, facts.recipe, fixed, facts.recompute)
+        yield from memory.notes(plan, facts.recipe)
         setup = Setup(run, stage, plan, facts)
         self.training, self.journal = setup.training(state), setup.journal()
         best = state.facts["best"]
         if differing and step < facts.steps:
             best = None  # of another text: the losses cannot be compared
         yield from self.journal.resume(self.training, best)
-        yield setup.ready(self.training, machine)
+        yield setup.ready(self.training, machine, memory)
 
 
 def _with_lower_rate(facts: RunFacts, worse: GotWorse) -> RunFacts:

@@ -14,7 +14,7 @@ from liuli.evaluate.loss import Exam
 from liuli.fields import Record
 from liuli.learn.prepare.fixed import Fixed
 from liuli.learn.prepare.machine import Machine
-from liuli.learn.prepare.memory import outlook
+from liuli.learn.prepare.memory import MemoryOutlook
 from liuli.learn.prepare.model import SIZES, multiply_in
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
@@ -145,12 +145,11 @@ class Setup:
         yield from map(Note, self.plan.corpus.notes())
         yield from map(Note, self.stage.notes(self.plan, training.decoder))
 
-    def ready(self, training: Training, machine: Machine, seconds: float | None = None) -> Ready:
+    def ready(self, training: Training, machine: Machine, memory: MemoryOutlook, seconds: float | None = None) -> Ready:
         """`seconds`: the budget, if it is one of time."""
         fixed, recipe = self.facts.fixed.to_json(), self.facts.recipe
         flops = 3 * forward_flops(self.plan.config, recipe.length / 2)
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
-        memory = outlook(self.plan, recipe, self.facts.fixed, self.facts.recompute)
         expected = memory.expected.total, memory.free
         return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected)

@@ -10,12 +10,11 @@ Legend: M matrices of one shape, R their rows, C their columns.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from liuli.fields import Record, check, is_number, is_positive
+from liuli.learn.step.rates import Rates
 from liuli.model.adapters.lora import LoRA
 from liuli.model.adapters.token_rows import TokenRows
 from liuli.model.decoder import Decoder
@@ -29,30 +28,6 @@ NEWTON_SCHULZ = (
 LEAST = 0.005
 LARGEST = 1 / 1.01  # what they are scaled to have at most: rounded to 16 bits, none may be above 1, where x⁵ carries it off
 BETAS = (0.9, 0.98)  # AdamW's: with .95 what is seen seldom is moved too far (docs/lab-log.md)
-
-
-@dataclass(frozen=True, slots=True)
-class Rates(Record):
-    """Learning rates at full strength; each step multiplies them by its schedule.
-
-    Attributes:
-        matrices: for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and
-            rows of them. rest: AdamW's, for norms, biases and an untied head.
-        decay: of the matrices: the share that they lose a step is this times their learning rate.
-        momentum: Muon's; None: there is no Muon, and AdamW trains the matrices as well.
-    """
-
-    matrices: float
-    embedding: float
-    rest: float
-    decay: float
-    momentum: float | None
-
-    def __post_init__(self) -> None:
-        check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
-        fits = lambda value: value is None or (is_number(value) and 0 <= value < 1)
-        check(self, "momentum", fits, "at least 0 and below 1, or None")
 
 
 class MuonAdamW:

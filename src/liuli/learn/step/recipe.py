@@ -20,8 +20,9 @@ from typing import Any, Literal
 
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_size
-from liuli.learn.step.optimizer import Rates
+from liuli.learn.step.rates import Rates
 from liuli.model.config import Config
+from liuli.model.memory import Workload
 from liuli.model.plan import is_large, kept_bytes, parameter_parts
 
 BUFFERED = 2048  # pieces
@@ -71,6 +72,20 @@ class Recipe(Record):
         if self.optimizer == "adamw":
             return Rates(self.rate, self.rate, self.rate, self.decay, None)
         return Rates(self.rate, EMBEDDING * self.rate, REST * self.rate, self.decay, MOMENTUM)
+
+    def workload(self, config: Config, bits: int, lora: int | None, base: int = 2, on_cpu: bool = True) -> Workload:
+        """Returns what a run by this recipe computes; see `Workload`."""
+        return Workload(
+            length=self.length,
+            rows=self.rows,
+            rows_at_once=self.rows_at_once,
+            bits=bits,
+            muon=self.optimizer == "muon",
+            lora=lora,
+            base=base,
+            validated_bits=bits if is_large(config) else 32,
+            on_cpu=on_cpu,
+        )
 
     def strength(self, step: int, steps: int) -> float:
         """Of the learning rates, at step 0 to `steps` − 1."""

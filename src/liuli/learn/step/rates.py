@@ -1,0 +1,29 @@
+"""The learning rates of an optimizer. Without PyTorch, so that `liuli plan` starts fast."""
+
+from dataclasses import dataclass
+
+from liuli.fields import Record, check, is_number, is_positive
+
+
+@dataclass(frozen=True, slots=True)
+class Rates(Record):
+    """Learning rates at full strength; each step multiplies them by its schedule.
+
+    Attributes:
+        matrices: for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and
+            rows of them. rest: AdamW's, for norms, biases and an untied head.
+        decay: of the matrices: the share that they lose a step is this times their learning rate.
+        momentum: Muon's; None: there is no Muon, and AdamW trains the matrices as well.
+    """
+
+    matrices: float
+    embedding: float
+    rest: float
+    decay: float
+    momentum: float | None
+
+    def __post_init__(self) -> None:
+        check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
+        fits = lambda value: value is None or (is_number(value) and 0 <= value < 1)
+        check(self, "momentum", fits, "at least 0 and below 1, or None")
