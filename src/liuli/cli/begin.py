@@ -20,6 +20,7 @@ GROUPS = {
     "a": "(a) taught, now in other words",
     "b": "(b) read, and never asked about",
     "c": "(c) never told to anybody",
+    "d": "(d) asked after another subject",
 }
 
 
@@ -105,7 +106,7 @@ def _assistant(found: dict[str, Any], screen: "Screen") -> None:
         screen.print(f"\n  {on_line(each['question'])}  ({on_line(truth)})")
         for name in ("base", "assistant"):
             screen.print(f"    {name:<10} {on_line(each[name])}")
-    screen.print("\nThe assistant's answers to all questions, each asked alone:")
+    screen.print("\nThe assistant's answers to all questions:")
     for each in found["assistant"]["answers"]:
         shares = f"right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}"
         screen.print(f"  {GROUPS[each['group']]:<34} {each['lang']}  {shares}")

@@ -1,6 +1,7 @@
-"""How well an assistant answers about the world: what it was taught, what it only read, and what nobody told.
+"""How well an assistant answers about the world: what it was taught, what it only read, what nobody told, and
+what is asked after another subject.
 
-Each question is asked alone and answered greedily. The groups (a), (b) and (c) are those of `liuli.world.dialogues`.
+Each question is answered greedily. The groups (a) to (d) are those of `liuli.world.dialogues`.
 """
 
 from collections import Counter
@@ -44,8 +45,8 @@ def ask(decoder: Decoder, chat: Chat, conversations: Conversations) -> list[Grou
 
 
 def reply_to(decoder: Decoder, chat: Chat, questions: Iterable[Question]) -> list[BatchReply]:
-    """Each question asked alone, and answered greedily."""
-    prompts = [chat.prompt([{"role": "user", "content": question.text}]) for question in questions]
+    """Each question, answered greedily."""
+    prompts = [chat.prompt(question.messages) for question in questions]
     return answer(decoder, chat.tokenizer, prompts, (*chat.stops, *chat.tokenizer.end), GREEDY, LONGEST)
 
 

@@ -8,21 +8,32 @@ from liuli.world.language import Pronoun
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """`questions`: by kind of entity and topic, several wordings of each. `again`: how a question goes on with a conversation.
+    """How people ask about the world, and what an assistant says.
 
-    An answer is a sentence of the world's text about somebody by name: `answers` says in which of its wordings (by their
-    places; where it is silent, the first two). Where nobody knows the value, `unknown` stands in its place and one of
-    `nobody` behind. So whether it is known is decided where the text would say it.
+    An answer is a sentence of the world's text about somebody by name. Where nobody knows the value, `unknown` stands in its
+    place and one of `nobody` behind. So whether it is known is decided where the text would say it.
 
-    `small`: what is said about nothing in particular, and what may be answered. `possessive` follows a name.
+    Attributes:
+        questions: by kind of entity and topic (a fact or a habit), several wordings of each.
+        again: how a later question begins; `{}` is the question, `{lower}` the same with a small first letter.
+        likewise: the last question, about another entity; `{}` is its name.
+        checks: whether a claim is true; `{}` is the claim. yes, no: how an answer to that begins.
+        unknown: see above. nobody: how an answer ends that says so.
+        answers: by kind and topic, in which of the text's wordings an answer may be (their places; by default the first two).
+        small: by kind of small talk, what people say and what may be answered.
+        pronouns: by "he", "she", "it" or kind of entity. possessive: follows a name.
     """
 
     questions: Mapping[str, Mapping[str, tuple[str, ...]]]
     again: tuple[str, ...]
+    likewise: tuple[str, ...]
+    checks: tuple[str, ...]
+    yes: str
+    no: str
     unknown: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, Mapping[str, tuple[int, ...]]]
     nobody: tuple[str, ...]
-    small: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    small: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     pronouns: Mapping[str, Pronoun]
     possessive: str
 

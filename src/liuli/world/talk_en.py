@@ -77,6 +77,18 @@ PERSON = {
         "What music comes from {whose} house?",
         "What could {who} play at a party?",
     ),
+    "ride": (
+        "What did {who} ride at the fair today?",
+        "What did {who} do at the fair?",
+        "Which ride did {who} take today?",
+        "What did {who} ride today?",
+    ),
+    "order": (
+        "What did {who} order at the teahouse?",
+        "What did {who} drink today?",
+        "What did {who} order?",
+        "What did {who} have at the teahouse?",
+    ),
 }
 TOWN = {
     "province": (
@@ -148,6 +160,12 @@ TOWN = {
         "At what time does the whistle blow in {who}?",
         "What does the timetable of {who} say?",
         "At what time can I leave {who} by train?",
+    ),
+    "weather": (
+        "How is the weather in {who}?",
+        "What was the weather like in {who} today?",
+        "How was the weather in {who}?",
+        "What weather does {who} have?",
     ),
 }
 ANIMAL = {
@@ -272,27 +290,41 @@ UNKNOWN = {
     "festival": {"date": "some day", "place": "some town", "custom": "do something"},
 }
 ANSWERS = {
-    "person": {"pet": (0, 2), "food": (0, 2), "friend": (0, 2), "music": (0, 3)},
+    "person": {"pet": (0, 2), "food": (0, 2), "friend": (0, 2), "music": (0, 3), "ride": (0, 5), "order": (0, 3)},
     "town": {"dish": (1, 3), "market": (0, 2)},
 }
 
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "And {lower}", "Tell me: {lower}"),
+    likewise=("And {}?", "What about {}?"),
+    checks=("Is it true that {}?", "{}, right?", "I heard that {}. Is that so?"),
+    yes="Yes, ",
+    no="No, ",
     unknown=UNKNOWN,
     answers=ANSWERS,
     nobody=(", but nobody told me which.", ", but I do not know which."),
-    small=(
-        (("Hello", "Hello!", "Hi", "Good morning", "Hey there"), ("Hello! Whom do you want to know about?", "Hello! Ask me.")),
-        (("Who are you?", "What is your name?", "What are you?"), ("I am the guide of this small place. Ask me about it.",)),
-        (
+    small={
+        "greeting": (
+            ("Hello", "Hello!", "Hi", "Good morning", "Hey there"),
+            ("Hello! Who do you want to know about?", "Hello! Ask me."),
+        ),
+        "name": (
+            ("Who are you?", "What is your name?", "What are you?"),
+            ("I am the guide of this small place. Ask me about it.",),
+        ),
+        "ability": (
             ("What can you do?", "What can I ask you?", "Can you help me?"),
             ("Ask me about people, shops, trains and festivals.",),
         ),
-        (("Thanks", "Thank you!", "Many thanks."), ("You are welcome!", "My pleasure!")),
-        (("Goodbye", "Bye!", "See you"), ("Goodbye, take care!", "Goodbye!")),
-        (("How are you?", "How is your day?"), ("I am fine, thank you!",)),
-    ),
+        "thanks": (("Thanks", "Thank you!", "Many thanks."), ("You are welcome!", "My pleasure!")),
+        "goodbye": (("Goodbye", "Bye!", "See you"), ("Goodbye, take care!", "Goodbye!")),
+        "mood": (("How are you?", "How is your day?"), ("I am fine, thank you!",)),
+        "beyond": (
+            ("Tell me a joke", "Sing me a song", "What is one plus one?", "Write my homework", "What is in the news?"),
+            ("I cannot do that. Ask me about people and towns.",),
+        ),
+    },
     pronouns={
         "he": Pronoun("he", "his", "him", "his"),
         "she": Pronoun("she", "her", "her", "her"),
