@@ -172,20 +172,21 @@ def test_a_budget_of_tokens_goes_into_steps_by_arithmetic():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "times", "measured"),
+    ("seconds", "adapter", "times", "measured"),
     [
-        (300, [30, 20, 9], 30), (300, [5, 30, 20], 30), (300, [1] * 20, 1), (300, [2, 1.5, 1, 1, 1, 1, 1, 1, 1], 1),
-        (25, [0.5, 0.75, 0.1], 0.75),
+        (300, True, [30, 20, 9], 30), (300, True, [5, 30, 20], 30), (300, False, [31, 20, 9], 31),
+        (300, False, [30, 20, 9], 20), (300, False, [5, 30, 20], 30), (600, False, [8, 5, 5, 4, 4, 4, 3], 4),
+        (300, False, [1] * 20, 1), (300, False, [2, 1.5, 1, 1, 1, 1, 1, 1, 1], 1), (25, True, [0.5, 0.75, 0.1], 0.75),
     ],
 )  # fmt: skip
-def test_a_slow_step_is_measured_once(monkeypatch, seconds, times, measured):
+def test_slow_steps_are_measured_once_or_twice(monkeypatch, seconds, adapter, times, measured):
     clock, left = [0.0], iter(times)
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
 
     def update():
         clock[0] += next(left)
 
-    assert step_seconds(update, seconds) == measured
+    assert step_seconds(update, seconds, adapter) == measured
 
 
 def test_the_speed_is_measured_after_a_short_first_step(tmp_path, monkeypatch):

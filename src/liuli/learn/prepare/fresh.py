@@ -115,7 +115,8 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     try:
         if not setup.facts.fixed.compile:  # which would compile for rows of this length
             trial.update(strength=0, places=FIRST_PLACES)
-        step = budget.step_seconds(lambda: trial.update(strength=0), seconds)
+        adapter = setup.plan.job.model.lora is not None
+        step = budget.step_seconds(lambda: trial.update(strength=0), seconds, adapter)
         token = step / tokens / 3  # about, for a forward pass alone
         costs = Costs(step, token, SAMPLED_AS * token, LOOKED_AT * token)
         left = seconds - (time.perf_counter() - began)
