@@ -89,11 +89,12 @@ class Training:
     def __post_init__(self) -> None:
         self.average = Average(self.decoder)
 
-    def update(self, strength: float | None = None) -> Update:
+    def update(self, strength: float | None = None, places: int | None = None) -> Update:
         """One step.
 
         Args:
             strength: of the learning rates, 0 to 1; None: what the recipe has for this step. 0 leaves all weights as they are.
+            places: of each row that are read, from its beginning; None: all.
 
         Raises:
             NotFinite: the loss or a gradient is not finite; names the first tensor that is not.
@@ -101,6 +102,7 @@ class Training:
         """
         start = time.perf_counter()
         batch, weight = self._take()
+        batch = batch if places is None else batch.beginnings(places)
         means = self._backward(batch, weight)
         loss = means.pop("loss")
         norm = self.optimizer.gradient_norm()
