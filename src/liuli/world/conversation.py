@@ -195,6 +195,7 @@ class Conversation:
         self._exchange(asked, reply)
 
     def _exchange(self, asked: str, reply: str) -> None:
+        reply = reply[:1].upper() + reply[1:]
         self.messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
 
     def _remember(self, entity: Entity, fact: str) -> None:
