@@ -234,7 +234,7 @@ def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Conversations, "_small", interrupted)
+    monkeypatch.setattr(Conversation, "small_talk", interrupted)
     result = liuli("world", "dialogues", "--out", out)
     assert (result.code, result.err) == (130, f"liuli: stopped; {out} is as it was\n")
     assert out.read_text() == "before" and len(list(tmp_path.iterdir())) == 1

@@ -110,7 +110,7 @@ class Conversations:
 
     def questions(self, group: Group, lang: Code) -> list[Question]:
         """One about each fact of the group; of (a) and (d) in a wording that was kept back for it."""
-        dice, found = Dice(7), []
+        dice, of_another, found = Dice(7), Dice(8), []
         for (entity, fact), of in self._groups.items():
             if of == GROUPS[group]:
                 held = self._askable.held_back[entity, fact, lang]
@@ -119,7 +119,7 @@ class Conversations:
                 values = [getattr(value, lang) for value in self._world.facts.values[entity.kind, attribute(fact)]]
                 answer = getattr(entity.facts[fact], lang)
                 others = tuple(value for value in values if value != answer)
-                before = self._about_another(entity, fact, lang, dice) if group == "d" else ()
+                before = self._about_another(entity, fact, lang, of_another) if group == "d" else ()
                 text = question_of(entity, fact, lang, template)
                 found.append(Question(group, lang, text, getattr(entity.name, lang), fact, answer, others, before))
         return found
