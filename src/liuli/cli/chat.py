@@ -202,7 +202,7 @@ class Session:
             raise LiuliError(f'there is no command {shown}: see /help. To send it as a message, type """{name}"""')
         takes, run = COMMANDS[name]
         if rest and not takes:
-            raise LiuliError(f"{name} takes no argument: leave out what follows it")
+            raise LiuliError(f"{name} takes no argument")
         if not rest and takes and not takes.startswith("["):
             raise LiuliError(f"{name} needs an argument: {name} {takes}")
         run(self, *rest or [""])
@@ -251,8 +251,8 @@ class Session:
             more = f" and {now - before - NAMED:,} more" if now - before > NAMED else ""
             self.note(f"the context is full: the model no longer sees {named}{more} and the replies to them")
         elif now < before:
-            seen = f"{counted(before - now, 'older message')} and the replies" if now else "the whole conversation"
-            self.note(f"there is room again: the model sees {seen}")
+            seen = f"also sees {counted(before - now, 'older exchange')}" if now else "sees the whole conversation"
+            self.note(f"there is room again: the model {seen}")
 
     def _left(self) -> str:
         """How much of the context the conversation takes now."""

@@ -128,7 +128,7 @@ class OptimisationSettings(Record):
     )
     rate: float | None = setting(
         "Set the learning rate of the weight matrices. The rates of the embedding and the other parameters follow from it.",
-        shown="0.018; much lower for a large pretrained model",
+        shown="chosen from the kind of training and the model's size",
         name="lr",
     )
     decay: float | None = setting("Set the weight decay of the weight matrices.", shown="0")
