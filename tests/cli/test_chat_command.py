@@ -108,7 +108,8 @@ def _mistakes(terminal: Terminal, folder: Path) -> None:
         "/sing": 'there is no command /sing: see /help. To send it as a message, type """/sing"""',
         "/undo 3": "/undo takes no argument",
         "/save": "/save needs an argument: /save FILE",
-        f"/save {folder}/a.jsonl": f"{folder}/a.jsonl already exists and will not be overwritten: give another name, or delete it",
+        f"/save {folder}/a.jsonl": f"{folder}/a.jsonl already exists and will not be overwritten: "
+        "give another name, or delete it",
         f"/save {folder}/none/a.jsonl": f"{folder}/none/a.jsonl cannot be written: no such file or directory",
         f"/load {folder}/none": f"{folder}/none cannot be read: no such file or directory",
         f"/load {folder}": f"{folder} is not a file: give a file that begins with a dialogue",

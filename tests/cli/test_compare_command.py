@@ -92,7 +92,8 @@ def test_a_narrow_terminal_loses_no_number(liuli, base, assistant, tiny_folder, 
 
 def test_other_tokenizers_are_compared_by_the_byte(liuli, base, tiny_folder):
     shown = liuli("compare", base, tiny_folder, "--prompt", "the", *WORDS).out
-    assert "nats (per byte)" in shown and "* The answer's text was tokenized again with the tokenizer of the scoring model." in shown
+    assert "nats (per byte)" in shown
+    assert "* The answer's text was tokenized again with the tokenizer of the scoring model." in shown
     assert "KL" not in shown
 
 

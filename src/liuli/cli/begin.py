@@ -43,8 +43,10 @@ def begin(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed (initial weights and data order).")] = 0,
 ) -> None:
-    """Generate a small synthetic corpus (a "world"), train a base model on it, fine-tune an assistant, and show what they
-    learned. This takes about five minutes."""
+    """Generate a small synthetic corpus (a "world"), train a base model and an assistant on it, and show what they learned.
+
+    This takes about five minutes.
+    """
     began = time.perf_counter()
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress

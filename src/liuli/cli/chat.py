@@ -74,8 +74,8 @@ def chat(
 
 
 class Session:
-    """A conversation and who holds it. At a terminal a mistake is one line, and all goes on; in a pipe it is the end, as what
-    follows may depend on what went wrong. Replies go to standard output, what is said about them to standard error."""
+    """A conversation and its input. At a terminal a mistake is reported on one line, and the chat continues. In a pipe it ends
+    the chat, since the next lines may depend on what failed. Replies go to standard output, notes to standard error."""
 
     def __init__(self, talk: "Conversation", lines: ChatInput):
         self.talk, self.lines, self.terminal = talk, lines, lines.terminal
@@ -114,18 +114,18 @@ class Session:
         return True
 
     def note(self, text: str) -> None:
-        """Something about the conversation, beside it."""
+        """Prints a note about the conversation to standard error."""
         sys.stdout.flush()
         line = on_line(text if self.terminal else f"liuli: {text}")
         self._notes.print(Text(line, style="dim"), soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """A message, and the reply to it."""
+        """Takes a message and prints the reply to it."""
         instead = "this replaces your previous message, which has no reply" if self.talk.waits else ""
         self._show(lambda: self.talk.say(text), instead)
 
     def regenerate(self, _: str) -> None:
-        """Another reply to the last message."""
+        """Generates another reply to the last message."""
         same = "at temperature 0 the reply will be the same" if self.talk.sampling.temperature == 0 else ""
         self._show(self.talk.regenerate, same)
 

@@ -80,8 +80,10 @@ def compare(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Show the answers of several models to the same prompts side by side, or of one model to several prompts. A base model
-    gets the plain text; an assistant gets it in its chat template."""
+    """Show the answers of several models to the same prompts side by side, or of one model to several prompts.
+
+    A base model gets the plain text; an assistant gets it in its chat template.
+    """
     check_compute(device, "fp32", threads)
     given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
@@ -186,8 +188,8 @@ def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "Comp
     stage = f", {about['stage']}" if about["stage"] else ""
     reads = f"prompts in {about['template']}" if about["template"] else "prompts as plain text"
     sampling = replace(model.sampling, **trace.settings.sampling)
-    told = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
-    return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
+    settings = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
+    return f"{number}  {model.path}{adapter}{stage}: {reads}; {settings}"
 
 
 def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
@@ -205,7 +207,7 @@ def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]"
 
 
 def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
-    """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
+    """The text that the model really read. Special tokens have a colour; line breaks and spaces at the end are visible."""
     from liuli.tokens import TextStream
 
     assert model.tokenizer is not None
@@ -223,9 +225,9 @@ def _answered(title: str, answer: "ModelAnswer", m: int) -> Text:
     own = answer.scores[m]
     each = "" if own.per_token is None else f", {own.per_token:.3f} per token"
     end = " and a stop token" if answer.finish_reason == "stop" else " (limit of --max-tokens reached)"
-    told = f"{counted(len(own.ids), 'token')}{end}; {own.nats:.2f} nats{each}"
+    counts = f"{counted(len(own.ids), 'token')}{end}; {own.nats:.2f} nats{each}"
     text = _lines(answer.text, "\n").strip("\n")
-    return Text.assemble((f"{title}answer\n", "dim"), (text, "bold"), (f"\n{told}\n", "dim"))
+    return Text.assemble((f"{title}answer\n", "dim"), (text, "bold"), (f"\n{counts}\n", "dim"))
 
 
 def _lines(text: str, ending: str) -> str:

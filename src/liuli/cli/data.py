@@ -80,8 +80,10 @@ def convert(
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Convert dialogues from any supported layout to one JSON object with messages per line. Report the layout of each file
-    and what was skipped."""
+    """Convert dialogues from any supported layout to one JSON object with messages per line.
+
+    The layout of each file and what was skipped are reported.
+    """
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.files import write_json_lines
 

@@ -145,7 +145,8 @@ class Progress:
 
     def _finish(self, event: "Finished") -> None:
         # After a resume the steps and tokens are those of the whole run, and the time that of this command.
-        seconds = f"{_time(time.perf_counter() - self._began)}{f' since step {self._start:,}' if self._start else ''}"
+        since = f" since step {self._start:,}" if self._start else ""
+        seconds = f"{_time(time.perf_counter() - self._began)}{since}"
         memory = f"peak memory {event.memory / 1e9:.2f} GB"
         lines = [f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}, {seconds}, {memory}"]
         if event.validation:

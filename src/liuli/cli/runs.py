@@ -26,7 +26,7 @@ HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
 CANDIDATES = 3
-COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # beside a run's name
+COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # after the name of a run
 ROOMY = 72  # columns of a terminal; on a narrower one the last two are not shown
 FILES = 3  # of the data, by name
 

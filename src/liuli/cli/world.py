@@ -79,8 +79,10 @@ def write(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Generate a small synthetic corpus (a "world") in Chinese and English from a grammar, so that the exact probability of
-    every text is known."""
+    """Generate a small synthetic corpus (a "world") in Chinese and English from a grammar.
+
+    The exact probability of every text in it is known.
+    """
     given = {"size": size, "seed": seed, "lang": lang, "json": json or None}
     if context.invoked_subcommand:
         if out is not None or documents is not None:
