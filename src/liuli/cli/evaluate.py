@@ -7,6 +7,7 @@ import typer
 
 from liuli.cli.options import SOURCE, Adapter, Device, Dtype, Json, ModelName, Pattern, Strict, check_compute
 from liuli.cli.output import note_skipped, print_json, say
+from liuli.cli.wording import counted
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _compare(opened: "Model", tokenizer: "Tokenizer", world: "World", points: in
 
 def _print(found: "Evaluation", compared: "Comparison | None") -> None:
     say(f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}")
-    say(f"over {found.tokens:,} tokens, {found.bytes:,} bytes, in {found.windows:,} windows of at most {found.length:,} tokens")
+    text = f"{counted(found.tokens, 'token')}, {counted(found.bytes, 'byte')}"
+    say(f"over {text}, in {counted(found.windows, 'window')} of at most {counted(found.length, 'token')}")
     if compared:
         for line in comparison_lines(compared.to_json()):
             say(line)
@@ -122,7 +124,7 @@ def comparison_lines(found: dict[str, Any]) -> list[str]:
     ]
     for kind, gap in found["gaps"].items():
         allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of its samples are possible there"
-        lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {gap['points']} choices{allowed}")
+        lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {counted(gap['points'], 'choice')}{allowed}")
     facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
     lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}")
     lines.append(f"  habits: largest error of a frequency, mean over all habits: {found['habit_error']:.1f} percentage points")

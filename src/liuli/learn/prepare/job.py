@@ -37,7 +37,7 @@ def setting(
 
 @dataclass(frozen=True, slots=True)
 class DataSettings(Record):
-    """The training data, and which part of it is held out."""
+    """The data that is trained on, and the part that is held out."""
 
     sources: tuple[str, ...] = ()
     mix: str | None = setting(
