@@ -30,6 +30,15 @@ def hub(published):
     hub.close()
 
 
+def test_the_folder_of_a_run_stands_for_its_model(tmp_path):
+    (tmp_path / "model").mkdir()
+    assert find_model(tmp_path) == tmp_path
+    (tmp_path / "run.json").write_text("{}")
+    assert find_model(tmp_path) == tmp_path / "model"
+    (tmp_path / "model").rmdir()
+    assert find_model(tmp_path) == tmp_path
+
+
 LOAD = """
 import liuli
 try:

@@ -46,7 +46,7 @@ def what_holds(model: Path) -> str:
 
 def find_model(name: str | Path, weights: bool = False) -> Path:
     """Returns the folder or GGUF file `name`, or the cached copy of the hub's model `owner/model`, or of one GGUF file in it,
-    `owner/model/file.gguf`. It is downloaded if it is new.
+    `owner/model/file.gguf`. It is downloaded if it is new. For a run's folder, returns the folder of its latest model.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
@@ -60,7 +60,7 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     given, shown = str(name), printable(str(name))
     try:
         if given and Path(given).is_dir():
-            return Path(given)
+            return model_in(Path(given))
         if given and Path(given).exists():
             if is_gguf(Path(given)):
                 return Path(given)
@@ -76,6 +76,12 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     if weights and not any(fetched.glob("model*.safetensors")):
         fetched = _fetch(given, "model", [*DESCRIPTIONS, "pytorch_model*.bin"], here)
     return fetched
+
+
+def model_in(folder: Path) -> Path:
+    """Returns `folder/model` if `folder` is a run's (it contains `run.json` and `model/`), otherwise `folder` itself."""
+    model = folder / "model"
+    return model if (folder / "run.json").is_file() and model.is_dir() else folder
 
 
 def _why_a_path(name: str) -> str:

@@ -44,7 +44,7 @@ def test_convert(liuli, folder):
     assert "skipped 1 × one turn alone, without a tab; a line holds the turns of a dialogue" in result.out
     assert "skipped 1 × no format of dialogues, by its suffix; Liuli reads .jsonl, .json, .txt" in result.out
     assert result.out.endswith(
-        "\n1 dialogue ends without an answer: nothing is learned from the last message\n\n4 dialogues written to out.jsonl\n"
+        "\n1 dialogue ends without an answer: the last message is not supervised\n\n4 dialogues written to out.jsonl\n"
     )
     assert names(folder) == ["out.jsonl", "talks"]
 
@@ -80,9 +80,9 @@ def test_standard_input(liuli, folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["talks", "--out", "there.jsonl"], "--out there.jsonl is there already, and is not written over; give another name"),
-        (["talks", "--out", "out.json"], "--out out.json: dialogues are written one a line; give a name that ends in .jsonl"),
-        (["talks", "--out", "no/out.jsonl"], "--out no/out.jsonl: there is no folder no; make it first"),
+        (["talks", "--out", "there.jsonl"], "--out there.jsonl already exists and will not be overwritten: give another name"),
+        (["talks", "--out", "out.json"], "--out out.json: the output is a JSON Lines file; give a name that ends in .jsonl"),
+        (["talks", "--out", "no/out.jsonl"], "--out no/out.jsonl: there is no folder no; create it first"),
         (
             ["talks", "--out", "out.jsonl", "--strict"],
             "talks/a.json:3: no layout of a dialogue that Liuli reads (fields: text)",

@@ -27,7 +27,7 @@ def test_look(liuli, corpus):
     assert result.code == 0, result.err
     for line in (
         "documents   151; 157 blocks",
-        "duplicates  10 × a text that came before, kept",
+        "duplicates  10 documents with the text of an earlier one, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
         "skipped 1 × broken JSON; fix it, or remove it\n    texts/b.jsonl:151 (Expecting property name enclosed in",
@@ -79,7 +79,7 @@ def test_strict_stops(liuli, corpus):
 def test_text_on_both_sides_is_said(liuli, corpus):
     (corpus.parent / "copy.txt").write_bytes((corpus / "a.txt").read_bytes())
     result = liuli("data", "look", "texts", "--valid", "copy.txt")
-    assert "both sides  1 document held out, and the same whole text trained on" in result.out
+    assert "in both splits  1 held-out document whose full text is also in the training data" in result.out
     assert json.loads(liuli("data", "look", "texts", "--valid", "copy.txt", "--json").out)["shared"] == 1
 
 

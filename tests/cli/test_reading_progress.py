@@ -87,7 +87,7 @@ def test_a_dialogue_is_loaded_from_a_regular_file_of_a_bounded_line(tmp_path, mo
     path = write(tmp_path / "a.jsonl", json.dumps({"messages": messages}) + "\n" + "x" * 100)
     assert first_dialogue(str(path)) == (messages, True)
     (tmp_path / "long.jsonl").write_bytes(b"[" * (17 << 20))
-    with pytest.raises(LiuliError, match="begins with a line longer than 16 MB; load a shorter dialogue"):
+    with pytest.raises(LiuliError, match="the first line is longer than 16 MB; load a shorter dialogue"):
         first_dialogue(str(tmp_path / "long.jsonl"))
     write(tmp_path / "deep.jsonl", "[" * 100_000)
     with pytest.raises(LiuliError, match="does not begin with a line"):

@@ -19,7 +19,7 @@ from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request, token_ids
 from liuli.generate.sampling import Sampling
-from liuli.hub import find_model, what_holds
+from liuli.hub import find_model, model_in, what_holds
 from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
@@ -160,8 +160,8 @@ def load(
 
     Args:
         device: "cpu", "cuda" or "mps". dtype: "fp32", "bf16" or "fp16". pattern: see `open_tokenizer`.
-        adapter: the folder of an adapter to use with it. If it holds a tokenizer or a `generation_config.json`, they replace
-            the model's own.
+        adapter: the folder of an adapter to use with it, or of the run that trained it. If the adapter has a tokenizer or a
+            `generation_config.json`, they replace the model's own.
 
     Raises:
         LiuliError: what `find_model`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer whose
@@ -170,14 +170,15 @@ def load(
     number = find_dtype(dtype) if isinstance(dtype, str) else dtype
     folder = find_model(path, weights=True)
     # The tokenizer first: opening a large one takes memory for a moment, when there is no decoder yet.
-    tokenizer = None if adapter is None else find_tokenizer(Path(adapter), pattern)
+    adapter_folder = None if adapter is None else model_in(Path(adapter))
+    tokenizer = None if adapter_folder is None else find_tokenizer(adapter_folder, pattern)
     tokenizer = tokenizer or find_tokenizer(folder, pattern)
     decoder = read_decoder(folder, find_device(device), number)
-    if adapter is not None:
-        load_adapter(decoder, Path(adapter), str(adapter), folder)
+    if adapter_folder is not None:
+        load_adapter(decoder, adapter_folder, str(adapter), folder)
     if tokenizer is not None:
         tokenizer.fit(decoder.config.vocab_size, str(path))
-    return Model(str(path), folder, decoder, tokenizer, None if adapter is None else Path(adapter))
+    return Model(str(path), folder, decoder, tokenizer, adapter_folder)
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

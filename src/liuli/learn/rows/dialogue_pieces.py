@@ -150,7 +150,8 @@ def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 def _notes(dialogues: Dialogues) -> Iterator[str]:
     """What the pass over all of them, which has just ended, has met."""
     for file, layouts in dialogues.layouts.items():
-        yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+        counts = (f"{count:,} {'dialogue' if count == 1 else 'dialogues'} as {layout}" for layout, count in layouts.items())
+        yield f"{file}: {', '.join(counts)}"
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
         yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
