@@ -43,9 +43,7 @@ def complete(
     top_p: TopP = None,
     min_p: MinP = None,
     seed: Seed = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Stop before this text. May be repeated.")
-    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Stop before this text. May be repeated.")] = None,
     candidates: Annotated[
         int | None, typer.Option(metavar="N", help="Show this many of the most likely tokens per step.", show_default="5")
     ] = None,

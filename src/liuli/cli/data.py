@@ -31,15 +31,11 @@ data = typer.Typer(
     ),
 )
 
-DialogueSources = Annotated[
-    list[str], typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)
-]
+DialogueSources = Annotated[list[str], typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)]
 
 
 @data.command(
-    **with_examples(
-        "liuli data look liuli-begin/world/documents.jsonl", "liuli data look my-texts --dedup --valid tail:0.1"
-    )
+    **with_examples("liuli data look liuli-begin/world/documents.jsonl", "liuli data look my-texts --dedup --valid tail:0.1")
 )
 def look(
     source: TextSources,

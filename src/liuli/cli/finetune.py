@@ -9,12 +9,8 @@ from liuli.cli.options import MODEL, SOURCE
 from liuli.cli.training import Inexact, Out, Resume, follow, job_of, with_job_options
 from liuli.learn.prepare.job import FINETUNE
 
-Parent = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help=f"The model to fine-tune: {MODEL}.", show_default=False)
-]
-Dialogues = Annotated[
-    list[str] | None, typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)
-]
+Parent = Annotated[str | None, typer.Argument(metavar="MODEL", help=f"The model to fine-tune: {MODEL}.", show_default=False)]
+Dialogues = Annotated[list[str] | None, typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)]
 
 
 @with_job_options(FINETUNE)

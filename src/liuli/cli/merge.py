@@ -14,9 +14,7 @@ def merge(
     model: ModelName,
     adapter: Annotated[
         Path,
-        typer.Argument(
-            metavar="ADAPTER", help="The folder of the adapter, or of the run that trained it.", show_default=False
-        ),
+        typer.Argument(metavar="ADAPTER", help="The folder of the adapter, or of the run that trained it.", show_default=False),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the new model to this folder.", show_default=False)],
     json: Json = False,

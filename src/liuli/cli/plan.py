@@ -25,9 +25,7 @@ ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at
 def plan(
     size: Annotated[
         str,
-        typer.Argument(
-            metavar="SIZE|MODEL", help=f"A size ({', '.join(PRESETS)}), or {MODEL}.", show_default=False
-        ),
+        typer.Argument(metavar="SIZE|MODEL", help=f"A size ({', '.join(PRESETS)}), or {MODEL}.", show_default=False),
     ],
     tokens: Annotated[
         str | None,
@@ -37,9 +35,7 @@ def plan(
             show_default="the published number of the size, else 20 per parameter",
         ),
     ] = None,
-    gpu: Annotated[
-        str, typer.Option(metavar="|".join(ACCELERATORS), help="Assume training on this accelerator.")
-    ] = "h100",
+    gpu: Annotated[str, typer.Option(metavar="|".join(ACCELERATORS), help="Assume training on this accelerator.")] = "h100",
     utilisation: Annotated[
         float, typer.Option(metavar="SHARE", help="Assume that training reaches this share of the accelerator's peak FLOP/s.")
     ] = 0.4,

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def tokenize(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help=f"The tokenizer: its folder, or {MODEL}.", show_default=False)
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"The tokenizer: its folder, or {MODEL}.", show_default=False)],
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input.", show_default=False)
     ] = None,

@@ -9,9 +9,7 @@ from liuli.cli.options import SOURCE
 from liuli.cli.training import Inexact, Out, Resume, follow, job_of, with_job_options
 from liuli.learn.prepare.job import TRAIN
 
-Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="SOURCE", help=f"The text: {SOURCE}.", show_default=False)
-]
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help=f"The text: {SOURCE}.", show_default=False)]
 
 
 @with_job_options(TRAIN)

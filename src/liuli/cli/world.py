@@ -65,9 +65,7 @@ def write(
     lang: Lang = None,
     documents: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="Write this many documents. 50,000 documents are about 10 MB.", show_default="50000"
-        ),
+        typer.Option(metavar="N", help="Write this many documents. 50,000 documents are about 10 MB.", show_default="50000"),
     ] = None,
     out: Annotated[
         str | None,
@@ -97,7 +95,7 @@ def write(
         _write(settings, out, 50_000 if documents is None else documents)
 
 
-@world.command(**with_examples(ASK, "liuli world ask --lang en \"Ming went to the fair today and rode\""))
+@world.command(**with_examples(ASK, 'liuli world ask --lang en "Ming went to the fair today and rode"'))
 def ask(
     context: typer.Context,
     prefix: Annotated[

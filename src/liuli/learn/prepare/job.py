@@ -77,9 +77,7 @@ class ModelSettings(Record):
         metavar="bpe|char|FOLDER",
         only=TRAIN,
     )
-    vocab_size: int | None = setting(
-        "Train the tokenizer with this vocabulary size.", shown="that of --size", only=TRAIN
-    )
+    vocab_size: int | None = setting("Train the tokenizer with this vocabulary size.", shown="that of --size", only=TRAIN)
     lora: int | None = setting(
         "Train a LoRA adapter of this rank, and do not change the model's own weights.", metavar="RANK", only=FINETUNE
     )

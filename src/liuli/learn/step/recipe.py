@@ -8,8 +8,10 @@
    embedding's and the rest's are fixed multiples of it.
 4. A forward pass reads 2,048 tokens, or as many as keep at most 1 GiB for the backward pass.
 5. The learning rate warms up over 2 % of the steps, stays for 8 %, and falls linearly to 0.
-6. A published model (more than 50 M parameters) that learns on, or gets LoRA, knows much that a high rate would destroy. AdamW
-   trains all its weights at one rate, which falls with the square root of its size, from 1,024 tokens a step.
+6. A published model (more than 50 M parameters) that is trained further, or gets LoRA, knows much that a high rate would
+   destroy. AdamW trains all its weights at one rate, which falls with the square root of its size. A step has 1,024 tokens,
+   or fewer if three passes over the data would have fewer than 100 steps. A budget of time trains at most three passes: more
+   memorise the data, and held-out loss rises.
 
 Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
@@ -96,7 +98,7 @@ class Recipe(Record):
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
 PUBLISHED_RATE, PUBLISHED_LORA_RATE, OF_PARAMETERS = 2e-5, 4.5e-4, 494e6  # AdamW's, for a model of so many (docs/lab-log.md)
-PUBLISHED_TOKENS = 1024  # of a step
+PUBLISHED_TOKENS, PUBLISHED_PASSES, PUBLISHED_STEPS = 1024, 3, 100  # of a step; over the data; in these passes, if possible
 HIGHEST = 1e30  # of learning rates: PyTorch's numbers end soon after
 
 
@@ -120,7 +122,7 @@ def derive(config: Config, documents: list[int], given: dict[str, Any], most: in
     length = given.get("length") or _length(most or next(most for size, most in LONGEST if parameters <= size), documents)
     tokens = 2048 * 2 ** round(math.log2(max(1.0, (parameters / 1e6) ** 0.25)))
     if given.get("optimizer") == "adamw":
-        tokens = PUBLISHED_TOKENS
+        tokens = min(PUBLISHED_TOKENS, PUBLISHED_PASSES * sum(documents) // PUBLISHED_STEPS)
     rows = given.get("rows") or max(1, tokens // length)
     at_once = min(TOKENS_AT_ONCE, ACTIVATIONS_AT_ONCE // kept_bytes(config))
     found = {
