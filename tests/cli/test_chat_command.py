@@ -190,7 +190,7 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
         (b"a\\\n", "the input ended within a message: end it with a line"),
         (b"/edit\n", "line 1: nothing has been said yet"),
         (b"a\n/edit\n", "line 2: say what your last message is to be: /edit TEXT"),
-        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: no messages in it"),
+        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: the dialogue has no messages"),
         (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}, as /save writes it'),
         (b"/load order\n", "line 1: order: roles in an impossible order (message 1: assistant after nobody); one system"),
         (b"/load tools\n", "line 1: tools: the dialogue has tools, which nobody would call here; load one without"),

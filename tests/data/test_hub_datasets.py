@@ -60,8 +60,8 @@ def test_a_dataset_is_fetched_once_and_then_found_offline(hub, tmp_path):
         ("notes/", ["0 hub:somebody/texts/notes/test.md five"]),
         ("notes/test.md", ["0 hub:somebody/texts/notes/test.md five"]),
         ("[a].json", ["0 hub:somebody/texts/[a].json:1 zero"]),
-        ("script.py", ["error: hub:somebody/texts/script.py holds no text that Liuli reads: it reads .txt, .md,"]),
-        ("nowhere", ["error: hub:somebody/texts/nowhere holds no text that Liuli reads: it reads .txt, .md,"]),
+        ("script.py", ["error: hub:somebody/texts/script.py contains no files from which Liuli reads text; it reads .txt,"]),
+        ("nowhere", ["error: hub:somebody/texts/nowhere contains no files from which Liuli reads text; it reads .txt,"]),
     ],
 )
 def test_a_folder_or_file_of_a_dataset(hub, tmp_path, path, lines):
@@ -102,5 +102,5 @@ def test_a_dataset_that_the_hub_does_not_have(hub, tmp_path):
     "name", ["hub:", "hub:alone", "hub:a/b/../c", "hub:a/b//c", "hub:../x", "hub:a b/c", "hub:/x", "hub:owner/.."]
 )
 def test_malformed_names(name):
-    with pytest.raises(LiuliError, match="names no dataset of the hub; write hub:owner/dataset"):
+    with pytest.raises(LiuliError, match="is not the name of a dataset on the Hugging Face Hub; write hub:owner/dataset"):
         Sources([name])

@@ -106,8 +106,8 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
         (("--warm-up", -1), "warm_up must be a share between 0 and 1"),
         (("--seed", -1), "seed must be a whole number of at least 0"),
         (("--keep", -1), "keep must be a whole number of at least 0"),
-        (("--valid", "tail:0"), "the share to hold out is a number between 0 and 1"),
-        (("--valid", "tail:1"), "the share to hold out is a number between 0 and 1"),
+        (("--valid", "tail:0"), "the share to hold out must be a number between 0 and 1"),
+        (("--valid", "tail:1"), "the share to hold out must be a number between 0 and 1"),
         (("--valid", "nowhere.txt"), "there is no file 'nowhere.txt' to validate on"),
         (("--length", 100_000), "the data is too short: it has"),
         (("--resume",), "there is no run in"),
@@ -135,14 +135,14 @@ def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "a", *small, "--minutes", 0.0001)
     assert_one_line(result, "a budget of 0.006 seconds is too little for one step: ", " are needed to prepare, and ")
     write_corpus(tmp_path / "one", ["x"])
-    assert_one_line(train(corpus=tmp_path / "one"), "has one character: too few")
+    assert_one_line(train(corpus=tmp_path / "one"), "has only one character, so nothing can be held out")
     write_corpus(tmp_path / "few", ["小明 has one cat."])
     assert_one_line(train(corpus=tmp_path / "few"), "the data is too short: it has", "a row has 32; give more data")
     (tmp_path / "empty.txt").write_text("")
     assert_one_line(train("--valid", tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(train(corpus=tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(liuli("train", "--out", tmp_path / "c"), "there is nothing to train on")
-    assert_one_line(train("--valid", folder / "texts.jsonl"), "would be trained on and validated on")
+    assert_one_line(train("--valid", folder / "texts.jsonl"), "is in the training data and in the validation data")
 
 
 def test_numbers_that_overflow_while_the_speed_is_measured(folder, tmp_path, monkeypatch):

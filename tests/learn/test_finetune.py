@@ -408,7 +408,7 @@ def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ([{"messages": [{"role": "user", "content": "a"}]}], "no answer in it"),
+        ([{"messages": [{"role": "user", "content": "a"}]}], "the dialogue has no answer"),
         ([{"messages": [{"role": "assistant", "content": "a"}]}], "impossible order"),
         ([{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]}], "answer"),
     ],

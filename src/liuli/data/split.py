@@ -61,7 +61,7 @@ class SplitRule:
         except (ValueError, ZeroDivisionError):
             share = Fraction(0)
         if not 0 < share < 1:
-            raise LiuliError(f"{printable(rule)}: the share to hold out is a number between 0 and 1, as in tail:0.1")
+            raise LiuliError(f"{printable(rule)}: the share to hold out must be a number between 0 and 1, as in tail:0.1")
         return cls("tail", share)
 
     def described(self, what: str) -> str:
@@ -212,7 +212,7 @@ def split_dialogues(dialogues: Dialogues, rule: SplitRule | str = "content") -> 
         share += f", as there are too few to hold out one in {ONE_IN} by first prompt"
     if total == 1:
         names = names_of(dialogues.names)
-        raise LiuliError(f"{names} has one dialogue: too few to train on some and hold out the rest")
+        raise LiuliError(f"{names} has only one dialogue, so none can be held out: add dialogues, or give --valid FILE")
     return DialogueSplit(dialogues, share, edge=total - _held_count(total, rule.share))
 
 
@@ -222,7 +222,8 @@ def check_apart(held: list[SourceFile], trained: list[SourceFile]) -> None:
     for each in held:
         if each.path.resolve() in places:
             raise LiuliError(
-                f"{each.name} would be trained on and validated on; take it out of the source, or hold out another"
+                f"{each.name} is in the training data and in the validation data: remove it from the sources, or give another "
+                f"--valid FILE"
             )
 
 
@@ -233,7 +234,10 @@ def _shared_texts(other: Sources, sources: Sources) -> int:
         trained.add(text.digest)
     places = [place for _, place, text in other.texts() if text.digest in trained]
     if places and sources.strict:
-        raise LiuliError(f"{places[0]}: the same text is trained on ({len(places):,} such documents); take them out of either")
+        raise LiuliError(
+            f"{places[0]}: this validation document is also in the training data (such documents: {len(places):,}); remove "
+            f"them from one of the two"
+        )
     return len(places)
 
 
@@ -245,7 +249,8 @@ def _shared_prompts(other: Dialogues, dialogues: Dialogues) -> int:
     places = [dialogue.source for dialogue in other if _prompt_digest(dialogue) in trained]
     if places and dialogues.strict:
         raise LiuliError(
-            f"{places[0]}: its first prompt is trained on too ({len(places):,} such dialogues); take them out of either"
+            f"{places[0]}: the first prompt of this validation dialogue is also in the training data (such dialogues: "
+            f"{len(places):,}); remove them from one of the two"
         )
     return len(places)
 
@@ -258,7 +263,8 @@ def _edge_of_texts(sources: Sources, total: int, share: Fraction) -> tuple[int, 
     """Where the last `share` of all `total` characters begins."""
     left = total - _held_count(total, share)
     if not left:
-        raise LiuliError(f"{names_of(sources.names)} has one character: too few to train on some and hold out the rest")
+        names = names_of(sources.names)
+        raise LiuliError(f"{names} has only one character, so nothing can be held out: add text, or give --valid FILE")
     for document in sources.documents():
         if left < len(document.text):
             return document.number, document.part, left

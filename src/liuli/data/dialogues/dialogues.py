@@ -30,7 +30,6 @@ from liuli.data.records.source_files import FileFormats, SourceFile, Watch
 
 DIALOGUES = FileFormats(
     what="dialogues",
-    noun="file of dialogues",
     known=".jsonl, .json, .txt, .tsv, .yml, .yaml (each also .gz or .zst) and .parquet",
     piped="lines",
     suffixes={

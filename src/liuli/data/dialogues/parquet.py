@@ -78,23 +78,23 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
         self._file = open_parquet(stream, [paths[i] for i in strings if i not in prefixed])
 
     def _check(self, schema: "pyarrow.Schema") -> None:
-        """Raises Unreadable: there is no column that a layout has, or two of one name, or one of what JSON does not have."""
+        """Raises Unreadable: there is no column that a layout has, two with one name, or one that JSON cannot represent."""
         named = f"columns: {name_list(schema.names)}"
         if not self.names:
-            advice = "rename the one that holds the messages"
-            raise Unreadable(Problem("no column of dialogues", named, advice, fatal_if_named=True))
+            advice = 'rename the column with the messages to "messages"'
+            raise Unreadable(Problem("no column with dialogues", named, advice, fatal_if_named=True))
         if len({*self.names}) < len(self.names):
-            raise Unreadable(Problem("two columns of one name", named, "rename one of them", fatal_if_named=True))
+            raise Unreadable(Problem("two columns with the same name", named, "rename one of them", fatal_if_named=True))
         for name in self.names:
             kind = schema.field(schema.names.index(name)).type
             if not _is_json(kind):
-                wrong = f'its column "{printable(name)}" holds values that JSON does not have'
-                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write them as text", fatal_if_named=True))
+                wrong = f'the column "{printable(name)}" has values that JSON cannot represent'
+                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "store them as text", fatal_if_named=True))
 
     def rows(self, group: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
         if self._unpacked(group) > LARGEST_GROUP:
-            advice = "write it again with smaller groups"
-            raise Unreadable(Problem(f"a group of rows that unpacks to more than {LARGEST_GROUP >> 20} MB", advice=advice))
+            reason = f"a row group larger than {LARGEST_GROUP >> 20} MB when decompressed"
+            raise Unreadable(Problem(reason, advice="write the file again with smaller row groups"))
         for batch in self._file.iter_batches(ROWS, [group], self.names, use_threads=False):
             for size, row in _rows_of(batch, self._longest):
                 yield size, row if isinstance(row, Problem) else row | dict.fromkeys(self.others, UNREAD)

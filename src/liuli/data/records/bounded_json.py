@@ -17,10 +17,10 @@ from liuli.data.records.problem import Problem
 from liuli.data.records.utf8 import utf8_problem
 from liuli.display import first_line
 
-DEEPEST = 128  # lists and objects inside one another, in one record
+DEEPEST = 128  # levels of nested lists and objects in one record
 MOST_VALUES = 1_000_000  # commas, colons and opening brackets of one record, outside strings: about 100 MB of objects
 FIX = "fix it, or remove it"
-TOO_DEEP = Problem("JSON with too many lists and objects inside one another", f"more than {DEEPEST}", FIX)
+TOO_DEEP = Problem("JSON nested too deeply", f"more than {DEEPEST} levels", FIX)
 
 SPACE = re.compile(r"[ \t\n\r]*")
 STEP = 1 << 20  # bytes that are measured at a time
@@ -38,7 +38,7 @@ class JsonShape:
     """How much Python would have to make of a JSON text.
 
     Attributes:
-        depth: how many lists and objects stand inside one another at most.
+        depth: the deepest level of nested lists and objects.
         values: commas, colons and opening brackets outside strings, of the record that has the most of them.
     """
 

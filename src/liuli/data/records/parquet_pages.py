@@ -134,7 +134,7 @@ def _read_group(reader: ThriftReader, column: int) -> ColumnChunk:
         else:
             reader.skip(field[1])
     if rows < 0:
-        raise BrokenThrift("a group of fewer than 0 rows")
+        raise BrokenThrift("a row group with fewer than 0 rows")
     offset = _number(numbers, COLUMN_DATA_OFFSET)
     if numbers.get(COLUMN_DICTIONARY_OFFSET, 0) > 0:
         offset = min(offset, numbers[COLUMN_DICTIONARY_OFFSET])
@@ -179,5 +179,5 @@ def _number(numbers: Numbers, field: tuple[int, int]) -> int:
     """A number that must be there, and not below 0. Raises BrokenThrift."""
     found = numbers.get(field, -1)
     if found < 0:
-        raise BrokenThrift(f"field {field[0]} is missing, or below 0")
+        raise BrokenThrift(f"field {field[0]} is missing or negative")
     return found

@@ -115,12 +115,12 @@ def column_chunks(stream: IO[bytes], table: "ParquetFile", column: int) -> list[
     except BrokenThrift as error:
         raise Unreadable(broken_parquet(f"its footer: {error}")) from None
     if len(chunks) != table.num_row_groups:
-        raise Unreadable(broken_parquet("its footer names other groups of rows"))
+        raise Unreadable(broken_parquet("its footer does not agree with its row groups"))
     return chunks
 
 
 def broken_parquet(detail: str) -> Problem:
-    return Problem("broken parquet", detail, "fetch or make it again")
+    return Problem("broken parquet", detail, "download it again, or create it again")
 
 
 def _counted_rows(table: ParquetTable[Row], group: int, index: int) -> Iterator[tuple[int, Row | Problem]]:
@@ -132,10 +132,10 @@ def _counted_rows(table: ParquetTable[Row], group: int, index: int) -> Iterator[
     try:
         for size, row in table.rows(group):
             if index == end:
-                raise BrokenThrift("a group has more rows than it says")
+                raise BrokenThrift("a row group has more rows than its metadata says")
             yield size, row
             index += 1
         if index < end:
-            raise BrokenThrift("a group has fewer rows than it says")
+            raise BrokenThrift("a row group has fewer rows than its metadata says")
     except (pyarrow.ArrowException, OSError, BrokenThrift) as error:
         raise Unreadable(broken_parquet(f"after row {index}: {first_line(error)}")) from None

@@ -99,7 +99,7 @@ class SourcePass:
 
     def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
         """The error that nothing at all was found, and why."""
-        why = ", and ".join(map(str, self.skipped.values())) or "it holds no files"
+        why = ", and ".join(map(str, self.skipped.values())) or "it contains no files"
         return LiuliError(f"no {what} found in {names_of(names)}: {why}")
 
 

@@ -20,10 +20,10 @@ from liuli.files import LFS_POINTER
 Format = Literal["text", "lines", "array", "parquet", "turns", "yaml"]
 Watch = Callable[[str, int, int], None]  # follows the reading: a file's name, the place in it, its size; both in bytes
 SYSTEM = (Path("/proc"), Path("/sys"))  # what looks like a file there may never end, or wait for ever
-NOT_REGULAR = "a pipe, a device or a file of the system"
+NOT_REGULAR = "a pipe, a device or a system file"
 NO_FILE = errno.ENOENT, os.strerror(errno.ENOENT)
 BUFFER = 1 << 16  # bytes read at a time
-ASK_OWNER = "ask its owner for the right to read it"
+ASK_OWNER = "ask its owner for permission to read it"
 LFS = Problem("a Git LFS pointer, not the file itself", advice="run `git lfs pull` in its folder, or download the file")
 
 
@@ -33,14 +33,12 @@ class FileFormats:
 
     Attributes:
         what: what is in them.
-        noun: what one of them is called.
         known: their suffixes, listed for people.
         piped: the format of standard input.
         suffixes: the format of a file by its suffix.
     """
 
     what: str
-    noun: str
     known: str
     piped: Format
     suffixes: dict[str, Format]
@@ -117,7 +115,8 @@ class SourceFile:
         except (EOFError, zlib.error, OSError) as error:
             self.check_unchanged()
             if self.compression and getattr(error, "errno", None) is None:
-                raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
+                advice = "download it again, or create it again"
+                raise Unreadable(Problem(f"broken {self.compression}", first_line(error), advice)) from None
             advice = ASK_OWNER if isinstance(error, PermissionError) else ""
             raise Unreadable(Problem("cannot be read", why(error), advice)) from None
         except Unreadable:  # perhaps only because somebody is still writing it

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import IO
 
-DEEPEST = 16  # values inside one another
+DEEPEST = 16  # levels of nested values
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
 SIZES = {BYTE: 1, DOUBLE: 8, UUID: 16}
 LONGEST = (1 << 31) - 1  # bytes of a string, or elements of a list
@@ -51,7 +51,7 @@ class ThriftReader:
 
     def _skip(self, kind: int, depth: int) -> None:
         if depth > DEEPEST:
-            raise BrokenThrift("values too deep inside one another")
+            raise BrokenThrift(f"values nested too deeply (more than {DEEPEST} levels)")
         if kind in (I16, I32, I64):
             self._varint()
         elif kind in SIZES:

@@ -20,8 +20,8 @@ def most_unpacked(size: int) -> int:
 
 def unpacks_to_too_much() -> Problem:
     """What is wrong with a file that unpacks to more."""
-    reason = f"unpacks to more than {UNPACKED >> 20} MB and {RATIO} times its size"
-    return Problem(reason, advice="such a file is made to fill a machine; unpack it yourself if you trust it")
+    reason = f"decompresses to more than {UNPACKED >> 20} MB and {RATIO} times its size"
+    return Problem(reason, advice="it may be a decompression bomb; if you trust it, decompress it yourself")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class TextParquetReader(ParquetReader[Cell, DocumentText]):
 
     def _record(self, row: Cell) -> DocumentText | Problem:
         if row is not None and len(row) > self.kind.longest:
-            return Problem(f"a text longer than {self.kind.longest >> 20} MB", advice="cut it into several rows")
+            return Problem(f"a text longer than {self.kind.longest >> 20} MB", advice="split it into several rows")
         return text_of_cell(row)
 
 
@@ -73,12 +73,12 @@ def _check_schema(schema: "pyarrow.Schema", columns: list[str]) -> None:
 
     named = f"columns: {name_list(schema.names)}"
     if COLUMN not in schema.names:
-        raise Unreadable(Problem('no column "text"', named, "rename the one that holds text", fatal_if_named=True))
+        raise Unreadable(Problem('no column "text"', named, 'rename the column with the text to "text"', fatal_if_named=True))
     kind = schema.field(schema.names.index(COLUMN)).type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        found = f"but {printable(str(kind))}"
-        wrong = Problem('its column "text" holds no strings', found, "write them as strings", fatal_if_named=True)
+        found = f"found {printable(str(kind))}"
+        wrong = Problem('the column "text" does not contain strings', found, "store strings", fatal_if_named=True)
         raise Unreadable(wrong)
     if columns.count(COLUMN) != 1 or any(column.startswith(f"{COLUMN}.") for column in columns):
         raise Unreadable(Problem('more than one column "text"', named, "rename all except one", fatal_if_named=True))
@@ -87,6 +87,6 @@ def _check_schema(schema: "pyarrow.Schema", columns: list[str]) -> None:
 def _rows_at_a_time(sizes: PageSizes) -> int:
     """How many rows of a group are decoded at a time. Raises Unreadable: not even one row fits in bounded memory."""
     if max(sizes.dictionary, sizes.page) > LARGEST_PAGE:
-        advice = "write it again with smaller pages"
-        raise Unreadable(Problem(f"a page of parquet that unpacks to more than {LARGEST_PAGE >> 20} MB", advice=advice))
+        reason = f"a Parquet page larger than {LARGEST_PAGE >> 20} MB when decompressed"
+        raise Unreadable(Problem(reason, advice="write the file again with smaller pages"))
     return next(rows for rows in ROWS if rows == 1 or sizes.of_rows(rows) <= MEMORY)

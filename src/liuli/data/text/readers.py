@@ -16,7 +16,6 @@ from liuli.errors import LiuliError
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 TEXTS = FileFormats(
     what="text",
-    noun="text",
     known=KNOWN,
     piped="text",
     suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
@@ -27,7 +26,7 @@ TEXT = RecordKind(
     'objects with a field "text"',
     '{"text": "…"}',
     longest=64 << 20,  # held in memory with its text: up to 4 bytes per character, twice
-    shorten="cut it into several records, or make it a .txt",
+    shorten="split it into several records, or write it to a .txt file",
 )
 
 
@@ -79,7 +78,8 @@ class WholeTextReader(RecordReader[DocumentText]):
                     raise Unreadable(utf8_problem(data, error, offset, ended=not stream.read(1))) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
-                    raise Unreadable(Problem("binary, not text", where, "remove it, or its NULs", fatal_if_named=True))
+                    advice = "remove the file, or its NUL bytes"
+                    raise Unreadable(Problem("binary, not text", where, advice, fatal_if_named=True))
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:
