@@ -17,6 +17,7 @@ from liuli.display import printable, why
 from liuli.errors import LiuliError
 
 LFS_POINTER = b"version https://git-lfs"  # how a Git LFS pointer begins: a small text in place of a file's content
+REPAIR = "correct it, or download it again"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
@@ -114,11 +115,11 @@ def read_json(path: Path) -> dict[str, Any]:
         refuse_lfs_pointer(path)
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, or a number of thousands of digits
-        raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))})") from None
+        raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))}); {REPAIR}") from None
     except OSError as error:
         raise LiuliError(f"{path} cannot be read: {why(error)}") from None
     if not isinstance(found, dict):
-        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}")
+        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}; {REPAIR}")
     return found
 
 

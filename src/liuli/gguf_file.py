@@ -84,7 +84,7 @@ class GGUFFile:
     """Made by `open_gguf`.
 
     Attributes:
-        metadata: by key: a number, a truth value, a string, an array of numbers, or a `StringArray`.
+        metadata: by key: a number, a boolean, a string, an array of numbers, or a `StringArray`.
         tensors: by name, in the file's order; those of all shards, if `open_gguf` opened several.
         paths: the file, and the other shards.
     """
@@ -114,11 +114,11 @@ class GGUFFile:
             for _ in range(keys):
                 key = self._name("a metadata key")
                 if key in self.metadata:
-                    raise self.broken(f"the key {shown(key)} is there twice")
+                    raise self.broken(f"the key {shown(key)} occurs twice")
                 self.metadata[key] = self._value(key, self._number("I"))
             self.tensors = self._tensors(tensors)
         except (struct.error, OverflowError):
-            raise self.broken(f"it ends within its description, at byte {self.size:,}") from None
+            raise self.broken(f"it is truncated: it ends within its header, at byte {self.size:,}") from None
 
     def broken(self, reason: str) -> LiuliError:
         return LiuliError(f"{self.path} is broken: {reason}; download it again")
@@ -127,7 +127,7 @@ class GGUFFile:
         """The strings of an array; None if there is no such key.
 
         Raises:
-            LiuliError: it is no array of strings.
+            LiuliError: it is not an array of strings.
         """
         found = self.metadata.get(key)
         if found is not None and not isinstance(found, StringArray):
@@ -135,14 +135,14 @@ class GGUFFile:
         return None if found is None else found.texts()
 
     def text(self, key: str) -> str | None:
-        """A string; None if there is no such key. Raises LiuliError: it is no string."""
+        """A string; None if there is no such key. Raises LiuliError: it is not a string."""
         found = self.metadata.get(key)
         if found is not None and not isinstance(found, str):
             raise self.broken(f"{shown(key)} must be a string")
         return found
 
     def integer(self, key: str) -> int | None:
-        """An integer; None if there is no such key. Raises LiuliError: it is no integer."""
+        """An integer; None if there is no such key. Raises LiuliError: it is not an integer."""
         found = self.metadata.get(key)
         if found is not None and type(found) is not int:
             raise self.broken(f"{key} must be an integer, not {shown(found)}")
@@ -156,7 +156,7 @@ class GGUFFile:
         return found
 
     def flag(self, key: str, default: bool) -> bool:
-        """A truth value. Raises LiuliError: it is none."""
+        """A boolean. Raises LiuliError: it is not one."""
         found = self.metadata.get(key, default)
         if not isinstance(found, bool):
             raise self.broken(f"{key} must be true or false, not {shown(found)}")
@@ -180,7 +180,7 @@ class GGUFFile:
         if count > most:
             raise self.broken(f"it claims {count:,} {what}; at most {most:,} are read")
         if count * smallest > self.size - self.at:
-            raise self.broken(f"it claims {count:,} {what}, for which it is too short")
+            raise self.broken(f"it claims {count:,} {what}, but it is too short for them")
 
     def _number(self, code: str) -> Any:
         (found,) = struct.unpack_from(f"<{code}", self.data, self.at)
@@ -218,7 +218,7 @@ class GGUFFile:
     def _array(self, key: str) -> Any:
         kind, count = self._number("I"), self._number("Q")
         if kind != STRING and kind not in NUMBERS:
-            raise self.broken(f"the array {shown(key)} is of the type {kind}, which no model has")
+            raise self.broken(f"the elements of the array {shown(key)} are of the unsupported type {kind}")
         size = 8 if kind == STRING else struct.calcsize(NUMBERS[kind])
         self.elements += count
         self._check_count(self.elements, MOST_ELEMENTS, 0, "elements of arrays")
@@ -231,7 +231,7 @@ class GGUFFile:
         for _ in range(count):
             at += 8 + unpack(data, at)[0]
         if at > self.size:
-            raise self.broken(f"an element of {shown(key)} ends behind the end of the file")
+            raise self.broken(f"an element of {shown(key)} ends after the end of the file")
         self.at = at
         return StringArray(self, key, start, count)
 
@@ -245,16 +245,17 @@ class GGUFFile:
         spans: list[tuple[int, int, str]] = []
         for name, shape, kind, offset in described:
             if name in found:
-                raise self.broken(f"the tensor {shown(name)} is there twice")
+                raise self.broken(f"the tensor {shown(name)} occurs twice")
             per_block, block_bytes = GGML_QUANT_SIZES[kind]
             if shape[-1] % per_block:
                 raise self.broken(
-                    f"a row of {shown(name)} has {shape[-1]:,} numbers, but {kind.name} stores {per_block} at once"
+                    f"a row of {shown(name)} has {shape[-1]:,} numbers, which is not a multiple of the {kind.name} block size of "
+                    f"{per_block}"
                 )
             count_rows, row_bytes = prod(shape[:-1]), shape[-1] // per_block * block_bytes
             start, end = first + offset, first + offset + count_rows * row_bytes
             if offset % alignment:
-                raise self.broken(f"the tensor {shown(name)} begins at {offset:,}, which is no multiple of {alignment}")
+                raise self.broken(f"the tensor {shown(name)} begins at {offset:,}, which is not a multiple of {alignment}")
             if end > self.size:
                 raise self.broken(f"the tensor {shown(name)} ends at byte {end:,}, but the file has {self.size:,}")
             rows = np.frombuffer(self.data, np.uint8, end - start, start).reshape(count_rows, row_bytes)
@@ -271,10 +272,10 @@ class GGUFFile:
         name = self._name("a tensor's name")
         dimensions = self._number("I")
         if not 1 <= dimensions <= 4:
-            raise self.broken(f"the tensor {shown(name)} has {dimensions} dimensions")
+            raise self.broken(f"the tensor {shown(name)} has {dimensions} dimensions; 1 to 4 are possible")
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]
         if not all(shape):
-            raise self.broken(f"the tensor {shown(name)} has the shape {shown(list(shape))}")
+            raise self.broken(f"the tensor {shown(name)} has a dimension of size 0: {shown(list(shape))}")
         kind, offset = self._number("I"), self._number("Q")
         if kind not in TYPES:
             known = {member.value: member.name for member in GGMLQuantizationType}
@@ -296,8 +297,8 @@ def open_gguf(path: Path) -> GGUFFile:
     """The file, with the tensors of all shards if it is the first of several. A file that did not change is opened once.
 
     Raises:
-        LiuliError: not a GGUF file, one that is broken or not supported, another shard than the first, or a shard that is not
-            there.
+        LiuliError: not a GGUF file, one that is broken or not supported, a shard other than the first, or a shard that
+            is missing.
     """
     try:
         stat = path.stat()
@@ -317,13 +318,15 @@ def _opened(path: Path, *_: int) -> GGUFFile:
         return file
     named = SHARD.fullmatch(path.name)
     if named is None or int(named["count"]) != count:
-        raise LiuliError(f"{path} is one of {count} shards, but is not named so: name it as in x-00001-of-{count:05}.gguf")
+        raise LiuliError(
+            f"{path} is one of {count} shards, but its name does not say which: rename it, as in x-00001-of-{count:05}.gguf"
+        )
     paths = [path.with_name(f"{named['stem']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
     if int(named["number"]) != 1:
         raise LiuliError(f"{path} is one of {count} shards: give the first, {paths[0].name}")
     for number, other in enumerate(paths[1:], 1):
         if not other.is_file():
-            raise LiuliError(f"{path}: the shard {other.name} is not there; download it too")
+            raise LiuliError(f"{path}: the shard {other.name} is missing; download it too")
         shard = GGUFFile(other)
         if shard.integer("split.no") != number or shard.integer("split.count") != count:
             raise LiuliError(f"{other} is not shard {number + 1} of {count} of {path.name}: download it again")

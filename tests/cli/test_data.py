@@ -31,7 +31,8 @@ def test_look(liuli, corpus):
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
         "skipped 1 × broken JSON; fix it, or remove it\n    texts/b.jsonl:151 (Expecting property name enclosed in",
-        'skipped 1 × a dialogue, not a text; only records with a field "text" are read here\n    texts/b.jsonl:152 (fields: messages)',
+        'skipped 1 × a dialogue, not a text; only records with a field "text" are read here\n'
+        "    texts/b.jsonl:152 (fields: messages)",
         "skipped 1 × unknown file type for text; Liuli reads .txt, .md, .jsonl, .json",
         "\n    texts/c.png\n",
         "excerpts\n  texts/a.txt\n    第0章⏎⏎Once upon a time.⏎",

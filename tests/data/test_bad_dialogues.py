@@ -112,7 +112,7 @@ RECORDS = [  # a record, or a line, and what is said of it
     (talk(("user", "a"), ("b\x1b[1m", "b")), "an unknown role (message 2: b\ufffd[1m)"),
     ({"conversations": [{"from": "bing", "value": "a"}]}, "an unknown role (message 1: bing)"),
     ({"conversations": [{"from": "human"}]}, "the content is not a string (message 1: found null)"),
-    ({"messages": [{"role": "user", "content": "a"}, "b"]}, "a message that is not an object (message 2: found a string); write"),
+    ({"messages": [{"role": "user", "content": "a"}, "b"]}, "a message that is not an object (message 2: found a string);"),
     ({"conversations": [{"from": "human", "value": "a"}, 1]}, "a message that is not an object (message 2: found a number)"),
     (talk(("user", 1), ("assistant", "b")), "the content is not a string (message 1: found a number); write it as a string"),
     (

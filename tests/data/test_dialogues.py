@@ -379,10 +379,10 @@ def test_a_file_is_all_validation(tmp_path):
     assert (found.how, found.shared) == (f"all of {other}", 2)
     assert [each.source for each in found.validation()] == [f"{other}:{i}" for i in range(1, 6)]
     assert list(found.training()) == list(Dialogues(path))
-    said = r"b.txt:1: the first prompt of this validation dialogue is also in the training data \(such dialogues: 2\); remove them"
+    said = r"b.txt:1: the first prompt of this validation dialogue is also in the training data \(such dialogues: 2\); remove"
     with pytest.raises(LiuliError, match=said):
         split_dialogues(Dialogues(path, strict=True), str(other))
-    with pytest.raises(LiuliError, match=r"a.txt is in the training data and in the validation data: remove it from the sources"):
+    with pytest.raises(LiuliError, match=r"a.txt is in the training data and in the validation data: remove it from"):
         split_dialogues(Dialogues(path), str(path))
 
 

@@ -28,7 +28,7 @@ def compare_with_world(
     """The gap by kind of choice, over `points` choices each; `samples` continuations drawn for each.
 
     Raises:
-        LiuliError: the tokenizer has no begin or no end token; a document does not fit the model's context.
+        LiuliError: the tokenizer has no begin-of-text or end-of-text token; a document does not fit the model's context.
     """
     scorer = world_scorer(decoder, tokenizer)
 
@@ -41,7 +41,10 @@ def compare_with_world(
 def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
     """Texts -> their log-probabilities in nats (see `liuli.world.comparison`)."""
     if not tokenizer.end:
-        raise LiuliError("this tokenizer has no end token: a whole document cannot be scored")
+        raise LiuliError(
+            "the model's tokenizer has no end-of-text token, so it cannot be compared with a world; use a model trained on the "
+            "world"
+        )
     return token_scorer(tokenizer, lambda rows: log_probabilities(decoder, rows), tokenizer.end[0])
 
 
@@ -77,8 +80,8 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
         room = min(LONGEST, decoder.config.context - len(ids))
         if room < 1:
             raise LiuliError(
-                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: it cannot "
-                f"be compared with the world"
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}, so the model "
+                f"cannot be compared with the world; use one with a longer context"
             )
         request = Request(ids, Sampling(temperature=1.0), room, seed, stop_ids=tokenizer.end)
         texts[engine.submit(request)] = ""

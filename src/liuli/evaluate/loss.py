@@ -84,7 +84,7 @@ def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch], le
             predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
             size += sum(len(tokenizer.token(id).bytes) for id in predicted)
     if not tokens:
-        raise LiuliError("there is nothing to predict: the text has fewer than two tokens")
+        raise LiuliError("there is nothing to predict: the text has fewer than two tokens; give more text")
     return Evaluation(nats, tokens, size, windows, length)
 
 

@@ -169,10 +169,10 @@ class Conversation:
         `instead` of the last reply, which then stays until the new one has come."""
         ids, left_out = self._fitting(asked)
         if len(ids) >= self.context:
-            added = "the system message and what the chat template adds" if self.system else "what the chat template adds"
+            parts = "message, system message and chat template" if self.system else "message and chat template"
             raise LiuliError(
-                f"the message takes {len(ids):,} tokens with {added}, but the model's context holds {self.context:,} with the "
-                f"reply: shorten it"
+                f"the prompt has {len(ids):,} tokens ({parts}), but the context has only {self.context:,} for prompt and reply: "
+                f"shorten the message"
             )
         completion, records = self.model.stream(
             ids,
@@ -228,8 +228,8 @@ class Conversation:
             raise
         if size >= self.context:
             raise LiuliError(
-                f"the system message takes {size:,} tokens with what the chat template adds, but the model's context holds "
-                f"{self.context:,} with all that is said: shorten it"
+                f"the system message takes {size:,} tokens with the chat template, but the model's context has only "
+                f"{self.context:,} tokens in all: shorten the system message"
             )
 
     def _takes(self, messages: Sequence[Message]) -> bool:

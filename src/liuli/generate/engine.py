@@ -130,7 +130,8 @@ class Engine:
                 self._cache.resize(slots, capacity)
         except RuntimeError as error:  # what PyTorch raises if there is no memory
             raise LiuliError(
-                f"no memory for the keys and values of {slots} x {capacity} tokens: {first_line(error)}"
+                f"not enough memory for a KV cache of {slots} × {capacity} tokens: {first_line(error)}; run fewer requests at "
+                f"once, or lower max_tokens"
             ) from error
         return self._cache
 

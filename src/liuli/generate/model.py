@@ -78,7 +78,7 @@ class Model:
             LiuliError: there is no tokenizer; what `Chat.open` raises.
         """
         if self.tokenizer is None:
-            raise LiuliError(f"{self.path} holds no tokenizer, so nothing can be said to it")
+            raise LiuliError(f"{self.path} contains no tokenizer, so it cannot chat: add its tokenizer files")
         folder = self.adapter if self.adapter and has_template(self.adapter) else self.folder
         return Chat.open(folder, self.tokenizer)
 
@@ -143,9 +143,11 @@ class Model:
             try:
                 return token_ids(prompt, "a prompt")
             except LiuliError:
-                raise LiuliError(f"a prompt is a text or a list of ids, not {shortened(prompt)}") from None
+                raise LiuliError(f"a prompt must be a text or a list of ids, not {shortened(prompt)}") from None
         if self.tokenizer is None:
-            raise LiuliError(f"{self.path} holds no tokenizer: give the prompt as ids")
+            raise LiuliError(
+                f"{self.path} contains no tokenizer: add its tokenizer files (from Python, give the prompt as ids)"
+            )
         return self.tokenizer.encode(prompt, prompt=True)
 
 

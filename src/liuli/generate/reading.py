@@ -45,7 +45,7 @@ class Prompt(Record):
             LiuliError: the prompt has tools, for which plain text has no form.
         """
         if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
-            raise LiuliError("the dialogue has tools, for which plain text has no form: compare assistants alone on it")
+            raise LiuliError("the dialogue has tools, and a base model reads only plain text: use it to compare assistants only")
         return "\n".join(message["content"] for message in self.messages)
 
 
@@ -62,7 +62,7 @@ class PromptReader:
 
     def __init__(self, model: Model, sampling: Mapping[str, Any]):
         if model.tokenizer is None:
-            raise LiuliError(f"{model.path} holds no tokenizer: it cannot read a prompt")
+            raise LiuliError(f"{model.path} contains no tokenizer, so it cannot read a prompt: add its tokenizer files")
         self.model = model
         self.tokenizer = model.tokenizer
         self.given = dict(sampling)

@@ -67,19 +67,21 @@ class Request:
         """
         prompt = len(self.ids)
         if not prompt:
-            raise LiuliError("the prompt is empty and the tokenizer has no begin token to start from: give at least one token")
+            raise LiuliError("the prompt is empty and the tokenizer has no begin-of-text token: give at least one token")
         check(self, "max_tokens", is_size, "a whole number of at least 1")
         check(self, "seed", is_whole, "a whole number, 0 or more")
         check(self, "candidates", _is_none_or_whole, "0 or more (a whole number), or None")
         if prompt >= capacity:
-            raise LiuliError(f"the prompt has {prompt} tokens, but the context holds {capacity} with completion: shorten it")
+            raise LiuliError(
+                f"the prompt has {prompt} tokens, but the context has {capacity} for prompt and completion: shorten the prompt"
+            )
         if self.length > capacity:
             raise LiuliError(
                 f"the prompt has {prompt} tokens and {self.max_tokens} more are asked for, but the context "
-                f"holds {capacity}: ask for at most {capacity - prompt} (max_tokens)"
+                f"has {capacity}: ask for at most {capacity - prompt} (max_tokens)"
             )
         if self.stop and not has_tokenizer:
-            raise LiuliError("stop strings need a tokenizer, and this model has none: stop by ids")
+            raise LiuliError("stop strings need a tokenizer, and this model has none: give stop_ids instead")
         for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("stop ids", self.stop_ids)):
             wrong = [token_id for token_id in ids if not 0 <= token_id < vocab_size]
             if wrong:

@@ -21,7 +21,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_whole, plain
 
-BROKEN = "no token can be chosen: the model's logits hold NaN or infinity"
+BROKEN = "no token can be chosen: the model's logits are NaN or infinite; try --dtype fp32, or check the model's weights"
 Rule = Literal["grammar", "top_k", "top_p", "min_p"]
 
 

@@ -103,8 +103,8 @@ class Scheduler:
         possible = self._budget // self._token_bytes - 1 - prompt
         what = f"ask for at most {possible} (max_tokens)" if possible > 0 else "shorten the prompt"
         return (
-            f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for: their keys and values take "
-            f"{_size((request.length + 1) * self._token_bytes)}, but the cache may take {_size(self._budget)}: {what}"
+            f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for: their KV cache takes "
+            f"{_size((request.length + 1) * self._token_bytes)}, but only {_size(self._budget)} may be used: {what}"
         )
 
 

@@ -15,7 +15,7 @@ class StopStrings:
     def __init__(self, stops: str | Sequence[str]):
         stops = [stops] if isinstance(stops, str) else list(stops)
         if "" in stops:
-            raise LiuliError("a stop string is empty: it would stop every text before it began")
+            raise LiuliError("a stop string is empty, so every text would stop at once: remove it")
         self._stops = stops
         self._longest = max(map(len, stops), default=1) - 1  # of what can be held back
         self._held = ""

@@ -133,7 +133,7 @@ def compare(models: Sequence[Model], prompts: Sequence[Prompt], settings: Compar
             cannot be chosen.
     """
     if not models or not prompts:
-        raise LiuliError("there is nothing to compare: name a model and a prompt at least")
+        raise LiuliError("there is nothing to compare: give at least one model and one prompt")
     readers = [PromptReader(model, settings.sampling) for model in models]
     begun = [[reader.begin(prompt, settings.max_tokens, settings.seed, CANDIDATES) for reader in readers] for prompt in prompts]
     scoring = Scoring(readers)

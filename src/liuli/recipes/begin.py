@@ -62,13 +62,13 @@ def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     world = World()
     place = folder / WORLD
     if not place.exists() and folder.is_dir() and (held := sorted(each.name for each in folder.iterdir())):
-        raise LiuliError(f"{folder} holds something else ({', '.join(held[:3])}): give --out a new or empty folder")
+        raise LiuliError(f"{folder} contains other files ({', '.join(held[:3])}): give --out a new or empty folder")
     job, going_on = Job.of(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
         job = job.but(size="nano", minutes=minutes, seed=seed, probes=probes)
     if open_folder(place) is None:
-        yield Note("making a small world, in Chinese and English")
+        yield Note("generating the corpus (Chinese and English)")
         write_folder(world, str(place), DOCUMENTS)
     yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder))
 
@@ -77,7 +77,7 @@ def talk_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     """Makes an assistant of the base model, if there is none. Raises as `finetune`."""
     going_on, dialogues = bool(checkpoints(folder / ASSISTANT)), folder / DIALOGUES
     if not dialogues.exists():
-        yield Note("making conversations about it")
+        yield Note("generating dialogues about the corpus")
         write_dialogues(World(), dialogues, CONVERSATIONS)
     job = Job.of(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
     if not going_on:
