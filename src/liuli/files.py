@@ -168,7 +168,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         LiuliError: something of that name exists already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise LiuliError(f"{folder} exists already: name a new or an empty folder")
+        raise LiuliError(f"{folder} already exists: give a new or empty folder")
     place = folder.resolve()
     part = part_of(place)
     shutil.rmtree(part, ignore_errors=True)

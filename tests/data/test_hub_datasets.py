@@ -89,13 +89,13 @@ def test_files_that_others_fetched_are_not_read(hub, tmp_path):
 @pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no network"])
 def test_offline_is_one_clear_error(tmp_path, offline):
     found = python(STREAM, tmp_path, "http://127.0.0.1:9", offline=offline)
-    assert found.stdout.startswith("error: hub:somebody/texts: the hub could not give the dataset of that name"), found.stderr
+    assert found.stdout.startswith("error: hub:somebody/texts: the dataset of that name could not be"), found.stderr
     assert "give that folder" in found.stdout and found.stdout.count("\n") == 1
 
 
 def test_a_dataset_that_the_hub_does_not_have(hub, tmp_path):
     found = python(STREAM.replace("somebody/texts", "nobody/nothing"), tmp_path, hub.endpoint)
-    assert found.stdout.startswith("error: hub:nobody/nothing: the hub has no dataset of that name"), found.stderr
+    assert found.stdout.startswith("error: hub:nobody/nothing: the Hugging Face Hub has no dataset of that name"), found.stderr
 
 
 @pytest.mark.parametrize(

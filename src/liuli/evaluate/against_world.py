@@ -80,8 +80,8 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
         room = min(LONGEST, decoder.config.context - len(ids))
         if room < 1:
             raise LiuliError(
-                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}, so the model "
-                f"cannot be compared with the world; use one with a longer context"
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}, so the "
+                f"model cannot be compared with the world; use one with a longer context"
             )
         request = Request(ids, Sampling(temperature=1.0), room, seed, stop_ids=tokenizer.end)
         texts[engine.submit(request)] = ""

@@ -171,8 +171,8 @@ class Conversation:
         if len(ids) >= self.context:
             parts = "message, system message and chat template" if self.system else "message and chat template"
             raise LiuliError(
-                f"the prompt has {len(ids):,} tokens ({parts}), but the context has only {self.context:,} for prompt and reply: "
-                f"shorten the message"
+                f"the prompt has {len(ids):,} tokens ({parts}), but the context has only {self.context:,} for prompt and "
+                f"reply: shorten the message"
             )
         completion, records = self.model.stream(
             ids,

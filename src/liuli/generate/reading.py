@@ -45,7 +45,7 @@ class Prompt(Record):
             LiuliError: the prompt has tools, for which plain text has no form.
         """
         if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
-            raise LiuliError("the dialogue has tools, and a base model reads only plain text: use it to compare assistants only")
+            raise LiuliError("the dialogue has tools, and a base model reads only plain text: compare only assistants on it")
         return "\n".join(message["content"] for message in self.messages)
 
 

@@ -81,7 +81,9 @@ def _decoder(model: Path) -> Decoder:
 def _tokenizer_metadata(folder: Path, rows: int) -> dict[str, Any]:
     tokenizer = find_tokenizer(folder)
     if tokenizer is None:
-        raise LiuliError(f"{folder} contains no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files")
+        raise LiuliError(
+            f"{folder} contains no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files"
+        )
     return tokenizer_metadata(folder, tokenizer, rows)
 
 
