@@ -53,7 +53,7 @@ BAD = {
     "a future version": (file(version=4), "is GGUF of version 4; versions 2 and 3"),
     "an old version": (file(version=1), "is GGUF of version 1"),
     "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0) + bytes(99), "is big-endian"),
-    "too short": (b"GGUF\x03\0\0\0\x01", "it ends within its description"),
+    "too short": (b"GGUF\x03\0\0\0\x01", "it ends within its header"),
     "many tensors": (file(claims=(2**63, 0)), "claims 9,223,372,036,854,775,808 tensors"),
     "more tensors than bytes": (file(claims=(60_000, 0)), "claims 60,000 tensors, but it is too short for them"),
     "many keys": (file(claims=(0, 2**40)), "claims 1,099,511,627,776 metadata keys"),
@@ -68,9 +68,11 @@ BAD = {
         file((key("a", 9, struct.pack("<IQ", 8, 2) + string("b") + struct.pack("<Q", 10**6)),)), "an element of a ends behind",
     ),
     "a string of 2^63 bytes in an array": (
-        file((key("a", 9, struct.pack("<IQ", 8, 2) + struct.pack("<Q", 2**63) + bytes(16)),)), "it ends within its description",
+        file((key("a", 9, struct.pack("<IQ", 8, 2) + struct.pack("<Q", 2**63) + bytes(16)),)), "it ends within its header",
     ),
-    "arrays in arrays": (file((key("a", 9, struct.pack("<IQ", 9, 1)),)), "the elements of the array a are of the unsupported type 9"),
+    "arrays in arrays": (
+        file((key("a", 9, struct.pack("<IQ", 9, 1)),)), "the elements of the array a are of the unsupported type 9"
+    ),
     "no alignment": (file((key("general.alignment", 4, bytes(4)),)), "general.alignment must be a power of two"),
     "a tensor twice": (file(tensors=(tensor("t"), tensor("t", offset=32))), "the tensor t occurs twice"),
     "an unknown type": (file(tensors=(tensor("t", kind=99),)), "the tensor t is of type 99, which is not supported; download"),

@@ -167,7 +167,7 @@ def test_what_does_not_fit_changes_nothing(model):
     before = talk.messages
     many = len(model.chat.prompt([{"role": "system", "content": "S"}, {"role": "user", "content": "x" * 300}]))
     for ask in (talk.say, talk.edit):
-        with pytest.raises(LiuliError, match=rf"has {many} tokens \(message, system message and .* only 128 for prompt and reply: "):
+        with pytest.raises(LiuliError, match=rf"has {many} tokens \(message, system message and .* only 128 for prompt and "):
             ask("x" * 300)
     with pytest.raises(LiuliError, match=r"the system message takes \d+ tokens .* holds 128 with all"):
         talk.set_system("x" * 300)

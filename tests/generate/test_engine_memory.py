@@ -78,7 +78,7 @@ def test_a_huge_context_is_only_a_number(long, context):
     assert len(records) == 3
     with pytest.raises(LiuliError, match=r"more are asked for: .*B, but only .* may be used: ask for at most \d+ "):
         Engine(decoder, cache_budget=10**8).submit(Request([5], max_tokens=context - 1))
-    with pytest.raises(LiuliError, match=r"the context holds 131072: ask for at most 131071 \(max_tokens\)"):
+    with pytest.raises(LiuliError, match=r"the context has 131072: ask for at most 131071 \(max_tokens\)"):
         Engine(long).submit(Request([5], max_tokens=10**10))
 
 

@@ -180,7 +180,7 @@ def test_a_dialogue_as_plain_text(base, assistant):
     stop = base.tokenizer.specials["<|im_end|>"]
     assert PromptReader(assistant, {}).ids(prompt).count(stop) == 4
     tools = ({"type": "function", "function": {"name": "look"}},)
-    with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, and a base model reads only plain text"):
+    with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, and a base model reads only plain"):
         compare([base], [Prompt("talk:1", prompt.messages, tools)], CompareSettings(1))
 
 
