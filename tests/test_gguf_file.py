@@ -63,9 +63,9 @@ BAD = {
     "an unknown type of value": (file((key("a", 13, b""),)), "the value of a is of the unknown type 13"),
     "a key twice": (file((key("a", 4, bytes(4)),) * 2), "the key a occurs twice"),
     "a long array": (file((key("a", 9, struct.pack("<IQ", 4, 2**61)),)), "elements of arrays; at most 10,000,000"),
-    "an array longer than the file": (file((key("a", 9, struct.pack("<IQ", 4, 2**20)),)), "1,048,576 elements of a, for which"),
+    "an array longer than the file": (file((key("a", 9, struct.pack("<IQ", 4, 2**20)),)), "1,048,576 elements of a, but it is"),
     "strings that end too late": (
-        file((key("a", 9, struct.pack("<IQ", 8, 2) + string("b") + struct.pack("<Q", 10**6)),)), "an element of a ends behind",
+        file((key("a", 9, struct.pack("<IQ", 8, 2) + string("b") + struct.pack("<Q", 10**6)),)), "an element of a ends after",
     ),
     "a string of 2^63 bytes in an array": (
         file((key("a", 9, struct.pack("<IQ", 8, 2) + struct.pack("<Q", 2**63) + bytes(16)),)), "it ends within its header",

@@ -285,7 +285,7 @@ def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokeniz
 
 def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "end", [])
-    with pytest.raises(LiuliError, match="names no end token"):
+    with pytest.raises(LiuliError, match="has no end-of-text token"):
         TextRows(split_of(tmp_path, texts_of(3)), tokenizer, 64, 0)
 
 

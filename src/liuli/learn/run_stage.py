@@ -54,17 +54,17 @@ def run_stage(
         with process_restored():
             before, begun = run.settings, bool(run.checkpoints())  # read again: now nobody else writes there
             if begun and not resume:
-                raise LiuliError(f"{out} holds a run already: give --resume to continue it, or name another folder")
+                raise LiuliError(f"{out} already contains a run: give --resume to continue it, or give another folder")
             if before is None or not resume:
                 job = given.but(today=date.today().isoformat())
                 before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}
                 run.write_settings(before)
             else:
                 if before["stage"] != stage.name:
-                    raise LiuliError(f"{out} holds a run of stage {before['stage']}, which {stage.command} cannot resume")
+                    raise LiuliError(f"{out} contains {_resumable(before['stage'], out)}")
                 job = with_given(Job.from_json(before["job"]), given)
             if resume and not begun:
-                yield Note("the run has no checkpoint yet: it begins anew")
+                yield Note("the run has no checkpoint yet: it starts from the beginning")
 
             def prepare(worse: Sequence[GotWorse]) -> Fresh | Resumed:
                 return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
@@ -76,6 +76,14 @@ def run_stage(
         raise
     finally:
         run.close()
+
+
+def _resumable(stage: str, out: Path) -> str:
+    """What a run of a stage is, and how to resume it, for people."""
+    if stage not in STAGES:
+        return f"a run of the unknown stage {stage}: resume it with the version of Liuli that started it"
+    command = STAGES[stage].command
+    return f"a run of {command}: resume it with {command} --out {out} --resume"
 
 
 def _trained(

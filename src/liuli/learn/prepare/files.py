@@ -17,9 +17,10 @@ def differing_files(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> 
     if [file["sha256"] for file in before] == [file["sha256"] for file in now]:
         return []
     if len(before) != len(now):
-        return [f"the text was in {len(before)} files and is in {len(now)} now"]
+        return [f"the data was in {len(before)} files and is in {len(now)} now"]
     return [
-        f"{new['name']} holds {new['bytes']:,} bytes that are not the {old['bytes']:,} of {old['name']} trained on before"
+        f"{new['name']} ({new['bytes']:,} bytes) differs from {old['name']} ({old['bytes']:,} bytes), which the run was "
+        f"trained on"
         for old, new in zip(before, now, strict=True)
         if old["sha256"] != new["sha256"]
     ]

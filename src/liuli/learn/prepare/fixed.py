@@ -16,7 +16,7 @@ from liuli.learn.prepare.job import COMPUTE, ComputeSettings
 from liuli.learn.prepare.machine import TRAINED_IN, Machine, processor, self_test
 from liuli.model.config import Config
 
-OFFER = "leave that as it was, or resume with --inexact"
+OFFER = "use the earlier settings, or resume with --inexact"
 # cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
 WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -100,8 +100,10 @@ def choose_again(
         differing = [f"{name} was {same[name]} and is {value} now" for name, value in other.items()]
     except LiuliError as error:
         if not inexact:
-            was = f"it was fixed to {_listed(same)}"
-            raise LiuliError(f"the run cannot be resumed exactly: {was}, but {error}; {OFFER}") from None
+            raise LiuliError(
+                f"the run cannot be resumed exactly: its settings ({_listed(same | other)}) are not possible here ({error}); "
+                f"resume with --inexact"
+            ) from None
         now, machine = _nearest(same | other, other, config, length)
         differing = [
             f"{name} was {same[name]} and is {getattr(now, name)} now" for name in same if same[name] != getattr(now, name)

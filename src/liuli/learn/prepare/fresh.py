@@ -131,8 +131,8 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     if found.steps < 1:
         least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
         raise LiuliError(
-            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
-            f"in all"
+            f"{seconds / 60:.3g} minutes are too little for one step: preparation takes {ready:.3g} s, and {least:.3g} s are "
+            f"needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
         )
     return found, beginning, trial.decoder
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from liuli.errors import LiuliError
-from liuli.fields import Record, check, is_positive, is_size
+from liuli.fields import Record, check, is_positive, is_size, is_whole
 
 TRAIN, FINETUNE = "train", "finetune"  # the commands
 OWN_NAMES = ("bpe", "char", "content")  # values that name no file; a file of such a name is ./bpe
@@ -71,7 +71,7 @@ class BudgetSettings(Record):
 
     def __post_init__(self) -> None:
         _at_most_one(self, "minutes", "tokens", "epochs")
-        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0")
+        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ComputeSettings(Record):
     compile: bool | None = setting("Compile the decoder (needs a C++ compiler).")
 
     def __post_init__(self) -> None:
-        check(self, "threads", _optional(is_size), "a whole number above 0", "the number of ")
+        check(self, "threads", _optional(is_size), "a whole number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class OptimisationSettings(Record):
     warm_down: float | None = setting("Learning-rate decay to zero at the end, as a share of the steps.")
 
     def __post_init__(self) -> None:
-        check(self, "length rows", _optional(is_size), "a whole number above 0", "a run's ")
+        check(self, "length rows", _optional(is_size), "a whole number above 0", "--")
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
@@ -121,7 +121,7 @@ class RunSettings(Record):
     today: str | None = None  # the day on which the run began, as 2026-11-27: chat templates may write it
 
     def __post_init__(self) -> None:
-        check(self, "seed keep", _optional(lambda value: type(value) is int and value >= 0), "a whole number of at least 0")
+        check(self, "seed keep", _optional(is_whole), "a whole number of at least 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Job:
         _at_most_one(model, "size", "config", "parent")
         if model.parent and (model.tokenizer or model.vocab_size):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
-        check(model, "lora", _optional(is_size), "a whole number above 0", "the rank of ")
+        check(model, "lora", _optional(is_size), "a whole number above 0", "--")
 
     @classmethod
     def of(cls, **given: Any) -> "Job":
@@ -171,7 +171,7 @@ class Job:
         unknown = [name for name in body if name not in PART_OF]
         if unknown:
             raise LiuliError(
-                f"the run was begun by a version of Liuli with other settings ({unknown[0]}): resume with that one"
+                f"the run was started by another version of Liuli (unknown setting {unknown[0]}): resume it with that version"
             )
         return cls.of(**body)
 

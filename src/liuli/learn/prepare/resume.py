@@ -47,13 +47,16 @@ class Resumed:
         step = state.facts["step"]
         facts = RunFacts.from_json(state.facts)
         if given.model.parent is not None and Parent(given.model.parent).hash != facts.parent:
-            raise LiuliError(f"the run began with another model than {given.model.parent}: name that one, or leave it out")
+            raise LiuliError(
+                f"the run was started from another model, not from {given.model.parent}: give the original model, or leave the "
+                f"model out"
+            )
         data = stage.open(job)
         now = described(data.files)
         differing = differing_files(facts.data, now)
         if differing and not self._inexact:
             raise LiuliError(
-                f"the run cannot be resumed exactly: {'; '.join(differing)}; bring back the text, or resume with --inexact"
+                f"the run cannot be resumed exactly: {'; '.join(differing)}; restore the data, or resume with --inexact"
             )
         if differing:
             state.facts["batches"] = None
@@ -108,7 +111,7 @@ def with_given(before: Job, given: Job) -> Job:
             option = option_name(name)
             was = f"with --{option} {then}" if then not in (None, ()) else f"without --{option}"
             raise LiuliError(
-                f"the run began {was}, and --{option} {now} is given now: leave it out to resume, or begin a new run in "
+                f"the run was started {was}, but --{option} {now} is given now: leave it out to resume, or start a new run in "
                 f"another folder"
             )
     return before.but(**{name: now for name, (now, _) in differing.items() if name in free})

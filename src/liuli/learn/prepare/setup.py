@@ -69,8 +69,8 @@ class RunFacts(Record):
             return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
         except (KeyError, TypeError) as error:
             raise LiuliError(
-                f"the checkpoint was made by a version of Liuli that records other settings ({error}): resume with that "
-                f"version, or begin a new run"
+                f"the checkpoint was written by a version of Liuli that records other settings ({error}): resume with "
+                f"that version, or start a new run"
             ) from error
 
 

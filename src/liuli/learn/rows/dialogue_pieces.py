@@ -65,7 +65,7 @@ class Cuts:
     def lines(self, length: int) -> Iterator[str]:
         """For people, what was not used as it stands."""
         if self.cut:
-            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were cut between two exchanges"
+            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were split between two exchanges"
         if self.long_answers:
             yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
         if self.unread:
@@ -95,7 +95,10 @@ def pieces_of_dialogues(
         if strict and cuts.long_answers:
             raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
         if strict and cuts.unread:
-            raise LiuliError(f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out")
+            raise LiuliError(
+                f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out; remove it, or "
+                f"use another template"
+            )
         for piece in found:
             if any(piece.supervised):  # else all its answers have weight 0
                 weights = None if piece.weights is None else np.array(piece.weights, np.float32)
@@ -153,4 +156,4 @@ def _notes(dialogues: Dialogues) -> Iterator[str]:
         yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
-        yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
+        yield f"{dialogues.unanswered:,} dialogues end without an answer: their last message is not trained on"

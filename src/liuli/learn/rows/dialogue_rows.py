@@ -46,7 +46,10 @@ class DialogueRows:
         left: Iterable[int] = range(len(pieces))
         if cursor is not None:
             if cursor.settings != self._settings:
-                raise LiuliError("the cursor is of other rows: the dialogues, the template or the rows' length differ")
+                raise LiuliError(
+                    "the checkpoint's position in the data does not fit the data now (the dialogues, the chat template or the "
+                    "row length differ): restore the data and the settings of the run"
+                )
             self._epoch, self._row = cursor.tensors["place"].tolist()
             left = cursor.tensors["left"].tolist()
         self._buffer = self._filled(left)

@@ -58,7 +58,10 @@ class TextRows:
         cursor: Cursor | None = None,
     ):
         if not tokenizer.end:
-            raise LiuliError("the tokenizer names no end token, so that a document trained on would have no end")
+            raise LiuliError(
+                "the tokenizer has no end-of-text token, which training needs: set eos_token in its tokenizer_config.json, or "
+                "use another tokenizer"
+            )
         for name, value, least in (("length", length, 1), ("seed", seed, 0), ("epochs", epochs, 1), ("buffer", buffer, 1)):
             if value is not None and (type(value) is not int or value < least):
                 raise LiuliError(f"the {name} of rows must be a whole number of at least {least}, not {value}")
@@ -78,7 +81,7 @@ class TextRows:
         if self._closed:
             raise LiuliError("rows were asked for after the reading was closed")
         if rows < 1:
-            raise LiuliError(f"a batch has at least 1 row, not {rows}")
+            raise LiuliError(f"a batch must have at least 1 row, not {rows}")
         packed, epochs = [], []
         while len(packed) < rows and self._fill():
             packed.append(self._buffer.pack(f"{self._epoch_seed()} {self._row}"))
@@ -123,7 +126,10 @@ class TextRows:
     def _restore(self, cursor: Cursor) -> None:
         for name, value in self._settings().items():
             if cursor.settings.get(name) != value:
-                raise LiuliError(f"the cursor is of other rows: {name} was {cursor.settings.get(name)!r} and is {value!r} now")
+                raise LiuliError(
+                    f"the checkpoint's position in the data does not fit the data now ({name} was "
+                    f"{cursor.settings.get(name)!r}, is {value!r}): restore the data and the settings of the run"
+                )
         self._epoch, self._row, read_all = cursor.tensors["place"].tolist()
         self._read_all, self._cutters = bool(read_all), []
         ids, first = cursor.tensors["waiting"].numpy(), 0
@@ -155,7 +161,9 @@ class TextRows:
                 return True
             if self._row == 0:
                 names = ", ".join(self._split.sources.names)
-                raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
+                raise LiuliError(
+                    f"{names}: all of the text is held out, so none is left to train on: give more text, or another --valid"
+                )
             self._epoch, self._row, self._read_all = self._epoch + 1, 0, False
             self._cutters = self._new_cutters()
             if self._epoch != self._epochs:

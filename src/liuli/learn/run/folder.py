@@ -46,10 +46,10 @@ class Run:
 
     def _check_own(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
-            raise LiuliError(f"{self.folder} is a file: name a folder for the run")
+            raise LiuliError(f"{self.folder} is a file: give a folder for the run")
         held = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
         if held - {"lock"} and SETTINGS not in held and f".{SETTINGS}.part" not in held:
-            raise LiuliError(f"{self.folder} holds something else than a run ({min(held)}): name a new or an empty folder")
+            raise LiuliError(f"{self.folder} contains something other than a run ({min(held)}): give a new or empty folder")
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -184,10 +184,12 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise LiuliError(f"{folder / SETTINGS} cannot be read ({error}): the run cannot go on") from None
+        raise LiuliError(
+            f"{folder / SETTINGS} cannot be read ({error}): the run cannot be resumed; restore the file, or start a new run"
+        ) from None
     kinds = {"stage": str, "job": dict, "command": list}
     if not isinstance(settings, dict) or not all(isinstance(settings.get(name), kind) for name, kind in kinds.items()):
-        raise LiuliError(f"{folder / SETTINGS} does not hold the settings of a run: bring back the file, or begin a new run")
+        raise LiuliError(f"{folder / SETTINGS} does not contain the settings of a run: restore the file, or start a new run")
     return settings
 
 
@@ -207,7 +209,7 @@ def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(row["step"], int):
                 raise ValueError
         except (ValueError, KeyError, TypeError):
-            raise LiuliError(f"{folder / METRICS}, line {number} is no row of metrics: delete that line") from None
+            raise LiuliError(f"{folder / METRICS}, line {number} is not a row of metrics: delete that line") from None
         yield row
 
 
@@ -222,7 +224,7 @@ def _lock(folder: Path) -> int:
             if attempt + 1 < LOCKED:
                 time.sleep(0.05)  # who only asks whether it is in use holds it for an instant
     os.close(number)
-    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder")
+    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or give another folder")
 
 
 def in_use(folder: Path) -> bool:

@@ -154,7 +154,8 @@ class Journal:
         except LiuliError as error:  # nothing is trained from it
             kept = self.run.set_aside(TRACE)
             self._look(training, None)
-            yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
+            old_file = f"; the old file is kept as {kept}" if kept else ""
+            yield Note(f"{error}; recording of the predictions starts again at step {step}{old_file}")
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
             self.trace.saved(step, card["hash"])
@@ -270,7 +271,7 @@ class Journal:
         except OSError as error:
             raise LiuliError(
                 f"{error.filename or self.run.folder} cannot be written: {why(error)}; training stopped. {self.last_good()}; "
-                f"make room, then go on with --resume"
+                f"free some disk space, then resume with --resume"
             ) from None
 
 

@@ -53,22 +53,22 @@ def read_state(place: Path, before: int | None) -> State:
     """
 
     def damaged(name: str, how: str) -> LiuliError:
-        offer = "no other checkpoint is there: begin anew in another folder"
+        offer = "there is no other checkpoint: start a new run in another folder"
         if before is not None:
-            offer = f"to go on from step {before} instead, delete {place} and resume again"
+            offer = f"to continue from step {before} instead, delete {place} and resume again"
         return LiuliError(f"{place / name} {how}; {offer}")
 
     try:
         facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
         if facts.pop("sha256", None) != _digest(facts):
-            raise damaged(FACTS, "is not what was written (edited?)")
+            raise damaged(FACTS, "was changed after it was written")
     except (OSError, ValueError, AttributeError, TypeError):
         raise damaged(FACTS, "is missing or was cut short") from None
     for name, expected in facts["files"].items():
         if not (place / name).is_file():
             raise damaged(name, "is missing")
         if file_hash(place / name) != expected:
-            raise damaged(name, "is not what was written (cut short or edited)")
+            raise damaged(name, "was changed or cut short after it was written")
     try:
         return State(facts, load_file(place / TENSORS))
     except (OSError, SafetensorError) as error:

@@ -105,7 +105,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
     running = in_use(folder)  # asked first: a run that ends meanwhile is then shown as running, not as stopped
     settings = read_settings(folder)
     if settings is None:
-        raise LiuliError(f"there is no run in {folder}")
+        raise LiuliError(f"there is no run in {folder}; give the folder of a run")
     curves, saved, watched = read_curves(folder), checkpoints(folder), read_json(folder / TRACE)
     card = _read_card(folder / CHECKPOINTS / str(saved[-1]) / "model" / "liuli.json") if saved else _of_card({})
     with _as_written(folder / TRACE):
@@ -200,4 +200,7 @@ def _as_written(path: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise LiuliError(f"{path} is not as a run writes it ({error!r}): it was edited, or is of another version") from None
+        raise LiuliError(
+            f"{path} has unexpected content ({error}): it was edited, or written by another version of Liuli; restore it, or "
+            f"use that version"
+        ) from None

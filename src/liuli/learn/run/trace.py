@@ -141,7 +141,7 @@ class Trace:
             ]
             last = max(kept["steps"], default=0)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LiuliError(f"{path} cannot be read ({error!r})") from None
+            raise LiuliError(f"{path} is missing or damaged, or has other prompts") from error
         body.update(kept)
         for probe, each in zip(body["probes"], looks, strict=True):
             probe.update(each)

@@ -115,7 +115,7 @@ class DialogueCorpus:
         yield from learned.cuts.lines(self.length)
         yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
         if self.data.division.shared:
-            yield f"{self.data.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
+            yield f"{self.data.division.shared:,} held-out dialogues have a first prompt that is also in the training data"
 
     def prompts(self) -> list[str]:
         return list(self.first_prompts)
@@ -149,9 +149,9 @@ class Finetune(Stage):
 
     def open(self, job: Job) -> DialogueData:
         if not job.model.parent:
-            raise LiuliError("there is no model to fine-tune: name its folder")
+            raise LiuliError("there is no model to fine-tune: give its folder")
         if not job.data.sources:
-            raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
+            raise LiuliError("there is nothing to learn from: give files or folders of dialogues")
         strict, mix = bool(job.data.strict), None
         division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
         if job.data.mix is not None:
@@ -221,15 +221,15 @@ class Finetune(Stage):
         assert chat is not None
         yield f"chat template: {chat.origin}"
         if plan.tokenization.added:
-            yield f"{plan.tokenization.added} special tokens were added for it"
+            yield f"special tokens added for the chat template: {plan.tokenization.added}"
         if plan.job.model.lora is not None:
             written = chat.special_ids()
             texts = ", ".join(plan.tokenization.tokenizer.token(id).text for id in written)
-            yield f"in addition to LoRA, the embedding's rows of {texts} are trained, which the template writes"
+            yield f"LoRA also trains the embedding rows of the chat template's tokens: {texts}"
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"and those of {others:,} unseen tokens of the dialogues"
+                yield f"LoRA also trains the embedding rows of {others:,} dialogue tokens that the base model has never seen"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
@@ -237,7 +237,7 @@ def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> 
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
         raise LiuliError(
-            f"there is nothing to learn from: no answer fits a row of {length} tokens with what it answers; give a larger "
+            f"there is nothing to learn from: no answer fits into {length} tokens together with its question; give a larger "
             f"--length"
         )
     return found
@@ -264,8 +264,8 @@ def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) 
     assert isinstance(plan.corpus, DialogueCorpus)
     if lacking := plan.config.vocab_size - read_config(parent).vocab_size:
         raise LiuliError(
-            f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
-            f"fine-tune it without --lora"
+            f"the model's embedding has no rows for {lacking} tokens of the chat template, and LoRA cannot add rows: fine-tune "
+            f"it without --lora"
         )
     written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.tokenization.tokenizer, []
     like = _like(parent, plan.tokenization)

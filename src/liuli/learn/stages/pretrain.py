@@ -107,7 +107,7 @@ class Pretrain(Stage):
 
     def open(self, job: Job) -> TextData:
         if not job.data.sources:
-            raise LiuliError("there is nothing to train on: name files or folders of text")
+            raise LiuliError("there is nothing to train on: give files or folders of text")
         sources = Sources(list(job.data.sources), bool(job.data.strict))
         split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
@@ -123,7 +123,7 @@ class Pretrain(Stage):
             return Tokenization(open_tokenizer(folder))
         given = find_model(kind) if data.parent is None else data.parent.folder
         if job.model.vocab_size is not None:
-            raise LiuliError(f"--vocab-size is for a tokenizer that is to be trained; {given} has its own: leave it out")
+            raise LiuliError(f"--vocab-size is for training a tokenizer, but {given} has its own: leave out --vocab-size")
         tokenizer = open_tokenizer(given)
         rows = asked_shape(job, data.parent and data.parent.folder, tokenizer).vocab_size
         folder.mkdir(exist_ok=True)

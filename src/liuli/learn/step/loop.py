@@ -26,7 +26,7 @@ from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model.decoder import Decoder
 
-MOST_SKIPPED = 1000  # batches in a row
+MOST_SKIPPED = 1000  # consecutive batches
 
 
 class Keeper(Protocol):
@@ -136,11 +136,11 @@ class Training:
         for _ in range(MOST_SKIPPED):
             batch = self.rows.take(self.recipe.rows)
             if batch is None:
-                raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
+                raise LiuliError(f"the training data ended at step {self.step} of {self.steps}: give more data")
             if weight := self.objective.weight(batch):
                 return batch, weight
             self.skipped += 1
-        raise LiuliError(f"{MOST_SKIPPED:,} batches in a row have nothing to learn from, at step {self.step}: give other data")
+        raise LiuliError(f"{MOST_SKIPPED:,} consecutive batches have no supervised tokens at step {self.step}: give other data")
 
     def _check_finite(self, batch: Batch, loss: float) -> None:
         """Raises NotFinite, unless it was only the gradient's norm that overflowed."""

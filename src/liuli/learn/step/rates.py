@@ -23,7 +23,7 @@ class Rates(Record):
     momentum: float | None
 
     def __post_init__(self) -> None:
-        check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
+        check(self, "matrices embedding rest", is_positive, "a number above 0", "the learning rate of ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
         fits = lambda value: value is None or (is_number(value) and 0 <= value < 1)
         check(self, "momentum", fits, "at least 0 and below 1, or None")

@@ -54,13 +54,14 @@ class Recipe(Record):
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adamw"):
             raise LiuliError(f"the optimizer must be muon or adamw, not {self.optimizer!r}")
-        check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a run's ")
+        check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a recipe's ")
         rate = lambda value: is_positive(value) and value < HIGHEST
         check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
-        check(self, "warm_up warm_down", lambda value: is_number(value) and 0 <= value <= 1, "a share between 0 and 1")
+        share = lambda value: is_number(value) and 0 <= value <= 1
+        check(self, "warm_up warm_down", share, "a share of the steps between 0 and 1", "--")
         if self.warm_up + self.warm_down > 1:
-            raise LiuliError(f"warming up ({self.warm_up}) and down ({self.warm_down}) cannot take more than all steps")
+            raise LiuliError(f"--warm-up and --warm-down together must be at most 1, not {self.warm_up + self.warm_down:g}")
 
     @property
     def tokens(self) -> int:
