@@ -39,11 +39,11 @@ def run_stage(
         resume: continue the run there; the job must ask for the same as when the run began.
         inexact: resume even if this machine, or what is given now, makes the next losses differ.
         stop: asked between two steps.
-        command: what was typed, if anything was; it is kept for people.
+        command: the command line, if there is one; it is recorded for people.
 
     Raises:
-        LiuliError: there is a run already, or none; what differs when it is resumed; too little text or time; what `train`
-            raises.
+        LiuliError: there is already a run, or there is none to resume; something differs on resuming; too little text or
+            time; what `train` raises.
     """
     began = time.perf_counter()
     if resume and read_settings(out) is None:
@@ -52,7 +52,7 @@ def run_stage(
     run = Run(out)
     try:
         with process_restored():
-            before, begun = run.settings, bool(run.checkpoints())  # read again: now nobody else writes there
+            before, begun = run.settings, bool(run.checkpoints())  # read again: no other process writes there now
             if begun and not resume:
                 raise LiuliError(f"{out} already contains a run: give --resume to continue it, or give another folder")
             if before is None or not resume:
@@ -69,7 +69,7 @@ def run_stage(
             def prepare(worse: Sequence[GotWorse]) -> Fresh | Resumed:
                 return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
 
-            where_now = before | {"job": job.to_json()}  # the text, which may have been moved
+            where_now = before | {"job": job.to_json()}  # the data may have been moved
             yield from _trained(run, prepare, lambda: run.write_settings(where_now), stop)
     except BaseException:
         run.withdraw()
@@ -100,7 +100,7 @@ def _trained(
             yield from train(prepared.training, prepared.journal, stop)
             return
         except GotWorse as found:
-            worse = found.with_traceback(None)  # the traceback would keep the model alive beside the next one
+            worse = found.with_traceback(None)  # the traceback would keep the model alive next to the next one
             lowerings = [*(each for each in lowerings if each.best == worse.best), worse]
         finally:
             prepared.training.rows.close()

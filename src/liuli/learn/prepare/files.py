@@ -1,4 +1,4 @@
-"""The files that a run was trained on: described when it begins, compared when it is resumed."""
+"""The files that a run was trained on: described when it starts, compared when it is resumed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ def described(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
 
 
 def differing_files(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
-    """What is not as it was, in words; where the files are does not matter."""
+    """The differences, in words. The places of the files do not matter."""
     if [file["sha256"] for file in before] == [file["sha256"] for file in now]:
         return []
     if len(before) != len(now):

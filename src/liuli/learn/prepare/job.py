@@ -1,4 +1,4 @@
-"""What a run is asked to do: the settings that a user gave. None means that nobody gave it, and the rules decide.
+"""The settings that a user gave for a run. None means that a setting was not given, and the rules decide.
 
 Each setting is a field of one of the parts, with its help text; the command line's options are made from these fields
 (`cli/training.py`). In `run.json` all fields stand in one object, under their own names.
@@ -37,7 +37,7 @@ def setting(
 
 @dataclass(frozen=True, slots=True)
 class DataSettings(Record):
-    """What is learned from, and what is held out."""
+    """The data that is trained on, and the part that is held out."""
 
     sources: tuple[str, ...] = ()
     mix: str | None = setting("Text to learn from as well: it makes a quarter of the rows.", metavar="TEXT", only=FINETUNE)
@@ -47,7 +47,7 @@ class DataSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings(Record):
-    """What the run begins with: a size, a configuration file, or a model."""
+    """What the run starts from: a size, a configuration file, or a model."""
 
     parent: str | None = setting("Continue from this model, with its tokenizer.", name="from", metavar="MODEL", only=TRAIN)
     size: str | None = setting("The model's size: nano, micro, mini, small or base.", shown="nano", only=TRAIN)
@@ -76,7 +76,7 @@ class BudgetSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings(Record):
-    """How it is computed. A resumed run must have the same, unless exactness is given up."""
+    """How the run computes. A resumed run must have the same settings, except with `--inexact`."""
 
     device: str | None = setting("Where to compute: cpu, cuda, cuda:1 or mps.", shown="a GPU if there is one")
     dtype: str | None = setting("The dtype of matrix multiplications: fp32 or bf16.", shown="the faster one here")
@@ -89,7 +89,7 @@ class ComputeSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class OptimisationSettings(Record):
-    """Fields of the recipe (`step/recipe.py`) that are not left to its rules."""
+    """Fields of the recipe (`step/recipe.py`) that the user sets instead of its rules."""
 
     length: int | None = setting("Tokens per row, and the context of a new model.")
     rows: int | None = setting("Rows per step.")
@@ -108,7 +108,7 @@ class OptimisationSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunSettings(Record):
-    """What else the run keeps to."""
+    """Other settings of the run."""
 
     seed: int | None = setting("Random seed (initial weights and data order).", shown="0")
     probes: tuple[str, ...] = setting(
@@ -188,7 +188,7 @@ class Job:
         return self.run.seed or 0
 
     def located(self) -> "Job":
-        """With paths that hold from any folder."""
+        """The same with absolute paths."""
         found = self.values()
         changed: dict[str, Any] = {"sources": tuple(_located(name) for name in self.data.sources)}
         for name in PLACES:
@@ -197,7 +197,7 @@ class Job:
         return self.but(**changed)
 
     def differences(self, other: "Job") -> dict[str, tuple[Any, Any]]:
-        """Of the fields that were given here, those that `other` has otherwise: name -> (here, there)."""
+        """The fields that were given here and have another value in `other`: name -> (here, there)."""
         there = other.values()
         pairs = {name: (value, there[name]) for name, value in self.values().items()}
         return {name: pair for name, pair in pairs.items() if pair[0] not in (None, ()) and pair[0] != pair[1]}

@@ -3,14 +3,14 @@
 In: a `TextSplit`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
 that follows another is a target once. Files are read side by side (`liuli.data.text.interleave`), and rows are drawn from a
 bounded buffer of pieces (`pieces.py`), which is emptied before the next epoch begins. A row takes pieces at random while they
-fit and then the longest that fits the gap, so that hardly a place stays empty where rows are several documents long (best-fit
-packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
+fit and then the longest that fits the gap, so that few positions stay empty if rows hold several documents (best-fit packing:
+Ding et al. 2024, https://arxiv.org/abs/2404.10830).
 
     split = split_texts(Sources(["corpus.txt"]))
     rows = TextRows(split, tokenizer, length=512, seed=0)
     batch = rows.take(8)
 
-Legend: B rows, T places.
+Legend: B rows, T positions.
 """
 
 import hashlib
@@ -36,15 +36,15 @@ BUFFER = 1 << 20  # ids
 
 
 class TextRows:
-    """Rows without end, or for `epochs` epochs.
+    """An endless sequence of rows, or the rows of `epochs` epochs.
 
     Args:
-        length: T, the places of a row. buffer: ids held back to be shuffled.
-        cursor: goes on from there, to the bit.
+        length: T, the positions of a row. buffer: ids held back to be shuffled.
+        cursor: the rows continue from there, identical to the bit.
 
     Raises:
-        LiuliError: the tokenizer has no end token; a setting is out of range; the cursor is of other rows; there is nothing
-            to train on; what reading the sources raises.
+        LiuliError: the tokenizer has no end-of-text token; a setting is out of range; the cursor does not fit the data;
+            there is nothing to train on; what reading the sources raises.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TextRows:
     def take(self, rows: int) -> Batch | None:
         """The next rows; fewer at the end of the last epoch, None after it."""
         if self._closed:
-            raise LiuliError("rows were asked for after the reading was closed")
+            raise LiuliError("rows cannot be taken after `close`")
         if rows < 1:
             raise LiuliError(f"a batch must have at least 1 row, not {rows}")
         packed, epochs = [], []
@@ -90,7 +90,7 @@ class TextRows:
         return batch_of(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
 
     def cursor(self) -> Cursor:
-        """The place behind the rows taken so far."""
+        """The position after the rows taken so far."""
         pieces, cutters = list(self._buffer), self._cutters
         lanes = [(each.number, each.part, each.at, int(each.cut), len(each.waiting)) for each in cutters]
         return Cursor(
