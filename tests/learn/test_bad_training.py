@@ -199,7 +199,7 @@ def test_a_folder_in_use(train, tmp_path, stopped):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tokenizer", "bpe"), "the run was started with --tokenizer char, but --tokenizer bpe is given now: leave it out to resume"),
+        (("--tokenizer", "bpe"), "the run was started with --tokenizer char, but --tokenizer bpe is given now: leave it out"),
         (("--size", "micro"), "the run was started without --size, but --size micro is given now"),
         (("--tokens", 3000), "the run was started with --tokens 1280, but --tokens 3000.0 is given now"),
         (("--seed", 3), "the run was started without --seed, but --seed 3 is given now"),

@@ -37,8 +37,8 @@ KEPT = 3600  # seconds: a machine that was busy may be free later
 
 @dataclass(frozen=True, slots=True)
 class Machine(Record):
-    """The `dtype` of matrix multiplications and the number of CPU `threads` that train fastest. `peak`: FLOP/s of a large matrix
-    multiplication with them. `tokens_per_second`: of one block, by setting."""
+    """The `dtype` of matrix multiplications and the number of CPU `threads` that train fastest. `peak`: FLOP/s of a large
+    matrix multiplication with them. `tokens_per_second`: of one block, by setting."""
 
     dtype: str
     threads: int

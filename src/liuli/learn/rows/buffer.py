@@ -41,8 +41,8 @@ class Buffer:
         return row
 
     def draw(self, uniform: float, gap: int) -> Piece | None:
-        """Takes the piece that `uniform`, in [0, 1), falls on. If it has more than `gap` positions, takes one of the longest that
-        fit. None if no piece fits."""
+        """Takes the piece that `uniform`, in [0, 1), falls on. If it has more than `gap` positions, takes one of the longest
+        that fit. None if no piece fits."""
         behind = self._counts.cumsum()
         chosen = int(uniform * behind[-1])
         places = int(np.searchsorted(behind, chosen, "right"))
