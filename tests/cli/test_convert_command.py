@@ -38,7 +38,7 @@ def test_convert(liuli, folder):
     assert result.out.startswith(
         "talks/a.json: 1 dialogue from Alpaca, 1 dialogue from question/answer\n"
         "talks/b.txt: 2 dialogues from tab-separated turns\n"
-        "\nskipped 1 × unknown dialogue layout; it reads messages, Alpaca, ShareGPT, "
+        "\nskipped 1 × unknown dialogue layout; the supported layouts are messages, "
     )
     assert "\n    talks/a.json:3 (fields: text)\n" in result.out
     assert "skipped 1 × a line with only one turn; separate the turns of a dialogue with tabs" in result.out

@@ -215,7 +215,7 @@ def test_rows_go_on_from_a_cursor(base, stop):
         assert torch.equal(found.targets_BT, wanted.targets_BT)
         assert found.epochs == wanted.epochs
     assert second.take(2) is None
-    with pytest.raises(LiuliError, match="other rows"):
+    with pytest.raises(LiuliError, match="does not fit the data now"):
         DialogueRows(pieces[1:], 64, 5, 0, 3, cursor)
 
 

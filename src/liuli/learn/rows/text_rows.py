@@ -79,7 +79,7 @@ class TextRows:
     def take(self, rows: int) -> Batch | None:
         """The next rows; fewer at the end of the last epoch, None after it."""
         if self._closed:
-            raise LiuliError("rows cannot be taken after `close`")
+            raise LiuliError("no more rows can be taken: the reader was closed")
         if rows < 1:
             raise LiuliError(f"a batch must have at least 1 row, not {rows}")
         packed, epochs = [], []

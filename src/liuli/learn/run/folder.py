@@ -30,8 +30,8 @@ LOCKED = 3  # attempts before a lock counts as held by another process
 
 
 class Run:
-    """The run in `folder`, which is created if it does not exist. Until `close`, or until the process ends, no other process can
-    write there.
+    """The run in `folder`, which is created if it does not exist. Until `close`, or until the process ends, no other process
+    can write there.
 
     Raises:
         LiuliError: another process writes there; the folder cannot be created, or contains something other than a run.

@@ -52,7 +52,8 @@ class Summary(Record):
     Attributes:
         state: running (a process trains there), finished, stopped, or unsaved (stopped before its first checkpoint).
         step: logged last. steps: of the whole run. checkpoints: steps that are saved.
-        last, best: validations. tokens: trained on. seconds: that the steps took. written: time of the last change, in seconds since 1970.
+        last, best: validations. tokens: trained on. seconds: that the steps took.
+        written: time of the last change, in seconds since 1970.
         size: a preset's name. data: name and bytes of each file. held_out: how the text to validate on was chosen.
         recipe, machine: settings by name. inexact: the steps from which it was resumed inexactly.
     """

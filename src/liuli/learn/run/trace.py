@@ -39,7 +39,8 @@ class Trace:
     """The recorded predictions of a run of `steps` steps.
 
     Args:
-        looks: about how many steps are recorded, in addition to the powers of two. about: the envelope's `model` and `tokenizer`.
+        looks: about how many steps are recorded, in addition to the powers of two.
+        about: the envelope's `model` and `tokenizer`.
     """
 
     def __init__(self, tokenizer: Tokenizer, probes: Sequence[Probe], about: dict[str, Any], seed: int, steps: int, looks: int):
