@@ -1,6 +1,6 @@
-"""One run of a stage, from the job to the trained model: `pretrain` and `finetune` begin here.
+"""One run of a stage, from the job to the trained model: `pretrain` and `finetune` start here.
 
-In: a `Job`, the folder of a run, and the `Stage` that says what is learned from. Out: events, until the model is trained. A
+In: a `Job`, the folder of a run, and its `Stage`. Out: events, until the model is trained. A
 run that was stopped is resumed from its last checkpoint.
 """
 
@@ -36,8 +36,8 @@ def run_stage(
     """Trains a model in the folder `out`.
 
     Args:
-        resume: continue the run there; the job must ask for the same as when the run began.
-        inexact: resume even if this machine, or what is given now, makes the next losses differ.
+        resume: continue the run there; the job must have the same settings as when the run started.
+        inexact: resume even if this machine, or the settings given now, make the next losses differ.
         stop: asked between two steps.
         command: the command line, if there is one; it is recorded for people.
 

@@ -1,4 +1,4 @@
-"""An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
+"""An assistant from a model and dialogues: only its replies, and the tokens that end them, are supervised."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,14 +37,14 @@ from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
 
 ADAPTER = "default"
-RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
+RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small and tolerate more (docs/lab-log.md)
 ALPHA = 2  # times the rank
-PROBES = 3  # if no questions are named: what so many held-out dialogues begin with
+PROBES = 3  # if no prompts are given: the first prompts of so many held-out dialogues
 
 
 @dataclass(frozen=True, slots=True)
 class DialogueData:
-    """Dialogues, divided into what is learned from and what is held out; `mix`: text that is learned from as well."""
+    """Dialogues, divided into a training and a validation split; `mix`: text that is trained on too."""
 
     division: DialogueSplit
     mix: TextSplit | None
@@ -67,7 +67,7 @@ class DialogueCorpus:
 
     Attributes:
         context: of the model, in tokens. learned, measured: the dialogues trained on and those held out.
-        first_prompts: what a few held-out dialogues begin with, those that leave room for a reply.
+        first_prompts: the first prompts of a few held-out dialogues, which leave room for a reply.
     """
 
     data: DialogueData
@@ -124,18 +124,18 @@ class DialogueCorpus:
         return Probe(prompt, [self.chat.tokenizer.token(id) for id in self.chat.question(prompt)])
 
     def sample_prompt(self) -> SamplePrompt:
-        """The first question that is held out."""
-        prompt = next(iter(self.first_prompts), "?")  # no question that is held out may fit the context
+        """The first held-out question."""
+        prompt = next(iter(self.first_prompts), "?")  # perhaps no held-out question fits the context
         stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
         return SamplePrompt(prompt, tuple(self.chat.question(prompt)), stops)
 
     def token_ids(self) -> set[int]:
-        """All ids that the dialogues trained on have."""
+        """All ids in the training dialogues."""
         return {id for piece in self.learned.pieces for id in piece.ids.tolist()}
 
 
 class Finetune(Stage):
-    """Learns from the replies in dialogues, each from all that was said before it."""
+    """Trains on the replies in dialogues, each predicted from the messages before it."""
 
     name, command = "assistant", "liuli finetune"
 
@@ -144,7 +144,7 @@ class Finetune(Stage):
         return for_published(config, lora) or {"rate": LORA_RATE if lora else RATE}
 
     def longest_row(self, config: Config) -> int:
-        """An answer is cut nowhere: rows as long as the model reads, within reason."""
+        """Answers are never split, so rows are as long as the model's context, up to a limit."""
         return min(config.context, LONGEST[-1][1])
 
     def open(self, job: Job) -> DialogueData:
@@ -248,15 +248,15 @@ def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) ->
 
 
 def _like(parent: Path, tokenization: Tokenization) -> int | None:
-    """The token whose embedding row the template's tokens copy before they learn: the one that bounds documents. None if the
-    parent may know the template's tokens: it was not made here, or it was continued from a model with a template."""
+    """The token whose embedding row is copied to the template's tokens before training: the one that bounds documents. None if the
+    parent may know the template's tokens: it was not trained here, or it was started from a model with a template."""
     bounds = tokenization.tokenizer.begin or tokenization.tokenizer.end
     made_here = read_json(parent / "liuli.json").get("stage") == "base" and not has_template(parent)
     return bounds[0] if made_here and bounds else None
 
 
 def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:
-    """LoRA at every projection, and rows of the embedding for tokens that the base never met.
+    """LoRA at every projection, and rows of the embedding for tokens that the base model has never seen.
 
     Raises:
         LiuliError: the embedding has no rows for the template's tokens.

@@ -12,8 +12,8 @@ class Rates(Record):
     Attributes:
         matrices: for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and
             rows of them. rest: AdamW's, for norms, biases and an untied head.
-        decay: of the matrices: the share that they lose a step is this times their learning rate.
-        momentum: Muon's; None: there is no Muon, and AdamW trains the matrices as well.
+        decay: weight decay of the matrices: per step they lose a share of decay times their learning rate.
+        momentum: Muon's; None: AdamW trains the matrices too.
     """
 
     matrices: float
