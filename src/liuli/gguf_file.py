@@ -1,8 +1,8 @@
 """A GGUF file: the metadata and the tensors of a model in one file, as llama.cpp has them.
 
 In: a path, or the first of several shards. Out: the metadata by key, and each tensor's type, shape and bytes, mapped. What the
-file claims is checked against its real size before anything is made or looped over, so that a short file takes little memory
-and time whatever it says. Names and numbers in it are foreign: they are cleaned before they are shown.
+file claims is checked against its real size before anything is allocated or looped over, so that a short file takes little
+memory and time whatever it claims. Names and numbers in it are untrusted: they are cleaned before they are shown.
 
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Constants and dequantisation are from the package `gguf`; its
 reader takes 13 s for a vocabulary of 150,000 tokens and trusts the file (docs/decisions.md).
@@ -40,15 +40,15 @@ MOST_KEYS = 65_536
 MOST_TENSORS = 65_536
 MOST_ELEMENTS = 10_000_000  # of all arrays together; a large vocabulary has three of 262,144
 LONGEST_NAME = 1_024  # bytes of a key or of a tensor's name
-LONGEST_STRING = 1 << 26  # bytes of a string that is no element of an array
-LONGEST_SHOWN = 60  # characters of a foreign name in an error message
+LONGEST_STRING = 1 << 26  # bytes of a string that is not an element of an array
+LONGEST_SHOWN = 60  # characters of a name or value from the file in an error message
 SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class GGUFTensor:
     """A tensor as stored. `shape` is PyTorch's, the rows first; `rows` are their bytes, (rows, bytes of a row) uint8, mapped.
-    `release` lets the pages of the mapping go that were read for it."""
+    `release` frees the pages of the mapping that were read for it."""
 
     name: str
     type: GGMLQuantizationType
@@ -59,7 +59,7 @@ class GGUFTensor:
 
 @dataclass(frozen=True, slots=True)
 class StringArray:
-    """Strings that are decoded when they are asked for."""
+    """Strings that are decoded on request."""
 
     file: "GGUFFile"
     key: str
@@ -176,7 +176,7 @@ class GGUFFile:
             )
 
     def _check_count(self, count: int, most: int, smallest: int, what: str) -> None:
-        """Raises LiuliError if a file cannot hold so many of something that takes at least `smallest` bytes."""
+        """Raises LiuliError if a file is too short for so many of something that takes at least `smallest` bytes."""
         if count > most:
             raise self.broken(f"it claims {count:,} {what}; at most {most:,} are read")
         if count * smallest > self.size - self.at:
@@ -185,7 +185,7 @@ class GGUFFile:
     def _number(self, code: str) -> Any:
         (found,) = struct.unpack_from(f"<{code}", self.data, self.at)
         self.at += struct.calcsize(f"<{code}")
-        # Of a number in fp32 the shortest decimal: 1e-06 as it was written, not 9.999999974752427e-07.
+        # The shortest decimal of a number in fp32: 1e-06 as it was written, not 9.999999974752427e-07.
         return float(str(np.float32(found))) if code == "f" else found
 
     def _bytes(self, longest: int, what: str) -> bytes:
@@ -287,7 +287,7 @@ class GGUFFile:
         return name, shape, GGMLQuantizationType(kind), offset
 
     def _release(self, start: int, end: int) -> None:
-        """Lets the mapping's pages between two bytes go that hold nothing else; they are read again if they are needed."""
+        """Frees the mapping's pages that lie completely between two bytes. They are read again if they are needed."""
         first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
         if first < last and hasattr(mmap, "MADV_DONTNEED"):
             self.data.madvise(mmap.MADV_DONTNEED, first, last - first)
@@ -311,7 +311,7 @@ def open_gguf(path: Path) -> GGUFFile:
 
 @lru_cache(4)
 def _opened(path: Path, *_: int) -> GGUFFile:
-    """`open_gguf`. The numbers tell a file from what is at the same place later."""
+    """`open_gguf`. The numbers distinguish the file from another one at the same path later."""
     file = GGUFFile(path)
     count = file.integer("split.count") or 1
     if count < 2:
@@ -346,6 +346,6 @@ def is_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A foreign name or value, on one line and not too long."""
+    """A name or value from a file, on one line and not too long."""
     text = printable(str(value))
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -1,4 +1,4 @@
-"""Finds a model: a folder or a GGUF file on this machine, or `owner/model` on the Hugging Face hub, which is downloaded once
+"""Finds a model: a folder or a GGUF file on this machine, or `owner/model` on the Hugging Face Hub, which is downloaded once
 and cached. Datasets on the hub are found in the same way.
 
 A download is announced to the logger `liuli.hub` at level INFO, which Python does not print unless a program asks for it.
@@ -40,7 +40,7 @@ def is_gguf(model: Path) -> bool:
 
 
 def what_holds(model: Path) -> str:
-    """What holds a model, for people: the folder, or the file."""
+    """What contains a model, for people: the folder, or the file."""
     return "the file" if is_gguf(model) else "the folder"
 
 
@@ -65,7 +65,7 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
             if is_gguf(Path(given)):
                 return Path(given)
             raise LiuliError(f"{shown} is a file; give the folder that contains it, or a .gguf file")
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL; a folder that may not be entered
+    except (OSError, ValueError) as error:  # a name that is too long or has a NUL; a folder without permission
         raise LiuliError(f"{shown} cannot be opened: {why(error)}") from error
     if reason := _why_a_path(given):
         raise LiuliError(f"there is no folder {shown}; {reason}")
@@ -131,7 +131,7 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
     except errors.RepositoryNotFoundError as error:
         missing = f"the Hugging Face Hub has no {kind} of that name (or it is private: log in with `hf auth login`)"
         raise LiuliError(f"{here}{missing}") from error
-    except Exception as error:  # unreachable, offline, cut off, not cached: the library's errors have no common class
+    except Exception as error:  # unreachable, offline, interrupted, not cached: the library's errors have no common class
         raise LiuliError(
             f"{here}the {kind} of that name could not be downloaded from the Hugging Face Hub ({first_line(error)}). If this "
             f"machine is offline, download its files on another one, copy them to a folder here, and give that folder"
@@ -139,7 +139,7 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
 
 
 def _new_bytes(name: str, kind: str, patterns: list[str], ignored: list[str]) -> int | None:
-    """The size of the wanted files that are not in the cache yet, or have changed on the hub (0 where the hub does not say).
+    """The size of the wanted files that are not in the cache yet, or have changed on the hub (0 if the hub does not say).
     None if there are none, or the hub cannot be asked."""
     import huggingface_hub as hub
     from huggingface_hub.utils import filter_repo_objects

@@ -1,6 +1,6 @@
-"""A decoder compared with the truth of the world: the scorer and the sampler that `liuli.world.compare` asks for.
+"""Compares a decoder with the exact probabilities of the world: the scorer and the sampler for `liuli.world.compare`.
 
-Legend: B rows, T places.
+Legend: B rows, T positions.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from liuli.world.comparison import Scorer
 
 TOKENS_AT_ONCE = 4096
 SAMPLED_AT_ONCE = 64  # prefixes
-LONGEST = 24  # tokens of a continuation, which is longer than any piece
+LONGEST = 24  # tokens of a continuation; every piece of the world is shorter
 
 
 def compare_with_world(
     decoder: Decoder, tokenizer: Tokenizer, world: World, points: int = 200, samples: int = 1000
 ) -> Comparison:
-    """The gap by kind of choice, over `points` choices each; `samples` continuations drawn for each.
+    """The gap by kind of choice, over `points` choices each; `samples` continuations sampled for each.
 
     Raises:
         LiuliError: the tokenizer has no begin-of-text or end-of-text token; a document does not fit the model's context.
@@ -50,7 +50,7 @@ def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
 
 @torch.no_grad()
 def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[float]:
-    """The log-probability of each row of ids after its first, in nats. Rows of similar length go through one pass together."""
+    """The log-probability of each row of ids after its first id, in nats. Rows of similar length share a forward pass."""
     device = decoder.device
     found = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -72,7 +72,7 @@ def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[f
 
 
 def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str]) -> list[str]:
-    """What the model writes after each prefix, drawn at temperature 1; END where it ends the text."""
+    """What the model writes after each prefix, sampled at temperature 1, with END if it ends the text."""
     engine = Engine(decoder, tokenizer, slots=SAMPLED_AT_ONCE)
     texts: dict[str, str] = {}
     for seed, prefix in enumerate(prefixes):

@@ -84,9 +84,9 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A setting of the file as `Sampling` has it."""
+    """A setting of the file in the form of `Sampling`."""
     if isinstance(value, bool):
-        return value  # which is refused
+        return value  # `Sampling` refuses it
     if name == "top_p" and value == 0:
         return 1.0
     if name == "top_k" and value == -1:

@@ -42,7 +42,7 @@ class Prompt(Record):
         """The contents of the messages, one message per line.
 
         Raises:
-            LiuliError: the prompt has tools, for which plain text has no form.
+            LiuliError: the prompt has tools, which plain text cannot represent.
         """
         if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
             raise LiuliError("the dialogue has tools, and a base model reads only plain text: compare only assistants on it")
@@ -50,7 +50,7 @@ class Prompt(Record):
 
 
 class PromptReader:
-    """A model, and how it reads.
+    """A model, and how it reads prompts.
 
     Attributes:
         chat: its chat template; None: it reads plain text.
@@ -73,7 +73,7 @@ class PromptReader:
         """The prompt as this model reads it.
 
         Raises:
-            LiuliError: plain text has no form for it, or the template refuses it.
+            LiuliError: plain text cannot represent it, or the template refuses it.
         """
         if self.chat is not None:
             return self.chat.prompt(prompt.messages, prompt.tools)

@@ -34,7 +34,7 @@ class Request:
         prompt_logprobs: whether the first record also holds the log-probability of each token of the prompt.
 
     Raises:
-        LiuliError: `ids` or `stop_ids` hold something that is not an integer. Everything else is checked by `check`.
+        LiuliError: `ids` or `stop_ids` have an element that is not an integer. Everything else is checked by `check`.
     """
 
     ids: Sequence[int]
@@ -161,7 +161,7 @@ class RequestState:
         return text, reason
 
     def rest(self) -> str:
-        """What is held back at the end: the bytes of a broken character, and what might have become a stop string."""
+        """The text held back until the end: an incomplete character, and what could have become a stop string."""
         if self._text is None:
             return ""
         return self._stop.push(self._text.finish()) + self._stop.finish()
@@ -179,7 +179,7 @@ class RequestState:
 
 @contextmanager
 def _errors_of(method: str) -> Iterator[None]:
-    """A constraint is somebody else's code: whatever it raises ends its own request, and no other."""
+    """A constraint is foreign code: whatever it raises ends its own request and no other."""
     try:
         yield
     except Exception as error:
@@ -190,7 +190,7 @@ def token_ids(values: Any, what: str) -> tuple[int, ...]:
     """Token ids as Python's own integers, from a sequence, an array or a tensor.
 
     Raises:
-        LiuliError: it is no sequence, or holds something that is not an integer. A bool is none.
+        LiuliError: it is not a sequence, or has an element that is not an integer. A bool is not an integer here.
     """
     try:
         found = tuple(values.tolist() if hasattr(values, "tolist") else map(plain, values))

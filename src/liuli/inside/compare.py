@@ -1,4 +1,4 @@
-"""Models side by side: the same prompts, the same seed; what each read, what each answered, and how likely each finds it.
+"""Compares models on the same prompts with the same seed: what each read, what it answered, and how likely each answer is.
 
     models = [liuli.load("base"), liuli.load("assistant")]
     trace = compare(models, [Prompt.of_text("小明爱吃什么？", "mine")], CompareSettings(seed=7))
@@ -126,7 +126,7 @@ class CompareTrace:
 
 
 def compare(models: Sequence[Model], prompts: Sequence[Prompt], settings: CompareSettings) -> CompareTrace:
-    """Asks every model every prompt.
+    """Generates the answer of every model to every prompt.
 
     Raises:
         LiuliError: no model, or no prompt; what `PromptReader` and its `begin` raise, before anything is computed; a step that

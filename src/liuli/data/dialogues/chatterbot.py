@@ -1,6 +1,6 @@
 """Chatterbot's `.yml` or `.yaml` files: `conversations`, a list of lists of turns, each a response to the one before it.
 
-Nothing is made of what YAML says except strings: each scalar is the string that stands there, so that `Yes` and `1984` stay
+Only strings are read from YAML: each scalar is the string as it is written, so that `Yes` and `1984` stay
 as they are and nothing is run. The file is read as a stream of events, so that no nesting fills the stack. Aliases, by which
 a small file could become endless, are refused.
 """
@@ -53,7 +53,7 @@ class ChatterbotReader(RecordReader[Converted]):
 
 @dataclass(frozen=True, slots=True)
 class YamlDialogue:
-    """One element of the list, the line at which it stands, and its turns; None if it is no list of scalars."""
+    """One element of the list, the line at which it stands, and its turns; None if it is not a list of scalars."""
 
     line: int
     turns: list[str] | None

@@ -2,7 +2,7 @@
 
 A column of messages is a column of lists of structs. Parquet stores it as one column for each field. Strings are decoded to
 entries of a dictionary, so that a small file cannot become large before the size of each row is known. A row that is too large
-is skipped. A group of rows whose pages unpack to too much is not read at all.
+is skipped. A row group whose pages decompress to too much is not read at all.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROWS = 1 << 14  # decoded at a time, to entries of dictionaries, which are copied each time
 AT_ONCE = 64  # rows of these that become records at a time
-LARGEST_GROUP = 1 << 30  # bytes of a group of rows, unpacked; most writers make groups of some 100 MB
+LARGEST_GROUP = 1 << 30  # bytes of a row group, decompressed; most writers make groups of about 100 MB
 VALUE = 64  # bytes that a value takes in addition to its text
 UNREAD = "…"  # stands for the value of a column that no layout has
 
@@ -66,7 +66,7 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
         self._check(schema)
         paths = column_paths(table)
         stored = [i for i, path in enumerate(paths) if path.split(".")[0] in self.names]
-        self._chunks = [column_chunks(stream, table, i) for i in stored]  # by stored column, then by group of rows
+        self._chunks = [column_chunks(stream, table, i) for i in stored]  # by stored column, then by row group
         self.row_counts = [chunk.rows for chunk in self._chunks[0]]
         try:
             self._sizes = [[page_sizes(stream, chunk) for chunk in chunks] for chunks in self._chunks]

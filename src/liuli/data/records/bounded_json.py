@@ -1,7 +1,7 @@
-"""JSON from strangers: objects are made of it only if its nesting and its number of values are within limits.
+"""JSON from untrusted files: it is decoded only if its nesting and its number of values are within limits.
 
 Python makes up to 240 bytes of memory from each object of 8 bytes of JSON, and a list of lists fills the stack. So the text
-is measured first, without making anything of it. A list that fills a whole file is decoded one element at a time.
+is measured first, without decoding it. A list that fills a whole file is decoded one element at a time.
 """
 
 import json
@@ -129,7 +129,7 @@ def measure_shape(data: bytes, listed: bool) -> JsonShape:
     if b"\\" in data:  # what remains of quotes are those that begin or end a string
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     deepest = most = 0
-    depth = inside = values = 0  # where the measuring stands: in the text, in a string or not, in the record
+    depth = inside = values = 0  # the state: depth in the text, in a string or not, values of the record
     for at in range(0, len(data), STEP):
         parts = data[at : at + STEP].split(b'"')
         marks = np.frombuffer(b"".join(parts[inside::2]).translate(None, NO_MARKS), np.uint8)
@@ -147,5 +147,5 @@ def measure_shape(data: bytes, listed: bool) -> JsonShape:
 
 
 def json_kind(value: Any) -> str:
-    """What sort of JSON a value is, for people."""
+    """The JSON type of a value, for people."""
     return KINDS.get(type(value), "null")

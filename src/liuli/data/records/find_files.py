@@ -1,4 +1,4 @@
-"""From the names that a user gives to the files behind them, in a fixed order."""
+"""Finds the files that a user names, in a fixed order."""
 
 import glob
 import os
@@ -26,15 +26,14 @@ def name_texts(names: SourceNames) -> list[str]:
 
 
 def find_files(names: Sequence[str], formats: FileFormats, watch: Watch | None = None) -> list[SourceFile]:
-    """The files behind `names` in their order. Those of a folder are sorted by path; hidden ones are left out.
+    """The files of `names`, in order. Those of a folder are sorted by path, without hidden ones.
 
     Args:
         formats: which files such a source reads.
         watch: follows the reading of standard input, which begins here, and of all files later.
 
     Raises:
-        LiuliError: a name has nothing behind it, or a file by that name has none of the `formats`, or is a pipe, a device
-            or a file of the system.
+        LiuliError: a name does not exist, or is a file of none of the `formats`, or a pipe, a device or a system file.
     """
     if not names:
         raise LiuliError("there is no source; give files, folders, - for standard input, or hub:owner/dataset")
@@ -145,7 +144,7 @@ def _patterns(path: str, formats: FileFormats) -> list[str]:
 
 
 def _standard_input(formats: FileFormats, watch: Watch | None) -> SourceFile:
-    """Standard input in a temporary file, so that it can be read again; the file goes with the source."""
+    """Standard input in a temporary file, so that it can be read again. The file is deleted with the source."""
     spool = tempfile.NamedTemporaryFile(prefix="liuli-stdin-")  # noqa: SIM115 (the source reads it, again and again)
     size = 0
     try:

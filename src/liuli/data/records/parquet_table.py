@@ -1,8 +1,8 @@
-"""What the readers of Parquet files share: opening a file, finding its groups of rows, and counting the rows that it gives.
+"""Shared by the readers of Parquet files: opening a file, finding its row groups, and counting the rows that it returns.
 
 A Parquet file may claim anything about itself. The footer and the page headers are read here (`parquet_pages.py`) before
-pyarrow decodes a page, so that memory is bounded by what the headers say. A file that gives more or fewer rows than its
-footer says is broken.
+pyarrow decodes a page, so that memory is bounded by what the headers say. A file with more or fewer rows than its footer
+says is broken.
 """
 
 from abc import ABC, abstractmethod
@@ -78,7 +78,7 @@ class ParquetReader(RecordReader[T], Generic[Row, T]):
 
     @abstractmethod
     def _open_table(self, stream: IO[bytes]) -> ParquetTable[Row]:
-        """Opens the file behind a stream. Raises Unreadable: it is broken, or lacks the columns that are read."""
+        """Opens the file behind a stream. Raises Unreadable: it is broken, or does not have the columns that are read."""
 
     @abstractmethod
     def _record(self, row: Row) -> T | Problem:
@@ -109,7 +109,7 @@ def column_paths(table: "ParquetFile") -> list[str]:
 
 
 def column_chunks(stream: IO[bytes], table: "ParquetFile", column: int) -> list[ColumnChunk]:
-    """A stored column's chunk in each group of rows. Raises Unreadable: the footer is broken."""
+    """A stored column's chunk in each row group. Raises Unreadable: the footer is broken."""
     try:
         chunks = read_chunks(stream, column)
     except BrokenThrift as error:

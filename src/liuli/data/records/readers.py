@@ -119,7 +119,7 @@ class LineReader(RecordReader[T]):
 
     @abstractmethod
     def _of_line(self, line: bytes) -> T | Problem:
-        """What one line holds, which is not blank."""
+        """The record in one line, which is not blank."""
 
     def _lines(self) -> Iterator[bytes | None]:
         """Each line; None for one that is too long to be held in memory."""
@@ -223,7 +223,7 @@ def read_whole(file: SourceFile, most: int) -> bytes:
 
 
 def _drain(stream: IO[bytes]) -> bool:
-    """Reads to the end of the line. Returns whether there was more of it than its end."""
+    """Reads to the end of the line. Returns whether it had more than its line end."""
     more = last = stream.readline(STEP)
     while last and not last.endswith(b"\n"):
         last = stream.readline(STEP)

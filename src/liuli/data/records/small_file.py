@@ -13,7 +13,7 @@ def read_small_file(path: Path) -> str:
     """The text of a file, without its byte order mark.
 
     Raises:
-        LiuliError: there is no such file; it is a pipe, a device or a file of the system; it cannot be read; it has more than
+        LiuliError: there is no such file; it is a pipe, a device or a system file; it cannot be read; it has more than
             `LARGEST` bytes, or is not UTF-8.
     """
     shown = printable(str(path))

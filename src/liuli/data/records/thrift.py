@@ -1,7 +1,7 @@
 """A reader of Thrift's compact protocol, as far as Parquet needs it.
 
-In: a stream at the beginning of a struct. Out: its fields, one after the other; what is not wanted is passed over without
-being held. The protocol: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+In: a stream at the beginning of a struct. Out: its fields, one after the other; fields that are not needed are skipped
+without being stored. The protocol: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
 
 import io
@@ -15,11 +15,11 @@ LONGEST = (1 << 31) - 1  # bytes of a string, or elements of a list
 
 
 class BrokenThrift(Exception):
-    """The stream does not hold what it must hold."""
+    """The stream does not have the expected content."""
 
 
 class ThriftReader:
-    """Reads values where the stream stands."""
+    """Reads values at the current position of a stream."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream

@@ -1,6 +1,6 @@
 """The texts in a column of a Parquet file, decoded a few rows at a time, in bounded memory.
 
-A page may unpack to a thousand times its size. A row may be an entry of the column's dictionary, and so a thousand times as
+A page may decompress to a thousand times its size. A row may be an entry of the column's dictionary, and so a thousand times as
 long as what the file stores for it. So the headers of the pages are read first. They decide how many rows are decoded at a
 time, and whether any are.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMN = "text"
 ROWS = (64, 8, 1)  # decoded at a time: the largest of these that fits in memory
-LARGEST_PAGE = 128 << 20  # bytes of a page, unpacked; most writers make pages of 1 MB, DuckDB of 100 MB
+LARGEST_PAGE = 128 << 20  # bytes of a page, decompressed; most writers make pages of 1 MB, DuckDB of 100 MB
 MEMORY = 2 * LARGEST_PAGE  # bytes of the texts that are decoded at a time
 ROW = 64  # bytes that a row takes in addition to its text: there may be billions of empty rows
 

@@ -44,7 +44,7 @@ def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
 
 
 class WholeTextReader(RecordReader[DocumentText]):
-    """A `.txt` or `.md` file: one document, read twice: first to see that all of it is text, then in blocks.
+    """A `.txt` or `.md` file: one document, read twice: first to check that all of it is text, then in blocks.
 
     It is streamed, so that its lines may be of any length.
     """
@@ -65,7 +65,7 @@ class WholeTextReader(RecordReader[DocumentText]):
             yield 0, DocumentText(self._checked.digest, self._blocks(), self._checked.marked)
 
     def _check(self) -> DocumentText:
-        """Its digest. Raises Unreadable with the byte at which it is no text."""
+        """Its digest. Raises Unreadable, with the byte at which it is not text."""
         digest, offset, some, marked, rest = blake2b(digest_size=16), 0, False, False, b""
         with self.file.open() as stream:
             while (piece := stream.read(STEP)) or rest:
@@ -93,5 +93,5 @@ class WholeTextReader(RecordReader[DocumentText]):
             for block in cut(iter(lambda: stream.read(STEP), b"")):
                 try:
                     yield block.decode()
-                except UnicodeDecodeError:  # it was UTF-8 a moment ago
+                except UnicodeDecodeError:  # it was UTF-8 when it was checked
                     raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None

@@ -10,7 +10,7 @@ from liuli.data.records.problem import Problem, name_list
 from liuli.data.records.utf8 import encode_text, utf8_problem
 from liuli.data.text.blocks import SPAN, cut
 
-LAYOUTS = {  # fields of records that are something else than a text, and what they are
+LAYOUTS = {  # fields of records that are not texts, and what these are
     "messages": "a dialogue",
     "conversations": "a dialogue",
     "chosen": "a preference",
@@ -35,7 +35,7 @@ class DocumentText:
 
 
 def text_of_record(record: Any) -> DocumentText | Problem:
-    """The field `text` of what a line or an element of a list says. Other layouts are named, never guessed."""
+    """The field `text` of a record: a line, or an element of a list. Other layouts are named, never guessed."""
     if not isinstance(record, dict):
         return Problem("the record is not an object", f"found {json_kind(record)}", 'write {"text": "…"}')
     if "text" not in record:

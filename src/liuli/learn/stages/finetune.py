@@ -248,8 +248,8 @@ def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) ->
 
 
 def _like(parent: Path, tokenization: Tokenization) -> int | None:
-    """The token whose embedding row is copied to the template's tokens before training: the one that bounds documents. None if the
-    parent may know the template's tokens: it was not trained here, or it was started from a model with a template."""
+    """The token whose embedding row is copied to the template's tokens before training: the one that bounds documents. None if
+    the parent may know the template's tokens: it was not trained here, or it was started from a model with a template."""
     bounds = tokenization.tokenizer.begin or tokenization.tokenizer.end
     made_here = read_json(parent / "liuli.json").get("stage") == "base" and not has_template(parent)
     return bounds[0] if made_here and bounds else None

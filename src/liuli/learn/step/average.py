@@ -1,8 +1,8 @@
 """The mean of the weights over the last steps: less noisy than the weights of a single step, and exported in the same way.
 
 At step t the mean moves by 1 / max(1, SHARE · t) of the way to the weights, so that it is over about the last SHARE of the
-steps done so far, and the initial weights lose their influence. Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046;
-Defazio et al. 2023, https://arxiv.org/abs/2310.07831, who compare it with schedules.
+steps done so far, and the initial weights lose their influence. Source: Polyak and Juditsky 1992,
+https://doi.org/10.1137/0330046; Defazio et al. 2023, https://arxiv.org/abs/2310.07831, who compare it with schedules.
 """
 
 from collections.abc import Iterator

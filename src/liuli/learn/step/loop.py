@@ -1,7 +1,7 @@
 """The training loop: forward, loss, backward, step.
 
-Every stage uses it, with its own rows (`rows/`) and objective (`objectives.py`). In: a `Training`, which holds everything that a
-step reads and writes, and a `Keeper` (`run/journal.py`), which records and saves. Out: events.
+Every stage uses it, with its own rows (`rows/`) and objective (`objectives.py`). In: a `Training`, which holds everything that
+a step reads and writes, and a `Keeper` (`run/journal.py`), which records and saves. Out: events.
 """
 
 import math
