@@ -29,7 +29,7 @@ SPREAD = 64
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`nats`: summed over the predicted `tokens`, in `windows` of at most `length` tokens; `bytes`: of the text of these tokens."""
+    """`nats`: summed over the predicted `tokens`, in `windows` of at most `length` tokens; `bytes`: of the tokens' text."""
 
     nats: float
     tokens: int

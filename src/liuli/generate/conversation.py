@@ -165,8 +165,8 @@ class Conversation:
         self.system, self.said, self.replies, self.left_out = system or None, said, {}, 0
 
     def _answer(self, asked: list[Message], instead: bool = False) -> Reply:
-        """A reply to the messages `asked`. These become the conversation at once, whether the reply succeeds or not; except if it
-        is `instead` of the last reply, which stays until the new one is there."""
+        """A reply to the messages `asked`. These become the conversation at once, whether the reply succeeds or not. A reply
+        `instead` of the last one replaces it only when it is there."""
         ids, left_out = self._fitting(asked)
         if len(ids) >= self.context:
             parts = "message, system message and chat template" if self.system else "message and chat template"

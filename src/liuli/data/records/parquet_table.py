@@ -94,7 +94,7 @@ def open_parquet(stream: IO[bytes], dictionaries: Sequence[str] = ()) -> "Parque
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
-    try:  # with `pre_buffer`, a whole group of rows would be read at once
+    try:  # with `pre_buffer`, a whole row group would be read at once
         table = ParquetFile(stream, read_dictionary=list(dictionaries), buffer_size=BUFFER, pre_buffer=False)
         _ = table.schema_arrow, column_paths(table)  # these may be broken too
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
