@@ -1,8 +1,8 @@
 """Chatterbot's `.yml` or `.yaml` files: `conversations`, a list of lists of turns, each a response to the one before it.
 
-Only strings are read from YAML: each scalar is the string as it is written, so that `Yes` and `1984` stay
-as they are and nothing is run. The file is read as a stream of events, so that no nesting fills the stack. Aliases, by which
-a small file could become endless, are refused.
+Only strings are read from YAML: each scalar is the string as it is written, so that `Yes` and `1984` stay as they are and
+nothing is run. The file is read as a stream of events, so that no nesting fills the stack. Aliases, with which a small file
+could become endless, are refused.
 """
 
 from collections.abc import Iterator
