@@ -64,6 +64,10 @@ class Batch:
             apart = bool(self.segments_BT[here].any())
             yield replace(self, **changed, apart=apart, pieces=self.pieces[here], epochs=self.epochs[here])
 
+    def beginnings(self, places: int) -> "Batch":
+        """The first `places` of each row. `pieces` stay those of the whole rows."""
+        return replace(self, **{name: tensor[:, :places] for name in TENSORS if (tensor := getattr(self, name)) is not None})
+
     def joined(self, other: "Batch") -> "Batch":
         """Returns the rows of both batches. Both have the same tensors, except that one of them may have no weights."""
         changed: dict[str, Any] = {}

@@ -19,6 +19,7 @@ SAMPLED_AS = 512  # tokens of a batch: what a sample of 40 tokens, one by one, i
 LOOKED_AT = 48  # tokens of the prompts that are watched, about
 SHARE, LONGEST = 0.04, 8.0  # of the time, and seconds, to measure speed
 WARM_UP = 3  # steps
+SLOW = 0.1  # share of the budget: a step that takes longer is measured once
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,22 @@ def arithmetic(config: Config, length: int, tokens: int) -> Costs:
     return Costs(0, 0, 0, 0) if free else Costs(3 * token * tokens, token, SAMPLED_AS * token, LOOKED_AT * token)
 
 
-def step_seconds(update: Callable[[], object], seconds: float) -> float:
+def step_seconds(update: Callable[[], object], seconds: float, adapter: bool = False) -> float:
     """Returns the mean time of a step, after warm-up steps, measured for a small part of a budget of `seconds`. If steps are
-    slow compared with that part, only one is measured."""
+    slow compared with that part, fewer are measured, and the last one counts.
+
+    Args:
+        adapter: whether only an adapter is trained: its steps take as long at the beginning as later. If all weights of a
+            large model are trained, the first steps take twice as long, until all memory is allocated.
+    """
     times: list[float] = []
-    part = min(SHARE * seconds, LONGEST)
-    while len(times) < 2 * WARM_UP or sum(times) < part:
+    enough = min(SHARE * seconds, LONGEST)
+    most = enough if adapter else SHARE * seconds
+    while len(times) < 2 * WARM_UP or sum(times) < enough:
         start = time.perf_counter()
         update()
         times.append(time.perf_counter() - start)
-        if len(times) <= WARM_UP and sum(times) > part:
+        settled = adapter or len(times) > 1 or times[0] > SLOW * seconds
+        if len(times) <= WARM_UP and sum(times) > most and settled:
             return times[-1]
     return fmean(times[WARM_UP:])

@@ -26,6 +26,9 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 
 MINUTES = 5.0  # if no budget is given
+# The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
+# first time, which takes a large model several times as long as a step.
+FIRST_PLACES = 16
 UNKNOWN = Pace(steps=1 << 30, validations=1, looks=1, validated_tokens=FEWEST_VALIDATED)
 
 
@@ -110,7 +113,10 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     trial = setup.training()
     before = random_states(trial.device)
     try:
-        step = budget.step_seconds(lambda: trial.update(strength=0), seconds)
+        if not setup.facts.fixed.compile:  # which would compile for rows of this length
+            trial.update(strength=0, places=FIRST_PLACES)
+        adapter = setup.plan.job.model.lora is not None
+        step = budget.step_seconds(lambda: trial.update(strength=0), seconds, adapter)
         token = step / tokens / 3  # about, for a forward pass alone
         costs = Costs(step, token, SAMPLED_AS * token, LOOKED_AT * token)
         left = seconds - (time.perf_counter() - began)

@@ -88,11 +88,12 @@ class Training:
     def __post_init__(self) -> None:
         self.average = Average(self.decoder)
 
-    def update(self, strength: float | None = None) -> Update:
+    def update(self, strength: float | None = None, places: int | None = None) -> Update:
         """One step.
 
         Args:
             strength: factor on the learning rates, 0 to 1; None: that of the recipe for this step. 0 changes no weight.
+            places: how many positions of each row are read, from its beginning; None: all.
 
         Raises:
             NotFinite: the loss or a gradient is not finite. The message names the first such tensor.
@@ -100,6 +101,7 @@ class Training:
         """
         start = time.perf_counter()
         batch, weight = self._take()
+        batch = batch if places is None else batch.beginnings(places)
         means = self._backward(batch, weight)
         loss = means.pop("loss")
         norm = self.optimizer.gradient_norm()
