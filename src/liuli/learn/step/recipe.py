@@ -58,8 +58,7 @@ class Recipe(Record):
         rate = lambda value: is_positive(value) and value < HIGHEST
         check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
         check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
-        share = lambda value: is_number(value) and 0 <= value <= 1
-        check(self, "warm_up warm_down", share, "a share of the steps between 0 and 1", "--")
+        check(self, "warm_up warm_down", _is_share, "a share of the steps between 0 and 1", "--")
         if self.warm_up + self.warm_down > 1:
             raise LiuliError(f"--warm-up and --warm-down together must be at most 1, not {self.warm_up + self.warm_down:g}")
 
@@ -93,6 +92,10 @@ class Recipe(Record):
         up = (step + 1) / (self.warm_up * steps + 1)
         down = (steps - step) / (self.warm_down * steps) if self.warm_down else 1.0
         return min(1.0, up, down)
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
 
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
