@@ -75,7 +75,7 @@ def test_another_run_stands_in_the_folder(liuli, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     result = liuli("begin", "--out", tmp_path)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"liuli: {tmp_path} holds something else (checkpoints): give --out a new or empty folder\n"
+    assert result.err == f"liuli: {tmp_path} contains other files (checkpoints): give --out a new or empty folder\n"
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoints"]
 
 

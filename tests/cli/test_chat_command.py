@@ -54,7 +54,7 @@ def saved(path: Path) -> list[tuple[str, str]]:
 def test_a_conversation_at_a_terminal(model, tmp_path):
     terminal = Terminal(model, "--seed", 3, "--system", "简短")
     assert "a context of 128 tokens; chat template: ChatML, as the folder has no template" in terminal.greeting
-    assert "seed 3; Liuli's default, as the folder names none: temperature 0.8" in terminal.greeting
+    assert "seed 3; Liuli's default (the folder has no sampling settings): temperature 0.8" in terminal.greeting
 
     shown = terminal.type("你好吗\x7f")  # a wide character taken back
     assert re.fullmatch(r"(好的。|Hi!)\n\d+ of 128 tokens, seed 3\n", shown)
@@ -117,7 +117,7 @@ def _mistakes(terminal: Terminal, folder: Path) -> None:
     }
     for line, said in wrong.items():
         assert terminal.type(line) == f"liuli: {said}\n"
-    assert "but the model's context holds 128 with the reply: shorten it" in terminal.type("x" * 150)
+    assert "but the context has only 128 for prompt and reply: shorten the message" in terminal.type("x" * 150)
     assert "the system message takes" in terminal.type("/system " + "x" * 150)
 
 
@@ -185,13 +185,13 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     ("piped", "said"),
     [
         (b"a\n/sing\nb\n", "line 2: there is no command /sing: see /help"),
-        (b"\n\n" + b"x" * 200, "line 3: the message takes 219 tokens with what the chat template adds"),
-        (b"a\n\xff\n", "line 2: the message is not UTF-8 text: byte 1 is 0xFF"),
+        (b"\n\n" + b"x" * 200, "line 3: the prompt has 219 tokens (message and chat template)"),
+        (b"a\n\xff\n", "line 2: what was said is not UTF-8 text: byte 1 is 0xFF"),
         (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
         (b"a\\\n", "the input ended after a line that ends with \\: add a line"),
         (b"/edit\n", "line 1: nothing has been said yet"),
         (b"a\n/edit\n", "line 2: /edit needs the new text: /edit TEXT"),
-        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: no messages in it"),
+        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: the dialogue has no messages"),
         (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}, as /save writes it'),
         (b"/load order\n", "line 1: order: roles in an impossible order (message 1: assistant after nobody); one system"),
         (b"/load tools\n", "line 1: tools: the dialogue has tools, and chat cannot call tools; load a dialogue without"),

@@ -28,7 +28,7 @@ def test_stories260k_tells_its_story(liuli, stories):
 def test_complete_streams_the_text_alone(liuli, tiny_folder, tiny):
     result = liuli("complete", tiny_folder, "the", "--max-tokens", 8, "--seed", 5)
     assert result.out == tiny.complete("the", max_tokens=8, seed=5).text
-    assert result.err == "liuli: seed 5; Liuli's default, as the folder names none: temperature 0.8\n"
+    assert result.err == "liuli: seed 5; Liuli's default (the folder has no sampling settings): temperature 0.8\n"
 
 
 def test_complete_says_the_seed_that_it_drew(liuli, tiny_folder):
@@ -164,7 +164,7 @@ MISTAKES = {
     "min-p": (["--min-p", "1.5"], "--min-p must be between 0 and 1, not 1.5"),
     "seed": (["--seed", "-4"], "--seed must be a whole number, 0 or more, not -4"),
     "stop": (["--stop", ""], "a stop string is empty"),
-    "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context holds 128"),
+    "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context has 128"),
     "none": (["--max-tokens", "0"], "--max-tokens must be a whole number of at least 1, not 0"),
     "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
@@ -206,13 +206,13 @@ def test_empty_prompt_with_no_begin_token(liuli, tiny_folder, tmp_path):
     content = json.loads((tiny_folder / "tokenizer.json").read_text()) | {"post_processor": None}
     result = liuli("complete", spoiled(tiny_folder, tmp_path, tokenizer__json=json.dumps(content)), "")
     assert result.code == 2
-    assert "the prompt is empty and the tokenizer has no begin token" in result.err
+    assert "the prompt is empty and the tokenizer has no begin-of-text token" in result.err
 
 
 def test_a_prompt_longer_than_the_context(liuli, tiny_folder):
     result = liuli("complete", tiny_folder, "x" * 300)
     assert result.code == 2
-    assert "the prompt has 301 tokens, but the context holds 128" in result.err
+    assert "the prompt has 301 tokens, but the context has 128" in result.err
 
 
 def test_text_that_is_not_utf8(liuli, tiny_folder):
@@ -225,7 +225,7 @@ def test_text_that_is_not_utf8(liuli, tiny_folder):
 def test_no_tokenizer(liuli, tiny_folder, tmp_path):
     result = liuli("complete", spoiled(tiny_folder, tmp_path, tokenizer__json=None), "t")
     assert result.code == 2
-    assert "holds no tokenizer: give the prompt as ids" in result.err
+    assert "contains no tokenizer: add its tokenizer files" in result.err
 
 
 def test_plan_mistakes(liuli):

@@ -58,7 +58,7 @@ def test_two_models_side_by_side(liuli, base, assistant):
     result = liuli("compare", base, assistant, "--prompt", "小明今天", *WORDS, "--top-k", 40)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    default = "seed 3, top-k 40; Liuli's default, as the folder names none: temperature 0.8"
+    default = "seed 3, top-k 40; Liuli's default (the folder has no sampling settings): temperature 0.8"
     assert lines[0] == f"1  {base}, base: prompts as plain text; {default}"
     assert lines[1] == f"2  {assistant}, assistant: prompts in the folder's own template; {default}"
     body = json.loads(liuli("compare", base, assistant, "--prompt", "小明今天", *WORDS, "--top-k", 40, "--json").out)
@@ -158,13 +158,13 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
         (["--prompt", "a"], "Missing argument 'MODEL"),
         (["nowhere", "--prompt", "a"], "there is no folder nowhere; give a model's folder"),
         (["MODEL", "nowhere", "--prompt", "a"], "there is no folder nowhere; give a model's folder"),
-        (["MODEL", "BARE", "--prompt", "a"], "BARE holds no tokenizer: it cannot read a prompt"),
+        (["MODEL", "BARE", "--prompt", "a"], "BARE contains no tokenizer, so it cannot read a prompt"),
         (["MODEL", "--prompt", "a", "--prompt", "a" * 200], "prompt 2, read by MODEL: the prompt has 201 tokens, but the"),
-        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context holds 128"),
+        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context has 128"),
         (["MODEL", "--file", "EMPTY.txt"], "EMPTY.txt contains no prompt: write one prompt per line"),
         (["MODEL", "--file", "EMPTY.jsonl"], "no dialogue found in "),
         (["MODEL", "--file", "UNASKED.jsonl"], "UNASKED.jsonl:1: the dialogue has no user message: add one"),
-        (["MODEL", "--file", "CALLS.jsonl"], "the dialogue has tools, for which plain text has no form"),
+        (["MODEL", "--file", "CALLS.jsonl"], "the dialogue has tools, and a base model reads only plain text"),
         (["MODEL", "--file", "nowhere.txt"], "there is no file nowhere.txt"),
         (["MODEL", "--file", "nowhere.jsonl"], "there is no file or folder 'nowhere.jsonl'"),
         (["MODEL", "--file", "BROKEN"], "BROKEN is not UTF-8 text: byte 2 of 2 is 0xFF"),

@@ -308,17 +308,17 @@ def test_a_path_without_runs(liuli, tmp_path, made, message):
 
 
 BROKEN = {
-    "no JSON": ("metrics.jsonl", '{"step": 1}\nnonsense\n{"step": 2}\n', "line 2 is no row of metrics: delete that line"),
+    "no JSON": ("metrics.jsonl", '{"step": 1}\nnonsense\n{"step": 2}\n', "line 2 is not a row of metrics: delete that line"),
     "no text": ("metrics.jsonl", b"\xff\xfe\n", "line 1 is no row of metrics"),
-    "a loss in words": ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "metrics.jsonl is not as a run writes it"),
-    "a bare validation": ("metrics.jsonl", '{"step": 1, "validation": 3}\n', "metrics.jsonl is not as a run writes it"),
-    "a giant": ("metrics.jsonl", '{"step": 1, "loss": 1' + "0" * 400 + "}\n", "metrics.jsonl is not as a run writes it"),
-    "a list": ("run.json", "[]", "run.json does not hold the settings"),
-    "no command": ("run.json", "{}", "run.json does not hold the settings"),
+    "a loss in words": ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "metrics.jsonl has unexpected content"),
+    "a bare validation": ("metrics.jsonl", '{"step": 1, "validation": 3}\n', "metrics.jsonl has unexpected content"),
+    "a giant": ("metrics.jsonl", '{"step": 1, "loss": 1' + "0" * 400 + "}\n", "metrics.jsonl has unexpected content"),
+    "a list": ("run.json", "[]", "run.json does not contain the settings"),
+    "no command": ("run.json", "{}", "run.json does not contain the settings"),
     "a cut trace": ("trace.json", '{"body": ', "trace.json is broken: it is not valid JSON"),
-    "another trace": ("trace.json", '{"body": {"probes": [{}]}}', "trace.json is not as a run writes it"),
-    "a model of words": ("trace.json", '{"model": "nano"}', "trace.json is not as a run writes it"),
-    "a card": ("checkpoints/20/model/liuli.json", '{"data": [1]}', "liuli.json is not as a run writes it"),
+    "another trace": ("trace.json", '{"body": {"probes": [{}]}}', "trace.json has unexpected content"),
+    "a model of words": ("trace.json", '{"model": "nano"}', "trace.json has unexpected content"),
+    "a card": ("checkpoints/20/model/liuli.json", '{"data": [1]}', "liuli.json has unexpected content"),
 }
 
 

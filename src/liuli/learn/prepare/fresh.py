@@ -86,8 +86,8 @@ class Fresh:
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over: more "
-                    f"would memorize it (use --epochs for another number)"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over: "
+                    f"more would memorize it (use --epochs for another number)"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
@@ -110,7 +110,8 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
 
 
 def _most_steps(setup: Setup) -> int | None:
-    """The steps of `PUBLISHED_PASSES` over the data, if a published model is trained further and all data was read; else None."""
+    """Returns the steps of `PUBLISHED_PASSES` over the data. None: no published model is trained further, or not all data was
+    read."""
     lengths, all_read = setup.plan.corpus.document_lengths()
     if setup.plan.data.parent is None or not is_large(setup.plan.config) or not all_read:
         return None
@@ -155,8 +156,8 @@ def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None) 
     if found.steps < 1:
         least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
         raise LiuliError(
-            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
-            f"in all"
+            f"{seconds / 60:.3g} minutes are too little for one step: preparation takes {ready:.3g} s, and {least:.3g} s are "
+            f"needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
         )
     if most is not None and found.steps > most:
         found = budget.pace(costs, most, tokens, validated)

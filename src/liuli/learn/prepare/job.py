@@ -1,4 +1,4 @@
-"""What a run is asked to do: the settings that a user gave. None means that nobody gave it, and the rules decide.
+"""The settings that a user gave for a run. None means that a setting was not given, and the rules decide.
 
 Each setting is a field of one of the parts, with its help text; the command line's options are made from these fields
 (`cli/training.py`). In `run.json` all fields stand in one object, under their own names.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from liuli.errors import LiuliError
-from liuli.fields import Record, check, is_positive, is_size
+from liuli.fields import Record, check, is_positive, is_size, is_whole
 
 TRAIN, FINETUNE = "train", "finetune"  # the commands
 OWN_NAMES = ("bpe", "char", "content")  # values that name no file; a file of such a name is ./bpe
@@ -57,7 +57,7 @@ class DataSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings(Record):
-    """What the run begins with: a size, a configuration file, or a model."""
+    """What the run starts from: a size, a configuration file, or a model."""
 
     parent: str | None = setting(
         "Start from the weights and the tokenizer of this model, instead of from random weights.",
@@ -93,12 +93,12 @@ class BudgetSettings(Record):
 
     def __post_init__(self) -> None:
         _at_most_one(self, "minutes", "tokens", "epochs")
-        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0")
+        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings(Record):
-    """How it is computed. A resumed run must have the same, unless exactness is given up."""
+    """How the run computes. A resumed run must have the same settings, except with `--inexact`."""
 
     device: str | None = setting(
         "Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.", shown="a GPU if there is one", metavar="DEVICE"
@@ -110,12 +110,12 @@ class ComputeSettings(Record):
     compile: bool | None = setting("Compile the decoder with torch.compile, which needs a C++ compiler.")
 
     def __post_init__(self) -> None:
-        check(self, "threads", _optional(is_size), "a whole number above 0", "the number of ")
+        check(self, "threads", _optional(is_size), "a whole number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
 class OptimisationSettings(Record):
-    """Fields of the recipe (`step/recipe.py`) that are not left to its rules."""
+    """Fields of the recipe (`step/recipe.py`) that the user sets instead of its rules."""
 
     length: int | None = setting(
         "Train on sequences of this many tokens. A new model gets this context length.",
@@ -142,7 +142,7 @@ class OptimisationSettings(Record):
     )
 
     def __post_init__(self) -> None:
-        check(self, "length rows", _optional(is_size), "a whole number above 0", "a run's ")
+        check(self, "length rows", _optional(is_size), "a whole number above 0", "--")
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
@@ -151,7 +151,7 @@ class OptimisationSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunSettings(Record):
-    """What else the run keeps to."""
+    """Other settings of the run."""
 
     seed: int | None = setting("Set the random seed (initial weights and data order).", shown="0")
     probes: tuple[str, ...] = setting(
@@ -164,7 +164,7 @@ class RunSettings(Record):
     today: str | None = None  # the day on which the run began, as 2026-11-27: chat templates may write it
 
     def __post_init__(self) -> None:
-        check(self, "seed keep", _optional(lambda value: type(value) is int and value >= 0), "a whole number of at least 0")
+        check(self, "seed keep", _optional(is_whole), "a whole number of at least 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Job:
         _at_most_one(model, "size", "config", "parent")
         if model.parent and (model.tokenizer or model.vocab_size):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
-        check(model, "lora", _optional(is_size), "a whole number above 0", "the rank of ")
+        check(model, "lora", _optional(is_size), "a whole number above 0", "--")
 
     @classmethod
     def of(cls, **given: Any) -> "Job":
@@ -214,7 +214,7 @@ class Job:
         unknown = [name for name in body if name not in PART_OF]
         if unknown:
             raise LiuliError(
-                f"the run was begun by a version of Liuli with other settings ({unknown[0]}): resume with that one"
+                f"the run was started by another version of Liuli (unknown setting {unknown[0]}): resume it with that version"
             )
         return cls.of(**body)
 
@@ -231,7 +231,7 @@ class Job:
         return self.run.seed or 0
 
     def located(self) -> "Job":
-        """With paths that hold from any folder."""
+        """The same with absolute paths."""
         found = self.values()
         changed: dict[str, Any] = {"sources": tuple(_located(name) for name in self.data.sources)}
         for name in PLACES:
@@ -240,7 +240,7 @@ class Job:
         return self.but(**changed)
 
     def differences(self, other: "Job") -> dict[str, tuple[Any, Any]]:
-        """Of the fields that were given here, those that `other` has otherwise: name -> (here, there)."""
+        """The fields that were given here and have another value in `other`: name -> (here, there)."""
         there = other.values()
         pairs = {name: (value, there[name]) for name, value in self.values().items()}
         return {name: pair for name, pair in pairs.items() if pair[0] not in (None, ()) and pair[0] != pair[1]}
