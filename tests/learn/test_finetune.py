@@ -424,7 +424,7 @@ def test_data_with_nothing_to_learn(base, tmp_path, records, message):
 def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     tuned(job(base, data), tmp_path / "run", at=(3,))
-    with pytest.raises(LiuliError, match="a run of liuli finetune: resume it with liuli finetune --out .* --resume"):
+    with pytest.raises(LiuliError, match=r"a run of liuli finetune: resume it with liuli finetune --out .* --resume"):
         run(Job(), tmp_path / "run", resume=True)
     with pytest.raises(LiuliError, match="there is no model to fine-tune"):
         tuned(Job.of(sources=(str(data),)), tmp_path / "other")
@@ -466,3 +466,23 @@ def test_chat_tokens_that_a_parent_learned_are_kept(base, tmp_path):
     assert _like(parent, text) is not None
     (parent / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
     assert _like(parent, text) is None
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, monkeypatch, large):
+    """A budget of time would be hundreds of passes over a few dialogues; a small model of one's own takes them all."""
+    monkeypatch.setattr("liuli.model.plan.LARGE", 0 if large else 50e6)
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    asked = job(base, data, minutes=0.1, tokens=None, rows=None)
+    events = finetune(asked, tmp_path / "run", False, False, lambda: True)
+    ready, said = None, []
+    for event in events:
+        ready = event if isinstance(event, Ready) else ready
+        said += [event.text] if isinstance(event, Note) else []
+    capped = "training stops after 3 passes over the data, before the 0.1 minutes are over" in "".join(said)
+    assert capped == large
+    if large:
+        assert ready.recipe["rows"] == 2  # 128 tokens, so that three passes have about 100 steps
+        assert 90 < ready.steps < 130
+    else:
+        assert ready.steps > 100
