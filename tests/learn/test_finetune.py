@@ -482,7 +482,7 @@ def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, mo
     capped = "training stops after 3 passes over the data, before the 0.1 minutes are over" in "".join(said)
     assert capped == large
     if large:
-        assert ready.recipe["rows"] == 2  # 128 tokens, so that three passes have about 100 steps
-        assert 90 < ready.steps < 130
+        assert ready.recipe["rows"] == 2  # so that three passes have at least 100 steps
+        assert 100 <= ready.steps < 150
     else:
         assert ready.steps > 100
