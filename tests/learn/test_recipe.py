@@ -114,14 +114,14 @@ def test_what_is_set_by_hand_stays():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"length": 0}, "a run's length"),
-        ({"rows": 2.0}, "a run's rows"),
+        ({"length": 0}, "a recipe's length"),
+        ({"rows": 2.0}, "a recipe's rows"),
         ({"rate": 0}, "the learning rate"),
         ({"rate": HIGHEST}, "the learning rate"),
         ({"rate": math.inf}, "the learning rate"),
         ({"decay": -0.1}, "the weight decay"),
         ({"warm_up": 1.5}, "warm_up"),
-        ({"warm_up": 0.6, "warm_down": 0.6}, "cannot take more than all steps"),
+        ({"warm_up": 0.6, "warm_down": 0.6}, "--warm-up and --warm-down together must be at most 1, not 1"),
     ],
 )
 def test_out_of_range(change, message):

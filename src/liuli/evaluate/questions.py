@@ -1,5 +1,5 @@
-"""How well an assistant answers about the world: what it was taught, what it only read, what nobody told, and
-what is asked after another subject.
+"""How well an assistant answers about the world: facts from its dialogues, facts only in the text, facts in neither, and facts
+asked about after another subject.
 
 Each question is answered greedily. The groups (a) to (d) are those of `liuli.world.dialogues`.
 """
@@ -26,8 +26,8 @@ class GroupScore(Record):
     """How the questions of one group in one language were answered.
 
     Attributes:
-        questions: how many.
-        right, refused, wrong, ended: which share of the replies was right, refused to say, was wrong, ended by itself.
+        questions: the number of questions.
+        right, refused, wrong, ended: the share of replies that were right, were refusals, were wrong, ended by themselves.
     """
 
     group: Group

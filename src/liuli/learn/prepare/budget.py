@@ -1,4 +1,4 @@
-"""From a budget to a number of steps, and to how often a run is looked at. Decided once, and kept with the run."""
+"""From a budget to a number of steps, and to how often a run is validated and recorded. Decided once, and kept with the run."""
 
 import math
 import time
@@ -90,7 +90,7 @@ def arithmetic(config: Config, length: int, tokens: int) -> Costs:
     """The costs of a run in FLOP, for a budget that is not one of time. A small model's validations count as nothing.
 
     Args:
-        length: places of a row. tokens: of a step.
+        length: positions of a row. tokens: per step.
     """
     token = forward_flops(config, length / 2)
     free = token * LEAST_VALIDATED < FREE
