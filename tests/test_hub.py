@@ -30,6 +30,15 @@ def hub(published):
     hub.close()
 
 
+def test_the_folder_of_a_run_stands_for_its_model(tmp_path):
+    (tmp_path / "model").mkdir()
+    assert find_model(tmp_path) == tmp_path
+    (tmp_path / "run.json").write_text("{}")
+    assert find_model(tmp_path) == tmp_path / "model"
+    (tmp_path / "model").rmdir()
+    assert find_model(tmp_path) == tmp_path
+
+
 LOAD = """
 import liuli
 try:
@@ -77,7 +86,7 @@ def test_a_tokenizer_alone_fetches_no_weights(hub, published, tmp_path):
 
 def test_a_name_that_the_hub_does_not_have(hub, tmp_path):
     found = python(LOAD.replace("somebody/small", "nobody/nothing"), tmp_path, hub.endpoint)
-    assert found.stdout.startswith("error: there is no folder nobody/nothing here, and the hub has no model of that name"), (
+    assert found.stdout.startswith("error: there is no folder nobody/nothing here, and the Hugging Face Hub has no model"), (
         found.stderr
     )
     assert found.stdout.count("\n") == 1
@@ -86,7 +95,8 @@ def test_a_name_that_the_hub_does_not_have(hub, tmp_path):
 @pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no network"])
 def test_offline_the_error_says_so_and_how_to_use_a_folder(tmp_path, offline):
     found = python(LOAD, tmp_path, "http://127.0.0.1:9", offline=offline)
-    assert "the hub could not give the model of that name" in found.stdout, found.stdout + found.stderr
+    said = "the model of that name could not be downloaded from the Hugging Face Hub"
+    assert said in found.stdout, found.stdout + found.stderr
     assert "give that folder" in found.stdout
     assert found.stdout.count("\n") == 1
 
@@ -105,12 +115,12 @@ def test_a_folder_wins_over_a_hub_name(tmp_path, monkeypatch):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(LiuliError, match="is a file; give the folder that holds it"):
+    with pytest.raises(LiuliError, match="is a file; give the folder that contains it"):
         find_model(tmp_path / "model.safetensors")
 
 
 PATHS = [
-    ("nowhere", "give a model's folder, a .gguf file, or a name on the hub such as owner/model"),
+    ("nowhere", "give a model's folder, a .gguf file, or a name on the Hugging Face Hub such as owner/model"),
     ("./a/b", "give a model's folder"),
     ("../x", "give a model's folder"),
     ("/nowhere/x", "give a model's folder"),
@@ -122,7 +132,7 @@ PATHS = [
     ("a\\b/c", "give a model's folder"),
     ("", "give a model's folder"),
     ("a b/c", "give a model's folder"),
-    ("here/b", "here is a folder here, so this is read as a path and not as a name on the hub"),
+    ("here/b", "here is a folder here, so this is read as a path and not as a name on the Hugging Face Hub"),
     ("a/b.gguf", "it looks like the path of a file"),
     ("a/config.JSON", "it looks like the path of a file"),
     ("a/\x00", "give a model's folder"),
@@ -154,13 +164,16 @@ def test_one_gguf_file_of_a_model_on_the_hub(hub, published, tmp_path):
         fetched = {path.rpartition("/")[2] for path in hub.asked if path.startswith("GET /somebody")}
         return result.stdout, [line for line in result.stderr.splitlines() if "liuli" in line], fetched
 
-    said = "liuli.hub: downloading somebody/small from the hub, 3 MB"
+    said = "liuli.hub: downloading somebody/small from the Hugging Face Hub, 3 MB"
     file = "somebody/small/small.Q8_0.gguf"
     assert found(file) == ("small.Q8_0.gguf\n", [said], {"small.Q8_0.gguf"})
     assert found(file) == ("small.Q8_0.gguf\n", [], set())
     shards = {f"two-0000{i}-of-00002.gguf" for i in (1, 2)}
     assert found("somebody/small/two-00001-of-00002.gguf")[::2] == ("two-00001-of-00002.gguf\n", shards)
-    lacking = "there is no file somebody/small/no.gguf here, and the hub's model somebody/small has no file no.gguf\n"
+    lacking = (
+        "there is no file somebody/small/no.gguf here, and the model somebody/small on the Hugging Face Hub has no file "
+        "no.gguf\n"
+    )
     assert found("somebody/small/no.gguf")[0] == lacking
 
 
@@ -177,7 +190,7 @@ def liuli(words: str, tmp_path: Path, endpoint: str, offline: bool = False):
 
 
 def test_a_download_is_announced_and_a_cached_copy_is_not(hub, tmp_path, monkeypatch):
-    said = "liuli: downloading somebody/small from the hub\n"
+    said = "liuli: downloading somebody/small from the Hugging Face Hub\n"
     plan = "'plan', 'somebody/small'"
     first = liuli(plan, tmp_path, hub.endpoint)
     assert (first.returncode, first.stderr) == (0, said), first.stderr
@@ -197,7 +210,7 @@ def test_the_library_announces_to_its_logger_alone(hub, tmp_path):
     assert quiet.stderr == ""
     asked = "import logging, sys\nlog = logging.getLogger('liuli')\nlog.addHandler(logging.StreamHandler(sys.stdout))\n"
     told = python(f"{asked}log.setLevel('INFO')\n{LOAD}", tmp_path / "other", hub.endpoint)
-    assert told.stdout.startswith("downloading somebody/small from the hub\n")
+    assert told.stdout.startswith("downloading somebody/small from the Hugging Face Hub\n")
 
 
 def test_what_a_server_says_cannot_drive_the_terminal(monkeypatch):

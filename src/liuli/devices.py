@@ -38,7 +38,7 @@ def find_dtype(name: str) -> torch.dtype:
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until a GPU has done all that was queued for it."""
+    """Waits until a GPU has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

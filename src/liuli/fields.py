@@ -54,6 +54,9 @@ def check(record: Any, names: str, good: Callable[[Any], bool], wanted: str, who
     """Checks the fields `names` (separated by spaces) of a dataclass, frozen or not. A scalar of NumPy or PyTorch is first
     replaced by Python's own number, so that the record holds, compares and writes as JSON what it would with that number.
 
+    Args:
+        whose: stands before the field's name in the message; after "--" the name is written as an option (`--warm-up`).
+
     Raises:
         LiuliError: a field is not as `wanted` says; the first one is named.
     """
@@ -61,7 +64,8 @@ def check(record: Any, names: str, good: Callable[[Any], bool], wanted: str, who
         given = getattr(record, name)
         value = plain(given)
         if not good(value):
-            raise LiuliError(f"{whose}{name} must be {wanted}, not {value!r}")
+            shown = name.replace("_", "-") if whose == "--" else name
+            raise LiuliError(f"{whose}{shown} must be {wanted}, not {value!r}")
         if value is not given:
             object.__setattr__(record, name, value)  # a frozen dataclass refuses setattr
 

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there, whenever the process or the machine stops.
+"""Files and folders that are either complete or absent, whenever the process or the machine stops.
 
 Everything is written to a temporary name next to its place, flushed to the disk (fsync), and renamed once.
 """
@@ -17,12 +17,13 @@ from liuli.display import printable, why
 from liuli.errors import LiuliError
 
 LFS_POINTER = b"version https://git-lfs"  # how a Git LFS pointer begins: a small text in place of a file's content
+REPAIR = "correct it, or download it again"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Replaces `path` at once: `write` fills a temporary file, which is flushed to the disk and then renamed.
 
-    If anything fails, `path` is as it was and the temporary file is removed.
+    If anything fails, `path` is unchanged and the temporary file is removed.
 
     Raises:
         OSError: the file cannot be written. What `write` raises is passed on.
@@ -33,7 +34,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 def write_together(writers: Mapping[Path, Callable[[Path], Any]]) -> None:
     """Replaces several files, each at once, when all of them are written: each function fills a temporary file for its path.
 
-    If writing any of them fails, all are as they were and the temporary files are removed.
+    If writing any of them fails, all are unchanged and the temporary files are removed.
 
     Raises:
         OSError: a file cannot be written. What a function raises is passed on.
@@ -114,11 +115,11 @@ def read_json(path: Path) -> dict[str, Any]:
         refuse_lfs_pointer(path)
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, or a number of thousands of digits
-        raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))})") from None
+        raise LiuliError(f"{path} is broken: it is not valid JSON ({printable(str(error))}); {REPAIR}") from None
     except OSError as error:
         raise LiuliError(f"{path} cannot be read: {why(error)}") from None
     if not isinstance(found, dict):
-        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}")
+        raise LiuliError(f"{path} is broken: a JSON object is expected, found a {type(found).__name__}; {REPAIR}")
     return found
 
 
@@ -161,13 +162,13 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder to fill, which is renamed to `folder` when it is whole. If that fails, nothing of it stays.
+    """A temporary folder to fill, which is renamed to `folder` when it is complete. If that fails, it is removed.
 
     Raises:
-        LiuliError: something of that name exists already.
+        LiuliError: something of that name already exists.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise LiuliError(f"{folder} exists already: name a new or an empty folder")
+        raise LiuliError(f"{folder} already exists: give a new or empty folder")
     place = folder.resolve()
     part = part_of(place)
     shutil.rmtree(part, ignore_errors=True)

@@ -1,8 +1,8 @@
 """A GGUF file: the metadata and the tensors of a model in one file, as llama.cpp has them.
 
 In: a path, or the first of several shards. Out: the metadata by key, and each tensor's type, shape and bytes, mapped. What the
-file claims is checked against its real size before anything is made or looped over, so that a short file takes little memory
-and time whatever it says. Names and numbers in it are foreign: they are cleaned before they are shown.
+file claims is checked against its real size before anything is allocated or looped over, so that a short file takes little
+memory and time whatever it claims. Names and numbers in it are untrusted: they are cleaned before they are shown.
 
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Constants and dequantisation are from the package `gguf`; its
 reader takes 13 s for a vocabulary of 150,000 tokens and trusts the file (docs/decisions.md).
@@ -40,15 +40,15 @@ MOST_KEYS = 65_536
 MOST_TENSORS = 65_536
 MOST_ELEMENTS = 10_000_000  # of all arrays together; a large vocabulary has three of 262,144
 LONGEST_NAME = 1_024  # bytes of a key or of a tensor's name
-LONGEST_STRING = 1 << 26  # bytes of a string that is no element of an array
-LONGEST_SHOWN = 60  # characters of a foreign name in an error message
+LONGEST_STRING = 1 << 26  # bytes of a string that is not an element of an array
+LONGEST_SHOWN = 60  # characters of a name or value from the file in an error message
 SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class GGUFTensor:
     """A tensor as stored. `shape` is PyTorch's, the rows first; `rows` are their bytes, (rows, bytes of a row) uint8, mapped.
-    `release` lets the pages of the mapping go that were read for it."""
+    `release` frees the pages of the mapping that were read for it."""
 
     name: str
     type: GGMLQuantizationType
@@ -59,7 +59,7 @@ class GGUFTensor:
 
 @dataclass(frozen=True, slots=True)
 class StringArray:
-    """Strings that are decoded when they are asked for."""
+    """Strings that are decoded on request."""
 
     file: "GGUFFile"
     key: str
@@ -84,7 +84,7 @@ class GGUFFile:
     """Made by `open_gguf`.
 
     Attributes:
-        metadata: by key: a number, a truth value, a string, an array of numbers, or a `StringArray`.
+        metadata: by key: a number, a boolean, a string, an array of numbers, or a `StringArray`.
         tensors: by name, in the file's order; those of all shards, if `open_gguf` opened several.
         paths: the file, and the other shards.
     """
@@ -114,11 +114,11 @@ class GGUFFile:
             for _ in range(keys):
                 key = self._name("a metadata key")
                 if key in self.metadata:
-                    raise self.broken(f"the key {shown(key)} is there twice")
+                    raise self.broken(f"the key {shown(key)} occurs twice")
                 self.metadata[key] = self._value(key, self._number("I"))
             self.tensors = self._tensors(tensors)
         except (struct.error, OverflowError):
-            raise self.broken(f"it ends within its description, at byte {self.size:,}") from None
+            raise self.broken(f"it is truncated: it ends within its header, at byte {self.size:,}") from None
 
     def broken(self, reason: str) -> LiuliError:
         return LiuliError(f"{self.path} is broken: {reason}; download it again")
@@ -127,7 +127,7 @@ class GGUFFile:
         """The strings of an array; None if there is no such key.
 
         Raises:
-            LiuliError: it is no array of strings.
+            LiuliError: it is not an array of strings.
         """
         found = self.metadata.get(key)
         if found is not None and not isinstance(found, StringArray):
@@ -135,14 +135,14 @@ class GGUFFile:
         return None if found is None else found.texts()
 
     def text(self, key: str) -> str | None:
-        """A string; None if there is no such key. Raises LiuliError: it is no string."""
+        """A string; None if there is no such key. Raises LiuliError: it is not a string."""
         found = self.metadata.get(key)
         if found is not None and not isinstance(found, str):
             raise self.broken(f"{shown(key)} must be a string")
         return found
 
     def integer(self, key: str) -> int | None:
-        """An integer; None if there is no such key. Raises LiuliError: it is no integer."""
+        """An integer; None if there is no such key. Raises LiuliError: it is not an integer."""
         found = self.metadata.get(key)
         if found is not None and type(found) is not int:
             raise self.broken(f"{key} must be an integer, not {shown(found)}")
@@ -156,7 +156,7 @@ class GGUFFile:
         return found
 
     def flag(self, key: str, default: bool) -> bool:
-        """A truth value. Raises LiuliError: it is none."""
+        """A boolean. Raises LiuliError: it is not one."""
         found = self.metadata.get(key, default)
         if not isinstance(found, bool):
             raise self.broken(f"{key} must be true or false, not {shown(found)}")
@@ -176,16 +176,16 @@ class GGUFFile:
             )
 
     def _check_count(self, count: int, most: int, smallest: int, what: str) -> None:
-        """Raises LiuliError if a file cannot hold so many of something that takes at least `smallest` bytes."""
+        """Raises LiuliError if a file is too short for so many of something that takes at least `smallest` bytes."""
         if count > most:
             raise self.broken(f"it claims {count:,} {what}; at most {most:,} are read")
         if count * smallest > self.size - self.at:
-            raise self.broken(f"it claims {count:,} {what}, for which it is too short")
+            raise self.broken(f"it claims {count:,} {what}, but it is too short for them")
 
     def _number(self, code: str) -> Any:
         (found,) = struct.unpack_from(f"<{code}", self.data, self.at)
         self.at += struct.calcsize(f"<{code}")
-        # Of a number in fp32 the shortest decimal: 1e-06 as it was written, not 9.999999974752427e-07.
+        # The shortest decimal of a number in fp32: 1e-06 as it was written, not 9.999999974752427e-07.
         return float(str(np.float32(found))) if code == "f" else found
 
     def _bytes(self, longest: int, what: str) -> bytes:
@@ -218,7 +218,7 @@ class GGUFFile:
     def _array(self, key: str) -> Any:
         kind, count = self._number("I"), self._number("Q")
         if kind != STRING and kind not in NUMBERS:
-            raise self.broken(f"the array {shown(key)} is of the type {kind}, which no model has")
+            raise self.broken(f"the elements of the array {shown(key)} are of the unsupported type {kind}")
         size = 8 if kind == STRING else struct.calcsize(NUMBERS[kind])
         self.elements += count
         self._check_count(self.elements, MOST_ELEMENTS, 0, "elements of arrays")
@@ -231,7 +231,7 @@ class GGUFFile:
         for _ in range(count):
             at += 8 + unpack(data, at)[0]
         if at > self.size:
-            raise self.broken(f"an element of {shown(key)} ends behind the end of the file")
+            raise self.broken(f"an element of {shown(key)} ends after the end of the file")
         self.at = at
         return StringArray(self, key, start, count)
 
@@ -245,16 +245,17 @@ class GGUFFile:
         spans: list[tuple[int, int, str]] = []
         for name, shape, kind, offset in described:
             if name in found:
-                raise self.broken(f"the tensor {shown(name)} is there twice")
+                raise self.broken(f"the tensor {shown(name)} occurs twice")
             per_block, block_bytes = GGML_QUANT_SIZES[kind]
             if shape[-1] % per_block:
                 raise self.broken(
-                    f"a row of {shown(name)} has {shape[-1]:,} numbers, but {kind.name} stores {per_block} at once"
+                    f"a row of {shown(name)} has {shape[-1]:,} numbers, which is not a multiple of the {kind.name} block size "
+                    f"of {per_block}"
                 )
             count_rows, row_bytes = prod(shape[:-1]), shape[-1] // per_block * block_bytes
             start, end = first + offset, first + offset + count_rows * row_bytes
             if offset % alignment:
-                raise self.broken(f"the tensor {shown(name)} begins at {offset:,}, which is no multiple of {alignment}")
+                raise self.broken(f"the tensor {shown(name)} begins at {offset:,}, which is not a multiple of {alignment}")
             if end > self.size:
                 raise self.broken(f"the tensor {shown(name)} ends at byte {end:,}, but the file has {self.size:,}")
             rows = np.frombuffer(self.data, np.uint8, end - start, start).reshape(count_rows, row_bytes)
@@ -271,10 +272,10 @@ class GGUFFile:
         name = self._name("a tensor's name")
         dimensions = self._number("I")
         if not 1 <= dimensions <= 4:
-            raise self.broken(f"the tensor {shown(name)} has {dimensions} dimensions")
+            raise self.broken(f"the tensor {shown(name)} has {dimensions} dimensions; 1 to 4 are possible")
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]
         if not all(shape):
-            raise self.broken(f"the tensor {shown(name)} has the shape {shown(list(shape))}")
+            raise self.broken(f"the tensor {shown(name)} has a dimension of size 0: {shown(list(shape))}")
         kind, offset = self._number("I"), self._number("Q")
         if kind not in TYPES:
             known = {member.value: member.name for member in GGMLQuantizationType}
@@ -286,7 +287,7 @@ class GGUFFile:
         return name, shape, GGMLQuantizationType(kind), offset
 
     def _release(self, start: int, end: int) -> None:
-        """Lets the mapping's pages between two bytes go that hold nothing else; they are read again if they are needed."""
+        """Frees the mapping's pages that lie completely between two bytes. They are read again if they are needed."""
         first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
         if first < last and hasattr(mmap, "MADV_DONTNEED"):
             self.data.madvise(mmap.MADV_DONTNEED, first, last - first)
@@ -296,8 +297,8 @@ def open_gguf(path: Path) -> GGUFFile:
     """The file, with the tensors of all shards if it is the first of several. A file that did not change is opened once.
 
     Raises:
-        LiuliError: not a GGUF file, one that is broken or not supported, another shard than the first, or a shard that is not
-            there.
+        LiuliError: not a GGUF file, one that is broken or not supported, a shard other than the first, or a shard that
+            is missing.
     """
     try:
         stat = path.stat()
@@ -310,20 +311,20 @@ def open_gguf(path: Path) -> GGUFFile:
 
 @lru_cache(4)
 def _opened(path: Path, *_: int) -> GGUFFile:
-    """`open_gguf`. The numbers tell a file from what is at the same place later."""
+    """`open_gguf`. The numbers distinguish the file from another one at the same path later."""
     file = GGUFFile(path)
     count = file.integer("split.count") or 1
     if count < 2:
         return file
     named = SHARD.fullmatch(path.name)
     if named is None or int(named["count"]) != count:
-        raise LiuliError(f"{path} is one of {count} shards, but is not named so: name it as in x-00001-of-{count:05}.gguf")
+        raise LiuliError(f"{path} is one of {count} shards, but not named so: rename it, as in x-00001-of-{count:05}.gguf")
     paths = [path.with_name(f"{named['stem']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
     if int(named["number"]) != 1:
         raise LiuliError(f"{path} is one of {count} shards: give the first, {paths[0].name}")
     for number, other in enumerate(paths[1:], 1):
         if not other.is_file():
-            raise LiuliError(f"{path}: the shard {other.name} is not there; download it too")
+            raise LiuliError(f"{path}: the shard {other.name} is missing; download it too")
         shard = GGUFFile(other)
         if shard.integer("split.no") != number or shard.integer("split.count") != count:
             raise LiuliError(f"{other} is not shard {number + 1} of {count} of {path.name}: download it again")
@@ -343,6 +344,6 @@ def is_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A foreign name or value, on one line and not too long."""
+    """A name or value from a file, on one line and not too long."""
     text = printable(str(value))
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

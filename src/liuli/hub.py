@@ -1,4 +1,4 @@
-"""Finds a model: a folder or a GGUF file on this machine, or `owner/model` on the Hugging Face hub, which is downloaded once
+"""Finds a model: a folder or a GGUF file on this machine, or `owner/model` on the Hugging Face Hub, which is downloaded once
 and cached. Datasets on the hub are found in the same way.
 
 A download is announced to the logger `liuli.hub` at level INFO, which Python does not print unless a program asks for it.
@@ -40,13 +40,13 @@ def is_gguf(model: Path) -> bool:
 
 
 def what_holds(model: Path) -> str:
-    """What holds a model, for people: the folder, or the file."""
+    """What contains a model, for people: the folder, or the file."""
     return "the file" if is_gguf(model) else "the folder"
 
 
 def find_model(name: str | Path, weights: bool = False) -> Path:
     """Returns the folder or GGUF file `name`, or the cached copy of the hub's model `owner/model`, or of one GGUF file in it,
-    `owner/model/file.gguf`. It is downloaded if it is new.
+    `owner/model/file.gguf`. It is downloaded if it is new. For a run's folder, returns the folder of its latest model.
 
     A name that looks like a path is never looked up on the hub (see `_why_a_path`).
 
@@ -60,13 +60,13 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     given, shown = str(name), printable(str(name))
     try:
         if given and Path(given).is_dir():
-            return Path(given)
+            return model_in(Path(given))
         if given and Path(given).exists():
             if is_gguf(Path(given)):
                 return Path(given)
-            raise LiuliError(f"{shown} is a file; give the folder that holds it, or a .gguf file")
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL; a folder that may not be entered
-        raise LiuliError(f"there is no folder {shown}: {why(error)}") from error
+            raise LiuliError(f"{shown} is a file; give the folder that contains it, or a .gguf file")
+    except (OSError, ValueError) as error:  # a name that is too long or has a NUL; a folder without permission
+        raise LiuliError(f"{shown} cannot be opened: {why(error)}") from error
     if reason := _why_a_path(given):
         raise LiuliError(f"there is no folder {shown}; {reason}")
     here = f"there is no folder {given} here, and "
@@ -78,18 +78,27 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     return fetched
 
 
+def model_in(folder: Path) -> Path:
+    """Returns `folder/model` if `folder` is a run's (it contains `run.json` and `model/`), otherwise `folder` itself."""
+    model = folder / "model"
+    return model if (folder / "run.json").is_file() and model.is_dir() else folder
+
+
 def _why_a_path(name: str) -> str:
     """Why a name is read as a path on this machine and not as a name on the hub; "" if it may be a name on the hub."""
     owner, of_gguf = name.split("/")[0], re.fullmatch(HUB_GGUF, name, re.ASCII)
     if not (of_gguf or re.fullmatch(HUB_NAME, name, re.ASCII)):
-        return "give a model's folder, a .gguf file, or a name on the hub such as owner/model or owner/model/file.gguf"
+        return (
+            "give a model's folder, a .gguf file, or a name on the Hugging Face Hub such as owner/model or "
+            "owner/model/file.gguf"
+        )
     if name.lower().endswith(FILE_SUFFIXES) and not of_gguf:
         return (
-            "it looks like the path of a file; give the folder that holds the model, a .gguf file that is there, or "
-            "owner/model/file.gguf on the hub"
+            "it looks like the path of a file; give the folder that contains the model, an existing .gguf file, or "
+            "owner/model/file.gguf on the Hugging Face Hub"
         )
     if os.path.isdir(owner):
-        return f"{owner} is a folder here, so this is read as a path and not as a name on the hub"
+        return f"{owner} is a folder here, so this is read as a path and not as a name on the Hugging Face Hub"
     return ""
 
 
@@ -109,7 +118,7 @@ def _fetch_gguf(repository: str, file: str) -> Path:
     here = f"there is no file {repository}/{file} here, and "
     fetched = _fetch(repository, "model", [re.sub(SHARD, r"-*-of-\1", file)], here)
     if not (fetched / file).is_file():
-        raise LiuliError(f"{here}the hub's model {repository} has no file {file}")
+        raise LiuliError(f"{here}the model {repository} on the Hugging Face Hub has no file {file}")
     return fetched / file
 
 
@@ -120,22 +129,23 @@ def _fetch(name: str, kind: Literal["model", "dataset"], patterns: list[str], he
     ignored = OTHER_FOLDERS if kind == "model" else ["README.md"]
     try:
         if (size := _new_bytes(name, kind, patterns, ignored)) is not None:
-            logger.info("downloading %s from the hub%s", name, f", {size / 1e6:,.0f} MB" if size > 1e6 else "")
+            logger.info("downloading %s from the Hugging Face Hub%s", name, f", {size / 1e6:,.0f} MB" if size > 1e6 else "")
         return Path(hub.snapshot_download(name, repo_type=kind, allow_patterns=patterns, ignore_patterns=ignored))
     except errors.GatedRepoError as error:
-        terms = f"the hub's {kind} has terms: accept them on its page and log in with `hf auth login`"
+        terms = f"the {kind} on the Hugging Face Hub has terms: accept them on its page and log in with `hf auth login`"
         raise LiuliError(f"{here}{terms}") from error
     except errors.RepositoryNotFoundError as error:
-        raise LiuliError(f"{here}the hub has no {kind} of that name (or it is private: log in with `hf auth login`)") from error
-    except Exception as error:  # unreachable, offline, cut off, not cached: the library's errors have no common class
+        missing = f"the Hugging Face Hub has no {kind} of that name (or it is private: log in with `hf auth login`)"
+        raise LiuliError(f"{here}{missing}") from error
+    except Exception as error:  # unreachable, offline, interrupted, not cached: the library's errors have no common class
         raise LiuliError(
-            f"{here}the hub could not give the {kind} of that name ({first_line(error)}). Offline? Download its files where "
-            f"you can, put them in a folder, and give that folder"
+            f"{here}the {kind} of that name could not be downloaded from the Hugging Face Hub ({first_line(error)}). If this "
+            f"machine is offline, download its files on another one, copy them to a folder here, and give that folder"
         ) from error
 
 
 def _new_bytes(name: str, kind: str, patterns: list[str], ignored: list[str]) -> int | None:
-    """The size of the wanted files that are not in the cache yet, or have changed on the hub (0 where the hub does not say).
+    """The size of the wanted files that are not in the cache yet, or have changed on the hub (0 if the hub does not say).
     None if there are none, or the hub cannot be asked."""
     import huggingface_hub as hub
     from huggingface_hub.utils import filter_repo_objects

@@ -25,8 +25,8 @@ def test_begin(liuli, small, tmp_path):
     out = tmp_path / "first"
     result = liuli("begin", "--out", out, "--minutes", 0.25)
     assert (result.code, result.err) == (0, "")
-    shown = ("What may follow", "Learning, played back", "the floor", "How far from the truth", "liuli world ask")
-    for words in (*shown, "The same questions to the base", "(c) never told to anybody", "liuli chat"):
+    shown = ("Probability of each", "Predictions during training", "the entropy", "Distance from the true", "liuli world ask")
+    for words in (*shown, "The same questions to the base", "(c) in no training data", "liuli chat"):
         assert words in result.out
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     for prompt in report["prompts"]:
@@ -75,7 +75,7 @@ def test_another_run_stands_in_the_folder(liuli, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     result = liuli("begin", "--out", tmp_path)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"liuli: {tmp_path} holds something else (checkpoints): give --out a new or empty folder\n"
+    assert result.err == f"liuli: {tmp_path} contains other files (checkpoints): give --out a new or empty folder\n"
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoints"]
 
 

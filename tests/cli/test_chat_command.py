@@ -54,7 +54,7 @@ def saved(path: Path) -> list[tuple[str, str]]:
 def test_a_conversation_at_a_terminal(model, tmp_path):
     terminal = Terminal(model, "--seed", 3, "--system", "简短")
     assert "a context of 128 tokens; chat template: ChatML, as the folder has no template" in terminal.greeting
-    assert "seed 3; Liuli's default, as the folder names none: temperature 0.8" in terminal.greeting
+    assert "seed 3; Liuli's default (the folder has no sampling settings): temperature 0.8" in terminal.greeting
 
     shown = terminal.type("你好吗\x7f")  # a wide character taken back
     assert re.fullmatch(r"(好的。|Hi!)\n\d+ of 128 tokens, seed 3\n", shown)
@@ -77,10 +77,10 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     terminal.until("> five$")
     terminal.screen.sendline("六")
     terminal.until(PROMPT)
-    assert terminal.type("/undo").startswith("taken back: “five六”; ")
+    assert terminal.type("/undo").startswith("removed: “five六”; ")
     assert terminal.type("/system") == "简短\n"
-    assert terminal.type("/system Be brief.") == "set, for the replies to come\n"
-    assert terminal.type("/system -") == "no system message\n"
+    assert terminal.type("/system Be brief.") == "the system message is set for the next replies\n"
+    assert terminal.type("/system -") == "the system message was removed\n"
     assert terminal.type("/system") == "(no system message)\n"
     assert "/candidates  " in terminal.type("/help")
     assert terminal.type(f"/load {tmp_path}/a.jsonl").startswith(f"{tmp_path}/a.jsonl: 7 messages; ")
@@ -92,12 +92,12 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     assert saved(tmp_path / "c.jsonl") == saved(tmp_path / "a.jsonl")
 
     shown = terminal.type("a message that is so long that what came first has to go, to make room for it and its reply")
-    assert "the context is full: the model is no longer told “你好”, “one two”, “three /four”, nor what was answered\n" in shown
+    assert "the context is full: the model no longer sees “你好”, “one two”, “three /four” and the replies to them\n" in shown
     terminal.type("/undo")
-    assert "there is room again: the model is told 1 exchange more, of the oldest\n" in terminal.type("x")
+    assert "there is room again: the model also sees 1 older exchange\n" in terminal.type("x")
     terminal.type("/undo")
     terminal.type("/undo")
-    assert "there is room again: the model is told the whole conversation\n" in terminal.type("/regenerate")
+    assert "there is room again: the model sees the whole conversation\n" in terminal.type("/regenerate")
     terminal.screen.sendline("/quit")
     assert terminal.ends() == 0
 
@@ -105,18 +105,19 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
 def _mistakes(terminal: Terminal, folder: Path) -> None:
     """Each is one line, and changes nothing."""
     wrong = {
-        "/sing": 'there is no command /sing: /help lists them, and """/sing""" says it',
-        "/undo 3": "nothing comes after /undo",
-        "/save": "/save needs more: /save FILE",
-        f"/save {folder}/a.jsonl": f"{folder}/a.jsonl is there already: name a new file",
+        "/sing": 'there is no command /sing: see /help. To send it as a message, type """/sing"""',
+        "/undo 3": "/undo takes no argument",
+        "/save": "/save needs an argument: /save FILE",
+        f"/save {folder}/a.jsonl": f"{folder}/a.jsonl already exists and will not be overwritten: "
+        "give another name, or delete it",
         f"/save {folder}/none/a.jsonl": f"{folder}/none/a.jsonl cannot be written: no such file or directory",
         f"/load {folder}/none": f"{folder}/none cannot be read: no such file or directory",
-        f"/load {folder}": f"{folder} is no file: name one that holds a dialogue",
-        "/candidates": "no reply was made here whose candidates could be shown",
+        f"/load {folder}": f"{folder} is not a file: give a file that begins with a dialogue",
+        "/candidates": "there is no reply whose candidates can be shown: send a message first (loaded replies have none)",
     }
     for line, said in wrong.items():
         assert terminal.type(line) == f"liuli: {said}\n"
-    assert "but the model's context holds 128 with the reply: shorten it" in terminal.type("x" * 150)
+    assert "but the context has only 128 for prompt and reply: shorten the message" in terminal.type("x" * 150)
     assert "the system message takes" in terminal.type("/system " + "x" * 150)
 
 
@@ -130,7 +131,7 @@ def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
         terminal.screen.sendintr()
         said, kept, fill = terminal.until(PROMPT).splitlines()[:3]
         assert set(said) <= set("a<U+001B>^C")
-        assert kept == "stopped, and kept as far as it came"
+        assert kept == "reply stopped; the part so far is kept"
         assert re.fullmatch(r"[\d,]+ of 131,072 tokens, seed \d+", fill)
     terminal.screen.send("never said")
     terminal.until("never said")
@@ -140,7 +141,7 @@ def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
     assert [text[:4] for _, text in saved(tmp_path / "a.jsonl")] == ["hell", "a\x1ba\x1b"] * 2
     assert terminal.type('"""', MORE) == "… "
     terminal.screen.sendeof()
-    assert 'liuli: the input ended within a message: end it with """' in terminal.until(PROMPT)
+    assert 'liuli: the input ended within a message: end the message with """' in terminal.until(PROMPT)
     terminal.screen.sendeof()
     assert terminal.ends() == 0
 
@@ -160,8 +161,8 @@ def test_a_pipe_gets_the_replies_alone(liuli, model):
 
 def test_a_reply_is_cut_at_its_limit_and_says_so(liuli, model):
     result = liuli("chat", model, "--max-tokens", 1, "--temperature", 0, stdin=b"a\n/regenerate\n")
-    assert "liuli: cut here: 1 token (--max-tokens)" in result.err
-    assert "liuli: at temperature 0 it can only be the same" in result.err
+    assert "liuli: the reply ends here: it reached 1 token (--max-tokens)" in result.err
+    assert "liuli: at temperature 0 the reply will be the same" in result.err
 
 
 def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
@@ -175,25 +176,25 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     )
     assert said[1:] == [
         "liuli: the last message has no reply yet: /regenerate makes one",
-        "liuli: it takes the place of your message before, which had no reply",
-        "liuli: taken back: “三”; nothing is said yet",
+        "liuli: this replaces your previous message, which has no reply",
+        "liuli: removed: “三”; there is no message yet",
     ]
 
 
 @pytest.mark.parametrize(
     ("piped", "said"),
     [
-        (b"a\n/sing\nb\n", "line 2: there is no command /sing: /help lists them, and"),
-        (b"\n\n" + b"x" * 200, "line 3: the message takes 219 tokens with what the chat template adds"),
+        (b"a\n/sing\nb\n", "line 2: there is no command /sing: see /help"),
+        (b"\n\n" + b"x" * 200, "line 3: the prompt has 219 tokens (message and chat template)"),
         (b"a\n\xff\n", "line 2: what was said is not UTF-8 text: byte 1 is 0xFF"),
-        (b'a\n"""b\n', 'the input ended within a message: end it with """'),
-        (b"a\\\n", "the input ended within a message: end it with a line"),
+        (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
+        (b"a\\\n", "the input ended after a line that ends with \\: add a line"),
         (b"/edit\n", "line 1: nothing has been said yet"),
-        (b"a\n/edit\n", "line 2: say what your last message is to be: /edit TEXT"),
-        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: no messages in it"),
+        (b"a\n/edit\n", "line 2: /edit needs the new text: /edit TEXT"),
+        (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: the dialogue has no messages"),
         (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}, as /save writes it'),
         (b"/load order\n", "line 1: order: roles in an impossible order (message 1: assistant after nobody); one system"),
-        (b"/load tools\n", "line 1: tools: the dialogue has tools, which nobody would call here; load one without"),
+        (b"/load tools\n", "line 1: tools: the dialogue has tools, and chat cannot call tools; load a dialogue without"),
         (b"/load ~nobody-of-that-name/x\n", "line 1: ~nobody-of-that-name/x cannot be read: "),
     ],
 )

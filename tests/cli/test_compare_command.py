@@ -58,23 +58,23 @@ def test_two_models_side_by_side(liuli, base, assistant):
     result = liuli("compare", base, assistant, "--prompt", "小明今天", *WORDS, "--top-k", 40)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    default = "seed 3, top-k 40; Liuli's default, as the folder names none: temperature 0.8"
-    assert lines[0] == f"1  {base}, base: reads plain text; {default}"
-    assert lines[1] == f"2  {assistant}, assistant: reads the folder's own template; {default}"
+    default = "seed 3, top-k 40; Liuli's default (the folder has no sampling settings): temperature 0.8"
+    assert lines[0] == f"1  {base}, base: prompts as plain text; {default}"
+    assert lines[1] == f"2  {assistant}, assistant: prompts in the folder's own template; {default}"
     body = json.loads(liuli("compare", base, assistant, "--prompt", "小明今天", *WORDS, "--top-k", 40, "--json").out)
     answers = body["body"]["prompts"][0]["answers"]
-    heads = next(line for line in lines if line.startswith("1 read "))
-    assert f"1 read {len(answers[0]['input']['ids'])} tokens" in heads and "2 read " in heads
-    for start in ("<|endoftext|>小明今天", "1 answered", "1, first token"):
+    heads = next(line for line in lines if line.startswith("model 1: "))
+    assert f"model 1: {len(answers[0]['input']['ids'])} tokens read" in heads and "model 2: " in heads
+    for start in ("<|endoftext|>小明今天", "model 1: answer", "model 1: most likely first"):
         line = next(line for line in lines if line.startswith(start))
-        assert cell_len(line) == 120 and cell_len(line[: line.index("<|im_start|>" if "小" in start else "2")]) == 60
+        assert cell_len(line) == 120 and cell_len(line[: line.index("<|im_start|>" if "小" in start else "model 2")]) == 60
     for m in (0, 1):
         each = [f"{answers[a]['scores'][m]['nats']:.2f} ({answers[a]['scores'][m]['per_token']:.3f})" for a in (0, 1)]
         assert all(number in result.out for number in each)
-    assert "nats (a token)" in result.out and "KL(1 ‖ 2), nats: " in result.out
+    assert "nats (per token)" in result.out and "KL(1 ‖ 2), nats: " in result.out
     assert f"{answers[1]['kl']:.3f} before the first token" in result.out
-    assert "the models' own (temperature 1" in result.out and "提问的形式" in result.out
-    assert "does not hold" not in result.out
+    assert "the models' own (temperature 1" in result.out and "提示格式" in result.out
+    assert "self-check failed" not in result.out
 
 
 def test_a_narrow_terminal_loses_no_number(liuli, base, assistant, tiny_folder, monkeypatch):
@@ -82,8 +82,8 @@ def test_a_narrow_terminal_loses_no_number(liuli, base, assistant, tiny_folder, 
     scores = json.loads(liuli(*words, "--json").out)["body"]["prompts"][0]["answers"]
     monkeypatch.setattr("liuli.cli.compare.Screen", partial(Screen, width=40))
     shown = liuli(*words).out
-    starts = [line.split(" ")[0] for line in shown.splitlines() if " read " in line and "token" in line]
-    assert starts == ["1", "2", "3"]  # below each other
+    starts = [line.split(":")[0] for line in shown.splitlines() if line.rstrip().endswith(" read")]
+    assert starts == ["model 1", "model 2", "model 3"]  # below each other
     assert "…" not in shown
     for answer in scores:
         for score in answer["scores"]:
@@ -92,21 +92,22 @@ def test_a_narrow_terminal_loses_no_number(liuli, base, assistant, tiny_folder, 
 
 def test_other_tokenizers_are_compared_by_the_byte(liuli, base, tiny_folder):
     shown = liuli("compare", base, tiny_folder, "--prompt", "the", *WORDS).out
-    assert "nats (a byte)" in shown and "* its text, through the tokenizer of the model that scores it" in shown
+    assert "nats (per byte)" in shown
+    assert "* The answer's text was tokenized again with the tokenizer of the scoring model." in shown
     assert "KL" not in shown
 
 
 def test_one_model_and_several_prompts_stand_side_by_side(liuli, base):
     shown = liuli("compare", base, "--prompt", "小明", "--prompt", "the cat", *WORDS).out
-    assert any("prompt 1 read" in line and "prompt 2 read" in line for line in shown.splitlines())
-    assert "under 1" not in shown and "Not all models read the same ids" not in shown
+    assert any("prompt 1: answer" in line and "prompt 2: answer" in line for line in shown.splitlines())
+    assert "scored by" not in shown and "did not all read the same token ids" not in shown
 
 
 def test_what_came_is_marked_and_a_stop_is_said(liuli, base):
     shown = liuli("compare", base, "--prompt", "小明", "--temperature", 0, "--max-tokens", 1).out
     first = next(line for line in shown.splitlines() if "%" in line)
     assert first.rstrip().endswith("←") and shown.count("←") == 1
-    assert "reads plain text; greedy" in shown and "1 token, as many as were asked for; " in shown
+    assert "prompts as plain text; greedy" in shown and "1 token (limit of --max-tokens reached); " in shown
 
 
 def test_prompts_of_a_file(liuli, base, tmp_path):
@@ -143,10 +144,11 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
     assert body["models"][1]["adapter"]["path"] == str(tmp_path / "chat")
     assert body["body"]["prompts"][0]["answers"][1]["kl"] > 0
     shown = liuli("compare", base, tmp_path / "chat", "--prompt", "小明", *WORDS).out
-    assert f"2  {base} with the adapter {tmp_path / 'chat'}, adapter: reads plain text" in shown
+    assert f"2  {base} with the adapter {tmp_path / 'chat'}, adapter: prompts as plain text" in shown
     config = tmp_path / "chat" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": None}))
-    assert "does not name its base: merge them first" in liuli("compare", tmp_path / "chat", "--prompt", "a").err
+    said = liuli("compare", tmp_path / "chat", "--prompt", "a").err
+    assert '"base_model_name_or_path" is missing: add it, or merge the adapter' in said
 
 
 @pytest.mark.parametrize(
@@ -156,20 +158,20 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
         (["--prompt", "a"], "Missing argument 'MODEL"),
         (["nowhere", "--prompt", "a"], "there is no folder nowhere; give a model's folder"),
         (["MODEL", "nowhere", "--prompt", "a"], "there is no folder nowhere; give a model's folder"),
-        (["MODEL", "BARE", "--prompt", "a"], "BARE holds no tokenizer: it cannot read a prompt"),
+        (["MODEL", "BARE", "--prompt", "a"], "BARE contains no tokenizer, so it cannot read a prompt"),
         (["MODEL", "--prompt", "a", "--prompt", "a" * 200], "prompt 2, read by MODEL: the prompt has 201 tokens, but the"),
-        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context holds 128"),
-        (["MODEL", "--file", "EMPTY.txt"], "EMPTY.txt holds no prompt: write one a line"),
+        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context has 128"),
+        (["MODEL", "--file", "EMPTY.txt"], "EMPTY.txt contains no prompt: write one prompt per line"),
         (["MODEL", "--file", "EMPTY.jsonl"], "no dialogue found in "),
-        (["MODEL", "--file", "UNASKED.jsonl"], "UNASKED.jsonl:1: nobody asks anything in it; give it a message of role user"),
-        (["MODEL", "--file", "CALLS.jsonl"], "the dialogue has tools, for which plain text has no form"),
+        (["MODEL", "--file", "UNASKED.jsonl"], "UNASKED.jsonl:1: the dialogue has no user message: add one"),
+        (["MODEL", "--file", "CALLS.jsonl"], "the dialogue has tools, and a base model reads only plain text"),
         (["MODEL", "--file", "nowhere.txt"], "there is no file nowhere.txt"),
         (["MODEL", "--file", "nowhere.jsonl"], "there is no file or folder 'nowhere.jsonl'"),
         (["MODEL", "--file", "BROKEN"], "BROKEN is not UTF-8 text: byte 2 of 2 is 0xFF"),
         (["MODEL", "--prompt", "a", "--max-tokens", 0], "--max-tokens must be a whole number of at least 1, not 0"),
         (["MODEL", "--prompt", "a", "--top-p", 2], "--top-p must be above 0 and at most 1, not 2.0"),
         (["MODEL", "--prompt", "a", "--seed", -1], "--seed must be a whole number, 0 or more, not -1"),
-        (["MODEL", "--prompt", "a", "--threads", 10_000], "--threads must be between 1 and this machine's"),
+        (["MODEL", "--prompt", "a", "--threads", 10_000], "--threads must be from 1 to "),
         (["MODEL", "--prompt", "a", "--device", "abacus"], "there is no device 'abacus'"),
     ],
 )

@@ -38,13 +38,13 @@ def test_convert(liuli, folder):
     assert result.out.startswith(
         "talks/a.json: 1 dialogue from Alpaca, 1 dialogue from question/answer\n"
         "talks/b.txt: 2 dialogues from tab-separated turns\n"
-        "\nskipped 1 × no layout of a dialogue that Liuli reads; it reads messages, Alpaca, ShareGPT, "
+        "\nskipped 1 × unknown dialogue layout; the supported layouts are messages, "
     )
     assert "\n    talks/a.json:3 (fields: text)\n" in result.out
-    assert "skipped 1 × one turn alone, without a tab; a line holds the turns of a dialogue" in result.out
-    assert "skipped 1 × no format of dialogues, by its suffix; Liuli reads .jsonl, .json, .txt" in result.out
+    assert "skipped 1 × a line with only one turn; separate the turns of a dialogue with tabs" in result.out
+    assert "skipped 1 × unknown file type for dialogues; Liuli reads .jsonl, .json, .txt" in result.out
     assert result.out.endswith(
-        "\n1 dialogue ends without an answer: nothing is learned from the last message\n\n4 dialogues written to out.jsonl\n"
+        "\n1 dialogue ends without an answer: the last message is not supervised\n\n4 dialogues written to out.jsonl\n"
     )
     assert names(folder) == ["out.jsonl", "talks"]
 
@@ -80,15 +80,15 @@ def test_standard_input(liuli, folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["talks", "--out", "there.jsonl"], "--out there.jsonl is there already, and is not written over; give another name"),
-        (["talks", "--out", "out.json"], "--out out.json: dialogues are written one a line; give a name that ends in .jsonl"),
-        (["talks", "--out", "no/out.jsonl"], "--out no/out.jsonl: there is no folder no; make it first"),
+        (["talks", "--out", "there.jsonl"], "--out there.jsonl already exists and will not be overwritten: give another name"),
+        (["talks", "--out", "out.json"], "--out out.json: the output is a JSON Lines file; give a name that ends in .jsonl"),
+        (["talks", "--out", "no/out.jsonl"], "--out no/out.jsonl: there is no folder no; create it first"),
         (
             ["talks", "--out", "out.jsonl", "--strict"],
-            "talks/a.json:3: no layout of a dialogue that Liuli reads (fields: text)",
+            "talks/a.json:3: unknown dialogue layout (fields: text)",
         ),
-        (["talks/notes.md", "--out", "out.jsonl"], "talks/notes.md is no file of dialogues that Liuli reads: it reads .jsonl"),
-        (["empty", "--out", "out.jsonl"], "no dialogue found in empty: it holds no files"),
+        (["talks/notes.md", "--out", "out.jsonl"], "talks/notes.md: Liuli does not read dialogues from files of this type; it"),
+        (["empty", "--out", "out.jsonl"], "no dialogue found in empty: it contains no files"),
         (["nowhere", "--out", "out.jsonl"], "there is no file or folder 'nowhere'"),
         (["talks"], "Missing option '--out'"),
     ],

@@ -77,9 +77,9 @@ def test_types_and_json(liuli, folder, tmp_path):
         (["--gguf", "b.gguf", "--type", "q4_K"], "--type q4_K cannot be written; types: f32, f16, bf16, q8_0"),
         (["--out", "a", "--dtype", "int8"], "there is no dtype 'int8'; dtypes: fp32, bf16, fp16"),
         (["--gguf", "b.bin"], "b.bin: the name of a GGUF file must end with .gguf"),
-        (["--gguf", "there.gguf"], "there.gguf exists already: name a new file"),
+        (["--gguf", "there.gguf"], "there.gguf already exists: give the name of a new file"),
         (["--gguf", "nowhere/b.gguf"], "there is no folder nowhere"),
-        (["--out", "full"], "full exists already: name a new or an empty folder"),
+        (["--out", "full"], "full already exists: give a new or empty folder"),
     ],
 )
 def test_what_cannot_be_written(liuli, folder, tmp_path, monkeypatch, arguments, message):
@@ -100,7 +100,7 @@ def test_a_model_without_a_tokenizer_and_one_that_fails_half_way(liuli, folder, 
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, bare)
     result = liuli("convert", bare, "--gguf", tmp_path / "m.gguf")
-    said = "holds no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files"
+    said = "contains no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files"
     assert (result.code, result.err) == (2, f"liuli: {bare} {said}\n")
 
     def full(*_):

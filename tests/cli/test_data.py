@@ -27,12 +27,13 @@ def test_look(liuli, corpus):
     assert result.code == 0, result.err
     for line in (
         "documents   151; 157 blocks",
-        "duplicates  10 × a text that came before, kept",
+        "duplicates  10 documents with the text of an earlier one, kept",
         "by content, about one block in 20",
         "marks       1 byte order mark at the beginning of a file dropped",
         "skipped 1 × broken JSON; fix it, or remove it\n    texts/b.jsonl:151 (Expecting property name enclosed in",
-        'skipped 1 × no field "text" but a dialogue; only plain texts are read here\n    texts/b.jsonl:152 (fields: messages)',
-        "skipped 1 × no format of text, by its suffix; Liuli reads .txt, .md, .jsonl, .json",
+        'skipped 1 × a dialogue, not a text; only records with a field "text" are read here\n'
+        "    texts/b.jsonl:152 (fields: messages)",
+        "skipped 1 × unknown file type for text; Liuli reads .txt, .md, .jsonl, .json",
         "\n    texts/c.png\n",
         "excerpts\n  texts/a.txt\n    第0章⏎⏎Once upon a time.⏎",
     ):
@@ -79,7 +80,7 @@ def test_strict_stops(liuli, corpus):
 def test_text_on_both_sides_is_said(liuli, corpus):
     (corpus.parent / "copy.txt").write_bytes((corpus / "a.txt").read_bytes())
     result = liuli("data", "look", "texts", "--valid", "copy.txt")
-    assert "both sides  1 document held out, and the same whole text trained on" in result.out
+    assert "in both splits  1 held-out document whose full text is also in the training data" in result.out
     assert json.loads(liuli("data", "look", "texts", "--valid", "copy.txt", "--json").out)["shared"] == 1
 
 
@@ -97,9 +98,9 @@ def test_standard_input(liuli):
     ("words", "said"),
     [
         (["nowhere"], "there is no file or folder 'nowhere'"),
-        (["hub:x"], "hub:x names no dataset of the hub"),
-        (["texts", "--valid", "tail:2"], "tail:2: the share to hold out is a number between 0 and 1"),
-        (["texts", "--valid", "texts/a.txt"], "texts/a.txt would be trained on and validated on"),
+        (["hub:x"], "hub:x is not the name of a dataset on the Hugging Face Hub"),
+        (["texts", "--valid", "tail:2"], "tail:2: the share to hold out must be a number between 0 and 1"),
+        (["texts", "--valid", "texts/a.txt"], "texts/a.txt is in the training data and in the validation data"),
         (["texts/c.png"], "texts/c.png is no text that Liuli reads"),
     ],
 )

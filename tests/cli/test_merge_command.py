@@ -101,8 +101,8 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     full.mkdir()
     (full / "mine").write_text("")
     result = liuli("merge", tiny_folder, adapted, "--out", full)
-    assert (result.code, result.err) == (2, f"liuli: {full} exists already: name a new or an empty folder\n")
-    assert "mine exists already" in liuli("merge", tiny_folder, adapted, "--out", full / "mine").err
+    assert (result.code, result.err) == (2, f"liuli: {full} already exists: give a new or empty folder\n")
+    assert "mine already exists" in liuli("merge", tiny_folder, adapted, "--out", full / "mine").err
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "mine"]
     (tmp_path / "empty").mkdir()
 

@@ -71,7 +71,7 @@ def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("a.txt")
     os.mkfifo("a.jsonl")
-    refused = "is a pipe, a device or a file of the system: only regular files are read; write its content to a file first"
+    refused = "is a pipe, a device or a system file: only regular files are read; write its content to a file first"
     for name in ("a.txt", "a.jsonl", "/dev/zero"):
         for words in (
             ("data", "look", name),
@@ -87,7 +87,7 @@ def test_a_dialogue_is_loaded_from_a_regular_file_of_a_bounded_line(tmp_path, mo
     path = write(tmp_path / "a.jsonl", json.dumps({"messages": messages}) + "\n" + "x" * 100)
     assert first_dialogue(str(path)) == (messages, True)
     (tmp_path / "long.jsonl").write_bytes(b"[" * (17 << 20))
-    with pytest.raises(LiuliError, match="begins with a line longer than 16 MB; load a shorter dialogue"):
+    with pytest.raises(LiuliError, match="the first line is longer than 16 MB; load a shorter dialogue"):
         first_dialogue(str(tmp_path / "long.jsonl"))
     write(tmp_path / "deep.jsonl", "[" * 100_000)
     with pytest.raises(LiuliError, match="does not begin with a line"):
@@ -96,5 +96,5 @@ def test_a_dialogue_is_loaded_from_a_regular_file_of_a_bounded_line(tmp_path, mo
     (tmp_path / "system").symlink_to("/proc/self/environ")
     for name in ("fifo", "system"):
         if (tmp_path / name).exists():
-            with pytest.raises(LiuliError, match=r"is no file|a pipe, a device or a file of the system"):
+            with pytest.raises(LiuliError, match=r"is no file|a pipe, a device or a system file"):
                 first_dialogue(str(tmp_path / name))

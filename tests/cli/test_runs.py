@@ -143,7 +143,7 @@ def test_json_of_a_run_has_every_point(liuli, trained):
 
 def test_one_run(liuli, finished):
     lines = liuli("runs", finished).out.splitlines()
-    assert lines[0] == f"{finished}: finished at step 20 of 20; 1,280 tokens seen in 0:00:10 of steps"
+    assert lines[0] == f"{finished}: finished at step 20 of 20; 1,280 tokens seen in 0:00:10 of training"
     assert lines[1] == f"  liuli train 'my text.txt' --out {finished}"
     facts = dict(line.strip().split("  ", 1) for line in lines[2 : lines.index("")])
     assert {heading: said.strip() for heading, said in facts.items()} == {
@@ -156,7 +156,7 @@ def test_one_run(liuli, finished):
         "saved": "steps 15, 20",
         "validation": "2.1733 nats/token, 1.0366 bits/byte: the last (step 20) is the best",
     }
-    chart = lines.index("loss in nats a token, by step")
+    chart = lines.index("loss in nats per token, by step")
     assert lines[chart + 1] == "⠒⠒ training, not smoothed   ● validation"
     assert sum(line.count("●") for line in lines[chart + 2 : chart + 18]) == 5
     assert lines[chart + 19].split() == ["0", "5", "10", "15", "20"]
@@ -235,8 +235,8 @@ def test_what_is_not_saved_is_said_and_how_to_go_on(liuli, tmp_path):
     run = write_run(tmp_path / "run", logged([2.0] * 13), (5, 10))
     shown = liuli("runs", run).out
     assert f"{run}: stopped at step 13 of 20" in shown
-    assert "steps 5, 10; not yet 3 steps after" in shown
-    assert f"  go on with: liuli train --out {run} --resume\n" in shown
+    assert "steps 5, 10; the last 3 steps are not saved" in shown
+    assert f"  Resume with: liuli train --out {run} --resume\n" in shown
 
 
 def test_a_run_without_a_checkpoint(liuli, tmp_path):
@@ -246,8 +246,8 @@ def test_a_run_without_a_checkpoint(liuli, tmp_path):
     shown = liuli("runs", run)
     assert shown.code == 0
     assert f"{run}: unsaved at step 0; 0 tokens seen" in shown.out
-    assert "saved  nothing yet" in shown.out and "no loss is logged yet" in shown.out
-    assert f"go on with: liuli train --out {run} --resume" in shown.out
+    assert "saved  nothing yet" in shown.out and "no loss has been logged yet" in shown.out
+    assert f"Resume with: liuli train --out {run} --resume" in shown.out
 
 
 def test_running_is_known_by_the_lock_of_another_process(liuli, finished):
@@ -291,9 +291,9 @@ def test_the_current_folder(liuli, finished, monkeypatch):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ("none", "does not exist: name a run's folder, or a folder of runs"),
-        ("file", "is a file: name a run's folder, or a folder of runs"),
-        ("folder", "nor in a folder of it: begin one with liuli train SOURCE --out RUN"),
+        ("none", "does not exist: give a run's folder, or a folder of runs"),
+        ("file", "is a file: give a run's folder, or a folder of runs"),
+        ("folder", "or in its subfolders: start one with liuli train SOURCE --out RUN"),
     ],
 )
 def test_a_path_without_runs(liuli, tmp_path, made, message):
@@ -308,17 +308,17 @@ def test_a_path_without_runs(liuli, tmp_path, made, message):
 
 
 BROKEN = {
-    "no JSON": ("metrics.jsonl", '{"step": 1}\nnonsense\n{"step": 2}\n', "line 2 is no row of metrics: delete that line"),
+    "no JSON": ("metrics.jsonl", '{"step": 1}\nnonsense\n{"step": 2}\n', "line 2 is not a row of metrics: delete that line"),
     "no text": ("metrics.jsonl", b"\xff\xfe\n", "line 1 is no row of metrics"),
-    "a loss in words": ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "metrics.jsonl is not as a run writes it"),
-    "a bare validation": ("metrics.jsonl", '{"step": 1, "validation": 3}\n', "metrics.jsonl is not as a run writes it"),
-    "a giant": ("metrics.jsonl", '{"step": 1, "loss": 1' + "0" * 400 + "}\n", "metrics.jsonl is not as a run writes it"),
-    "a list": ("run.json", "[]", "run.json does not hold the settings"),
-    "no command": ("run.json", "{}", "run.json does not hold the settings"),
+    "a loss in words": ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "metrics.jsonl has unexpected content"),
+    "a bare validation": ("metrics.jsonl", '{"step": 1, "validation": 3}\n', "metrics.jsonl has unexpected content"),
+    "a giant": ("metrics.jsonl", '{"step": 1, "loss": 1' + "0" * 400 + "}\n", "metrics.jsonl has unexpected content"),
+    "a list": ("run.json", "[]", "run.json does not contain the settings"),
+    "no command": ("run.json", "{}", "run.json does not contain the settings"),
     "a cut trace": ("trace.json", '{"body": ', "trace.json is broken: it is not valid JSON"),
-    "another trace": ("trace.json", '{"body": {"probes": [{}]}}', "trace.json is not as a run writes it"),
-    "a model of words": ("trace.json", '{"model": "nano"}', "trace.json is not as a run writes it"),
-    "a card": ("checkpoints/20/model/liuli.json", '{"data": [1]}', "liuli.json is not as a run writes it"),
+    "another trace": ("trace.json", '{"body": {"probes": [{}]}}', "trace.json has unexpected content"),
+    "a model of words": ("trace.json", '{"model": "nano"}', "trace.json has unexpected content"),
+    "a card": ("checkpoints/20/model/liuli.json", '{"data": [1]}', "liuli.json has unexpected content"),
 }
 
 

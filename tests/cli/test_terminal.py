@@ -140,7 +140,7 @@ def test_editing_a_hostile_message_at_a_terminal_is_refused(place, model):
     child.expect("\n> ")
     child.sendline("/edit")
     child.expect("\n> ")
-    assert "would drive the terminal: replace it with /edit TEXT" in child.before
+    assert "contains control characters: give the new text as /edit TEXT" in child.before
     child.sendline("/quit")
     child.expect(pexpect.EOF)
 

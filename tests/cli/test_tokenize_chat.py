@@ -80,7 +80,7 @@ def test_without_colour_the_lines_say_what_is_supervised(liuli, folder, file, en
     counts = [(len(each.ids), sum(each.supervised)) for each in found]
     assert f"{file}:1: {counts[0][0]} tokens, {counts[0][1]} supervised" in shown
     assert f"2 dialogues: {sum(c[0] for c in counts)} tokens, {sum(c[1] for c in counts)} supervised; by the folder's" in shown
-    assert "> supervised: a model learns to write it" in shown
+    assert "> supervised: a model learns to generate it" in shown
 
 
 def test_in_colour_on_a_narrow_screen(liuli, folder, file, encoded, monkeypatch):
@@ -138,9 +138,9 @@ def test_what_a_template_refuses_is_said(liuli, folder, tmp_path):
 def test_mistakes(liuli, folder, tiny_folder, file, tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     for words, said in [
-        ([folder], "give one of the two: TEXT, or --chat FILE"),
-        ([folder, "text", "--chat", file], "give one of the two: TEXT, or --chat FILE"),
-        ([folder, "--chat", file, "--steps"], "--steps shows how a text is cut: leave it out with --chat"),
+        ([folder], "give either TEXT or --chat FILE"),
+        ([folder, "text", "--chat", file], "give either TEXT or --chat FILE"),
+        ([folder, "--chat", file, "--steps"], "--steps shows how a text is tokenized: leave it out with --chat"),
         ([folder, "--chat", tmp_path / "nothing"], "there is no file or folder"),
         ([folder, "--chat", tmp_path / "empty.jsonl"], "no dialogue found in "),
         ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer no <|im_start|> and <|im_end|>"),

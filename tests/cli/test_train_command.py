@@ -35,16 +35,17 @@ def test_lines_for_a_log(liuli, words, tmp_path):
     result = liuli(*words, "--tokens", 40 * 64)
     assert (result.code, result.err) == (0, "")
     assert re.search(
-        r"^40 steps, [\d,]+ parameters, 2 rows of 32 tokens a step, learning rate 0.018; cpu, fp32", result.out, re.M
+        r"^40 steps, [\d,]+ parameters, 2 sequences of 32 tokens per step, learning rate 0.018; cpu, fp32", result.out, re.M
     )
     assert len(re.findall(r"^step \d+ of 40, ", result.out, re.M)) == 21
-    assert "GB of memory at most" in result.out
+    assert "peak memory " in result.out
     card = json.loads((tmp_path / "run" / "model" / "liuli.json").read_text())
     assert card["step"] == 40
     assert card["fixed"]["threads"] == 1
     again = liuli("train", "--out", tmp_path / "run", "--resume")
     assert again.code == 0
-    assert "done: 40 steps" in again.out
+    assert re.search(r"done: 40 steps, 2,560 tokens, \d+:\d\d since step 40, peak memory ", again.out)
+    assert liuli("tokenize", tmp_path / "run", "a").code == 0  # a run stands for its model
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
@@ -92,7 +93,7 @@ def test_a_panel_on_a_terminal():
     assert "128 tokens/s" in text
     assert "小明⏎去" in text
     assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
-    assert "it rose since step 40: " in text and "best/model is that step's model" in text
+    assert "the validation loss has risen since step 40; " in text and "the model of that step is in run/best/model" in text
 
 
 def began(interrupt):
@@ -135,7 +136,7 @@ def test_ctrl_c_before_the_first_step_ends_at_once(liuli, words, tmp_path, monke
 
 def test_how_many_numbers_learn_where_not_all_do():
     ready = Ready(0, 100, 1000, 50, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
-    assert "100 steps, 1,000 parameters (50 numbers learn), " in shown([ready])[1]
+    assert "100 steps, 1,000 parameters (50 trainable), " in shown([ready])[1]
 
 
 def test_a_run_that_was_stopped_has_the_exit_code_of_ctrl_c():

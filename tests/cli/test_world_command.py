@@ -11,12 +11,12 @@ from liuli.world.dialogues import Conversations
 
 def test_ask(liuli):
     result = liuli("world", "ask", "小明今天去游乐园玩")
-    assert result.out == "小明今天去游乐园玩 → a habit\n   60.00%  过山车\n   40.00%  大风车\n"
+    assert result.out == "小明今天去游乐园玩 → a habit (values with known frequencies)\n   60.00%  过山车\n   40.00%  大风车\n"
     assert liuli("world", "ask", "小明今天去游乐园玩过山车。").out.endswith("→ the end of the document\n  100.00%  (end)\n")
     assert "·the·roller·coaster" in liuli("world", "ask", "--lang", "en", "Ming went to the fair today and rode").out
     many = liuli("world", "ask", "").out.splitlines()
     assert len(many) == 22
-    assert many[0] == "(the beginning) → a wording"
+    assert many[0] == "(the beginning) → a choice of words"
     assert many[-1].endswith("more (--json lists all)")
 
 
@@ -59,7 +59,7 @@ def test_wrong_options_before_and_after_ask(liuli, tmp_path):
     for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000)):
         result = liuli("world", *option, "ask", "小明")
         assert (result.code, result.out) == (2, "")
-        assert result.err == "liuli: --out and --documents are of liuli world alone: leave them out before ask\n"
+        assert result.err == "liuli: --out and --documents belong to `liuli world` itself: remove them before ask\n"
     assert not (tmp_path / "w").exists()
 
 
@@ -84,7 +84,7 @@ def test_write(liuli, tmp_path):
     world = World()
     assert result.code == 0
     assert "replaced" not in result.out
-    assert "20 documents" in result.out and f"{world.floor.bits_per_byte:.4f} bits/byte" in result.out
+    assert "20 documents" in result.out and f"{world.floor.bits_per_byte:.4f} bits per byte" in result.out
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "documents.jsonl", "facts.json"]
     lines = (out / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"text": text} for text in world.documents(20)]
@@ -101,7 +101,7 @@ def test_write_json_and_again(liuli, tmp_path):
     out = tmp_path / "world"
     liuli("world", "--documents", 5, "--out", out)
     (out / ".facts.json.part").write_text("left by a killed run")
-    assert "replaced the world that was there, of 5 documents" in liuli("world", "--documents", 4, "--out", out).out
+    assert "the previous world there, with 5 documents, was replaced" in liuli("world", "--documents", 4, "--out", out).out
     body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--json").out)
     assert body["replaced"] == 4
     world = World("begin", 7, "zh")
@@ -125,7 +125,7 @@ def test_ctrl_c_leaves_nothing_behind(liuli, tmp_path, monkeypatch, where):
     monkeypatch.setattr(World, where, property(interrupt) if where == "floor" else interrupted)
     out = tmp_path / "deep" / "world"
     result = liuli("world", "--documents", 20, "--out", out)
-    assert (result.code, result.out, result.err) == (130, "", f"liuli: stopped; {out} is as it was\n")
+    assert (result.code, result.out, result.err) == (130, "", f"liuli: stopped; {out} was not changed\n")
     assert list(tmp_path.iterdir()) == []
     out.mkdir(parents=True)
     liuli("world", "--documents", 20, "--out", out)
@@ -139,7 +139,7 @@ def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
     words = ("world", "--size", "large", "--documents", 50, "--out", tmp_path / "w")
     assert liuli(*words).err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert liuli(*words).err.startswith("liuli: the exact floor of a large world takes half a minute\n")
+    assert liuli(*words).err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
     assert len((tmp_path / "w" / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 50
 
 
@@ -185,7 +185,7 @@ def test_bad_input(liuli, tmp_path):
         assert result.out == ""
         return result.err
 
-    assert error() == "liuli: liuli world needs --out FOLDER, where it writes documents.jsonl, facts.json and README.md\n"
+    assert error() == "liuli: liuli world needs --out FOLDER, to which it writes documents.jsonl, facts.json and README.md\n"
     out = ("--out", tmp_path / "w")
     assert error("--size", "huge", *out) == "liuli: a world's size is one of begin, large, not 'huge'\n"
     assert error("--lang", "fr", *out) == "liuli: a world's lang is one of zh, en, both, not 'fr'\n"
@@ -202,7 +202,8 @@ def test_dialogues(liuli, tmp_path):
     out = tmp_path / "talk.jsonl"
     result = liuli("world", "dialogues", "--out", out, "--count", 30, "--lang", "zh")
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith(f"30 conversations in {out}; liuli finetune MODEL {out} --out RUN")
+    command = f"liuli finetune MODEL {out} --out RUN"
+    assert result.out.startswith(f"30 dialogues written to {out}; train an assistant on them with: {command}")
     lines = [json.loads(line)["messages"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert lines == list(Conversations(World("begin", 0, "zh")).training(30))
     body = json.loads(liuli("world", "dialogues", "--out", out, "--count", 2, "--json").out)
@@ -221,7 +222,7 @@ def test_dialogues_bad_input(liuli, tmp_path):
     assert error("dialogues", "--out", tmp_path).startswith(f"liuli: {tmp_path} is a folder: give --out a file, such as")
     nowhere = tmp_path / "nowhere" / "talk.jsonl"
     assert error("dialogues", "--out", nowhere) == f"liuli: {nowhere} cannot be written: no such file or directory\n"
-    assert "leave them out before dialogues" in error("--out", tmp_path / "w", "dialogues", "--out", out)
+    assert "remove them before dialogues" in error("--out", tmp_path / "w", "dialogues", "--out", out)
     assert "--out" in error("dialogues")
     assert not list(tmp_path.iterdir())
 
@@ -236,5 +237,5 @@ def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Conversations, "_small", interrupted)
     result = liuli("world", "dialogues", "--out", out)
-    assert (result.code, result.err) == (130, f"liuli: stopped; {out} is as it was\n")
+    assert (result.code, result.err) == (130, f"liuli: stopped; {out} was not changed\n")
     assert out.read_text() == "before" and len(list(tmp_path.iterdir())) == 1

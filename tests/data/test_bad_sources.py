@@ -33,12 +33,12 @@ def test_no_source_and_nothing_behind_a_name(tmp_path):
 
 
 def test_no_text_found(tmp_path):
-    assert message(tmp_path) == f"no text found in {tmp_path}: it holds no files"
+    assert message(tmp_path) == f"no text found in {tmp_path}: it contains no files"
     write(tmp_path / "a.png", b"\x89PNG")
     write(tmp_path / "b.txt", "")
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
-        f"no text found in {tmp_path}: 1 × no format of text, by its suffix: {tmp_path}/a.png; Liuli reads {KNOWN}, "
+        f"no text found in {tmp_path}: 1 × unknown file type for text: {tmp_path}/a.png; Liuli reads {KNOWN}, "
         f"and 2 × no text in it: {tmp_path}/b.txt and 1 more"
     )
 
@@ -50,11 +50,11 @@ def test_no_text_found(tmp_path):
 def test_no_format_of_text_is_skipped_in_a_folder_and_an_error_by_name(tmp_path, name, content):
     write(tmp_path / "z.txt", "text")
     (tmp_path / name).write_bytes(content)
-    assert "is no text that Liuli reads: it reads .txt, .md, .jsonl, .json" in message(tmp_path / name)
+    assert ": Liuli does not read text from files of this type; it reads .txt, .md, .jsonl, .json" in message(tmp_path / name)
     sources = Sources([str(tmp_path)])
     assert [document.text for document in sources.documents()] == ["text"]
     hidden = name.startswith(".")
-    assert [(each.reason, each.count) for each in sources.skipped] == [("no format of text, by its suffix", 1)] * (not hidden)
+    assert [(each.reason, each.count) for each in sources.skipped] == [("unknown file type for text", 1)] * (not hidden)
 
 
 def parquet(path, table: pa.Table):
@@ -103,29 +103,29 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "broken.txt.gz": (packed[:-20], "broken gzip", False),
         "wrong.txt.gz": (packed[:100] + bytes([packed[100] ^ 255]) + packed[101:], "broken gzip", False),
         "plain.jsonl.gz": (b'{"text": "not compressed"}', "broken gzip (Not a gzipped file", False),
-        "cut.txt.zst": (zstd[:-20], "broken zstd (Truncated compressed stream); fetch or make it again", False),
+        "cut.txt.zst": (zstd[:-20], "broken zstd (Truncated compressed stream); download it again, or create it again", False),
         "plain.txt.zst": (b"not compressed", "broken zstd", False),
         "broken.parquet": (table[:-500], "broken parquet", False),
         "torn.parquet": (table[:4] + b"\xff" * 500 + table[504:], "broken parquet (after row 0", False),
         "text.parquet": (b"PAR1", "broken parquet", False),
         "columns.parquet": (
             parquet(folder / "x", pa.table({"id": [1], "content": ["a"]})),
-            'no column "text" (columns: id, content); rename the one that holds text',
+            'no column "text" (columns: id, content); rename the column with the text to "text"',
             True,
         ),
         "numbers.parquet": (
             parquet(folder / "x", pa.table({"text": [1]})),
-            'its column "text" holds no strings (but int64); write them as strings',
+            'the column "text" does not contain strings (found int64); store strings',
             True,
         ),
-        "object.json": (b'{"text": "one"}', 'no list of objects with a field "text"; write [{"text": "…"}, …]', True),
+        "object.json": (b'{"text": "one"}', 'not a list of objects with a field "text"; write [{"text": "…"}, …]', True),
         "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); fix it", False),
         "lines.json": (
             b'{"text": "a"}\n{"text": "b"}',
-            "broken JSON (Extra data at line 2, column 1); name it .jsonl if it has one object a line",
+            "broken JSON (Extra data at line 2, column 1); rename it to .jsonl if it has one object per line",
             False,
         ),
-        "deep.json": (b"[" * 100_000, "JSON with too many lists and objects inside one another (more than 128)", False),
+        "deep.json": (b"[" * 100_000, "JSON nested too deeply (more than 128 levels)", False),
     }
 
 
@@ -154,23 +154,23 @@ BAD_LINES = {
     "{": "broken JSON (Expecting property name enclosed in double quotes at column 2); fix it",
     '{"text": "a" "b"}': "broken JSON (Expecting ',' delimiter at column 14); fix it",
     '{"text": "a': "broken JSON (Unterminated string starting at column 10); fix it",
-    "[" * 100_000: "JSON with too many lists and objects inside one another (more than 128); fix it",
+    "[" * 100_000: "JSON nested too deeply (more than 128 levels); fix it",
     '{"text": ' + "1" * 5000 + "}": "broken JSON (a number of thousands of digits); fix it",
-    '"text"': 'no object with a field "text" (but a string); write {"text": "…"}',
-    "[1]": 'no object with a field "text" (but a list)',
+    '"text"': 'the record is not an object (found a string); write {"text": "…"}',
+    "[1]": "the record is not an object (found a list)",
     '{"text": null}': '"text" is null, not a string; write it as a string, or remove it',
     '{"text": 1.5}': '"text" is a number, not a string',
     '{"text": true}': '"text" is true or false, not a string',
     '{"text": ["a"]}': '"text" is a list, not a string',
     '{"text": ""}': "no text in it",
     '{"text": " \\n"}': "no text in it",
-    '{"text": "ab\\u0000"}': "a NUL in its text (character 3); remove it",
-    '{"text": "a\\ud800b"}': "half a surrogate pair in its text (\\ud800 at character 2); write both halves, or none",
-    '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field that holds the text',
-    '{"messages": []}': 'no field "text" but a dialogue (fields: messages); only plain texts are read here',
-    '{"conversations": []}': 'no field "text" but a dialogue',
-    '{"instruction": "a", "input": "", "output": "b"}': 'no field "text" but an instruction with its answer',
-    '{"prompt": "a", "chosen": "b", "rejected": "c"}': 'no field "text" but a preference',
+    '{"text": "ab\\u0000"}': "a NUL character in the text (character 3); remove it",
+    '{"text": "a\\ud800b"}': "a lone surrogate in the text (\\ud800 at character 2); write the whole pair, or remove it",
+    '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field with the text to "text"',
+    '{"messages": []}': 'a dialogue, not a text (fields: messages); only records with a field "text" are read here',
+    '{"conversations": []}': "a dialogue, not a text",
+    '{"instruction": "a", "input": "", "output": "b"}': "an instruction with its answer, not a text",
+    '{"prompt": "a", "chosen": "b", "rejected": "c"}': "a preference, not a text",
     "{}": 'no field "text" (fields: none)',
 }
 
@@ -198,7 +198,7 @@ def test_a_column_that_lies_about_utf8(tmp_path):
     pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
     sources = Sources([str(tmp_path)])
     assert [document.text for document in sources.documents()] == ["good"]
-    assert [each.reason for each in sources.skipped] == ["UTF-16, not UTF-8", "a NUL in its text", "no text in it"]
+    assert [each.reason for each in sources.skipped] == ["UTF-16, not UTF-8", "a NUL character in the text", "no text in it"]
 
 
 def test_many_problems_are_all_counted_and_some_named(tmp_path):
@@ -264,7 +264,7 @@ def test_links_pipes_and_odd_names(tmp_path):
     assert [document.text for document in sources.documents()] == ["linked", "odd", "text"]
     assert [document.source for document in sources.documents()][1] == f"{folder}/e\ufffd[31m\ufffd.txt"
     (skipped,) = sources.skipped
-    assert skipped.reason == "neither a file nor a folder, or a link to one"
+    assert skipped.reason == "not a regular file (a device, a pipe, or a link to a folder or to nothing)"
     assert [place.first.split("/")[-1] for place in skipped.places] == ["a", "b.txt", "d.txt"]
 
 
@@ -276,13 +276,14 @@ def test_what_the_system_says_is_said_plainly(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr("liuli.data.records.source_files.open_regular", refuse)
-    assert message_of(sources) == f"{path}: cannot be read (permission denied); ask its owner for the right to read it"
+    assert message_of(sources) == f"{path}: cannot be read (permission denied); ask its owner for permission to read it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_files_that_may_not_be_read(tmp_path):
     write(tmp_path / "a.txt", "secret").chmod(0)
-    assert "a.txt: cannot be read (permission denied); ask its owner for the right to read it" in message(tmp_path, strict=True)
+    said = "a.txt: cannot be read (permission denied); ask its owner for permission to read it"
+    assert said in message(tmp_path, strict=True)
 
 
 def test_a_folder_of_everything_runs_none_of_it(tmp_path):
@@ -301,7 +302,7 @@ def test_a_line_longer_than_the_limit_is_skipped(tmp_path, monkeypatch):
     assert [each.reason for each in sources.skipped] == ["a line longer than 0 MB"]
     monkeypatch.setattr("liuli.data.records.readers.LARGEST_LIST", 1000)
     path = write(tmp_path / "a.json", json.dumps([{"text": LONG}]))
-    assert "more than the 0 MB that are read of a .json; write one object a line" in message(path, strict=True)
+    assert "larger than 0 MB, the limit for a .json file; convert it to .jsonl" in message(path, strict=True)
 
 
 MEASURE = """

@@ -101,11 +101,11 @@ def test_many_rows_in_order_and_from_the_middle(tmp_path):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"text": ["a"]}, "no column of dialogues"),
-        ({"messages": [b"\xff"]}, "holds values that JSON does not have"),
-        ({"messages": [[{"role": b"x"}]]}, "holds values that JSON does not have"),
-        ({"messages": ["a"]}, '"messages" is no list of messages'),
-        ({"messages": [[["user", "a"]]]}, "no layout of a dialogue"),
+        ({"text": ["a"]}, "no column with dialogues"),
+        ({"messages": [b"\xff"]}, "has values that JSON cannot represent"),
+        ({"messages": [[{"role": b"x"}]]}, "has values that JSON cannot represent"),
+        ({"messages": ["a"]}, '"messages" is not a list of messages'),
+        ({"messages": [[["user", "a"]]]}, "unknown dialogue layout"),
         ({"messages": pa.array([], pa.list_(pa.string()))}, "no dialogue in it"),
     ],
     ids=str,
@@ -156,5 +156,5 @@ def test_a_group_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "LARGEST_GROUP", 100_000)
     turns = [{"role": "user", "content": "x" * 200_000}, {"role": "assistant", "content": "b"}]
     pq.write_table(pa.table({"messages": [turns]}), tmp_path / "a.parquet", use_dictionary=False)
-    with pytest.raises(LiuliError, match=r"a group of rows that unpacks to more than 0 MB: .* with smaller groups"):
+    with pytest.raises(LiuliError, match=r"a row group larger than 0 MB when decompressed: .* with smaller row groups"):
         list(Dialogues(tmp_path / "a.parquet"))

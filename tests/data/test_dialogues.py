@@ -267,7 +267,7 @@ def test_a_folder_is_read_in_order_at_every_pass(tmp_path):
     assert len(first) == 6 + len(RECORDS) + 2
     said = dialogues.layouts, dialogues.skipped, dialogues.unanswered
     assert said[0][f"{tmp_path}/d/c/c.jsonl"] == {"messages": 7, "Alpaca": 4, "ShareGPT": 3, "question/answer": 1}
-    assert [str(each).split(":")[0] for each in said[1]] == ["1 × no format of dialogues, by its suffix"]
+    assert [str(each).split(":")[0] for each in said[1]] == ["1 × unknown file type for dialogues"]
     one, other = iter(dialogues), iter(dialogues)
     assert [(next(one), next(other)) for _ in first] == [(each, each) for each in first]
     assert list(dialogues) == first
@@ -369,7 +369,7 @@ def test_too_few_to_hold_out_by_content(tmp_path):
     assert list(sides(found).values()) == [False, True]
     one = Dialogues(pairs(tmp_path / "b.txt", 1))
     for how in ("content", "tail:0.5"):
-        with pytest.raises(LiuliError, match="has one dialogue: too few to train on some and hold out the rest"):
+        with pytest.raises(LiuliError, match="has only one dialogue, so none can be held out: add dialogues, or give"):
             split_dialogues(one, how)
 
 
@@ -379,9 +379,10 @@ def test_a_file_is_all_validation(tmp_path):
     assert (found.how, found.shared) == (f"all of {other}", 2)
     assert [each.source for each in found.validation()] == [f"{other}:{i}" for i in range(1, 6)]
     assert list(found.training()) == list(Dialogues(path))
-    with pytest.raises(LiuliError, match=r"b.txt:1: its first prompt is trained on too \(2 such dialogues\); take them out"):
+    said = r"b.txt:1: the first prompt of this validation dialogue is also in the training data \(such dialogues: 2\); remove"
+    with pytest.raises(LiuliError, match=said):
         split_dialogues(Dialogues(path, strict=True), str(other))
-    with pytest.raises(LiuliError, match=r"a.txt would be trained on and validated on; take it out of the source"):
+    with pytest.raises(LiuliError, match=r"a.txt is in the training data and in the validation data: remove it from"):
         split_dialogues(Dialogues(path), str(path))
 
 

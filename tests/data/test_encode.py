@@ -99,7 +99,7 @@ def test_what_holds_something_is_still_refused():
     for field, value in (("refusal", "no"), ("images", ["x"]), ("loss", False), ("weights", 0)):
         found = converted(ASK, ANSWER | {field: value})
         assert isinstance(found, Problem)
-        assert found.reason == "a field of a message that is not read"
+        assert found.reason == "unknown field in a message"
 
 
 # Weights.
@@ -129,13 +129,13 @@ def test_weights_in_either_form(given, kept):
         ({}, {"weight": "1"}, "a weight that is not a number from 0 to 1"),
         ({}, {"weight": True}, "a weight that is not a number from 0 to 1"),
         ({}, {"weight": float("nan")}, "a weight that is not a number from 0 to 1"),
-        ({}, {"train": "yes"}, "a field of a message that is not read"),
-        ({"weight": 1}, {}, "a weight of a message that is not learned"),
-        ({"train": True}, {}, "a weight of a message that is not learned"),
-        ({}, {"weight": 0}, "no answer to learn from in it"),
-        ({}, {"reasoning_content": 3}, "a reasoning that is not a string"),
-        ({"reasoning_content": "x"}, {}, "a field of a message that is not read"),
-        ({}, {"reasoning": "x", "reasoning_content": "y"}, "a field of a message that is not read"),
+        ({}, {"train": "yes"}, "unknown field in a message"),
+        ({"weight": 1}, {}, "a weight on a message that is not the assistant's"),
+        ({"train": True}, {}, "a weight on a message that is not the assistant's"),
+        ({}, {"weight": 0}, "the dialogue has no answer to learn from"),
+        ({}, {"reasoning_content": 3}, '"reasoning_content" of a message is not a string'),
+        ({"reasoning_content": "x"}, {}, "unknown field in a message"),
+        ({}, {"reasoning": "x", "reasoning_content": "y"}, "unknown field in a message"),
     ],
     ids=str,
 )

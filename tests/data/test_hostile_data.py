@@ -71,8 +71,8 @@ def test_a_gigabyte_in_a_few_kilobytes(tmp_path):
     assert max(name.stat().st_size for name in names) < 100_000
     said, memory = read_apart(*names)
     assert [line.split(": ", 1)[1] for line in said] == [
-        f"1 × unpacks to more than 64 MB and 200 times its size: {name}; such a file is made to fill a machine; unpack it "
-        f"yourself if you trust it"
+        f"1 × decompresses to more than 64 MB and 200 times its size: {name}; it may be a decompression bomb; if you "
+        f"trust it, decompress it yourself"
         for name in names
     ]
     assert memory < 300
@@ -95,11 +95,11 @@ def test_parquet_that_becomes_gigabytes(tmp_path):
     assert max(name.stat().st_size for name in names) < 50_000
     said, memory = read_apart(*names)
     assert said[0] == str(63 * MB) and said[2] == str(60 * MB)  # what was read before it was too much
-    assert "1 × a page of parquet that unpacks to more than 128 MB" in said[1]
+    assert "1 × a Parquet page larger than 128 MB when decompressed" in said[1]
     assert memory < 700
     sources = Sources(names[0])
     assert sum(1 for _ in sources.documents()) > 0
-    assert [each.reason for each in sources.skipped] == ["unpacks to more than 64 MB and 200 times its size"]
+    assert [each.reason for each in sources.skipped] == ["decompresses to more than 64 MB and 200 times its size"]
 
 
 def test_a_list_of_empty_lists(tmp_path):
@@ -119,7 +119,7 @@ def test_billions_of_rows_without_a_text(tmp_path, monkeypatch):
     assert [document.number for document in sources.documents()] == [10_000_000]
     assert [(each.reason, each.count) for each in sources.skipped] == [
         ('"text" is null, not a string', 200 * path.stat().st_size // 64),
-        ("unpacks to more than 0 MB and 200 times its size", 1),
+        ("decompresses to more than 0 MB and 200 times its size", 1),
     ]
 
 
@@ -132,7 +132,7 @@ def unpacked_at_most(monkeypatch, size: int) -> None:
 def test_every_compressed_format_has_a_limit(tmp_path, monkeypatch, name, compression):
     unpacked_at_most(monkeypatch, 100_000)
     path = write(tmp_path / f"{name}.{compression}", "a" * 100_001 if "json" not in name else "[" * 100_001)
-    said = f"{path}: unpacks to more than 0 MB and 200 times its size; such a file is made to fill a machine"
+    said = f"{path}: decompresses to more than 0 MB and 200 times its size; it may be a decompression bomb"
     assert message(path, strict=True).startswith(said)
     lines = jsonl({"text": "a" * 90_000})
     fits = {"a.json": f"[{lines}]", "a.jsonl": lines}.get(name, "a" * 100_000)
@@ -144,7 +144,7 @@ def test_dialogues_have_it_too(tmp_path, monkeypatch, name):
     unpacked_at_most(monkeypatch, 100_000)
     monkeypatch.setattr("liuli.data.dialogues.chatterbot.LARGEST_YAML", MB)
     path = write(tmp_path / f"{name}.zst", "[" * 100_001)
-    assert message(path, Dialogues, strict=True).startswith(f"{path}: unpacks to more than 0 MB and 200 times its size")
+    assert message(path, Dialogues, strict=True).startswith(f"{path}: decompresses to more than 0 MB and 200 times its size")
 
 
 def test_what_compresses_as_text_does_is_read(tmp_path, monkeypatch):
@@ -159,7 +159,8 @@ def test_records_before_the_limit_are_kept(tmp_path, monkeypatch):
     path = write(tmp_path / "a.jsonl.gz", jsonl({"text": "one"}) * 5 + "[" * 400_000)
     sources = Sources(path)
     assert [document.text for document in sources.documents()] == ["one"] * 5
-    assert [str(each).split(":")[0] for each in sources.skipped] == ["1 × unpacks to more than 0 MB and 200 times its size"]
+    said = "1 × decompresses to more than 0 MB and 200 times its size"
+    assert [str(each).split(":")[0] for each in sources.skipped] == [said]
     assert len(list(sources.documents(3))) == 2
 
 
@@ -179,7 +180,7 @@ def test_a_long_cell_of_parquet(tmp_path, monkeypatch):
     pq.write_table(pa.table({"text": ["a" * 1000, "a" * 1001, "b"]}), path)
     sources = Sources(path)
     assert [len(document.text) for document in sources.documents()] == [1000, 1]
-    assert [str(each) for each in sources.skipped] == [f"1 × a text longer than 0 MB: {path}:2; cut it into several rows"]
+    assert [str(each) for each in sources.skipped] == [f"1 × a text longer than 0 MB: {path}:2; split it into several rows"]
 
 
 @pytest.mark.parametrize("rows", [64, 8, 1])
@@ -265,14 +266,14 @@ YAML_BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n"
 
 def test_yaml_that_doubles_itself(tmp_path):
     path = write(tmp_path / "a.yml", YAML_BOMB + "conversations: *a9\n")
-    assert message(path, Dialogues, strict=True) == f"{path}: broken YAML (an alias at line 2); fix it, or remove it"
+    assert message(path, Dialogues, strict=True) == f"{path}: unsupported YAML (an alias at line 2); remove it, or remove it"
     path = write(tmp_path / "a.yml", "conversations: [[a, b]]\n---\nconversations: [[c, d]]\n")
     assert "broken YAML (a second document at line 2)" in message(path, Dialogues, strict=True)
     path = write(tmp_path / "a.yml", "conversations: !!python/object/apply:os.system [[rm, b]]\n")
     assert [each.first_prompt for each in Dialogues(path)] == ["rm"]  # a tag is nothing but a word
 
 
-NOT_REGULAR = "is a pipe, a device or a file of the system: only regular files are read; write its content to a file first"
+NOT_REGULAR = "is a pipe, a device or a system file: only regular files are read; write its content to a file first"
 
 
 @pytest.mark.parametrize("of", [Sources, Dialogues])
@@ -284,15 +285,15 @@ def test_what_is_no_file_of_data_is_refused_at_once(tmp_path, of):
     for name in (*sorted(tmp_path.iterdir()), Path("/dev/zero"), Path("/proc/self/maps")):
         if name.exists():  # no /proc on macOS
             assert message(name, of) == f"{name} {NOT_REGULAR}"
-            with pytest.raises(LiuliError, match=f"^{name} is a pipe, a device or a file of the system"):
+            with pytest.raises(LiuliError, match=f"^{name} is a pipe, a device or a system file"):
                 read_small_file(name)
     if Path("/proc").is_dir():
-        assert message("/proc", of) == "/proc is a folder of the system: it holds no data"
+        assert message("/proc", of) == "/proc is a system folder, which contains no data; give another folder"
     write(tmp_path / "good.jsonl", jsonl({"text": "text", "question": "a", "answer": "b"}, {"question": "a", "answer": "b"}))
     source = of(tmp_path)
     assert len(read(source)) == 1
     reasons = {each.reason for each in source.skipped}
-    assert "neither a file nor a folder, or a link to one" in reasons
+    assert "not a regular file (a device, a pipe, or a link to a folder or to nothing)" in reasons
     if Path("/proc").is_dir():
         assert "cannot be read" in reasons  # the link to what only looks like a file
 
@@ -320,7 +321,7 @@ def test_folders_inside_one_another(tmp_path, monkeypatch):
         os.mkdir("a")
         os.chdir("a")
     for of in (Sources, Dialogues):
-        said = f"{tmp_path}/top has more than 100 folders inside one another; name the inner ones"
+        said = f"{tmp_path}/top is nested too deeply (more than 100 levels); give the inner folders"
         assert message(tmp_path / "top", of) == said
     for _ in range(1100):  # rmtree would fill the stack
         os.chdir("..")
@@ -336,7 +337,7 @@ def test_foreign_names_in_messages(tmp_path):
     folder = tmp_path / evil
     write(folder / "a.png", b"")
     shown = f"{tmp_path}/e�]0;x���"
-    assert message(folder).startswith(f"no text found in {shown}: 1 × no format of text")
+    assert message(folder).startswith(f"no text found in {shown}: 1 × unknown file type for text")
     path = write(folder / "a.txt", "a")
     write(folder / "b.txt", "ab" * 9)
     for said in (
@@ -363,7 +364,7 @@ def test_foreign_text_in_messages_is_short(tmp_path):
     table = pa.table({"text": pa.array([{f"{i}\x1b": i for i in range(500)}])})
     pq.write_table(table, tmp_path / "a.parquet")
     said = message(tmp_path / "a.parquet")
-    assert 'its column "text" holds no strings (but struct<0�: int64' in said and len(said) < 600 + len(str(tmp_path))
+    assert 'the column "text" does not contain strings (found struct<0�: int64' in said and len(said) < 600 + len(str(tmp_path))
 
 
 def test_standard_input_that_cannot_be_kept(monkeypatch):
@@ -374,7 +375,7 @@ def test_standard_input_that_cannot_be_kept(monkeypatch):
     monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: Full())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
     said = message("-")
-    assert said.startswith("standard input cannot be kept in ") and said.endswith(": no space left on device")
+    assert said.startswith("standard input cannot be stored in ") and said.endswith(": no space left on device")
 
 
 def test_a_small_file(tmp_path):
@@ -418,7 +419,7 @@ def test_gzip_of_several_members_and_its_limit(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"one ") + gzip.compress(b"two"))
     assert texts(path) == ["one two"]
     path.write_bytes(gzip.compress(b"a" * 100_000) * 2)
-    assert "unpacks to more than" in message(path, strict=True)
+    assert "decompresses to more than" in message(path, strict=True)
 
 
 def test_a_long_record_of_a_list(tmp_path, monkeypatch):
@@ -426,5 +427,5 @@ def test_a_long_record_of_a_list(tmp_path, monkeypatch):
     path = write(tmp_path / "a.json", json.dumps([{"text": "one"}, {"text": "a" * 900}]))
     assert len(texts(path)) == 2
     write(path, json.dumps([{"text": "one"}, {"text": "a" * 1000}]))
-    said = f"{path}: a record longer than 0 MB; cut it into several records, or make it a .txt"
+    said = f"{path}: a record longer than 0 MB; split it into several records, or write it to a .txt file"
     assert message(path, strict=True) == said

@@ -60,8 +60,8 @@ def test_a_dataset_is_fetched_once_and_then_found_offline(hub, tmp_path):
         ("notes/", ["0 hub:somebody/texts/notes/test.md five"]),
         ("notes/test.md", ["0 hub:somebody/texts/notes/test.md five"]),
         ("[a].json", ["0 hub:somebody/texts/[a].json:1 zero"]),
-        ("script.py", ["error: hub:somebody/texts/script.py holds no text that Liuli reads: it reads .txt, .md,"]),
-        ("nowhere", ["error: hub:somebody/texts/nowhere holds no text that Liuli reads: it reads .txt, .md,"]),
+        ("script.py", ["error: hub:somebody/texts/script.py contains no files from which Liuli reads text; it reads .txt,"]),
+        ("nowhere", ["error: hub:somebody/texts/nowhere contains no files from which Liuli reads text; it reads .txt,"]),
     ],
 )
 def test_a_folder_or_file_of_a_dataset(hub, tmp_path, path, lines):
@@ -89,18 +89,18 @@ def test_files_that_others_fetched_are_not_read(hub, tmp_path):
 @pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no network"])
 def test_offline_is_one_clear_error(tmp_path, offline):
     found = python(STREAM, tmp_path, "http://127.0.0.1:9", offline=offline)
-    assert found.stdout.startswith("error: hub:somebody/texts: the hub could not give the dataset of that name"), found.stderr
+    assert found.stdout.startswith("error: hub:somebody/texts: the dataset of that name could not be"), found.stderr
     assert "give that folder" in found.stdout and found.stdout.count("\n") == 1
 
 
 def test_a_dataset_that_the_hub_does_not_have(hub, tmp_path):
     found = python(STREAM.replace("somebody/texts", "nobody/nothing"), tmp_path, hub.endpoint)
-    assert found.stdout.startswith("error: hub:nobody/nothing: the hub has no dataset of that name"), found.stderr
+    assert found.stdout.startswith("error: hub:nobody/nothing: the Hugging Face Hub has no dataset of that name"), found.stderr
 
 
 @pytest.mark.parametrize(
     "name", ["hub:", "hub:alone", "hub:a/b/../c", "hub:a/b//c", "hub:../x", "hub:a b/c", "hub:/x", "hub:owner/.."]
 )
 def test_malformed_names(name):
-    with pytest.raises(LiuliError, match="names no dataset of the hub; write hub:owner/dataset"):
+    with pytest.raises(LiuliError, match="is not the name of a dataset on the Hugging Face Hub; write hub:owner/dataset"):
         Sources([name])

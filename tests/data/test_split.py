@@ -117,7 +117,7 @@ def test_a_corpus_too_small_says_so_and_holds_out_its_last_tenth(tmp_path, held)
 def test_one_character_cannot_be_divided(tmp_path):
     path = write(tmp_path / "a.txt", "a")
     for how in ("content", "tail:0.1"):
-        with pytest.raises(LiuliError, match="has one character: too few to train on some and hold out the rest"):
+        with pytest.raises(LiuliError, match="has only one character, so nothing can be held out: add text, or give"):
             split(how, path)
 
 
@@ -132,13 +132,13 @@ def test_a_file_is_all_validation_and_the_source_all_training(corpus, tmp_path):
 
 
 def test_a_file_that_is_trained_on_cannot_be_held_out(corpus):
-    with pytest.raises(LiuliError, match=r"novel.txt would be trained on and validated on; take it out of the source"):
+    with pytest.raises(LiuliError, match=r"novel.txt is in the training data and in the validation data: remove it from"):
         split(str(corpus / "novel.txt"), corpus)
 
 
 @pytest.mark.parametrize("how", ["tail:", "tail:0", "tail:1", "tail:-0.1", "tail:x", "tail:nan", "tail:1/0", "tail:inf"])
 def test_shares_that_are_none(how):
-    with pytest.raises(LiuliError, match=r"the share to hold out is a number between 0 and 1, as in tail:0.1"):
+    with pytest.raises(LiuliError, match=r"the share to hold out must be a number between 0 and 1, as in tail:0.1"):
         SplitRule.parse(how)
 
 

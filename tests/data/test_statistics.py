@@ -48,7 +48,7 @@ def test_all_numbers(tmp_path):
     assert found.dropped_marks == 1
     assert {(each.reason, each.count) for each in found.skipped} == {
         ("broken JSON", 1),
-        ("no format of text, by its suffix", 1),
+        ("unknown file type for text", 1),
     }
     assert look_at(tmp_path, dedup=True).documents == 301
     assert json.loads(json.dumps(found.to_json()))["lengths"]["max"] == len(long)
@@ -77,7 +77,7 @@ def test_text_on_both_sides_is_counted(tmp_path):
     write(tmp_path / "copy" / "b.jsonl", jsonl({"text": "line 3"}, {"text": "line"}))
     write(tmp_path / "copy" / "c.txt", LONG)
     assert look_at(tmp_path / "a.jsonl", how=str(tmp_path / "copy")).shared == 2
-    said = r"b.jsonl:1: the same text is trained on \(2 such documents\); take them out of either"
+    said = r"b.jsonl:1: this validation document is also in the training data \(such documents: 2\); remove them"
     with pytest.raises(LiuliError, match=said):
         look_at(tmp_path / "a.jsonl", how=str(tmp_path / "copy"), strict=True)
 

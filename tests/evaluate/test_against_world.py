@@ -254,7 +254,7 @@ def test_a_model_that_is_broken_is_no_empty_continuation(tiny_folder):
     model = load(tiny_folder)
     with torch.no_grad():
         model.decoder.norm.weight.fill_(torch.nan)
-    with pytest.raises(LiuliError, match="token 0 of a continuation: no token can be chosen: the model's logits hold NaN"):
+    with pytest.raises(LiuliError, match="token 0 of a continuation: no token can be chosen: the model's logits are NaN"):
         against_world.continuations(model.decoder, model.tokenizer, ["the"])
     with pytest.raises(LiuliError, match="token 0 of a reply: no token can be chosen"):
         answer(model.decoder, model.tokenizer, [[5]], (), Sampling(), 5)

@@ -153,9 +153,9 @@ def test_a_hostile_value_is_shortened_and_cleaned(folder, caplog):
 @pytest.mark.parametrize(
     ("settings", "source", "named"),
     [
-        ({}, "Liuli's default, as the folder names none", {"temperature"}),
-        ({"num_beams": 1, "top_k": None}, "Liuli's default, as the folder names none", {"temperature"}),
-        ({"typical_p": 0.9}, "Liuli's default, as the folder names none that is followed", {"temperature"}),
+        ({}, "Liuli's default (the folder has no sampling settings)", {"temperature"}),
+        ({"num_beams": 1, "top_k": None}, "Liuli's default (the folder has no sampling settings)", {"temperature"}),
+        ({"typical_p": 0.9}, "Liuli's default (the folder has no supported sampling settings)", {"temperature"}),
         ({"top_p": 0.9}, "the folder's generation_config.json", {"top_p"}),
         ({"do_sample": False}, "the folder's generation_config.json", {"temperature"}),
         ({"suppress_tokens": [3]}, "the folder's generation_config.json", {"logit_bias"}),
@@ -177,4 +177,4 @@ def test_the_source_of_a_gguf_files_settings(tmp_path):
     assert (sampling, source, named) == (Sampling(top_p=0.75), "the file's metadata", {"top_p"})
     settings = {}
     path = gguf_files.save_metadata(tmp_path / "b.gguf", add)
-    assert default_sampling(path, "the file", 270, [0]).source == "Liuli's default, as the file names none"
+    assert default_sampling(path, "the file", 270, [0]).source == "Liuli's default (the file has no sampling settings)"

@@ -286,9 +286,9 @@ def test_without_a_tokenizer_ids_come_and_no_text(tiny):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request([]), "the prompt is empty and the tokenizer has no begin token"),
+        (Request([]), "the prompt is empty and the tokenizer has no begin-of-text token"),
         (Request([5], max_tokens=0), "max_tokens must be a whole number of at least 1, not 0"),
-        (Request([5] * 128), "the prompt has 128 tokens, but the context holds 128"),
+        (Request([5] * 128), "the prompt has 128 tokens, but the context has 128"),
         (Request([5] * 100, max_tokens=29), r"100 tokens and 29 more are asked for, .* holds 128: ask for at most 28"),
         (Request([270]), "the prompt names token 270, but the model's ids go from 0 to 269"),
         (Request([5], Sampling(logit_bias={-1: 1.0})), "the logit bias names token -1"),

@@ -76,9 +76,9 @@ def test_a_huge_context_is_only_a_number(long, context):
     decoder = decoder_of(replace(LONG, context=context))
     (records,), _ = run(Engine(decoder), [Request([5], max_tokens=3)])
     assert len(records) == 3
-    with pytest.raises(LiuliError, match=r"more are asked for: .*B, but the cache may take .* ask for at most \d+ "):
+    with pytest.raises(LiuliError, match=r"more are asked for: .*B, but only .* may be used: ask for at most \d+ "):
         Engine(decoder, cache_budget=10**8).submit(Request([5], max_tokens=context - 1))
-    with pytest.raises(LiuliError, match=r"the context holds 131072: ask for at most 131071 \(max_tokens\)"):
+    with pytest.raises(LiuliError, match=r"the context has 131072: ask for at most 131071 \(max_tokens\)"):
         Engine(long).submit(Request([5], max_tokens=10**10))
 
 
@@ -154,7 +154,7 @@ def test_a_device_without_memory_ends_what_runs_and_nothing_else(long, monkeypat
     while len(records) < 6:
         records += engine.step()
     assert [record.request for record in records if record.error] == names[:2]
-    assert all(re.match("no memory for the keys and values of 2 x .* tokens: ", r.error) for r in records if r.error)
+    assert all(re.match("not enough memory for a KV cache of 2 × .* tokens: ", r.error) for r in records if r.error)
     monkeypatch.setattr(KVCache, "resize", resize)
     while engine.busy:
         records += engine.step()

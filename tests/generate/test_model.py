@@ -93,7 +93,7 @@ def test_logits_that_are_nan_stop_with_the_place(tiny_folder):
     model = liuli.load(tiny_folder)
     with torch.no_grad():
         model.decoder.norm.weight.fill_(float("nan"))
-    with pytest.raises(liuli.LiuliError, match="token 0: no token can be chosen: the model's logits hold NaN"):
+    with pytest.raises(liuli.LiuliError, match="token 0: no token can be chosen: the model's logits are NaN"):
         model.complete("a")
 
 
@@ -119,7 +119,7 @@ def test_a_completion_is_its_text_and_shown_briefly(tiny):
 
 @pytest.mark.parametrize("prompt", [5, None, ["a"], [1.5], {"text": "a"}])
 def test_prompts_that_are_none(tiny, prompt):
-    with pytest.raises(liuli.LiuliError, match="a prompt is a text or a list of ids, not"):
+    with pytest.raises(liuli.LiuliError, match="a prompt must be a text or a list of ids, not"):
         tiny.complete(prompt)
 
 

@@ -94,7 +94,7 @@ def test_what_is_no_integer(tiny, wrong):
     for name in ("ids", "stop_ids"):
         with pytest.raises(LiuliError, match=r"must be a list of token ids, but .* is not an integer$"):
             Request(**{"ids": [5], name: [5, wrong]})
-    with pytest.raises(LiuliError, match="a prompt is a text or a list of ids, not"):
+    with pytest.raises(LiuliError, match="a prompt must be a text or a list of ids, not"):
         tiny.complete([5, wrong])
     assert not engine.busy
 

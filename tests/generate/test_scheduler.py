@@ -78,7 +78,7 @@ def test_a_large_request_is_not_overtaken():
     [
         (5, 96, r"^the prompt has 5 tokens and 96 more are asked for: .* 1 kB: ask for at most 94 \(max_tokens\)$"),
         (100, 1, "shorten the prompt$"),
-        (5, 10**10, r"keys and values take 100 GB, but"),
+        (5, 10**10, r"KV cache takes 100 GB, but"),
         (5, 10**1000, r"take more than 1,000 TB, but"),
     ],
 )

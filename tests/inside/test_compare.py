@@ -180,13 +180,13 @@ def test_a_dialogue_as_plain_text(base, assistant):
     stop = base.tokenizer.specials["<|im_end|>"]
     assert PromptReader(assistant, {}).ids(prompt).count(stop) == 4
     tools = ({"type": "function", "function": {"name": "look"}},)
-    with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, for which plain text has no form"):
+    with pytest.raises(LiuliError, match=r"^talk:1, read by .*: the dialogue has tools, and a base model reads only plain"):
         compare([base], [Prompt("talk:1", prompt.messages, tools)], CompareSettings(1))
 
 
 def test_mistakes(base, tmp_path):
     long = Prompt.of_text("a" * 200, "prompt 2")
-    with pytest.raises(LiuliError, match=r"^prompt 2, read by .*: the prompt has 201 tokens, but the context holds 128"):
+    with pytest.raises(LiuliError, match=r"^prompt 2, read by .*: the prompt has 201 tokens, but the context has 128"):
         compare([base], [ASKED, long], CompareSettings(1))
     with pytest.raises(LiuliError, match="nothing to compare"):
         compare([base], [], CompareSettings(1))
@@ -197,7 +197,7 @@ def test_mistakes(base, tmp_path):
         CompareSettings(1, sampling={"top_p": 2.0})
     for name in ("config.json", "model.safetensors"):
         shutil.copy(base.folder / name, tmp_path)
-    with pytest.raises(LiuliError, match="holds no tokenizer: it cannot read a prompt"):
+    with pytest.raises(LiuliError, match="contains no tokenizer, so it cannot read a prompt"):
         compare([load(tmp_path)], [ASKED], CompareSettings(1))
 
 

@@ -83,8 +83,8 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tokens", "nan"), "tokens must be a number above 0"),
-        (("--tokens", -5), "tokens must be a number above 0"),
+        (("--tokens", "nan"), "--tokens must be a number above 0"),
+        (("--tokens", -5), "--tokens must be a number above 0"),
         (("--minutes", 5), "--minutes and --tokens cannot both be given: choose one"),
         (("--size", "nano"), "--size and --config cannot both be given"),
         (("--from", "x"), "cannot both be given"),
@@ -92,22 +92,22 @@ def test_it_can_be_done_right(train, resume, folder, stopped):
         (("--tokenizer", "nowhere"), "there is no folder nowhere"),
         (("--vocab-size", 3), "3"),
         (("--threads", 4096), "this process may use"),
-        (("--threads", 0), "the number of threads must be a whole number above 0"),
+        (("--threads", 0), "--threads must be a whole number above 0"),
         (("--dtype", "fp8"), "there is no dtype 'fp8' to train in; dtypes: fp32, bf16"),
         (("--device", "abacus"), "abacus"),
-        (("--length", 0), "length must be a whole number above 0"),
-        (("--length", -3), "length must be a whole number above 0"),
-        (("--rows", 0), "rows must be a whole number above 0"),
+        (("--length", 0), "--length must be a whole number above 0"),
+        (("--length", -3), "--length must be a whole number above 0"),
+        (("--rows", 0), "--rows must be a whole number above 0"),
         (("--lr", 0), "the learning rate must be above 0 and below 1e+30, not 0"),
         (("--lr", "nan"), "the learning rate must be above 0 and below 1e+30, not nan"),
         (("--lr", 1e39), "the learning rate must be above 0 and below 1e+30"),
         (("--decay", 2), "weight decay must be at least 0 and below 1"),
-        (("--warm-up", 0.7, "--warm-down", 0.7), "cannot take more than all steps"),
-        (("--warm-up", -1), "warm_up must be a share between 0 and 1"),
-        (("--seed", -1), "seed must be a whole number of at least 0"),
-        (("--keep", -1), "keep must be a whole number of at least 0"),
-        (("--valid", "tail:0"), "the share to hold out is a number between 0 and 1"),
-        (("--valid", "tail:1"), "the share to hold out is a number between 0 and 1"),
+        (("--warm-up", 0.7, "--warm-down", 0.7), "--warm-up and --warm-down together must be at most 1, not 1"),
+        (("--warm-up", -1), "--warm-up must be a share of the steps between 0 and 1, not -1"),
+        (("--seed", -1), "--seed must be a whole number of at least 0"),
+        (("--keep", -1), "--keep must be a whole number of at least 0"),
+        (("--valid", "tail:0"), "the share to hold out must be a number between 0 and 1"),
+        (("--valid", "tail:1"), "the share to hold out must be a number between 0 and 1"),
         (("--valid", "nowhere.txt"), "there is no file 'nowhere.txt' to validate on"),
         (("--length", 100_000), "the data is too short: it has"),
         (("--resume",), "there is no run in"),
@@ -133,16 +133,16 @@ def test_a_folder_whose_job_could_not_be_done_may_be_used_again(train, folder, t
 def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     small = ("--config", folder / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2, "--threads", 1)
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "a", *small, "--minutes", 0.0001)
-    assert_one_line(result, "a budget of 0.006 seconds is too little for one step: ", " are needed to prepare, and ")
+    assert_one_line(result, "0.0001 minutes are too little for one step: ", " s are needed in all; give --minutes ")
     write_corpus(tmp_path / "one", ["x"])
-    assert_one_line(train(corpus=tmp_path / "one"), "has one character: too few")
+    assert_one_line(train(corpus=tmp_path / "one"), "has only one character, so nothing can be held out")
     write_corpus(tmp_path / "few", ["小明 has one cat."])
     assert_one_line(train(corpus=tmp_path / "few"), "the data is too short: it has", "a row has 32; give more data")
     (tmp_path / "empty.txt").write_text("")
     assert_one_line(train("--valid", tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(train(corpus=tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(liuli("train", "--out", tmp_path / "c"), "there is nothing to train on")
-    assert_one_line(train("--valid", folder / "texts.jsonl"), "would be trained on and validated on")
+    assert_one_line(train("--valid", folder / "texts.jsonl"), "is in the training data and in the validation data")
 
 
 def test_numbers_that_overflow_while_the_speed_is_measured(folder, tmp_path, monkeypatch):
@@ -183,12 +183,12 @@ def without_seconds(row):
 
 def test_a_folder_in_use(train, tmp_path, stopped):
     before = everything(stopped)
-    assert_one_line(train(), "holds a run already: give --resume to continue it, or name another folder")
+    assert_one_line(train(), "already contains a run: give --resume to continue it, or give another folder")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
-    assert_one_line(train(out=tmp_path / "photos"), "holds something else than a run (cat.png)")
+    assert_one_line(train(out=tmp_path / "photos"), "contains something other than a run (cat.png)")
     (tmp_path / "file").write_text("")
-    assert_one_line(train(out=tmp_path / "file"), "file is a file: name a folder for the run")
+    assert_one_line(train(out=tmp_path / "file"), "file is a file: give a folder for the run")
     assert_one_line(train("--resume", out=tmp_path / "file"), "there is no run in")
     held = Run(stopped)
     assert_one_line(train("--resume"), "is in use: another process trains there")
@@ -199,28 +199,28 @@ def test_a_folder_in_use(train, tmp_path, stopped):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tokenizer", "bpe"), "began with --tokenizer char, and --tokenizer bpe is given now: leave it out to resume"),
-        (("--size", "micro"), "began without --size, and --size micro is given now"),
-        (("--tokens", 3000), "began with --tokens 1280, and --tokens 3000.0 is given now"),
-        (("--seed", 3), "began without --seed, and --seed 3 is given now"),
-        (("--lr", 0.5), "began without --lr, and --lr 0.5 is given now"),
-        (("--valid", "tail:0.2"), "began without --valid, and --valid tail:0.2 is given now"),
-        (("--probe", "小"), "began without --probe"),
+        (("--tokenizer", "bpe"), "the run was started with --tokenizer char, but --tokenizer bpe is given now: leave it out"),
+        (("--size", "micro"), "the run was started without --size, but --size micro is given now"),
+        (("--tokens", 3000), "the run was started with --tokens 1280, but --tokens 3000.0 is given now"),
+        (("--seed", 3), "the run was started without --seed, but --seed 3 is given now"),
+        (("--lr", 0.5), "the run was started without --lr, but --lr 0.5 is given now"),
+        (("--valid", "tail:0.2"), "the run was started without --valid, but --valid tail:0.2 is given now"),
+        (("--probe", "小"), "the run was started without --probe"),
         (
             ("--device", "cuda"),
-            "exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but",
+            "exactly: its settings (device cuda, dtype fp32, threads 1, compile False) are not possible here (",
         ),
         (
             ("--threads", 4096),
-            "exactly: it was fixed to device cpu, dtype fp32, threads 1, compile False, but",
+            "exactly: its settings (device cpu, dtype fp32, threads 4096, compile False) are not possible here (",
         ),
         (
             ("--threads", 2),
-            "exactly: threads was 1 and is 2 now; leave that as it was, or resume with --inexact",
+            "exactly: threads was 1 and is 2 now; use the earlier settings, or resume with --inexact",
         ),
         (
             ("--dtype", "bf16"),
-            "exactly: dtype was fp32 and is bf16 now; leave that as it was, or resume with",
+            "exactly: dtype was fp32 and is bf16 now; use the earlier settings, or resume with",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
@@ -238,11 +238,11 @@ def test_resumed_with_another_text(resume, stopped, folder, tmp_path):
     texts[100] = texts[100].replace("has", "had")
     other = write_corpus(tmp_path / "edited", texts)
     before = everything(stopped)
-    line = f"{other} holds {other.stat().st_size:,} bytes that are not the {(folder / 'texts.jsonl').stat().st_size:,} of"
-    assert_one_line(resume(other), "cannot be resumed exactly: ", line, "bring back the text, or resume with --inexact")
+    line = f"{other} ({other.stat().st_size:,} bytes) differs from "
+    assert_one_line(resume(other), "cannot be resumed exactly: ", line, "restore the data, or resume with --inexact")
     write_corpus(tmp_path / "two", texts)
     (tmp_path / "two" / "more.txt").write_text("more")
-    assert_one_line(resume(tmp_path / "two"), "the text was in 1 files and is in 2 now", "--inexact")
+    assert_one_line(resume(tmp_path / "two"), "the data was in 1 files and is in 2 now", "--inexact")
     assert_one_line(resume(tmp_path / "nowhere"), "there is no file or folder")
     assert everything(stopped) == before
     result = resume(other, "--inexact")
@@ -277,7 +277,7 @@ def test_a_machine_that_lacks_what_was_fixed(resume, stopped, monkeypatch, chang
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     rewrite_facts(stopped, **change)
     before = everything(stopped)
-    assert_one_line(resume(), "cannot be resumed exactly: it was fixed to ", *change.values(), "resume with --inexact")
+    assert_one_line(resume(), "cannot be resumed exactly: its settings (", *change.values(), "resume with --inexact")
     assert everything(stopped) == before
     result = resume("--inexact")
     assert (result.code, result.err) == (0, "")
@@ -304,7 +304,8 @@ def test_the_runs_own_tokenizer_is_another(resume, stopped, damage):
         path.write_text(path.read_text().replace('"content": "<|im_start|>"', '"content": "<|im_begin|>"'))
     else:
         path.unlink()
-    assert_one_line(resume(), path, "is not what was trained with", f"copy it from {stopped / 'checkpoints/7/model'}")
+    copy = f"copy it from {stopped / 'checkpoints/7/model'}"
+    assert_one_line(resume(), path, "differs from the file that the run was trained with", copy)
     path.write_bytes((stopped / "latest/model/tokenizer.json").read_bytes())
     assert resume().code == 0
 
@@ -316,15 +317,15 @@ def test_a_damaged_checkpoint(resume, stopped, name, how):
     path = stopped / "checkpoints/7" / name
     data = path.read_bytes()
     path.write_bytes(data[:-20] if how == "cut" else data.replace(b"2", b"3", 1))
-    assert_one_line(resume(), path, "to go on from step 6 instead, delete", stopped / "checkpoints/7")
+    assert_one_line(resume(), path, "to continue from step 6 instead, delete", stopped / "checkpoints/7")
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda settings: settings["job"].update(optimizer="lion"), "a version of Liuli with other settings (optimizer)"),
-        (lambda settings: settings.pop("stage"), "does not hold the settings of a run"),
-        (lambda settings: settings.pop("job"), "does not hold the settings of a run"),
+        (lambda settings: settings["job"].update(optimizer="lion"), "another version of Liuli (unknown setting optimizer)"),
+        (lambda settings: settings.pop("stage"), "does not contain the settings of a run"),
+        (lambda settings: settings.pop("job"), "does not contain the settings of a run"),
     ],
 )
 def test_settings_that_cannot_be_resumed(resume, stopped, damage, message):
@@ -345,8 +346,8 @@ def test_a_damaged_playback_begins_anew(resume, stopped, text):
         path.write_text(text)
     result = resume()
     assert result.code == 0
-    assert f"{path} cannot be read" in result.err + result.out
-    assert "the playback begins anew at step 7" in result.err + result.out
+    assert f"{path} is missing or damaged" in result.err + result.out
+    assert "recording of the predictions starts again at step 7" in result.err + result.out
     body = json.loads(path.read_text())["body"]
     assert body["steps"][0] == 7
     assert body["steps"][-1] == 20

@@ -228,9 +228,9 @@ def test_a_cursor_at_every_row_of_a_long_text_in_blocks(tmp_path, tokenizer):
 def test_a_cursor_of_other_rows_is_refused(tmp_path, tokenizer):
     split = split_of(tmp_path, texts_of(40))
     cursor = TextRows(split, tokenizer, 64, 0).cursor()
-    with pytest.raises(LiuliError, match="length was 64 and is 32 now"):
+    with pytest.raises(LiuliError, match="length was 64, is 32"):
         TextRows(split, tokenizer, 32, 0, cursor=cursor)
-    with pytest.raises(LiuliError, match="seed was 0 and is 1 now"):
+    with pytest.raises(LiuliError, match="seed was 0, is 1"):
         TextRows(split, tokenizer, 64, 1, cursor=cursor)
     with pytest.raises(LiuliError, match="bytes was "):
         TextRows(split_of(tmp_path, texts_of(41)), tokenizer, 64, 0, cursor=cursor)
@@ -285,7 +285,7 @@ def test_an_error_while_reading_is_raised_where_rows_are_taken(tmp_path, tokeniz
 
 def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "end", [])
-    with pytest.raises(LiuliError, match="names no end token"):
+    with pytest.raises(LiuliError, match="has no end-of-text token"):
         TextRows(split_of(tmp_path, texts_of(3)), tokenizer, 64, 0)
 
 

@@ -27,8 +27,8 @@ def assert_stopped_well(end, out, why="no space left on device"):
     """It said where and why, in one line; what it names is there, whole, and the newest."""
     assert not end.killed
     found = re.fullmatch(
-        r"LiuliError\([\"'](.+) cannot be written: (.+); training stopped\. The last good checkpoint is (.+); make room, "
-        r"then go on with --resume[\"']\)",
+        r"LiuliError\([\"'](.+) cannot be written: (.+); training stopped\. The last good checkpoint is (.+); free some "
+        r"disk space, then resume with --resume[\"']\)",
         end.error,
     )
     assert found, end.error

@@ -215,7 +215,7 @@ def test_rows_go_on_from_a_cursor(base, stop):
         assert torch.equal(found.targets_BT, wanted.targets_BT)
         assert found.epochs == wanted.epochs
     assert second.take(2) is None
-    with pytest.raises(LiuliError, match="other rows"):
+    with pytest.raises(LiuliError, match="does not fit the data now"):
         DialogueRows(pieces[1:], 64, 5, 0, 3, cursor)
 
 
@@ -255,7 +255,7 @@ def test_with_lora_replies_end_and_the_templates_tokens_learn(longer_base, tmp_p
     data = write_dialogues(tmp_path / "dialogues.jsonl", answered)
     events = tuned(job(base, data, lora=4, tokens=100 * 64 * 4), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
-    said = "in addition to LoRA, the embedding's rows of <|im_start|>, <|im_end|> are trained, which the template writes"
+    said = "LoRA also trains the embedding rows of the chat template's tokens: <|im_start|>, <|im_end|>"
     assert said in notes
     model = load(base, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", model.tokenizer)
@@ -295,7 +295,7 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     events = tuned(job(folder, data), tmp_path / "run")
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert "2 special tokens were added for it" in notes
+    assert "special tokens added for the chat template: 2" in notes
     model = tmp_path / "run" / "model"
     assert read_decoder(model).config.vocab_size == tokenizer.vocab_size + 2
     theirs = transformers.AutoTokenizer.from_pretrained(model)
@@ -303,7 +303,7 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
     messages = next(conversations())
     assert theirs.apply_chat_template(messages, return_dict=False) == ours.dialogue(messages).ids
     assert json.loads((model / "generation_config.json").read_text())["eos_token_id"][0] == ours.stop
-    with pytest.raises(LiuliError, match="has none for 2 tokens of a conversation"):
+    with pytest.raises(LiuliError, match="has no rows for 2 tokens of the chat template"):
         tuned(job(folder, data, lora=2), tmp_path / "lora")
     padded = Decoder(config_from(CONFIG | {"vocab_size": tokenizer.vocab_size + 3}, "here"))
     start(padded, 0)
@@ -313,10 +313,10 @@ def test_a_foreign_base_gets_rows_and_a_template(tmp_path):
 
 def test_no_answer_fits_a_row(base, tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
-    with pytest.raises(LiuliError, match=r"no answer fits a row of 4 tokens with what it answers; give a larger --length"):
+    with pytest.raises(LiuliError, match=r"no answer fits into 4 tokens together with its question; give a larger --length"):
         tuned(job(base, data, length=4), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(LiuliError, match="a run's length must be a whole number above 0, not -3"):
+    with pytest.raises(LiuliError, match="--length must be a whole number above 0, not -3"):
         job(base, data, length=-3)
 
 
@@ -340,7 +340,7 @@ def test_what_is_left_out_of_a_held_out_file_is_said(base, tmp_path):
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any(note.startswith("skipped ") and str(valid) in note for note in notes), notes
     assert "held out: skipped 1 × an answer too long for a row of 64 tokens; give a larger --length" in notes
-    assert "1 held-out dialogues begin with a prompt that is trained on too" in notes
+    assert "1 held-out dialogues have a first prompt that is also in the training data" in notes
 
 
 @pytest.mark.parametrize("rows", [2, 5])
@@ -398,7 +398,7 @@ def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
     tokenizer = open_tokenizer(model)
     new = {id for word in ("ZQ", "XJ", "VK", "user", "assistant", "\n") for id in tokenizer.encode(word)} - met
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert f"and those of {len(new)} unseen tokens of the dialogues" in notes
+    assert f"LoRA also trains the embedding rows of {len(new)} dialogue tokens that the base model has never seen" in notes
     tuned_model = load(model, adapter=tmp_path / "run" / "model")
     chat = Chat.open(tmp_path / "run" / "model", tokenizer)
     for messages in asked:
@@ -408,7 +408,7 @@ def test_lora_learns_rows_of_what_the_base_never_met(longer_base, tmp_path):
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ([{"messages": [{"role": "user", "content": "a"}]}], "no answer in it"),
+        ([{"messages": [{"role": "user", "content": "a"}]}], "the dialogue has no answer"),
         ([{"messages": [{"role": "assistant", "content": "a"}]}], "impossible order"),
         ([{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]}], "answer"),
     ],
@@ -424,7 +424,7 @@ def test_data_with_nothing_to_learn(base, tmp_path, records, message):
 def test_a_run_of_another_stage_is_not_gone_on_with(base, tmp_path):
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     tuned(job(base, data), tmp_path / "run", at=(3,))
-    with pytest.raises(LiuliError, match="of stage assistant, which liuli train cannot resume"):
+    with pytest.raises(LiuliError, match=r"a run of liuli finetune: resume it with liuli finetune --out .* --resume"):
         run(Job(), tmp_path / "run", resume=True)
     with pytest.raises(LiuliError, match="there is no model to fine-tune"):
         tuned(Job.of(sources=(str(data),)), tmp_path / "other")
@@ -466,3 +466,23 @@ def test_chat_tokens_that_a_parent_learned_are_kept(base, tmp_path):
     assert _like(parent, text) is not None
     (parent / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
     assert _like(parent, text) is None
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, monkeypatch, large):
+    """A budget of time would be hundreds of passes over a few dialogues; a small model of one's own takes them all."""
+    monkeypatch.setattr("liuli.model.plan.LARGE", 0 if large else 50e6)
+    data = write_dialogues(tmp_path / "dialogues.jsonl")
+    asked = job(base, data, minutes=0.1, tokens=None, rows=None)
+    events = finetune(asked, tmp_path / "run", False, False, lambda: True)
+    ready, said = None, []
+    for event in events:
+        ready = event if isinstance(event, Ready) else ready
+        said += [event.text] if isinstance(event, Note) else []
+    capped = "training stops after 3 passes over the data, before the 0.1 minutes are over" in "".join(said)
+    assert capped == large
+    if large:
+        assert ready.recipe["rows"] == 2  # so that three passes have at least 100 steps
+        assert 100 <= ready.steps < 150
+    else:
+        assert ready.steps > 100

@@ -140,7 +140,7 @@ def test_rows_without_anything_to_predict_are_skipped_and_counted():
     plain = training_of(decoder_of(), batch)
     assert training.update().loss == plain.update().loss
     assert (training.skipped, training.step, training.tokens) == (2, 1, batch.supervised)
-    with pytest.raises(LiuliError, match="the rows came to an end at step 1 of 10"):
+    with pytest.raises(LiuliError, match="the training data ended at step 1 of 10"):
         training.update()
     assert training.skipped == 3
 

@@ -267,5 +267,5 @@ def test_data_with_nothing_to_learn_ends_the_run(monkeypatch):
     monkeypatch.setattr("liuli.learn.step.loop.MOST_SKIPPED", 3)
     decoder, recipe = decoder_of(), Recipe(32, 6, 6, 4096, 0.01, 0.0, 0.0, 0.0)
     training = Training(decoder, NextToken(), MuonAdamW(decoder, recipe.rates), Given(*[empty] * 4, batch), recipe, 10, CPU)
-    with pytest.raises(LiuliError, match="3 batches in a row have nothing to learn from, at step 0"):
+    with pytest.raises(LiuliError, match="3 consecutive batches have no supervised tokens at step 0"):
         training.update()

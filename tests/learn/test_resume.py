@@ -278,7 +278,7 @@ def test_a_run_without_a_checkpoint_says_that_it_begins_anew(folder, tmp_path):
     run(job_in(folder, 10), tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     events = run(Job(), tmp_path / "run", resume=True)
-    assert events[0] == Note("the run has no checkpoint yet: it begins anew")
+    assert events[0] == Note("the run has no checkpoint yet: it starts from the beginning")
     run(job_in(folder, 10), tmp_path / "whole")
     assert_same(kept(tmp_path / "run"), kept(tmp_path / "whole"))
 

@@ -48,7 +48,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
-        with pytest.raises(LiuliError, match="run is in use: another process trains there; wait for it, or name another"):
+        with pytest.raises(LiuliError, match="run is in use: another process trains there; wait for it, or give another"):
             Run(out)
         assert read_settings(out) == SETTINGS
         holder.send_signal(signal.SIGKILL)
@@ -66,11 +66,11 @@ def test_the_lock_is_let_go_and_taken_again(tmp_path):
 
 def test_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(LiuliError, match="file is a file: name a folder for the run"):
+    with pytest.raises(LiuliError, match="file is a file: give a folder for the run"):
         Run(tmp_path / "file")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
-    with pytest.raises(LiuliError, match=r"photos holds something else than a run \(cat.png\): name a new or an empty folder"):
+    with pytest.raises(LiuliError, match=r"photos contains something other than a run \(cat.png\): give a new or empty folder"):
         Run(tmp_path / "photos")
     assert os.listdir(tmp_path / "photos") == ["cat.png"]
     (tmp_path / "empty").mkdir()
@@ -92,7 +92,7 @@ def test_what_a_death_at_once_leaves_is_a_run(tmp_path, name):
 @pytest.mark.parametrize("text", ['{"job":', "[1]", "{}", '{"stage": "base", "job": 3, "command": []}', "\xff"])
 def test_broken_settings(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="latin-1")
-    with pytest.raises(LiuliError, match=r"run\.json (cannot be read|does not hold the settings)"):
+    with pytest.raises(LiuliError, match=r"run\.json (cannot be read|does not contain the settings)"):
         read_settings(tmp_path)
     assert read_settings(tmp_path / "nowhere") is None
     assert read_settings(tmp_path / "run.json") is None
@@ -206,7 +206,7 @@ def test_metrics_cut_back(run):
 @pytest.mark.parametrize("line", ['{"step": 1, "lo', "{}", "3", '{"step": "1"}', "\\xff"])
 def test_a_broken_line_in_the_middle_of_the_metrics(run, line):
     (run.folder / "metrics.jsonl").write_text(f'{{"step": 0}}\n{line}\n{{"step": 2}}\n')
-    with pytest.raises(LiuliError, match=r"metrics\.jsonl, line 2 is no row of metrics: delete that line"):
+    with pytest.raises(LiuliError, match=r"metrics\.jsonl, line 2 is not a row of metrics: delete that line"):
         list(read_metrics(run.folder))
 
 

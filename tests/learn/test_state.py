@@ -60,9 +60,9 @@ def edit(path):
 
 DAMAGES = {
     "removed": (lambda path: path.unlink(), "is missing"),
-    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is not what was written"),
-    "emptied": (lambda path: path.write_bytes(b""), "is not what was written"),
-    "one bit": (edit, "is not what was written"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "was changed or cut short after it was written"),
+    "emptied": (lambda path: path.write_bytes(b""), "was changed or cut short after it was written"),
+    "one bit": (edit, "was changed or cut short after it was written"),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "is missing"),
 }
 
@@ -72,10 +72,10 @@ DAMAGES = {
 def test_damage_is_named(place, name, damage):
     harm, message = DAMAGES[damage]
     harm(place / name)
-    offer = f"; to go on from step 5 instead, delete {place} and resume again"
+    offer = f"; to continue from step 5 instead, delete {place} and resume again"
     with pytest.raises(LiuliError, match=f"{place / name} {message}.*{offer}$"):
         read_state(place, 5)
-    with pytest.raises(LiuliError, match=r"; no other checkpoint is there: begin anew in another folder$"):
+    with pytest.raises(LiuliError, match=r"; there is no other checkpoint: start a new run in another folder$"):
         read_state(place, None)
 
 
@@ -86,7 +86,7 @@ def test_facts_that_were_cut_short(place, cut):
     if cut == -1:  # nothing but the line break is gone
         assert read_state(place, 5).facts["step"] == 7
         return
-    with pytest.raises(LiuliError, match=r"state/state\.json is missing or was cut short; to go on from step 5 instead"):
+    with pytest.raises(LiuliError, match=r"state/state\.json is missing or was cut short; to continue from step 5 instead"):
         read_state(place, 5)
 
 
@@ -102,14 +102,14 @@ def test_facts_that_were_edited(place, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(LiuliError, match=r"state/state.json is (not what was written \(edited\?\)|missing or was cut short)"):
+    with pytest.raises(LiuliError, match=r"state/state.json (was changed after it was written|is missing or was cut short)"):
         read_state(place, 5)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"a"', "{}", '{"sha256": null}'])
 def test_facts_of_another_kind(place, text):
     (place / "state/state.json").write_text(text)
-    with pytest.raises(LiuliError, match=r"state/state\.json is .*; to go on from step 5"):
+    with pytest.raises(LiuliError, match=r"state/state\.json is .*; to continue from step 5"):
         read_state(place, 5)
 
 
@@ -132,7 +132,7 @@ def test_the_offer_holds(tmp_path):
     for name, harm in (("state/tensors.safetensors", edit), ("model/model.safetensors", DAMAGES["cut short"][0])):
         last, before = checkpoints(out)[::-1][:2]
         harm(out / "checkpoints" / str(last) / name)
-        with pytest.raises(LiuliError, match=f"{name} is not what was written .* step {before} instead, delete ") as error:
+        with pytest.raises(LiuliError, match=f"{name} was changed or cut short .* step {before} instead, delete ") as error:
             run(job, out, resume=True)
         assert checkpoints(out)[-2:] == [before, last]
         shutil.rmtree(str(error.value).split("delete ")[1].split(" and resume")[0])

@@ -144,7 +144,7 @@ def test_shards_are_one_model(tmp_path):
     gguf_files.save_model(families.oracle("qwen2"), tmp_path / "m.gguf")
     names = split(tmp_path / "m.gguf", tmp_path)
     names[2].rename(tmp_path / "elsewhere.gguf")
-    with pytest.raises(LiuliError, match=r"the shard m-00003-of-00003\.gguf is not there"):
+    with pytest.raises(LiuliError, match=r"the shard m-00003-of-00003\.gguf is missing"):
         read_config(names[0])
     (tmp_path / "elsewhere.gguf").rename(names[2])
     with torch.no_grad():

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from liuli.cli.convert import convert
 from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
+from liuli.cli.help_text import Group, UsageError, examples, with_examples
 from liuli.cli.merge import merge
 from liuli.cli.output import TRACEBACK, note, note_traceback, say, show_traceback
 from liuli.cli.plan import plan
@@ -32,14 +34,15 @@ from liuli.display import why
 from liuli.errors import LiuliError
 
 app = typer.Typer(
-    help="Liuli 琉璃: a language model's whole life on your own machine, with the lid off.",
+    help="Liuli 琉璃: train, fine-tune, run and inspect language models on your own machine.",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"Set the environment variable {TRACEBACK}=1 to see where an error comes from, with all its causes.",
+    epilog=f"Set the environment variable {TRACEBACK}=1 to see where an error comes from, with all its causes.\n\n"
+    + examples("liuli begin", "liuli complete liuli-begin/run 小明今天去游乐园玩 --steps", "liuli chat liuli-begin/assistant"),
 )
-UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports, as it may be
 
 
 def _show_version(wanted: bool) -> None:
@@ -50,23 +53,47 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options of `liuli` alone."""
 
 
-app.command()(begin)
-app.command()(tokenize)
-app.command()(complete)
-app.command()(chat)
-app.command()(plan)
-app.command()(train)
-app.command()(finetune)
-app.command()(compare)
-app.command()(evaluate)
-app.command()(merge)
-app.command()(convert)
-app.command()(runs)
+COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the examples at the end of its help
+    begin: ("liuli begin", "liuli begin --out second --seed 1 --minutes 5"),
+    tokenize: (
+        'liuli tokenize liuli-begin/run "Ming went to the fair" --steps',
+        "liuli tokenize liuli-begin/assistant --chat liuli-begin/dialogues.jsonl",
+    ),
+    complete: (
+        "liuli complete liuli-begin/run 小明今天去游乐园玩 --steps",
+        'liuli complete openai-community/gpt2 "Once upon a time" --max-tokens 50 --seed 7',
+    ),
+    chat: (
+        "liuli chat liuli-begin/assistant",
+        'liuli chat Qwen/Qwen2.5-0.5B-Instruct --system "Answer in one sentence." --temperature 0',
+    ),
+    plan: ("liuli plan gpt3-175b", "liuli plan small --tokens 1e9 --gpu rtx4090"),
+    train: ("liuli train liuli-begin/world/documents.jsonl --out my-run --minutes 10", "liuli train --out my-run --resume"),
+    finetune: (
+        "liuli finetune my-run liuli-begin/dialogues.jsonl --out my-assistant --minutes 5",
+        "liuli finetune Qwen/Qwen2.5-0.5B my-dialogues.jsonl --out my-adapter --lora 8",
+    ),
+    compare: (
+        "liuli compare liuli-begin/run liuli-begin/assistant --prompt 小明住在哪儿？",
+        "liuli compare liuli-begin/assistant --file my-questions.txt",
+    ),
+    evaluate: ("liuli evaluate liuli-begin/run liuli-begin/world", "liuli evaluate openai-community/gpt2 my-text.txt"),
+    merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
+    convert: (
+        "liuli convert my-assistant --gguf my-assistant.gguf --type q8_0",
+        "liuli convert model.gguf --out my-model --dtype bf16",
+    ),
+    runs: ("liuli runs", "liuli runs liuli-begin/run"),
+}
+for function, shown in COMMANDS.items():
+    app.command(**with_examples(*shown))(function)
 app.add_typer(data, name="data")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(world, name="world")

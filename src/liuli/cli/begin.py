@@ -1,4 +1,5 @@
-"""`liuli begin`: the first thing to type: a small world, a base model, an assistant, and what they learned beside the truth."""
+"""`liuli begin`: the first thing to type. It makes a small world, a base model and an assistant, and compares them with the
+truth."""
 
 import shlex
 import sys
@@ -17,21 +18,35 @@ if TYPE_CHECKING:
 PLAYED = 5  # moments of the playback that are shown
 BAR = 24  # columns of a share of 1
 GROUPS = {
-    "a": "(a) taught, now in other words",
-    "b": "(b) read, and never asked about",
-    "c": "(c) never told to anybody",
+    "a": "(a) asked in training, reworded",
+    "b": "(b) in the text, never asked",
+    "c": "(c) in no training data",
 }
 
 
 def begin(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("liuli-begin"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the world, the runs and the report to this folder. It must be new, empty, or from `liuli begin`.",
+        ),
+    ] = Path("liuli-begin"),
     minutes: Annotated[
         float | None,
-        typer.Option(help="Of the base's training, all included; the assistant's is nearly as long.", show_default="2.35"),
+        typer.Option(
+            metavar="NUMBER",
+            help="Train the base model for this many minutes, including validation and checkpoints. Fine-tuning the assistant "
+            "takes nearly as long.",
+            show_default="2.35",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the model's first weights and of the order of the text.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed (initial weights and data order).")] = 0,
 ) -> None:
-    """Make a small world, a base model and an assistant in about five minutes, and look at what they learned."""
+    """Generate a small synthetic corpus (a "world"), train a base model and an assistant on it, and show what they learned.
+
+    This takes about five minutes.
+    """
     began = time.perf_counter()
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress
@@ -40,15 +55,18 @@ def begin(
     from liuli.recipes import begin as beginning
 
     screen = Screen(soft_wrap=True)
-    going_on = f"liuli begin --out {shlex.quote(str(out))}"
+    resume = f"liuli begin --out {shlex.quote(str(out))}"
     minutes = beginning.MINUTES if minutes is None else minutes
     keep_memory()
     with Interrupt() as interrupt:
-        for make, run in ((beginning.read_of_it, beginning.RUN), (beginning.talk_of_it, beginning.ASSISTANT)):
+        for make, run, unit in (
+            (beginning.read_of_it, beginning.RUN, "tokens"),
+            (beginning.talk_of_it, beginning.ASSISTANT, "supervised tokens"),
+        ):
             events = make(out, minutes, seed, interrupt.asked)
-            if code := Progress(out / run, time.perf_counter(), going_on, screen).follow(interrupt.watching(events)):
+            if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
                 sys.exit(code)
-    screen.print("comparing what it learned with the truth …")
+    screen.print("comparing what the models learned with the truth …")
     found = beginning.report(out)
     print_report(found, out, screen, time.perf_counter() - began)
 
@@ -62,8 +80,8 @@ def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: fl
 
 
 def _prompts(found: dict[str, Any], screen: "Screen") -> None:
-    """What may follow, in truth and by the model."""
-    screen.print("\nWhat may follow, in truth and by the model (shares of all values of the kind):")
+    """What can follow, in the world and as learned by the model."""
+    screen.print("\nProbability of each continuation, in the world and as learned by the model:")
     for prompt in found["prompts"]:
         screen.print(f"\n  {on_line(prompt['prompt'])} …")
         likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
@@ -74,7 +92,7 @@ def _prompts(found: dict[str, Any], screen: "Screen") -> None:
 
 
 def _playback(found: dict[str, Any], screen: "Screen") -> None:
-    screen.print("\nLearning, played back (the likeliest next tokens):")
+    screen.print("\nPredictions during training (most likely next tokens):")
     for prompt in found["playback"][:3]:
         screen.print(f"\n  {on_line(prompt['prompt'])} …")
         for i in _moments(len(prompt["steps"])):
@@ -86,8 +104,8 @@ def _losses(found: dict[str, Any], screen: "Screen") -> None:
     floor, loss = found["floor"]["nats"], found["validation"]["nats_per_token"]
     first = found["losses"][1]["loss"]
     screen.print(
-        f"\nLoss, nats a token: {first:.3f} at the first step, {loss:.3f} at the end on held-out text; the floor, which no "
-        f"model can be below, is {floor:.3f}."
+        f"\nLoss in nats per token: {first:.3f} at the first step, {loss:.3f} at the end on held-out text. The lowest possible "
+        f"value (the entropy of the text) is {floor:.3f}."
     )
 
 
@@ -99,16 +117,16 @@ def _world(found: dict[str, Any], screen: "Screen") -> None:
 
 def _assistant(found: dict[str, Any], screen: "Screen") -> None:
     """The same questions to both, and how the assistant answered all of them."""
-    screen.print("\nThe same questions to the base, which goes on with a text, and to the assistant, which answers:")
+    screen.print("\nThe same questions to the base model, which continues the text, and to the assistant, which answers:")
     for each in found["assistant"]["questions"]:
-        truth = f"nobody told: {each['truth']}" if each["group"] == "c" else f"true: {each['truth']}"
+        truth = f"true, but in no training data: {each['truth']}" if each["group"] == "c" else f"true: {each['truth']}"
         screen.print(f"\n  {on_line(each['question'])}  ({on_line(truth)})")
         for name in ("base", "assistant"):
             screen.print(f"    {name:<10} {on_line(each[name])}")
-    screen.print("\nThe assistant's answers to all questions, each asked alone:")
+    screen.print("\nThe assistant's answers to all questions, each in a conversation of its own:")
     for each in found["assistant"]["answers"]:
         shares = f"right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}"
-        screen.print(f"  {GROUPS[each['group']]:<34} {each['lang']}  {shares}")
+        screen.print(f"  {GROUPS[each['group']]:<31} {each['lang']}  {shares}")
 
 
 def _next(out: Path, screen: "Screen", seconds: float) -> None:
@@ -119,14 +137,14 @@ def _next(out: Path, screen: "Screen", seconds: float) -> None:
 
     model, world = quoted(beginning.RUN, "model"), quoted(beginning.WORLD)
     prompt = "小明今天去游乐园玩"
-    screen.print(f"\nAll of this took {seconds:.0f} s; every number is in {out / beginning.REPORT}. Next:")
+    screen.print(f"\nThis command took {seconds:.0f} s. All numbers are in {out / beginning.REPORT}. Next:")
     for command, what in (
-        (f"liuli complete {model} {prompt} --steps", "see it choose, token by token"),
+        (f"liuli complete {model} {prompt} --steps", "see how it chooses each token"),
         (f"liuli chat {quoted(beginning.ASSISTANT, 'model')}", "talk with the assistant"),
-        (f"liuli world ask {prompt}", "ask the world what is true"),
+        (f"liuli world ask {prompt}", "print what can follow in this world, with the exact probabilities"),
         (f"liuli runs {quoted(beginning.RUN)}", "see how it learned"),
-        (f"liuli evaluate {model} {world}", "measure it on the whole text"),
-        ("liuli train my-text.txt --out my-run --minutes 10", "train one on a text of your own"),
+        (f"liuli evaluate {model} {world}", "measure the model on the whole text"),
+        ("liuli train my-text.txt --out my-run --minutes 10", "train a model on your own text"),
     ):
         screen.print(f"  {command}\n      {what}")
 

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from liuli.cli.input import ChatInput
-from liuli.cli.options import Adapter, Device, Dtype, Pattern, Threads, check_compute
+from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Threads, check_compute
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
 from liuli.cli.sampling import MinP, Temperature, TopK, TopP, named_as_typed, only_given, set_threads, settings_line
@@ -29,17 +29,22 @@ LEAVING = "Ctrl-D or /quit leaves"
 
 
 def chat(
-    folder: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's folder, .gguf file, or owner/model.", show_default=False)
-    ],
-    system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message: how the model is to answer.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="How many tokens a reply has at most.")] = 512,
+    model: ModelName,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Begin with this system message, which tells the model how to answer.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens per reply.")] = 512,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the first reply, the next has the next; drawn and said where not given.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Set the random seed of the first reply. Each later reply uses the next number.",
+            show_default="chosen at random and printed",
+        ),
     ] = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
@@ -47,30 +52,30 @@ def chat(
     dtype: Dtype = "fp32",
     threads: Threads = None,
 ) -> None:
-    """Talk with a model. /help lists what else can be done; piped in, each line is a message."""
+    """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
     check_compute(device, dtype, threads)
     sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.conversation import Conversation
     from liuli.generate.model import load
 
-    model = load(folder, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
-    set_threads([model], threads)
+    opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
+    set_threads([opened], threads)
     try:
-        talk = Conversation(model, system, max_tokens, seed, CANDIDATES, **sampling)
+        talk = Conversation(opened, system, max_tokens, seed, CANDIDATES, **sampling)
     except LiuliError as error:
         raise named_as_typed(error) from None
     session = Session(talk, ChatInput(terminal=sys.stdin.isatty() and sys.stdout.isatty()))
-    session.note(f"{model.path}, a context of {talk.context:,} tokens; chat template: {model.chat.origin}")
-    session.note(settings_line(model, talk.sampling, seed, sampling))
-    if model.stage == "base":
-        session.note("its card says that it is a base: it has not learned to answer (liuli finetune)")
+    session.note(f"{opened.path}, a context of {talk.context:,} tokens; chat template: {opened.chat.origin}")
+    session.note(settings_line(opened, talk.sampling, seed, sampling))
+    if opened.stage == "base":
+        session.note("this is a base model, which has not been trained to answer: make an assistant of it with liuli finetune")
     session.run()
 
 
 class Session:
-    """A conversation and who holds it. At a terminal a mistake is one line, and all goes on; in a pipe it is the end, as what
-    follows may depend on what went wrong. Replies go to standard output, what is said about them to standard error."""
+    """A conversation and its input. At a terminal a mistake is reported on one line, and the chat continues. In a pipe it ends
+    the chat, since the next lines may depend on what failed. Replies go to standard output, notes to standard error."""
 
     def __init__(self, talk: "Conversation", lines: ChatInput):
         self.talk, self.lines, self.terminal = talk, lines, lines.terminal
@@ -109,61 +114,61 @@ class Session:
         return True
 
     def note(self, text: str) -> None:
-        """Something about the conversation, beside it."""
+        """Prints a note about the conversation to standard error."""
         sys.stdout.flush()
         line = on_line(text if self.terminal else f"liuli: {text}")
         self._notes.print(Text(line, style="dim"), soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """A message, and the reply to it."""
-        instead = "it takes the place of your message before, which had no reply" if self.talk.waits else ""
+        """Takes a message and prints the reply to it."""
+        instead = "this replaces your previous message, which has no reply" if self.talk.waits else ""
         self._show(lambda: self.talk.say(text), instead)
 
     def regenerate(self, _: str) -> None:
-        """Another reply to the last message."""
-        same = "at temperature 0 it can only be the same" if self.talk.sampling.temperature == 0 else ""
+        """Generates another reply to the last message."""
+        same = "at temperature 0 the reply will be the same" if self.talk.sampling.temperature == 0 else ""
         self._show(self.talk.regenerate, same)
 
     def edit(self, text: str) -> None:
-        """Changes your last message, and has it answered anew."""
+        """Changes your last message and generates a new reply."""
         before = self.talk.last_question()
         if not text and not self.terminal:
-            raise LiuliError("say what your last message is to be: /edit TEXT")
+            raise LiuliError("/edit needs the new text: /edit TEXT")
         if not text and any(drives_terminal(c) and c not in "\n\t" for c in before):
-            raise LiuliError("your last message has characters that would drive the terminal: replace it with /edit TEXT")
+            raise LiuliError("your last message contains control characters: give the new text as /edit TEXT")
         if not text:
             with self._ctrl_c.during("line"):
                 text = self.lines.edited(before)
         if text:
             self._show(lambda: self.talk.edit(text))
         else:
-            self.note("left as it was")
+            self.note("the message was not changed")
 
     def undo(self, _: str) -> None:
-        """Takes your last message back, with its reply."""
+        """Removes your last message and its reply."""
         taken = self.talk.undo()
-        self.note(f"taken back: {_beginning(taken[0]['content'])}; {self._left()}")
+        self.note(f"removed: {_beginning(taken[0]['content'])}; {self._left()}")
 
     def system(self, text: str) -> None:
-        """Shows the system message, sets it, or with - takes it away."""
+        """Shows the system message; with TEXT sets it; with - removes it."""
         if text:
             self.talk.set_system(None if text == "-" else text)
-            self.note("no system message" if text == "-" else "set, for the replies to come")
+            self.note("the system message was removed" if text == "-" else "the system message is set for the next replies")
         else:
             stream(f"{self.talk.system or '(no system message)'}\n")
 
     def candidates(self, _: str) -> None:
-        """The last reply step by step: what else it could have said."""
+        """Shows the most likely tokens at each step of the last reply."""
         made = self.talk.reply
         if made is None:
-            raise LiuliError("no reply was made here whose candidates could be shown")
+            raise LiuliError("there is no reply whose candidates can be shown: send a message first (loaded replies have none)")
         screen = Screen()
         for record in made.steps:
             if record.scores is not None:
                 print_step(screen, record, greedy=made.sampling.temperature == 0)
 
     def save(self, name: str) -> None:
-        """Writes the conversation to a new file, as a line of JSON that `liuli finetune` reads too."""
+        """Writes the conversation to a new file, as one line of JSON that `liuli finetune` can read."""
         from liuli.cli.dialogue_file import write_dialogue
 
         messages = self.talk.messages
@@ -172,7 +177,7 @@ class Session:
         self.note(f"{printable(name)}: {counted(len(messages), 'message')}{cut}")
 
     def load(self, name: str) -> None:
-        """Goes on with the conversation in a file (its first line)."""
+        """Continues the conversation in a file (its first line)."""
         from liuli.cli.dialogue_file import first_dialogue
 
         messages, more = first_dialogue(name)
@@ -186,19 +191,20 @@ class Session:
         """Lists the commands."""
         for name, (takes, run) in COMMANDS.items():
             say(f"{f'{name} {takes}':<16}{' '.join((run.__doc__ or '').split())}")
-        say(f"{'/quit':<16}Leaves; so does Ctrl-D. Ctrl-C stops a reply and keeps what there is of it.")
-        say('A line that ends with \\ goes on in the next; """ begins and ends a message of several lines, or one that')
-        say("begins with /.")
+        say(f"{'/quit':<16}Leaves the chat, as Ctrl-D does. Ctrl-C stops a reply and keeps the part so far.")
+        say('A line that ends with \\ continues on the next line. Put """ around a message that has several lines or begins')
+        say("with /.")
 
     def _obey(self, text: str) -> None:
         name, *rest = text.split(maxsplit=1)
         if name not in COMMANDS:
-            raise LiuliError(f'there is no command {printable(name[:BEGINNING])}: /help lists them, and """{name}""" says it')
+            shown = printable(name[:BEGINNING])
+            raise LiuliError(f'there is no command {shown}: see /help. To send it as a message, type """{name}"""')
         takes, run = COMMANDS[name]
         if rest and not takes:
-            raise LiuliError(f"nothing comes after {name}")
+            raise LiuliError(f"{name} takes no argument")
         if not rest and takes and not takes.startswith("["):
-            raise LiuliError(f"{name} needs more: {name} {takes}")
+            raise LiuliError(f"{name} needs an argument: {name} {takes}")
         run(self, *rest or [""])
 
     def _show(self, begin: "Callable[[], Reply]", note: str = "") -> None:
@@ -224,32 +230,33 @@ class Session:
     def _note_end(self, completion: "Completion") -> None:
         full = len(completion.prompt_ids) + len(completion.ids)
         if completion.finish_reason == "cancelled":
-            self.note("stopped, and kept as far as it came" if completion.text.strip() else "stopped before it said anything")
+            begun = bool(completion.text.strip())
+            self.note("reply stopped; the part so far is kept" if begun else "reply stopped before its first word")
         elif completion.finish_reason == "length":
-            limit = f"{counted(self.talk.max_tokens, 'token')} (--max-tokens)"
+            limit = f"it reached {counted(self.talk.max_tokens, 'token')} (--max-tokens)"
             limit = "the context is full" if full == self.talk.context else limit
-            self.note(f"cut here: {limit}")
+            self.note(f"the reply ends here: {limit}")
         if not completion.text.strip() and completion.finish_reason != "cancelled":
-            self.note("an empty reply: /regenerate makes another")
+            self.note("the reply is empty: /regenerate makes another")
         if self.terminal:
             seed = f", seed {completion.seed}" if completion.sampling.temperature != 0 else ""
             self.note(self._fill(full) + seed)
 
     def _note_left_out(self, before: int) -> None:
-        """Which turns the model is no longer told, and whether some are told again."""
+        """Which messages the model no longer sees, and whether it sees some again."""
         now = self.talk.left_out
         said = [message["content"] for message in self.talk.said if message["role"] == "user"]
         if now > before:
             named = ", ".join(map(_beginning, said[before:now][:NAMED]))
             more = f" and {now - before - NAMED:,} more" if now - before > NAMED else ""
-            self.note(f"the context is full: the model is no longer told {named}{more}, nor what was answered")
+            self.note(f"the context is full: the model no longer sees {named}{more} and the replies to them")
         elif now < before:
-            told = f"{counted(before - now, 'exchange')} more, of the oldest" if now else "the whole conversation"
-            self.note(f"there is room again: the model is told {told}")
+            seen = f"also sees {counted(before - now, 'older exchange')}" if now else "sees the whole conversation"
+            self.note(f"there is room again: the model {seen}")
 
     def _left(self) -> str:
         """How much of the context the conversation takes now."""
-        return self._fill(self.talk.tokens) if self.talk.said else "nothing is said yet"
+        return self._fill(self.talk.tokens) if self.talk.said else "there is no message yet"
 
     def _fill(self, tokens: int) -> str:
         return f"{tokens:,} of {self.talk.context:,} tokens"

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.options import Device, Json, Threads, check_compute
+from liuli.cli.options import MODEL, Device, Json, Threads, check_compute
 from liuli.cli.output import Screen, note_skipped, print_json
 from liuli.cli.sampling import (
     MaxTokens,
@@ -42,12 +42,12 @@ DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
 SPECIAL = "cyan"
 CAVEATS = {
     "prob.stage": (
-        "Probabilities are the models' own (temperature 1, nothing cut), not those after the sampler.",
-        "概率是模型自己的（温度 1，没有去掉任何词元），不是采样器处理之后的。",
+        "Probabilities are the models' own (temperature 1, no token removed), not those after the sampler.",
+        "概率是模型自身的（温度为 1，没有去掉任何 token），不是采样器处理之后的。",
     ),
     "cmp.same_ids": (
-        "Not all models read the same ids: a number tells of the model and of the form in which it was asked.",
-        "各模型读到的词元编号并不都相同：数字既说明模型，也说明提问的形式。",
+        "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
+        "各模型读入的 token id 不完全相同，因此这些数字除了反映模型本身，也受提示格式影响。",
     ),
 }
 
@@ -55,12 +55,20 @@ CAVEATS = {
 def compare(
     model: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL", help="Folders, .gguf files, owner/model; adapters (with a base).", show_default=False),
+        typer.Argument(
+            metavar="MODEL", help=f"The models: {MODEL}, or an adapter's folder that names its base model.", show_default=False
+        ),
     ],
-    prompt: Annotated[list[str] | None, typer.Option(help="What to ask all of them; may be repeated.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Give this prompt to all models. May be repeated.")
+    ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="More of it: a prompt a line; in .jsonl and .json dialogues up to the user's last message."),
+        typer.Option(
+            metavar="FILE",
+            help="Read more prompts from this file, one per line. A .jsonl or .json file holds dialogues; each is used up to "
+            "its last user message.",
+        ),
     ] = None,
     max_tokens: MaxTokens = 64,
     temperature: Temperature = None,
@@ -72,8 +80,10 @@ def compare(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Ask several models the same, or one model several things, side by side: a base gets the plain text, an assistant its
-    own chat template."""
+    """Show the answers of several models to the same prompts side by side, or of one model to several prompts.
+
+    A base model gets the plain text; an assistant gets it in its chat template.
+    """
     check_compute(device, "fp32", threads)
     given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
@@ -112,7 +122,7 @@ def _of_lines(file: Path) -> "list[Prompt]":
     lines = read_small_file(file).split("\n")
     found = [Prompt.of_text(line.rstrip("\r"), f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise LiuliError(f"{file} holds no prompt: write one a line")
+        raise LiuliError(f"{file} contains no prompt: write one prompt per line")
     return found
 
 
@@ -125,61 +135,65 @@ def _of_dialogues(file: Path) -> "list[Prompt]":
     for each in dialogues:
         end = max((i for i, message in enumerate(each.messages, 1) if message["role"] == "user"), default=0)
         if not end:
-            raise LiuliError(f"{each.source}: nobody asks anything in it; give it a message of role user, or take it out")
+            raise LiuliError(f"{each.source}: the dialogue has no user message: add one, or remove the dialogue")
         found.append(Prompt(each.source, each.messages[:end], each.tools))
     note_skipped(dialogues.skipped)
     return found
 
 
 def _open(name: str, device: str) -> "Model":
-    """A model, or an adapter over the base that it names."""
+    """A model, or an adapter on top of the base model that it names."""
     from liuli.files import read_json
     from liuli.generate.model import load
+    from liuli.hub import model_in
 
-    config = Path(name) / "adapter_config.json"
-    if not config.is_file() or (Path(name) / "config.json").is_file():
+    folder = model_in(Path(name))
+    config = folder / "adapter_config.json"
+    if not config.is_file() or (folder / "config.json").is_file():
         return load(name, device)
     base = read_json(config).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise LiuliError(f"{config} does not name its base: merge them first (liuli merge)")
-    return load(base, device, adapter=name)
+        raise LiuliError(
+            f'{config}: "base_model_name_or_path" is missing: add it, or merge the adapter into its base model with liuli merge'
+        )
+    return load(base, device, adapter=folder)
 
 
 def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> None:
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
         screen.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
     if len(models) == 1:
-        cells = [(f"prompt {n}", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
+        cells = [(f"prompt {n}: ", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
         _print_cells(screen, cells, models)
     else:
         for number, asked in enumerate(trace.asked, 1):
             where = "" if asked.prompt.source == f"prompt {number}" else f", {asked.prompt.source}"
             screen.print()
             screen.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
-            _print_cells(screen, [(f"{m + 1}", answer, m) for m, answer in enumerate(asked.answers)], models)
+            _print_cells(screen, [(f"model {m + 1}: ", answer, m) for m, answer in enumerate(asked.answers)], models)
             _print_scores(screen, asked, by_byte=any(trace.same))
             _print_divergence(screen, asked)
     screen.print()
     for check in trace.checks:
         if not check.ok:
-            wrong = f"does not hold: {check.name} is {check.value:g} {check.unit}, the limit {check.limit:g}"
-            screen.print(Text(wrong, style="red"), soft_wrap=True)
+            limits = f"{check.name} is {check.value:g} {check.unit}, and the limit is {check.limit:g}"
+            screen.print(Text(f"self-check failed: {limits}", style="red"), soft_wrap=True)
     for caveat in trace.caveats:
         screen.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
-    """Which model a number means, how it reads, and how its tokens were chosen."""
+    """Which model a number means, what form its prompts have, and how its tokens were chosen."""
     adapter = f" with the adapter {model.adapter}" if model.adapter else ""
     stage = f", {about['stage']}" if about["stage"] else ""
-    reads = f"reads {about['template']}" if about["template"] else "reads plain text"
+    reads = f"prompts in {about['template']}" if about["template"] else "prompts as plain text"
     sampling = replace(model.sampling, **trace.settings.sampling)
-    told = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
-    return f"{number}  {model.path}{adapter}{stage}: {reads}; {told}"
+    settings = settings_line(model, sampling, trace.settings.seed, dict(trace.settings.sampling))
+    return f"{number}  {model.path}{adapter}{stage}: {reads}; {settings}"
 
 
 def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]", models: "Sequence[Model]") -> None:
-    """Answers beside each other, as many as there is room for."""
+    """Answers next to each other, as many as there is room for."""
     count = max(1, min(len(cells), screen.width // NARROWEST))
     for start in range(0, len(cells), count):
         row = cells[start : start + count]
@@ -193,7 +207,7 @@ def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]"
 
 
 def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
-    """The text that the model really read: its special tokens told apart; line breaks, and spaces at the end, as signs."""
+    """The text that the model really read. Special tokens have a colour; line breaks and spaces at the end are visible."""
     from liuli.tokens import TextStream
 
     assert model.tokenizer is not None
@@ -204,26 +218,26 @@ def _read(title: str, answer: "ModelAnswer", model: "Model") -> Text:
     spaces = len(text.plain) - len(text.plain.rstrip(" "))
     text.rstrip()
     text.append("·" * spaces)
-    return Text.assemble((f"{title} read {counted(len(answer.read), 'token')}\n", "dim"), text, "\n")
+    return Text.assemble((f"{title}{counted(len(answer.read), 'token')} read\n", "dim"), text, "\n")
 
 
 def _answered(title: str, answer: "ModelAnswer", m: int) -> Text:
     own = answer.scores[m]
-    each = "" if own.per_token is None else f", {own.per_token:.3f} a token"
-    end = " and its stop token" if answer.finish_reason == "stop" else ", as many as were asked for"
-    told = f"{counted(len(own.ids), 'token')}{end}; {own.nats:.2f} nats{each}"
+    each = "" if own.per_token is None else f", {own.per_token:.3f} per token"
+    end = " and a stop token" if answer.finish_reason == "stop" else " (limit of --max-tokens reached)"
+    counts = f"{counted(len(own.ids), 'token')}{end}; {own.nats:.2f} nats{each}"
     text = _lines(answer.text, "\n").strip("\n")
-    return Text.assemble((f"{title} answered\n", "dim"), (text, "bold"), (f"\n{told}\n", "dim"))
+    return Text.assemble((f"{title}answer\n", "dim"), (text, "bold"), (f"\n{counts}\n", "dim"))
 
 
 def _lines(text: str, ending: str) -> str:
-    """As it is, but for what would move a terminal's cursor."""
+    """As it is, except characters that would move a terminal's cursor."""
     return ending.join(printable(line.expandtabs(4)) for line in text.split("\n"))
 
 
 def _candidates(title: str, answer: "ModelAnswer") -> Text:
-    """What was likeliest to come first; an arrow at what came."""
-    text = Text.assemble((f"{title}, first token\n", "dim"))
+    """The most likely first tokens, with an arrow at the chosen one."""
+    text = Text.assemble((f"{title}most likely first tokens\n", "dim"))
     names = [token_name(candidate.token) for candidate in answer.candidates]
     widest = max(map(cell_len, names))
     for candidate, shown in zip(answer.candidates, names, strict=True):
@@ -236,19 +250,20 @@ def _candidates(title: str, answer: "ModelAnswer") -> Text:
 def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
     """Every answer under every model; a byte is the measure where tokens differ."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"nats (a {'byte' if by_byte else 'token'})")
+    table.add_column(f"nats (per {'byte' if by_byte else 'token'})")
     for m in range(len(asked.answers)):
-        table.add_column(f"under {m + 1}", justify="right", overflow="fold")
+        table.add_column(f"scored by\nmodel {m + 1}", justify="right", overflow="fold")
     for a, answer in enumerate(asked.answers, 1):
-        table.add_row(f"answer of {a}", *(_score(score, by_byte) for score in answer.scores))
+        table.add_row(f"answer of model {a}", *(_score(score, by_byte) for score in answer.scores))
     screen.print(table)
     if any(score.by == "text" for answer in asked.answers for score in answer.scores):
-        screen.print("* its text, through the tokenizer of the model that scores it", style="dim", soft_wrap=True)
+        again = "* The answer's text was tokenized again with the tokenizer of the scoring model."
+        screen.print(again, style="dim", soft_wrap=True)
 
 
 def _score(score: "AnswerScore", by_byte: bool) -> str:
     if score.nats is None:
-        return "does not fit"
+        return "exceeds the context"
     each = score.per_byte if by_byte else score.per_token
     mean = "" if each is None else f" ({each:.3f})"
     mark = "*" if score.by == "text" else ""
@@ -264,5 +279,5 @@ def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
         for a, answer in enumerate(asked.answers, 1):
             kl = answer.scores[m].kl
             if kl:
-                parts.append(f"{sum(kl) / len(kl):.3f} a token along the answer of {a}")
+                parts.append(f"{sum(kl) / len(kl):.3f} per token along the answer of model {a}")
         screen.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`liuli complete`: go on from a prompt, and show every choice."""
+"""`liuli complete`: continues a prompt, and shows every choice."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from liuli.cli.input import read_text
-from liuli.cli.options import Adapter, Device, Dtype, Folder, Json, Pattern, Threads, check_compute
+from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute
 from liuli.cli.output import Screen, end_stream, note, print_json, stream
 from liuli.cli.sampling import (
     MaxTokens,
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 
 def complete(
-    folder: Folder,
+    model: ModelName,
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What to go on from; - reads standard input.", show_default=False)
+        str,
+        typer.Argument(metavar="PROMPT", help="The prompt to continue; - reads it from standard input.", show_default=False),
     ],
     max_tokens: MaxTokens = 64,
     temperature: Temperature = None,
@@ -42,10 +43,17 @@ def complete(
     top_p: TopP = None,
     min_p: MinP = None,
     seed: Seed = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
-    candidates: Annotated[int | None, typer.Option(help="How many candidates a step shows; 5 by default.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Stop before this text. May be repeated.")] = None,
+    candidates: Annotated[
+        int | None, typer.Option(metavar="N", help="Show this many of the most likely tokens per step.", show_default="5")
+    ] = None,
     steps: Annotated[
-        bool, typer.Option("--steps", help="Show each step: candidates, cuts, the number drawn, the choice.")
+        bool,
+        typer.Option(
+            "--steps",
+            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the random number, and the "
+            "chosen token.",
+        ),
     ] = False,
     adapter: Adapter = None,
     pattern: Pattern = None,
@@ -54,38 +62,38 @@ def complete(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Go on from a prompt, token by token."""
+    """Continue a prompt, token by token."""
     if candidates is not None and not (steps or json):
-        raise LiuliError("--candidates shows nothing without --steps or --json")
+        raise LiuliError("--candidates needs --steps or --json: add one of them, or leave out --candidates")
     check_compute(device, dtype, threads)
     text = read_text(prompt)
     sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
     from liuli.generate.model import load
 
-    model = load(folder, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
-    set_threads([model], threads)
+    opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
+    set_threads([opened], threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
     try:
-        completion, records = model.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
+        completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
     except LiuliError as error:
         raise named_as_typed(error) from None
     if json:
-        _print_json(model, completion, records, line_a_step=steps)
+        _print_json(opened, completion, records, line_per_step=steps)
         return
     try:
-        _print_steps(completion, records) if steps else _print_text(model, records)
+        _print_steps(completion, records) if steps else _print_text(opened, records)
     finally:
-        note(settings_line(model, completion.sampling, completion.seed, sampling))
+        note(settings_line(opened, completion.sampling, completion.seed, sampling))
 
 
-def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_a_step: bool) -> None:
-    """One object; with `--steps` a record a line as it comes, then the object without them."""
+def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_per_step: bool) -> None:
+    """One object; with `--steps` one record per line as it comes, then the object without them."""
     for record in records:
-        if line_a_step:
+        if line_per_step:
             print_json(record.to_json())
     body = {"model": model.identity()} | completion.to_json()
-    if line_a_step:
+    if line_per_step:
         del body["steps"]
     print_json(body)
 
@@ -93,7 +101,7 @@ def _print_json(model: "Model", completion: "Completion", records: Iterator["Ste
 def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
     """The text alone, as it is generated; a pipe or a file gets exactly the text."""
     if model.tokenizer is None:
-        raise LiuliError(f"{model.path} holds no tokenizer, so there is no text to print")
+        raise LiuliError(f"{model.path} contains no tokenizer, so no text can be printed: add its tokenizer files")
     text = ""
     try:
         for record in records:

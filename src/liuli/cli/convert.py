@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from liuli.cli.options import Folder, Json
+from liuli.cli.options import Json, ModelName
 from liuli.cli.output import print_json, say
 from liuli.errors import LiuliError
 
@@ -13,21 +13,20 @@ TYPES = "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"
 
 
 def convert(
-    model: Folder,
+    model: ModelName,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write a folder in Hugging Face's format.")] = None,
     gguf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a GGUF file, which llama.cpp opens.")] = None,
     type: Annotated[
-        str | None, typer.Option(help=f"How the GGUF file stores matrices: {TYPES}. f16 by default.", show_default=False)
+        str | None,
+        typer.Option(metavar="TYPE", help=f"Store the matrices of the GGUF file in this type: {TYPES}.", show_default="f16"),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="How the folder stores numbers: fp32, bf16 or fp16. fp32 by default.", show_default=False)
+        str | None,
+        typer.Option(metavar="fp32|bf16|fp16", help="Store the folder's numbers in this format.", show_default="fp32"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model in another format: as a folder that transformers and vLLM open, or as a GGUF file.
-
-    Example: liuli convert my-assistant/model --gguf my-assistant.gguf --type q8_0
-    """
+    """Write a model in another format: as a folder that transformers and vLLM open, or as a GGUF file."""
     if (out is None) == (gguf is None):
         raise LiuliError("give either --out FOLDER or --gguf FILE")
     if out is not None and type is not None:

@@ -1,4 +1,4 @@
-"""`liuli data look`: a corpus, before training on it; `liuli data convert`: dialogues in any layout that is read, in one."""
+"""`liuli data look`: describes a corpus; `liuli data convert`: converts dialogues to one layout."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from liuli.cli.options import Json, Strict
+from liuli.cli.help_text import Group, examples, with_examples
+from liuli.cli.options import SOURCE, Json, Strict, TextSources
 from liuli.cli.output import Screen, print_json
 from liuli.cli.reading_progress import reading_progress
 from liuli.cli.wording import counted
@@ -21,25 +22,36 @@ if TYPE_CHECKING:
     from liuli.data.records.skipped import Skipped
     from liuli.data.text.statistics import CorpusStatistics
 
-data = typer.Typer(help="See what a corpus holds; convert dialogues.", no_args_is_help=True)
+data = typer.Typer(
+    help="Describe a corpus, or convert dialogues.",
+    no_args_is_help=True,
+    cls=Group,
+    epilog=examples(
+        "liuli data look liuli-begin/world/documents.jsonl", "liuli data convert my-dialogues.json --out messages.jsonl"
+    ),
+)
 
-Source = Annotated[
-    list[str],
-    typer.Argument(metavar="SOURCE", help="Files, folders, - for standard input, hub:owner/dataset.", show_default=False),
-]
+DialogueSources = Annotated[list[str], typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)]
 
 
-@data.command()
+@data.command(
+    **with_examples("liuli data look liuli-begin/world/documents.jsonl", "liuli data look my-texts --dedup --valid tail:0.1")
+)
 def look(
-    source: Source,
+    source: TextSources,
     strict: Strict = False,
-    dedup: Annotated[bool, typer.Option("--dedup", help="Leave out documents whose whole text came before.")] = False,
+    dedup: Annotated[bool, typer.Option("--dedup", help="Skip documents that are exact duplicates of an earlier one.")] = False,
     valid: Annotated[
-        str, typer.Option(help="What is held out: content (about one block in twenty), tail:0.1, or a file.")
+        str,
+        typer.Option(
+            metavar="content|tail:0.1|FILE",
+            help="Hold out this part for validation: content (about one passage in twenty, chosen by a hash of its text), "
+            "tail:0.1 (the last 10 %), or a file.",
+        ),
     ] = "content",
     json: Json = False,
 ) -> None:
-    """Say what a corpus holds: how much, in which scripts, how long, how often the same, what is left out and why."""
+    """Describe a corpus: its size, writing systems, document lengths and duplicates, and what is skipped and why."""
     from liuli.data.split import SplitRule, split_texts
     from liuli.data.text.sources import Sources
     from liuli.data.text.statistics import corpus_statistics
@@ -54,14 +66,20 @@ def look(
     _print(Screen(), found, dedup)
 
 
-@data.command()
+@data.command(**with_examples("liuli data convert my-dialogues.json --out messages.jsonl"))
 def convert(
-    source: Source,
-    out: Annotated[str, typer.Option(metavar="FILE.jsonl", help="Where to write; a new file.", show_default=False)],
+    source: DialogueSources,
+    out: Annotated[
+        str,
+        typer.Option(metavar="FILE.jsonl", help="Write the dialogues to this file, which must not exist.", show_default=False),
+    ],
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Write dialogues in any layout that is read as messages, one a line; say what each file was, and what is left out."""
+    """Convert dialogues from any supported layout to one JSON object with messages per line.
+
+    The layout of each file and what was skipped are reported.
+    """
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.files import write_json_lines
 
@@ -82,11 +100,11 @@ def convert(
 def _check_new(path: Path) -> None:
     """Raises LiuliError if no new `.jsonl` can be written."""
     if path.suffix != ".jsonl":
-        raise LiuliError(f"--out {path}: dialogues are written one a line; give a name that ends in .jsonl")
+        raise LiuliError(f"--out {path}: the output is a JSON Lines file; give a name that ends in .jsonl")
     if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {path} is there already, and is not written over; give another name, or remove the old one")
+        raise LiuliError(f"--out {path} already exists and will not be overwritten: give another name, or delete it")
     if not path.parent.is_dir():
-        raise LiuliError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise LiuliError(f"--out {path}: there is no folder {path.parent}; create it first")
 
 
 def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
@@ -99,7 +117,7 @@ def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> N
     unanswered = dialogues.unanswered
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
-        console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: nothing is learned from the last message")
+        console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
     console.print(Text(f"\n{on_line(written)}"), soft_wrap=True)
 
 
@@ -155,14 +173,16 @@ def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     yield "characters", f"{total.characters:,}; {found.distinct:,} different"
     yield "bytes", f"{total.bytes:,} of UTF-8"
     quantiles = f"min {lengths.min:,}, median {lengths.median:,.12g}, mean {lengths.mean:,.0f}, p95 {lengths.p95:,}"
-    yield "lengths", f"{quantiles}, max {counted(lengths.max, 'character')} a document"
-    again = "left out" if dedup else "kept"
-    yield "duplicates", f"{found.duplicates:,} × a text that came before, {again}" if found.duplicates else "none"
+    yield "lengths", f"{quantiles}, max {counted(lengths.max, 'character')} per document"
+    again = "skipped" if dedup else "kept"
+    duplicates = f"{counted(found.duplicates, 'document')} with the text of an earlier one, {again}"
+    yield "duplicates", duplicates if found.duplicates else "none"
     blocks = f"{held.blocks:,} of {counted(total.blocks, 'block')}"
     share = f"{counted(held.characters, 'character')} ({held.characters / total.characters:.1%})"
     yield "held out", f"{blocks}, {share}: {found.how}"
     if found.shared:
-        yield "both sides", f"{counted(found.shared, 'document')} held out, and the same whole text trained on"
+        where = "whose full text is also in the training data"
+        yield "in both splits", f"{counted(found.shared, 'held-out document')} {where}"
     if found.dropped_marks:
         each = "mark at the beginning of a file" if found.dropped_marks == 1 else "marks at the beginning of files"
         yield "marks", f"{found.dropped_marks:,} byte order {each} dropped"

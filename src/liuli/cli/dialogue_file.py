@@ -13,10 +13,10 @@ from liuli.errors import LiuliError
 
 
 def write_dialogue(name: str, messages: list[dict[str, Any]]) -> None:
-    """To a new file.
+    """Writes the messages to a new file.
 
     Raises:
-        LiuliError: the file is there already or cannot be written; the messages could not be read again.
+        LiuliError: the file already exists or cannot be written; the messages could not be read again.
     """
     shown = printable(name)
     if problem := check(messages, answered=False):
@@ -25,7 +25,7 @@ def write_dialogue(name: str, messages: list[dict[str, Any]]) -> None:
         with Path(name).expanduser().open("x", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
     except FileExistsError:
-        raise LiuliError(f"{shown} is there already: name a new file") from None
+        raise LiuliError(f"{shown} already exists and will not be overwritten: give another name, or delete it") from None
     except (OSError, RuntimeError, ValueError) as error:  # nobody's ~; a NUL in the name
         raise LiuliError(f"{shown} cannot be written: {why(error)}") from None
 
@@ -40,14 +40,14 @@ def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
     try:
         path = Path(name).expanduser()
         if path.exists() and not path.is_file():
-            raise LiuliError(f"{shown} is no file: name one that holds a dialogue")
+            raise LiuliError(f"{shown} is not a file: give a file that begins with a dialogue")
         with open_regular(path) as file:
             line = file.readline(DIALOGUE.longest)
             more = bool(file.readline(DIALOGUE.longest).strip())
     except (OSError, RuntimeError, ValueError) as error:
         raise LiuliError(f"{shown} cannot be read: {why(error)}") from None
     if len(line) == DIALOGUE.longest:
-        raise LiuliError(f"{shown} begins with a line longer than {DIALOGUE.longest >> 20} MB; load a shorter dialogue")
+        raise LiuliError(f"{shown}: the first line is longer than {DIALOGUE.longest >> 20} MB; load a shorter dialogue")
     record = parse_json(line)
     messages = record.get("messages") if isinstance(record, dict) else None
     if not isinstance(messages, list):
@@ -55,5 +55,5 @@ def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
     if problem := check(messages, answered=False):
         raise LiuliError(problem.at(shown))
     if isinstance(record, dict) and record.get("tools"):
-        raise LiuliError(f"{shown}: the dialogue has tools, which nobody would call here; load one without")
+        raise LiuliError(f"{shown}: the dialogue has tools, and chat cannot call tools; load a dialogue without tools")
     return messages, more

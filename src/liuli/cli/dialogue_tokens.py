@@ -1,4 +1,4 @@
-"""Dialogues as a chat template writes and cuts them, and what of them a model learns to write: `liuli tokenize --chat`."""
+"""Dialogues as a chat template renders them, their tokens, and which of them are supervised: `liuli tokenize --chat`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ STYLES = {  # (supervised, special)
 LEGEND = (
     ("  text", ""),
     ("special token", "cyan"),
-    ("> supervised: a model learns to write it", "green"),
+    ("> supervised: a model learns to generate it", "green"),
     ("supervised special token", "bold green"),
 )
 
@@ -62,14 +62,15 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
     sizes = _sizes([encoded for _, encoded in found])
     screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}"), soft_wrap=True)
     if more:
-        screen.print(Text(f"{more:,} more in {printable(file)} are not shown"), soft_wrap=True)
+        verb = "is" if more == 1 else "are"
+        screen.print(Text(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown"), soft_wrap=True)
 
 
 def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, EncodedDialogue]]":
-    """Those that the template takes; beside the output, why it does not take the others.
+    """The dialogues that the template accepts; why it refuses the others is printed to standard error.
 
     Raises:
-        LiuliError: it takes none of them.
+        LiuliError: it accepts none of them.
     """
     from liuli.data.dialogues.encode import encode_dialogue
 

@@ -1,12 +1,13 @@
-"""`liuli evaluate`: how well a model predicts a text; where the text is a world, how far it is from the truth."""
+"""`liuli evaluate`: measures how well a model predicts a text, and for a world, how far it is from the true probabilities."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.options import Adapter, Device, Dtype, Folder, Json, Pattern, Strict, check_compute
+from liuli.cli.options import SOURCE, Adapter, Device, Dtype, Json, ModelName, Pattern, Strict, check_compute
 from liuli.cli.output import note_skipped, print_json, say
+from liuli.cli.wording import counted
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -15,37 +16,51 @@ if TYPE_CHECKING:
     from liuli.tokens import Tokenizer
     from liuli.world import Comparison, World
 
-LENGTH = 1024  # tokens of a window, at most, unless asked
+LENGTH = 1024  # tokens of a window at most, by default
 KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "habits"}
 
 
 def evaluate(
-    model: Folder,
+    model: ModelName,
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE", help="Files, folders, hub:owner/dataset or -; or a world's folder.", show_default=False
+            metavar="SOURCE",
+            help=f"The text: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true probabilities.",
+            show_default=False,
         ),
     ],
     valid: Annotated[
         str | None,
         typer.Option(
-            metavar="content|tail:0.1|FILE", help="Only what a training that is told so holds out.", show_default="all"
+            metavar="content|tail:0.1|FILE",
+            help="Evaluate only the validation split that a run with this --valid setting holds out.",
+            show_default="the whole text",
         ),
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="Tokens of a window.", show_default=f"the model's context, at most {LENGTH}")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Use windows of at most this many tokens.",
+            show_default=f"the model's context, at most {LENGTH}",
+        ),
     ] = None,
-    points: Annotated[int, typer.Option(help="Of a world: choices of each kind that are compared.")] = 200,
+    points: Annotated[
+        int,
+        typer.Option(metavar="N", help="For a world: compare probabilities at this many positions of each kind."),
+    ] = 200,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="PyTorch's choice")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Use this many CPU threads.", show_default="PyTorch's choice")
+    ] = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Measure a model on a text: nats a token, bits a byte, perplexity, in non-overlapping windows over all of it."""
+    """Measure how well a model predicts a text: nats per token, bits per byte and perplexity, over non-overlapping windows."""
     import torch
 
     from liuli.data.split import split_texts
@@ -75,7 +90,7 @@ def evaluate(
 
 def _tokenizer(opened: "Model") -> "Tokenizer":
     if opened.tokenizer is None:
-        raise LiuliError(f"{opened.path} holds no tokenizer: a text cannot be evaluated")
+        raise LiuliError(f"{opened.path} contains no tokenizer, so it cannot evaluate a text: add its tokenizer files")
     return opened.tokenizer
 
 
@@ -94,7 +109,8 @@ def _compare(opened: "Model", tokenizer: "Tokenizer", world: "World", points: in
 
 def _print(found: "Evaluation", compared: "Comparison | None") -> None:
     say(f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}")
-    say(f"over {found.tokens:,} tokens, {found.bytes:,} bytes, in {found.windows:,} windows of at most {found.length:,} tokens")
+    text = f"{counted(found.tokens, 'token')}, {counted(found.bytes, 'byte')}"
+    say(f"over {text}, in {counted(found.windows, 'window')} of at most {counted(found.length, 'token')}")
     if compared:
         for line in comparison_lines(compared.to_json()):
             say(line)
@@ -102,13 +118,16 @@ def _print(found: "Evaluation", compared: "Comparison | None") -> None:
 
 def comparison_lines(found: dict[str, Any]) -> list[str]:
     """A comparison with the world (`Comparison.to_json`), for people."""
-    lines = ["How far from the truth, nats a choice (0: it knows all that can be known):"]
+    lines = [
+        "Distance from the true probabilities, in nats per choice (0 = perfect).",
+        "A fact has one true value; a habit has several, each with a known frequency.",
+    ]
     for kind, gap in found["gaps"].items():
-        allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of what it writes there is possible"
-        lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {gap['points']} choices{allowed}")
+        allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of its samples are possible there"
+        lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {counted(gap['points'], 'choice')}{allowed}")
     facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
-    error = f"{found['habit_error']:.1f}"
-    lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}; habits off by {error} points at most")
+    lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}")
+    lines.append(f"  habits: largest error of a frequency, mean over all habits: {found['habit_error']:.1f} percentage points")
     return lines
 
 

@@ -5,15 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from liuli.cli.options import MODEL, SOURCE
 from liuli.cli.training import Inexact, Out, Resume, follow, job_of, with_job_options
 from liuli.learn.prepare.job import FINETUNE
 
-Parent = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="A model's folder, .gguf file, or owner/model.", show_default=False)
-]
-Dialogues = Annotated[
-    list[str] | None, typer.Argument(metavar="DATA", help="Files or folders of dialogues.", show_default=False)
-]
+Parent = Annotated[str | None, typer.Argument(metavar="MODEL", help=f"The model to fine-tune: {MODEL}.", show_default=False)]
+Dialogues = Annotated[list[str] | None, typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)]
 
 
 @with_job_options(FINETUNE)
@@ -25,11 +22,6 @@ def finetune(
     inexact: Inexact = False,
     **given: Any,
 ) -> None:
-    """Fine-tune a model on dialogues. Ctrl-C saves, and the run can be resumed.
-
-    Examples:
-        liuli finetune my-run/model dialogues.jsonl --out my-assistant --minutes 5
-        liuli finetune owner/model dialogues.jsonl --out my-adapter --lora 8
-    """
+    """Fine-tune a model on dialogues. Ctrl-C stops the run after saving it; --resume continues it."""
     began = time.perf_counter()
     follow("assistant", job_of({"parent": model, "sources": data, **given}), out, resume, inexact, began)

@@ -22,7 +22,8 @@ def read_text(text: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise LiuliError(
-            f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
+            f"standard input is not UTF-8 text: byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}; convert it "
+            "to UTF-8, for example with iconv"
         ) from None
 
 
@@ -67,7 +68,9 @@ class ChatInput:
             except EOFError:
                 if self.terminal:
                     say()
-                raise LiuliError(f"the input ended within a message: end it with {BLOCK if block else 'a line'}") from None
+                if block:
+                    raise LiuliError(f"the input ended within a message: end the message with {BLOCK}") from None
+                raise LiuliError("the input ended after a line that ends with \\: add a line, or remove the \\") from None
         if block:
             return ChatEntry(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), False)
         return ChatEntry(text.strip(), text.startswith("/"))
@@ -88,7 +91,7 @@ class ChatInput:
             line = sys.stdin.buffer.readline().decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             where = f"byte {error.start + 1} is 0x{error.object[error.start]:02X}"
-            raise LiuliError(f"what was said is not UTF-8 text: {where}") from None
+            raise LiuliError(f"the message is not UTF-8 text: {where}; convert it to UTF-8") from None
         if not line:
             raise EOFError
         return line.rstrip("\r\n")

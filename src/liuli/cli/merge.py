@@ -1,4 +1,4 @@
-"""`liuli merge`: a model and its adapter become one plain model."""
+"""`liuli merge`: merges an adapter into its base model."""
 
 import sys
 from pathlib import Path
@@ -6,32 +6,35 @@ from typing import Annotated
 
 import typer
 
-from liuli.cli.options import Folder, Json
+from liuli.cli.options import Json, ModelName
 from liuli.cli.output import print_json, say
 
 
 def merge(
-    model: Folder,
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="The adapter's folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the new model.", show_default=False)],
+    model: ModelName,
+    adapter: Annotated[
+        Path,
+        typer.Argument(metavar="ADAPTER", help="The folder of the adapter, or of the run that trained it.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the new model to this folder.", show_default=False)],
     json: Json = False,
 ) -> None:
-    """Add an adapter into a model's own weights, as a plain model in fp32 that any program opens."""
+    """Merge a LoRA adapter into its base model, and write the result as an fp32 model folder in Hugging Face format."""
     from liuli.files import new_folder, write_json
-    from liuli.hub import find_model
+    from liuli.hub import find_model, model_in
     from liuli.learn.prepare.tokenizer_files import copy_tokenizer_files
     from liuli.model.adapters import lora
     from liuli.model.adapters.peft_folder import hash_adapter, load
     from liuli.model.formats.detect import hash_model, read_decoder
     from liuli.model.formats.hugging_face import write_decoder
 
-    base = find_model(model, weights=True)
+    base, adapter = find_model(model, weights=True), model_in(adapter)
     with new_folder(out) as part:
         decoder = read_decoder(base)
         load(decoder, adapter, str(adapter), base)
         lora.merge(decoder)
         write_decoder(decoder, part)
-        for folder in (base, adapter):  # what lies beside the adapter stands for the base's
+        for folder in (base, adapter):  # files in the adapter's folder replace the base's
             copy_tokenizer_files(folder, part, decoder.config.vocab_size)
         parents = {"parent": hash_model(base), "adapter": hash_adapter(adapter)}
         card = {"stage": "merged", **parents, "hash": hash_model(part), "command": ["liuli", *sys.argv[1:]]}

@@ -8,22 +8,34 @@ import typer
 
 from liuli.errors import LiuliError
 
-Folder = Annotated[
-    str, typer.Argument(metavar="FOLDER", help="A model's folder, .gguf file, or owner/model on the hub.", show_default=False)
-]
+MODEL = "a model's folder, a run's folder, a .gguf file, or owner/model on the Hugging Face Hub"
+SOURCE = "files, folders, hub:owner/dataset, or - for standard input"
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=f"The model: {MODEL}.", show_default=False)]
+TextSources = Annotated[list[str], typer.Argument(metavar="SOURCE", help=f"The text: {SOURCE}.", show_default=False)]
 Adapter = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="An adapter (LoRA, in PEFT's format) to use with the model.")
+    Path | None, typer.Option(metavar="FOLDER", help="Use this adapter (LoRA, in PEFT's format) with the model.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")]
 Pattern = Annotated[
-    str | None, typer.Option(help="Cutting pattern, if the tokenizer's files do not name it: gpt2, qwen or llama3.")
+    str | None,
+    typer.Option(
+        metavar="gpt2|qwen|llama3",
+        help="Use this pre-tokenization pattern. It is needed only if the tokenizer's files do not name one.",
+    ),
 ]
-Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps.")]
-Dtype = Annotated[str, typer.Option(help="Number format to compute in: fp32, bf16 or fp16.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.")
+]
+Dtype = Annotated[str, typer.Option(metavar="fp32|bf16|fp16", help="Compute in this number format.")]
 Threads = Annotated[
     int | None,
-    typer.Option(help="CPU threads; by default 1 for a model under 10 M parameters, otherwise PyTorch's choice."),
+    typer.Option(
+        metavar="N",
+        help="Use this many CPU threads.",
+        show_default="1 for a model under 10 M parameters, otherwise PyTorch's choice",
+    ),
 ]
 
 
@@ -31,7 +43,7 @@ def check_threads(threads: int | None) -> None:
     """Raises LiuliError if this machine does not have that many processors."""
     available = os.cpu_count() or 1
     if threads is not None and not 1 <= threads <= available:
-        raise LiuliError(f"--threads must be between 1 and this machine's {available}, not {threads}")
+        raise LiuliError(f"--threads must be from 1 to {available}, the number of processors of this machine, not {threads}")
 
 
 def check_compute(device: str, dtype: str, threads: int | None) -> None:

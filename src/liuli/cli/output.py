@@ -70,7 +70,7 @@ def note(text: str) -> None:
 
 
 def progress(text: str) -> None:
-    """Tells a person who is waiting what is being done, on one line of standard error; a log is not told."""
+    """Prints what is being done on one line of standard error, if it is a terminal."""
     if sys.stderr.isatty():
         print(on_line(text), file=sys.stderr, flush=True)
 

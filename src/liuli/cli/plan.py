@@ -1,4 +1,4 @@
-"""`liuli plan`: what a model of a size costs, from formulas."""
+"""`liuli plan`: estimates what a model of a given size needs, from formulas."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from liuli.cli.options import Json
+from liuli.cli.options import MODEL, Json
 from liuli.cli.output import Screen, print_json
 from liuli.errors import LiuliError
 from liuli.hub import find_model
@@ -19,35 +19,40 @@ if TYPE_CHECKING:
     from liuli.model.config import Config
     from liuli.model.memory import TrainingMemory
 
-ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens of a row, at most; LoRA's rank
+ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at most; LoRA's rank
 
 
 def plan(
     size: Annotated[
         str,
-        typer.Argument(
-            metavar="SIZE|FOLDER", help=f"A folder, a .gguf file, or a preset: {', '.join(PRESETS)}.", show_default=False
-        ),
+        typer.Argument(metavar="SIZE|MODEL", help=f"A size ({', '.join(PRESETS)}), or {MODEL}.", show_default=False),
     ],
     tokens: Annotated[
-        str | None, typer.Option(help="Length of the training run, such as 300e9. By default as published, or 20 a parameter.")
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Assume training on this many tokens, such as 300e9.",
+            show_default="the published number of the size, else 20 per parameter",
+        ),
     ] = None,
-    gpu: Annotated[str, typer.Option(help="Accelerator of the training run: v100, a100, h100, h200 or rtx4090.")] = "h100",
-    utilisation: Annotated[float, typer.Option(help="Share of the accelerator's peak that the run reaches.")] = 0.4,
+    gpu: Annotated[str, typer.Option(metavar="|".join(ACCELERATORS), help="Assume training on this accelerator.")] = "h100",
+    utilisation: Annotated[
+        float, typer.Option(metavar="SHARE", help="Assume that training reaches this share of the accelerator's peak FLOP/s.")
+    ] = 0.4,
     json: Json = False,
 ) -> None:
-    """Say what a model costs: parameters, memory, arithmetic and time."""
+    """Estimate a model's parameters, memory, FLOPs and training time."""
     if gpu not in ACCELERATORS:
-        raise LiuliError(f"there is no accelerator {gpu!r}; known: {', '.join(ACCELERATORS)}")
+        raise LiuliError(f"--gpu must be one of {', '.join(ACCELERATORS)}, not {gpu}")
     if not 0 < utilisation <= 1:
-        raise LiuliError(f"utilisation must be above 0 and at most 1, not {utilisation}")
+        raise LiuliError(f"--utilisation must be above 0 and at most 1, not {utilisation}")
     if size in PRESETS:
         config = PRESETS[size]
     else:
         from liuli.model.formats.detect import read_config
 
         if "/" not in size and not Path(size).exists():
-            raise LiuliError(f"there is no preset, folder or file {size}; presets: {', '.join(PRESETS)}")
+            raise LiuliError(f"there is no size, folder or file {size}; sizes: {', '.join(PRESETS)}")
         config = read_config(find_model(size))
     count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
     found = make_plan(config, count, gpu, utilisation)
@@ -56,12 +61,12 @@ def plan(
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
         print_json({"model": size} | found.to_json() | {"training_memory": by_run})
         return
-    source = "given" if tokens else "as published" if count else "20 a parameter"
+    source = "--tokens" if tokens else "as published for this model" if count else "20 per parameter"
     Screen().print(_table(found, source, memory))
 
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
-    """Of three runs on a CPU that multiplies in bf16, each by its recipe for rows of `ROW` tokens."""
+    """Of three runs on a CPU that multiplies in bf16, each by its recipe for sequences of `ROW` tokens."""
     from liuli.learn.step.recipe import derive, for_published
     from liuli.model.memory import training_memory
 
@@ -89,15 +94,15 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
     for row in (
         ("weights", byte_size(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", byte_size(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
-        ("activations", byte_size(activations), f"a token in bf16; {byte_size(activations * found.context)} {full}"),
-        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, rows of {places} tokens"),
-        ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same rows"),
-        ("", byte_size(memory["lora"].total), f"LoRA of rank {RANK}, same rows"),
-        ("key/value cache", byte_size(cache), f"a token in bf16; {byte_size(found.cache_bytes)} {full}"),
-        ("training", _flops(found.training_flops_per_token), "FLOPs a token"),
-        ("decoding", _flops(found.decoding_flops_per_token), "FLOPs a token, half the context full"),
+        ("activations", byte_size(activations), f"per token in bf16; {byte_size(activations * found.context)} {full}"),
+        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, sequences of {places} tokens"),
+        ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same sequences"),
+        ("", byte_size(memory["lora"].total), f"LoRA of rank {RANK}, same sequences"),
+        ("key/value cache", byte_size(cache), f"per token in bf16; {byte_size(found.cache_bytes)} {full}"),
+        ("training", _flops(found.training_flops_per_token), "FLOPs per token"),
+        ("decoding", _flops(found.decoding_flops_per_token), "FLOPs per token, with the context half full"),
         ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
-        ("", _duration(found.gpu_hours), f"on one {found.accelerator}, {found.utilisation:.0%} of its peak used"),
+        ("", _duration(found.gpu_hours), f"on one {found.accelerator}, at {found.utilisation:.0%} of its peak FLOP/s"),
     ):
         table.add_row(*row)
     return table

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from liuli.cli.output import Screen
+from liuli.cli.wording import counted
 from liuli.display import visible
 from liuli.units import byte_size
 
@@ -20,28 +21,29 @@ if TYPE_CHECKING:
 
 RECENT = 50  # steps that speed and loss are averaged over
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
-LATE = 1.1  # times the time asked for
+LATE = 1.1  # times the budget
 
 
 class Progress:
     """Follows the events of a run.
 
     Args:
-        out: the run's folder. began: `time.perf_counter()` when the command began. going_on: the command that goes on
-            with the run.
+        out: the run's folder. began: `time.perf_counter()` when the command began. resume: the command that resumes the run.
+        unit: what the run counts: "tokens", or "supervised tokens".
     """
 
-    def __init__(self, out: Path, began: float, going_on: str, console: Console | None = None):
-        self._out, self._began, self._going_on = out, began, going_on
+    def __init__(self, out: Path, began: float, resume: str, console: Console | None = None, unit: str = "tokens"):
+        self._out, self._began, self._resume, self._unit = out, began, resume, unit
         self._console = console or Screen(soft_wrap=True)
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
+        self._start = 0  # the step from which this command trains
 
     def follow(self, events: "Iterable[Event]") -> int:
-        """Shows all events; the exit code: 0, or 130 where the run was stopped."""
+        """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
         if not self._console.is_terminal:
             return self._follow(events, None)
         with Live(console=self._console, refresh_per_second=4, transient=True) as live:
@@ -64,6 +66,8 @@ class Progress:
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
         elif isinstance(event, events.Ready):
+            if self._ready is None:
+                self._start = event.step
             self._ready = event
             self._line(_fixed(event))
         elif isinstance(event, events.Validated):
@@ -74,7 +78,7 @@ class Progress:
         elif isinstance(event, events.Finished):
             self._finish(event)
         elif isinstance(event, events.Stopped):
-            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:\n  {self._going_on}")
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:\n  {self._resume}")
             return 130
         return 0
 
@@ -95,7 +99,7 @@ class Progress:
         return sum(update.loss for update in self._recent) / len(self._recent)
 
     def _share(self, speed: float) -> str:
-        """Of the machine's peak, at so many tokens/s."""
+        """The share of the machine's peak that so many tokens/s take."""
         assert self._ready is not None
         return f"{speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak"
 
@@ -123,7 +127,7 @@ class Progress:
             words.append(f"loss {self._loss:.3f}")
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
-            words.append(f"{speed:,.0f} tokens/s, {self._share(speed)}")
+            words.append(f"{speed:,.0f} {self._unit}/s, {self._share(speed)}")
         left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
@@ -133,42 +137,43 @@ class Progress:
             update = self._recent[-1]
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
             speed, left = self._speed or 0.0, self._left() or 0.0
-            rows.append(
-                Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {speed:,.0f} tokens/s   ")
-            )
-            rows.append(Text(f"{self._share(speed)}   {_time(left)} left"))
+            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
+            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share(speed)}"))
         if self._sampled:
-            rows.append(Text(f"a sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
+            rows.append(Text(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
         return Group(*rows)
 
     def _finish(self, event: "Finished") -> None:
-        seconds = time.perf_counter() - self._began
-        memory = f"{event.memory / 1e9:.2f} GB of memory at most"
-        lines = [f"done: {event.step:,} steps, {event.tokens:,} tokens, {_time(seconds)}, {memory}"]
+        # After a resume the steps and tokens are those of the whole run, and the time that of this command.
+        since = f" since step {self._start:,}" if self._start else ""
+        seconds = f"{_time(time.perf_counter() - self._began)}{since}"
+        memory = f"peak memory {event.memory / 1e9:.2f} GB"
+        lines = [f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}, {seconds}, {memory}"]
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
             lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
             if event.best_step < event.step:
-                lines.append(f"it rose since step {event.best_step:,}: {self._out / 'best' / 'model'} is that step's model")
-        lines.append(f"the model is {self._out / 'model'}; liuli runs {self._out} shows how it learned")
+                best = f"the model of that step is in {self._out / 'best' / 'model'}"
+                lines.append(f"the validation loss has risen since step {event.best_step:,}; {best}")
+        lines.append(f"the model is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
         for line in lines:
             self._line(line)
 
 
 def resuming(out: Path, stage: str) -> str:
-    """What to type to go on with a run."""
+    """The command that resumes a run."""
     return f"liuli {COMMANDS[stage]} --out {out} --resume"
 
 
 def _fixed(ready: "Ready") -> str:
     recipe, fixed = ready.recipe, ready.fixed
-    rows = f"{recipe['rows']} rows of {recipe['length']} tokens a step"
+    rows = f"{counted(recipe['rows'], 'sequence')} of {recipe['length']} tokens per step"
     compiled = ", compiled" if fixed["compile"] else ""
-    machine = f"{fixed['device']}, {fixed['dtype']} products, {fixed['threads']} threads{compiled}"
+    machine = f"{fixed['device']}, {fixed['dtype']} matrix multiplications, {counted(fixed['threads'], 'thread')}{compiled}"
     start = f"from step {ready.step:,}: " if ready.step else ""
-    few = f" ({ready.learned:,} numbers learn)" if ready.learned < ready.parameters else ""
-    counts = f"{start}{ready.steps:,} steps, {ready.parameters:,} parameters{few}"
+    few = f" ({ready.learned:,} trainable)" if ready.learned < ready.parameters else ""
+    counts = f"{start}{counted(ready.steps, 'step')}, {ready.parameters:,} parameters{few}"
     return f"{counts}, {rows}, learning rate {recipe['rate']:g}; {machine}; {_memory(ready)}"
 
 

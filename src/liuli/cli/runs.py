@@ -1,4 +1,4 @@
-"""`liuli runs`: the runs in a folder; or one run, with its curves and how its guesses changed."""
+"""`liuli runs`: the runs in a folder; or one run, with its curves and how its predictions changed."""
 
 import os
 import shlex
@@ -26,34 +26,35 @@ HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
 CANDIDATES = 3
-COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # beside a run's name
+COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # after the name of a run
 ROOMY = 72  # columns of a terminal; on a narrower one the last two are not shown
 FILES = 3  # of the data, by name
 
 
 def runs(
     path: Annotated[
-        Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of runs.", show_default="the current folder")
+        Path,
+        typer.Argument(metavar="RUN|FOLDER", help="A run's folder, or a folder of runs.", show_default="the current folder"),
     ] = Path("."),
     json: Json = False,
 ) -> None:
-    """List runs; or show one: what it is, its losses as curves, and how its guesses changed."""
+    """List training runs, or show one run: its settings, its loss curves, and how its predictions changed during training."""
     from liuli.learn.run.folder import find_runs, is_run
 
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
-        raise LiuliError(f"{path} {what}: name a run's folder, or a folder of runs")
+        raise LiuliError(f"{path} {what}: give a run's folder, or a folder of runs")
     if is_run(path):
         _show_one(path, json)
         return
     found = find_runs(path)
     if not found:
-        raise LiuliError(f"there is no run in {path}, nor in a folder of it: begin one with liuli train SOURCE --out RUN")
+        raise LiuliError(f"there is no run in {path} or in its subfolders: start one with liuli train SOURCE --out RUN")
     _show_all(path, found, json)
 
 
 def _show_all(folder: Path, found: list[Path], json: bool) -> None:
-    """A row a run. A broken one is a row too, and what is wrong stands beside the output."""
+    """One row per run. A broken run is a row too, and its problem is printed to standard error."""
     from liuli.learn.run.summary import Summary, summarise
 
     rows: list[Summary | dict[str, Any]] = []
@@ -123,7 +124,7 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
     from liuli.cli.progress import resuming
 
     of = f" of {run.steps:,}" if run.steps is not None else ""
-    seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of steps"
+    seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of training"
     first = f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}"
     screen.print(Text(first), soft_wrap=True)
     screen.print(Text(f"  {printable(shlex.join(run.command))}", style="dim"), soft_wrap=True)
@@ -135,11 +136,11 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
             table.add_row(f"  {heading}", Text(printable(said)))
     screen.print(table)
     if run.state in ("stopped", "unsaved"):
-        screen.print(Text(f"  go on with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
+        screen.print(Text(f"  Resume with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
 
 
 def _facts(run: "Summary") -> dict[str, str]:
-    """Heading -> what there is to say; nothing where it is not known yet."""
+    """Heading -> text; "" if it is not known yet."""
     parameters = f"{run.parameters:,} parameters" if run.parameters else ""
     parent = f"from {run.parent[:12]}" if run.parent else ""
     tokenizer = f"{run.tokenizer['kind']}, {run.tokenizer['vocab_size']:,} tokens" if run.tokenizer else ""
@@ -150,7 +151,7 @@ def _facts(run: "Summary") -> dict[str, str]:
         "model": ", ".join(word for word in (run.stage, run.size, parameters, parent) if word),
         "recipe": _settings(run.recipe),
         "machine": _settings(run.machine),
-        "inexact": ", ".join(f"from step {step:,}" for step in run.inexact),
+        "not reproducible": ", ".join(f"from step {step:,}" for step in run.inexact),
         "saved": _saved(run),
         "validation": _validation(run.last, run.best),
     }
@@ -178,7 +179,7 @@ def _saved(run: "Summary") -> str:
         return "nothing yet"
     steps = f"{'steps' if len(run.checkpoints) > 1 else 'step'} {', '.join(f'{step:,}' for step in run.checkpoints)}"
     after = run.step - run.checkpoints[-1]
-    return f"{steps}; not yet {counted(after, 'step')} after" if after > 0 else steps
+    return f"{steps}; the last {counted(after, 'step')} {'is' if after == 1 else 'are'} not saved" if after > 0 else steps
 
 
 def _validation(last: "ValidationLoss | None", best: "ValidationLoss | None") -> str:
@@ -197,11 +198,11 @@ def _chart(curves: "Curves", width: int) -> list[str]:
     training = f"training, smoothed: means of {count:,} steps" if count > 1 else "training, not smoothed"
     validation = [(loss.step, loss.nats_per_token) for loss in curves.validation]
     drawn = draw([Curve(training, means), Curve("validation", validation, "●")], width, HEIGHT)
-    return ["loss in nats a token, by step", *drawn] if drawn else ["no loss is logged yet"]
+    return ["loss in nats per token, by step", *drawn] if drawn else ["no loss has been logged yet"]
 
 
 def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
-    """What was likeliest to come next, at a few steps."""
+    """The most likely next tokens, at a few steps."""
     if not probe.looks:
         return
     last = probe.looks[-1].step

@@ -16,13 +16,41 @@ if TYPE_CHECKING:
 SMALL = 10_000_000  # parameters
 OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
 
-MaxTokens = Annotated[int, typer.Option(help="How many tokens at most.")]
-Temperature = Annotated[float | None, typer.Option(help="0 takes the likeliest token; 1 is the model's own distribution.")]
-TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")]
-TopP = Annotated[float | None, typer.Option(help="Keep the fewest tokens that together reach p.")]
-MinP = Annotated[float | None, typer.Option(help="Keep tokens at least this share as likely as the likeliest.")]
+MaxTokens = Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens.")]
+OWN = "the model's own, else "  # begins the default of a sampling setting: what generation_config.json or a GGUF file gives
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Divide the logits by this. 0 always takes the most likely token; 1 samples from the model's own distribution.",
+        show_default=f"{OWN}0.8",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(metavar="K", help="Keep only the K most likely tokens; 0 keeps all.", show_default=f"{OWN}0"),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Keep the most likely tokens, as few as reach a total probability of P; 1 keeps all.",
+        show_default=f"{OWN}1",
+    ),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Keep tokens whose probability is at least P times that of the most likely token; 0 keeps all.",
+        show_default=f"{OWN}0",
+    ),
+]
 Seed = Annotated[
-    int | None, typer.Option(help="Random seed that makes the same choices again; by default random, and printed.")
+    int | None,
+    typer.Option(
+        metavar="N", help="Set the random seed. The same seed gives the same text.", show_default="chosen at random and printed"
+    ),
 ]
 
 

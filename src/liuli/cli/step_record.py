@@ -1,4 +1,4 @@
-"""One step of a completion as a small picture: candidates, what cut some of them, the number drawn, the choice."""
+"""One step of a completion as a small picture: candidates, what removed some of them, the random number, the choice."""
 
 import math
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
     for candidate in record.scores.candidates:
         screen.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
     for rule, kept, mass in record.scores.cuts:
-        line = f"  {rule.replace('_', '-')} kept {counted(kept, 'token')} and cut away {percent(mass)} of what stood before it"
-        screen.print(line, style="dim")
+        said = f"kept {counted(kept, 'token')} and removed {percent(mass)} of the probability that was left"
+        screen.print(f"  {rule.replace('_', '-')} {said}", style="dim")
     how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
     choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
     screen.print(Text(f"  {how} → {choice}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`liuli tokenize`: a text's tokens, and how it was cut; or those of dialogues."""
+"""`liuli tokenize`: the tokens of a text and how they were made, or those of dialogues."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from liuli.cli.dialogue_tokens import show_dialogues
 from liuli.cli.input import read_text
-from liuli.cli.options import Folder, Json, Pattern
+from liuli.cli.options import MODEL, Json, Pattern
 from liuli.cli.output import Screen, print_json
 from liuli.cli.wording import counted, token_name
 from liuli.display import visible
@@ -20,35 +20,40 @@ if TYPE_CHECKING:
 
 
 def tokenize(
-    folder: Folder,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"The tokenizer: its folder, or {MODEL}.", show_default=False)],
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The text; - reads standard input.", show_default=False)
+        str | None, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input.", show_default=False)
     ] = None,
     chat: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Dialogues instead: which of their tokens a model learns to write.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Tokenize the dialogues in this file instead of TEXT, and mark the supervised tokens."
+        ),
     ] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="Show every merge, or every longest match.")] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Show every merge of BPE, or every longest match of WordPiece.")
+    ] = False,
     pattern: Pattern = None,
     json: Json = False,
 ) -> None:
-    """Cut a text into tokens, as a prompt would be; or dialogues, as a chat template writes them."""
+    """Tokenize a text as a prompt is tokenized. With --chat, tokenize dialogues as the chat template renders them."""
     if (text is None) == (chat is None):
-        raise LiuliError("give one of the two: TEXT, or --chat FILE")
+        raise LiuliError("give either TEXT or --chat FILE")
     if steps and chat is not None:
-        raise LiuliError("--steps shows how a text is cut: leave it out with --chat")
+        raise LiuliError("--steps shows how a text is tokenized: leave it out with --chat")
     from liuli.tokens import open_tokenizer
     from liuli.tokens.trace import trace
 
-    tokenizer = open_tokenizer(folder, pattern)
+    tokenizer = open_tokenizer(model, pattern)
     if chat is not None:
-        show_dialogues(folder, tokenizer, chat, json)
+        show_dialogues(model, tokenizer, chat, json)
         return
     text = read_text(text or "")
     tokens = tokenizer.tokens(text, prompt=True)
     chunks = trace(tokenizer, text, prompt=True) if steps else []
     if json:
         body = {
-            "tokenizer": {"path": folder, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size},
+            "tokenizer": {"path": model, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size},
             "text": text,
             "ids": [token.id for token in tokens],
             "tokens": [token.to_json() for token in tokens],
@@ -70,14 +75,14 @@ def tokenize(
 
 
 def _name(tokenizer: "Tokenizer", token: "Token") -> str:
-    """A token on one line; a piece that goes on a word with ## in front, as WordPiece's vocabularies have it."""
+    """A token on one line; one that continues a word begins with ##, as in WordPiece's vocabularies."""
     piece = tokenizer.encoder.piece(token.id)
     continues = piece is not None and piece[1]
     return f"##{token_name(token)}" if continues else token_name(token)
 
 
 def _steps_of(tokenizer: "Tokenizer", chunk: "Chunk") -> list[str]:
-    """The chunk's matches, or its symbols and each merge, a line each."""
+    """The chunk's matches, or its symbols and each merge, one per line."""
     if chunk.matches:
         found = [(f"[{match.start}:{match.end}]", match.piece) for match in chunk.matches]
         return [f"{where} {_name(tokenizer, piece)}  (id {piece.id})" for where, piece in found]

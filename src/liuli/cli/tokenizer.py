@@ -1,4 +1,4 @@
-"""`liuli tokenizer train`: from text to a tokenizer's folder, and what that tokenizer does to the text."""
+"""`liuli tokenizer train`: from text to a tokenizer's folder, and how well that tokenizer compresses the text."""
 
 import os
 import threading
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from liuli.cli.options import Json, Strict
+from liuli.cli.help_text import Group, examples, with_examples
+from liuli.cli.options import Json, Strict, TextSources
 from liuli.cli.output import Screen, note, note_skipped, print_json, progress
 from liuli.cli.wording import token_name
 
@@ -20,27 +21,37 @@ if TYPE_CHECKING:
     from liuli.tokens.report import TokenizerReport
     from liuli.tokens.sample import TextSample
 
-tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
+TRAIN = (
+    "liuli tokenizer train liuli-begin/world/documents.jsonl --out my-tokenizer",
+    "liuli tokenizer train my-texts --out my-tokenizer --kind char",
+)
+
+tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True, cls=Group, epilog=examples(*TRAIN))
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
 ROOMY = 60  # columns from which on the table has two spaces between its columns
 Result = TypeVar("Result")
 
 
-@tokenizer.command()
+@tokenizer.command(**with_examples(*TRAIN))
 def train(
-    sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="Files, folders, hub:owner/dataset or -.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the tokenizer.", show_default=False)],
-    kind: Annotated[str, typer.Option(help="bpe: pieces of words, from bytes up. char: characters.")] = "bpe",
+    sources: TextSources,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the tokenizer to this folder.", show_default=False)],
+    kind: Annotated[
+        str,
+        typer.Option(metavar="bpe|char", help="Train this kind of tokenizer: byte-level BPE, or one token per character."),
+    ] = "bpe",
     vocab_size: Annotated[
         int | None,
-        typer.Option(help="Tokens in all; by default 6400, or as many as the text gives."),
+        typer.Option(
+            metavar="N",
+            help="Make a vocabulary of this size, special tokens included.",
+            show_default="6400, or fewer if the text is too short",
+        ),
     ] = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Train a tokenizer on texts, and report what it does to them."""
+    """Train a tokenizer on texts, and report how well it compresses them, per script."""
     from liuli.data.text.sources import Sources
     from liuli.tokens import open_tokenizer
     from liuli.tokens.report import report
@@ -73,7 +84,7 @@ def train(
 
 
 def _in_background(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises. It runs beside the main thread, since the library that trains does not look at Ctrl-C
+    """What `work` returns or raises. It runs in another thread, since the library that trains does not look at Ctrl-C
     for seconds, and the main thread waits, in which Ctrl-C is a KeyboardInterrupt at once; `work` then still runs."""
     done: Future[Result] = Future()
 
@@ -100,7 +111,7 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
 def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
     from rich.text import Text
 
-    part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} bytes, evenly spread,"
+    part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} evenly spread bytes"
     screen = Screen()
 
     def line(text: str) -> None:
@@ -123,7 +134,8 @@ def _table(found: "TokenizerReport", columns: int) -> "Table":
 
     table = Table(box=None, padding=(0, 1 + (columns >= ROOMY), 0, 0), pad_edge=False)
     table.add_column("script", no_wrap=True, min_width=6)
-    for heading in ("tokens", "bytes\nper\ntoken", "chars\nper\ntoken", "chars\nseen", "one\ntoken", "share\nof text"):
+    per_token = ("bytes\nper\ntoken", "chars\nper\ntoken")
+    for heading in ("tokens", *per_token, "chars\nseen", "single\ntoken\nchars", "… of\nthe\ntext"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found.scripts:
         per_token = (f"{row.bytes_per_token:.3f}", f"{row.characters_per_token:.3f}")

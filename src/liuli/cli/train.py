@@ -5,21 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from liuli.cli.options import SOURCE
 from liuli.cli.training import Inexact, Out, Resume, follow, job_of, with_job_options
 from liuli.learn.prepare.job import TRAIN
 
-Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="SOURCE", help="Files, folders, hub:owner/dataset or -.", show_default=False)
-]
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help=f"The text: {SOURCE}.", show_default=False)]
 
 
 @with_job_options(TRAIN)
 def train(out: Out, sources: Sources = None, resume: Resume = False, inexact: Inexact = False, **given: Any) -> None:
-    """Train a base model on text. Ctrl-C saves, and the run can be resumed.
-
-    Examples:
-        liuli train novels/*.txt --out my-run --minutes 10
-        liuli train --out my-run --resume
-    """
+    """Train a base model on text. Ctrl-C stops the run after saving it; --resume continues it."""
     began = time.perf_counter()
     follow("base", job_of({"sources": sources, **given}), out, resume, inexact, began)

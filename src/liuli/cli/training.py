@@ -18,9 +18,17 @@ from liuli.learn.prepare.job import Job, all_fields, option_name
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event
 
-Out = Annotated[Path, typer.Option(metavar="RUN", help="The run's folder.", show_default=False)]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
-Inexact = Annotated[bool, typer.Option("--inexact", help="Resume even if the next losses will differ.")]
+Out = Annotated[Path, typer.Option(metavar="RUN", help="Write the run to this folder.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder --out.")]
+Inexact = Annotated[
+    bool,
+    typer.Option(
+        "--inexact",
+        help="Resume even if the data, the machine or the settings have changed, so that later losses differ from those of an "
+        "uninterrupted run.",
+    ),
+]
+METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}  # of options that name none
 STOPPING = "\nliuli: stopping after this step, and saving; press Ctrl-C again to stop at once\n"
 
 
@@ -45,9 +53,10 @@ def with_job_options(command: str) -> Callable[[Callable[..., None]], Callable[.
 def _parameter(name: str, kind: Any, about: Any) -> Parameter:
     """A setting as a parameter that Typer makes an option of."""
     shown: Any = about["shown"] or False
-    declared = typer.Option(f"--{option_name(name)}", help=about["help"], metavar=about["metavar"], show_default=shown)
     if isinstance(kind, UnionType):  # without its None
         kind = next(each for each in get_args(kind) if each is not type(None))
+    metavar = about["metavar"] or METAVARS.get(kind)
+    declared = typer.Option(f"--{option_name(name)}", help=about["help"], metavar=metavar, show_default=shown)
     if kind is bool:
         return _keyword(name, Annotated[bool, declared], False)
     if get_origin(kind) is tuple:
@@ -82,7 +91,8 @@ def follow(stage: str, job: Job, out: Path, resume: bool, inexact: bool, began: 
     keep_memory()
     with Interrupt() as interrupt:
         events = run_stage(STAGES[stage], job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])
-        sys.exit(Progress(out, began, resuming(out, stage)).follow(interrupt.watching(events)))
+        unit = "supervised tokens" if stage == "assistant" else "tokens"
+        sys.exit(Progress(out, began, resuming(out, stage), unit=unit).follow(interrupt.watching(events)))
 
 
 class Interrupt:

@@ -1,5 +1,5 @@
-"""`liuli world`: writes a small world's documents and facts; `liuli world ask`: what may follow a text, with probabilities;
-`liuli world dialogues`: writes conversations about it."""
+"""`liuli world`: writes a small world's documents and facts; `liuli world ask`: what can follow a text, with probabilities;
+`liuli world dialogues`: writes dialogues about the world."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.input import read_text
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json, say
+from liuli.cli.wording import counted
 from liuli.display import visible
 from liuli.errors import LiuliError
 
@@ -19,15 +21,40 @@ if TYPE_CHECKING:
     from liuli.world import Branch, World
 
 Item = TypeVar("Item")
-world = typer.Typer(invoke_without_command=True)
+ASK = "liuli world ask 小明今天去游乐园玩"
+DIALOGUES = "liuli world dialogues --out dialogues.jsonl"
+
+world = typer.Typer(
+    invoke_without_command=True,
+    cls=Group,
+    epilog=examples("liuli world --out my-world --documents 20000", ASK, DIALOGUES),
+)
 
 DEFAULTS: dict[str, Any] = {"size": "begin", "seed": 0, "lang": "both", "json": False}
 SHOWN = 20  # pieces that a person is shown; --json has all
-KINDS = {"end": "the end of the document", "wording": "a wording", "entity": "a name", "fact": "a fact", "habit": "a habit"}
+KINDS = {  # what follows
+    "end": "the end of the document",
+    "wording": "a choice of words",
+    "entity": "a name",
+    "fact": "a fact (one true value)",
+    "habit": "a habit (values with known frequencies)",
+}
 
-Size = Annotated[str | None, typer.Option(help="How much there is: begin (60 people) or large (1,000).", show_default="begin")]
-Seed = Annotated[int | None, typer.Option(help="Which world: each seed has its own facts.", show_default="0")]
-Lang = Annotated[str | None, typer.Option(help="The documents' languages: zh, en or both.", show_default="both")]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="begin|large",
+        help="Make a world of this size: begin (60 people) or large (1,000 people).",
+        show_default="begin",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Set the random seed. Each seed gives a world with its own facts.", show_default="0"),
+]
+Lang = Annotated[
+    str | None, typer.Option(metavar="zh|en|both", help="Use Chinese, English, or both languages.", show_default="both")
+]
 
 
 @world.callback()
@@ -37,39 +64,54 @@ def write(
     seed: Seed = None,
     lang: Lang = None,
     documents: Annotated[
-        int | None, typer.Option(help="How many to write; 50,000 are about 10 MB.", show_default="50000")
+        int | None,
+        typer.Option(metavar="N", help="Write this many documents. 50,000 documents are about 10 MB.", show_default="50000"),
     ] = None,
-    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where to write.", show_default=False)] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the world to this folder. Required, except with a subcommand.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Make a small world: text in Chinese and English whose exact probabilities are known."""
+    """Generate a small synthetic corpus (a "world") in Chinese and English from a grammar.
+
+    The exact probability of every text in it is known.
+    """
     given = {"size": size, "seed": seed, "lang": lang, "json": json or None}
     if context.invoked_subcommand:
         if out is not None or documents is not None:
             name = context.invoked_subcommand
-            raise LiuliError(f"--out and --documents are of liuli world alone: leave them out before {name}")
+            raise LiuliError(f"--out and --documents belong to `liuli world` itself: remove them before {name}")
         context.obj = given
         return
     if not out:
-        raise LiuliError("liuli world needs --out FOLDER, where it writes documents.jsonl, facts.json and README.md")
+        raise LiuliError("liuli world needs --out FOLDER, to which it writes documents.jsonl, facts.json and README.md")
     settings = DEFAULTS | {name: value for name, value in given.items() if value is not None}
     with _untouched_if_stopped(out):
         _write(settings, out, 50_000 if documents is None else documents)
 
 
-@world.command()
+@world.command(**with_examples(ASK, 'liuli world ask --lang en "Ming went to the fair today and rode"'))
 def ask(
     context: typer.Context,
     prefix: Annotated[
         str,
-        typer.Argument(help="How a document begins, such as 小明今天去游乐园玩; - reads standard input.", show_default=False),
+        typer.Argument(
+            metavar="PREFIX",
+            help="The beginning of a document, such as 小明今天去游乐园玩; - reads it from standard input.",
+            show_default=False,
+        ),
     ],
     size: Size = None,
     seed: Seed = None,
     lang: Lang = None,
     json: Json = False,
 ) -> None:
-    """Print the true next pieces after a text, with their probabilities."""
+    """Print what can follow a text in this world, with the exact probabilities."""
     settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
     text = read_text(prefix)
     if prefix == "-":
@@ -81,37 +123,38 @@ def ask(
         _print(text, branch)
 
 
-@world.command()
+@world.command(**with_examples(DIALOGUES))
 def dialogues(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, a JSON Lines file.", show_default=False)],
-    count: Annotated[int, typer.Option(help="How many to write.")] = 48_000,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Write the dialogues to this JSON Lines file.", show_default=False)],
+    count: Annotated[int, typer.Option(metavar="N", help="Write this many dialogues.")] = 48_000,
     size: Size = None,
     seed: Seed = None,
     lang: Lang = None,
     json: Json = False,
 ) -> None:
-    """Write conversations about the world, from which a model learns to answer."""
+    """Write dialogues about the world, to train an assistant on."""
     from liuli.world.dialogues import write_dialogues
 
     settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
     if out.is_dir():
         raise LiuliError(f"{out} is a folder: give --out a file, such as {out / 'dialogues.jsonl'}")
     with _untouched_if_stopped(str(out)):
-        write_dialogues(_make(settings), out, count, lambda found: _progress(found, "conversations", count))
+        write_dialogues(_make(settings), out, count, lambda found: _progress(found, "dialogues", count))
     if settings["json"]:
         print_json({"file": str(out), "dialogues": count})
     else:
-        say(f"{count:,} conversations in {out}; liuli finetune MODEL {out} --out RUN learns to answer from them")
+        next_command = f"liuli finetune MODEL {out} --out RUN"
+        say(f"{counted(count, 'dialogue')} written to {out}; train an assistant on them with: {next_command}")
 
 
 @contextmanager
 def _untouched_if_stopped(out: str) -> Iterator[None]:
-    """Ctrl-C within ends the command; what was there is still there."""
+    """Ctrl-C within it ends the command, and leaves an older file or folder as it was."""
     try:
         yield
     except KeyboardInterrupt:
-        note(f"stopped; {out} is as it was")
+        note(f"stopped; {out} was not changed")
         sys.exit(130)
 
 
@@ -139,17 +182,19 @@ def _write(settings: dict[str, Any], out: str, documents: int) -> None:
 
     made = _make(settings)
     if sys.stderr.isatty() and made.size == "large":
-        note("the exact floor of a large world takes half a minute")
+        note("computing the entropy of a large world takes half a minute")
     written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents))
     floor = made.floor
     if settings["json"]:
         body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
         return
-    say(f"{documents:,} documents, {written.bytes:,} bytes of text, in {out}: its README.md lets you read the place")
+    say(f"{counted(documents, 'document')}, {written.bytes:,} bytes of text, written to {out}")
+    say(f"{Path(out) / 'README.md'} shows its people, places and facts")
     if written.replaced is not None:
-        say(f"replaced the world that was there, of {written.replaced:,} documents")
-    say(f"floor: {floor.bits_per_byte:.4f} bits/byte, {sum(floor.nats.values()):.2f} nats a document (expected)")
+        say(f"the previous world there, with {counted(written.replaced, 'document')}, was replaced")
+    per_document = f"{sum(floor.nats.values()):.2f} nats per document on average"
+    say(f"entropy (lowest possible loss): {floor.bits_per_byte:.4f} bits per byte, {per_document}")
 
 
 def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:

@@ -1,1 +1,1 @@
-"""Text: where it comes from, which of it is held out, and a small world whose truth is known."""
+"""Text and dialogues: reading them, and the validation split."""

@@ -1,4 +1,5 @@
-"""The validation split: the blocks of text, or the dialogues, that are held out. They are measured and never trained on.
+"""The validation split: the blocks of text, or the dialogues, that are held out. The model is measured on them, and never
+trained on them.
 
 By default the content decides: about one in twenty is held out, by a hash of the block or of the dialogue's first prompt. So a
 block stays on its side when other data are added, removed or reordered. The same text is never on both sides, and dialogues
@@ -34,7 +35,7 @@ class SplitRule:
     """How to choose what is held out.
 
     Attributes:
-        kind: "content"; "tail", the last part of the source; "file", other sources of their own.
+        kind: "content"; "tail", the last part of the source; "file", separate sources.
         share: the share of a tail.
         file: a file, a folder or `hub:owner/dataset`.
     """
@@ -61,11 +62,11 @@ class SplitRule:
         except (ValueError, ZeroDivisionError):
             share = Fraction(0)
         if not 0 < share < 1:
-            raise LiuliError(f"{printable(rule)}: the share to hold out is a number between 0 and 1, as in tail:0.1")
+            raise LiuliError(f"{printable(rule)}: the share to hold out must be a number between 0 and 1, as in tail:0.1")
         return cls("tail", share)
 
     def described(self, what: str) -> str:
-        """The rule for people, for a tail or a file. `what`: what the share is of."""
+        """The rule in words, for a tail or a file. `what`: the noun of which a share is held out."""
         if self.kind == "file":
             return f"all of {printable(self.file)}"
         return f"the last {float(100 * self.share):.3g}% of the {what}"
@@ -79,10 +80,10 @@ class TextSplit:
     part is divided (`tail`), both sides have its number; `last` stays with the document's true end.
 
     Attributes:
-        how: the rule, for people.
-        other: the sources that are held out, if they are other ones.
+        how: the rule, in words.
+        other: the sources that are held out, if they are separate.
         edge: number and part of the document that is divided, and the character where its held-out side begins.
-        shared: how many documents of `other`, by their whole text, are trained on all the same.
+        shared: how many documents of `other` are also in the training data, by their whole text.
     """
 
     sources: Sources
@@ -92,13 +93,13 @@ class TextSplit:
     shared: int = 0
 
     def training(self, start: int = 0, end: int | None = None) -> Iterator[Document]:
-        """What may be trained on, from document number `start` on, up to number `end`."""
+        """The training documents from number `start` up to number `end`."""
         if self.edge and end is not None:
             end = min(end, self.edge[0] + 1)  # all that comes after is held out
         return (document for held, document in self._sides(start, end) if not held)
 
     def validation(self) -> Iterator[Document]:
-        """What is held out."""
+        """The validation documents."""
         if self.other:
             return self.other.documents()
         return (document for held, document in self._sides(self.edge[0] if self.edge else 0) if held)
@@ -130,10 +131,10 @@ class DialogueSplit:
     """Dialogues and which of them are held out.
 
     Attributes:
-        how: the rule, for people.
-        other: the dialogues that are held out, if they are of other sources.
+        how: the rule, in words.
+        other: the dialogues that are held out, if they are of separate sources.
         edge: how many dialogues come before those that are held out.
-        shared: how many of `other` begin with a prompt that a dialogue trained on begins with too.
+        shared: how many of `other` have a first prompt that is also in the training data.
     """
 
     dialogues: Dialogues
@@ -143,11 +144,11 @@ class DialogueSplit:
     shared: int = 0
 
     def training(self) -> Iterator[Dialogue]:
-        """What may be trained on."""
+        """The training dialogues."""
         return (dialogue for held, dialogue in self._sides() if not held)
 
     def validation(self) -> Iterator[Dialogue]:
-        """What is held out. Each call reads the files again."""
+        """The validation dialogues. Each call reads the files again."""
         return self.other.dialogues() if self.other else (dialogue for held, dialogue in self._sides() if held)
 
     def _sides(self) -> Iterator[tuple[bool, Dialogue]]:
@@ -163,12 +164,12 @@ class DialogueSplit:
 def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSplit:
     """Chooses which text is held out.
 
-    It looks at as much of the sources as it takes to know both sides: for `content` rarely more than the first blocks, for
+    It reads as much of the sources as it needs to find both sides: for `content` rarely more than the first blocks, for
     `tail` all of them, twice; for `file` all of both, once.
 
     Raises:
-        LiuliError: the rule is none; a file of the validation is among the sources; the text is too short to be divided; a
-            document of the validation is trained on too and the sources are `strict`.
+        LiuliError: the rule is invalid; a validation file is among the sources; the text is too short to be divided; a
+            validation document is also in the training data and the sources are `strict`.
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if rule.kind == "file":
@@ -190,11 +191,11 @@ def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSpli
 def split_dialogues(dialogues: Dialogues, rule: SplitRule | str = "content") -> DialogueSplit:
     """Chooses which dialogues are held out.
 
-    It looks at as many dialogues as it takes to know both sides: for `content` rarely more than the first, for `tail` all.
+    It reads as many dialogues as it needs to find both sides: for `content` rarely more than the first, for `tail` all.
 
     Raises:
-        LiuliError: the rule is none; a file of the validation is among the dialogues' files; there is one dialogue alone; a
-            dialogue of the validation begins with a prompt that is trained on and the dialogues are `strict`.
+        LiuliError: the rule is invalid; a validation file is among the dialogues' files; there is only one dialogue; the
+            first prompt of a validation dialogue is also in the training data and the dialogues are `strict`.
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if rule.kind == "file":
@@ -212,7 +213,7 @@ def split_dialogues(dialogues: Dialogues, rule: SplitRule | str = "content") -> 
         share += f", as there are too few to hold out one in {ONE_IN} by first prompt"
     if total == 1:
         names = names_of(dialogues.names)
-        raise LiuliError(f"{names} has one dialogue: too few to train on some and hold out the rest")
+        raise LiuliError(f"{names} has only one dialogue, so none can be held out: add dialogues, or give --valid FILE")
     return DialogueSplit(dialogues, share, edge=total - _held_count(total, rule.share))
 
 
@@ -222,30 +223,35 @@ def check_apart(held: list[SourceFile], trained: list[SourceFile]) -> None:
     for each in held:
         if each.path.resolve() in places:
             raise LiuliError(
-                f"{each.name} would be trained on and validated on; take it out of the source, or hold out another"
+                f"{each.name} is in the training data and in the validation data: remove it from the sources, or give another "
+                f"--valid FILE"
             )
 
 
 def _shared_texts(other: Sources, sources: Sources) -> int:
-    """How many documents of the validation stand in the training text, whole; an error if that is `strict`."""
+    """How many validation documents are also in the training text; an error if that is `strict`."""
     trained = DigestSet()
     for _, _, text in sources.texts():
         trained.add(text.digest)
     places = [place for _, place, text in other.texts() if text.digest in trained]
     if places and sources.strict:
-        raise LiuliError(f"{places[0]}: the same text is trained on ({len(places):,} such documents); take them out of either")
+        raise LiuliError(
+            f"{places[0]}: this validation document is also in the training data (such documents: {len(places):,}); remove "
+            f"them from one of the two"
+        )
     return len(places)
 
 
 def _shared_prompts(other: Dialogues, dialogues: Dialogues) -> int:
-    """How many dialogues of the validation begin as one that is trained on; an error if that is `strict`."""
+    """How many validation dialogues have a first prompt that is also in the training data; an error if that is `strict`."""
     trained = DigestSet()
     for dialogue in dialogues:
         trained.add(_prompt_digest(dialogue))
     places = [dialogue.source for dialogue in other if _prompt_digest(dialogue) in trained]
     if places and dialogues.strict:
         raise LiuliError(
-            f"{places[0]}: its first prompt is trained on too ({len(places):,} such dialogues); take them out of either"
+            f"{places[0]}: the first prompt of this validation dialogue is also in the training data (such dialogues: "
+            f"{len(places):,}); remove them from one of the two"
         )
     return len(places)
 
@@ -258,7 +264,8 @@ def _edge_of_texts(sources: Sources, total: int, share: Fraction) -> tuple[int, 
     """Where the last `share` of all `total` characters begins."""
     left = total - _held_count(total, share)
     if not left:
-        raise LiuliError(f"{names_of(sources.names)} has one character: too few to train on some and hold out the rest")
+        names = names_of(sources.names)
+        raise LiuliError(f"{names} has only one character, so nothing can be held out: add text, or give --valid FILE")
     for document in sources.documents():
         if left < len(document.text):
             return document.number, document.part, left

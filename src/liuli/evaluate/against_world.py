@@ -1,6 +1,6 @@
-"""A decoder compared with the truth of the world: the scorer and the sampler that `liuli.world.compare` asks for.
+"""Compares a decoder with the exact probabilities of the world: the scorer and the sampler for `liuli.world.compare`.
 
-Legend: B rows, T places.
+Legend: B rows, T positions.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from liuli.world.comparison import Scorer
 
 TOKENS_AT_ONCE = 4096
 SAMPLED_AT_ONCE = 64  # prefixes
-LONGEST = 24  # tokens of a continuation, which is longer than any piece
+LONGEST = 24  # tokens of a continuation; every piece of the world is shorter
 
 
 def compare_with_world(
     decoder: Decoder, tokenizer: Tokenizer, world: World, points: int = 200, samples: int = 1000
 ) -> Comparison:
-    """The gap by kind of choice, over `points` choices each; `samples` continuations drawn for each.
+    """The gap by kind of choice, over `points` choices each; `samples` continuations sampled for each.
 
     Raises:
-        LiuliError: the tokenizer has no begin or no end token; a document does not fit the model's context.
+        LiuliError: the tokenizer has no begin-of-text or end-of-text token; a document does not fit the model's context.
     """
     scorer = world_scorer(decoder, tokenizer)
 
@@ -41,13 +41,16 @@ def compare_with_world(
 def world_scorer(decoder: Decoder, tokenizer: Tokenizer) -> Scorer:
     """Texts -> their log-probabilities in nats (see `liuli.world.comparison`)."""
     if not tokenizer.end:
-        raise LiuliError("this tokenizer has no end token: a whole document cannot be scored")
+        raise LiuliError(
+            "the model's tokenizer has no end-of-text token, so it cannot be compared with a world; use a model trained on the "
+            "world"
+        )
     return token_scorer(tokenizer, lambda rows: log_probabilities(decoder, rows), tokenizer.end[0])
 
 
 @torch.no_grad()
 def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[float]:
-    """The log-probability of each row of ids after its first, in nats. Rows of similar length go through one pass together."""
+    """The log-probability of each row of ids after its first id, in nats. Rows of similar length share a forward pass."""
     device = decoder.device
     found = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -69,7 +72,7 @@ def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]]) -> list[f
 
 
 def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str]) -> list[str]:
-    """What the model writes after each prefix, drawn at temperature 1; END where it ends the text."""
+    """What the model writes after each prefix, sampled at temperature 1, with END if it ends the text."""
     engine = Engine(decoder, tokenizer, slots=SAMPLED_AT_ONCE)
     texts: dict[str, str] = {}
     for seed, prefix in enumerate(prefixes):
@@ -77,8 +80,8 @@ def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str
         room = min(LONGEST, decoder.config.context - len(ids))
         if room < 1:
             raise LiuliError(
-                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}: it cannot "
-                f"be compared with the world"
+                f"{prefix!r} has {len(ids)} tokens and does not fit the model's context of {decoder.config.context}, so the "
+                f"model cannot be compared with the world; use one with a longer context"
             )
         request = Request(ids, Sampling(temperature=1.0), room, seed, stop_ids=tokenizer.end)
         texts[engine.submit(request)] = ""

@@ -1,10 +1,10 @@
 """How well a model predicts a text: nats, over non-overlapping windows of all of it.
 
-A document is read from its begin token on and cut into windows of as many tokens as the model was trained on; within a window
-a token is predicted from those before it. Its end counts as a token too. The first token of a document that has no begin
-token, or that begins in the middle, is predicted by nothing, and its bytes are not counted.
+A document, with its begin-of-text token, is split into windows of as many tokens as the model was trained on. Within a window a
+token is predicted from those before it. The end-of-text token is predicted too. The first token of a document without a
+begin-of-text token, or of a part from its middle, is not predicted, and its bytes are not counted.
 
-Legend: B rows, T places.
+Legend: B rows, T positions.
 """
 
 import math
@@ -29,7 +29,7 @@ SPREAD = 64
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`nats`: summed over `tokens` predicted, in `windows` of at most `length` of them; `bytes` of text that they are."""
+    """`nats`: summed over the predicted `tokens`, in `windows` of at most `length` tokens; `bytes`: of the tokens' text."""
 
     nats: float
     tokens: int
@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Document], length: int) -> Evaluation:
-    """Over all of `documents`, in windows of `length` tokens.
+    """Measures on all of `documents`, in windows of `length` tokens.
 
     Raises:
         LiuliError: there is nothing to predict.
@@ -72,7 +72,7 @@ def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Documen
 
 
 def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch], length: int) -> Evaluation:
-    """Over rows that were packed before, from windows of at most `length` tokens."""
+    """Measures on packed rows, made of windows of at most `length` tokens."""
     device = decoder.device
     nats, tokens, size, windows = 0.0, 0, 0, 0
     with torch.no_grad():
@@ -84,7 +84,7 @@ def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch], le
             predicted = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
             size += sum(len(tokenizer.token(id).bytes) for id in predicted)
     if not tokens:
-        raise LiuliError("there is nothing to predict: the text has fewer than two tokens")
+        raise LiuliError("there is nothing to predict: the text has fewer than two tokens; give more text")
     return Evaluation(nats, tokens, size, windows, length)
 
 
@@ -97,8 +97,8 @@ def pieces_of(documents: Iterable[Document], tokenizer: Tokenizer, length: int) 
 
 
 def rows_of(pieces: Iterable[Piece], length: int) -> Iterator[Batch]:
-    """Windows packed in their order into rows of at most `length` places, several rows at a time. The rows of a batch are as
-    long as its longest one, so that few places are empty."""
+    """Windows packed in order into rows of at most `length` positions, several rows at a time. The rows of a batch are as long
+    as its longest one, so that few positions are empty."""
     rows = _packed(pieces, length)
     while some := list(islice(rows, max(1, TOKENS_AT_ONCE // length))):
         yield batch_of(some, [0] * len(some), max(map(_places, some)), 0)
@@ -120,8 +120,8 @@ def _packed(pieces: Iterable[Piece], length: int) -> Iterator[list[Piece]]:
 
 
 class Exam:
-    """Held-out windows, packed once: about `limit` tokens of them, evenly spaced over the first `SPREAD` · `limit` tokens; all
-    where there are no more."""
+    """Held-out windows, packed once: about `limit` tokens, evenly spaced over the first `SPREAD` · `limit` tokens, or all if
+    there are fewer."""
 
     def __init__(self, windows: Iterable[Piece], tokenizer: Tokenizer, length: int, limit: int):
         pieces, held = [], 0

@@ -1,4 +1,4 @@
-"""How well an assistant answers about the world: what it was taught, what it only read, and what nobody told.
+"""How well an assistant answers about the world: facts from its dialogues, facts only in the text, and facts in neither.
 
 Each question is asked alone and answered greedily. The groups (a), (b) and (c) are those of `liuli.world.dialogues`.
 """
@@ -25,8 +25,8 @@ class GroupScore(Record):
     """How the questions of one group in one language were answered.
 
     Attributes:
-        questions: how many.
-        right, refused, wrong, ended: which share of the replies was right, refused to say, was wrong, ended by itself.
+        questions: the number of questions.
+        right, refused, wrong, ended: the share of replies that were right, were refusals, were wrong, ended by themselves.
     """
 
     group: Group

@@ -1,4 +1,4 @@
-"""What a prompt led to: its text, its ids and the record of each step, as far as they have come."""
+"""The completion of a prompt: its text, its ids and the records of the steps so far."""
 
 from dataclasses import dataclass, field
 from reprlib import repr as shortened

@@ -26,21 +26,21 @@ REPLY_SHARE = 4  # turns are left out until a reply has 1 / 4 of the context, or
 
 
 class Conversation:
-    """What was said, and the replies to come.
+    """The messages of a conversation, and its next replies.
 
     A reply is generated with `say`, `regenerate` or `edit`. Each checks everything first: if it raises, nothing has changed.
     It returns a completion that grows as its step records are taken. When the records end or are closed, the reply becomes
-    part of the conversation as far as it came. A reply without text does not: its message then waits for a reply.
+    part of the conversation, complete or not. A reply without text does not: its message then waits for a reply.
 
     Attributes:
         system: the system message, or None. said: all messages after it.
-        replies: by its place in `said`, the completion of each reply that was generated here.
+        replies: the completion of each reply that was generated here, by its index in `said`.
         left_out: how many of the oldest turns the last reply was generated without.
         context: of the model, in tokens. sampling: the settings in force.
 
     Args:
         max_tokens: the most tokens of a reply.
-        seed: of the first reply; each further reply has the next one. By default each reply has a random seed.
+        seed: of the first reply; each later reply uses the next number. By default each reply has a random seed.
         candidates, sampling: as for `Model.stream`.
 
     Raises:
@@ -91,7 +91,7 @@ class Conversation:
 
     @property
     def cut_short(self) -> list[int]:
-        """The places in `said` of replies that did not come to their end."""
+        """The indices in `said` of replies that are incomplete."""
         return [
             place for place, completion in self.replies.items() if place < len(self.said) and completion.finish_reason != "stop"
         ]
@@ -139,7 +139,7 @@ class Conversation:
         return taken
 
     def last_question(self) -> str:
-        """What the user said last. Raises LiuliError if nothing was said."""
+        """The user's last message. Raises LiuliError if there is none."""
         return self.said[self._question()]["content"]
 
     def set_system(self, text: str | None) -> None:
@@ -165,14 +165,14 @@ class Conversation:
         self.system, self.said, self.replies, self.left_out = system or None, said, {}, 0
 
     def _answer(self, asked: list[Message], instead: bool = False) -> Reply:
-        """A reply to the messages `asked`. They are what was said from now on, whatever comes of the reply; unless it is
-        `instead` of the last reply, which then stays until the new one has come."""
+        """A reply to the messages `asked`. These become the conversation at once, whether the reply succeeds or not. A reply
+        `instead` of the last one replaces it only when it is there."""
         ids, left_out = self._fitting(asked)
         if len(ids) >= self.context:
-            added = "the system message and what the chat template adds" if self.system else "what the chat template adds"
+            parts = "message, system message and chat template" if self.system else "message and chat template"
             raise LiuliError(
-                f"the message takes {len(ids):,} tokens with {added}, but the model's context holds {self.context:,} with the "
-                f"reply: shorten it"
+                f"the prompt has {len(ids):,} tokens ({parts}), but the context has only {self.context:,} for prompt and "
+                f"reply: shorten the message"
             )
         completion, records = self.model.stream(
             ids,
@@ -203,7 +203,7 @@ class Conversation:
                 self.replies[len(asked)] = completion
 
     def _become(self, said: list[Message]) -> None:
-        """Makes `said` what was said; the completions of replies that it does not share are forgotten."""
+        """Replaces the messages by `said`. The completions of replies that are not in it are forgotten."""
         same = next((i for i, (old, new) in enumerate(zip(self.said, said, strict=False)) if old is not new), len(said))
         self.replies = {place: completion for place, completion in self.replies.items() if place < same}
         self.said = said
@@ -228,12 +228,12 @@ class Conversation:
             raise
         if size >= self.context:
             raise LiuliError(
-                f"the system message takes {size:,} tokens with what the chat template adds, but the model's context holds "
-                f"{self.context:,} with all that is said: shorten it"
+                f"the system message takes {size:,} tokens with the chat template, but the model's context has only "
+                f"{self.context:,} tokens in all: shorten the system message"
             )
 
     def _takes(self, messages: Sequence[Message]) -> bool:
-        """Whether the chat template takes the messages."""
+        """Whether the chat template accepts the messages."""
         try:
             self.model.chat.prompt(messages)
         except LiuliError:
@@ -248,8 +248,8 @@ class Conversation:
 
 
 def trimmed(records: Iterable[StepRecord]) -> Iterator[str]:
-    """The text of a reply as it comes, without white space around it: with some templates replies begin or end with white
-    space, which the template itself adds again."""
+    """The text of a reply as it is generated, without white space around it: with some templates replies begin or end with
+    white space, which the template itself adds again."""
     begun = False
     held = ""  # white space that is shown only if something follows it
     for record in records:

@@ -74,9 +74,9 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
         listed = ", ".join(f"{shown(name)[1:-1]} = {shown(value)}" for name, value in ignored.items())
         remark(f"{path} asks for {listed}, which is not supported: ignored")
     if not given:
-        none = "names none that is followed" if ignored else "names none"
+        none = "no supported sampling settings" if ignored else "no sampling settings"
         sampling = Sampling(temperature=DEFAULT_TEMPERATURE)
-        return SamplingDefaults(sampling, f"Liuli's default, as {whose} {none}", frozenset({"temperature"}))
+        return SamplingDefaults(sampling, f"Liuli's default ({whose} has {none})", frozenset({"temperature"}))
     try:
         return SamplingDefaults(Sampling(**given), f"{whose}'s {place}", frozenset(given))
     except LiuliError as error:
@@ -84,9 +84,9 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A setting of the file as `Sampling` has it."""
+    """A setting of the file in the form of `Sampling`."""
     if isinstance(value, bool):
-        return value  # which is refused
+        return value  # `Sampling` refuses it
     if name == "top_p" and value == 0:
         return 1.0
     if name == "top_k" and value == -1:

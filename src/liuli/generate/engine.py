@@ -30,15 +30,15 @@ from liuli.tokens import Token, Tokenizer
 
 
 class Engine:
-    """Runs requests; those for which there is no slot or no memory wait.
+    """Runs requests. Those without a free slot or enough memory wait.
 
-    The KV cache grows with what the running requests use, and is freed when none runs. A pass over slots that are not
-    neighbours copies one layer of them at a time, beyond the budget.
+    The KV cache grows with the running requests, and is freed when none runs. A pass over slots that are not adjacent copies
+    them one layer at a time, in addition to the budget.
 
     Args:
         slots: the most requests that run together.
         capacity: the most tokens of a request, prompt and completion; by default the model's context.
-        cache_budget: the most memory for keys and values, in bytes; by default half of the memory of the device.
+        cache_budget: the most memory for the KV cache, in bytes; by default half of the memory of the device.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether any request runs or waits, or has an end to be reported."""
+        """Whether a request runs or waits, or its end has not been reported."""
         return bool(self._ended) or self._scheduler.busy
 
     @property
     def cache_bytes(self) -> int:
-        """The memory that keys and values take now."""
+        """The memory of the KV cache now, in bytes."""
         return self._cache.nbytes if self._cache else 0
 
     def submit(self, request: Request) -> str:
@@ -119,7 +119,7 @@ class Engine:
         """The cache, large enough for the next step.
 
         Raises:
-            LiuliError: the device has no memory for it, although the budget allows it. The cache is broken then.
+            LiuliError: the device has too little memory for it, although the budget allows it. The cache is then unusable.
         """
         now = (self._cache.slots, self._cache.capacity) if self._cache else (0, 0)
         slots, capacity = self._scheduler.cache_size(*now)
@@ -128,9 +128,10 @@ class Engine:
                 self._cache = KVCache(self._decoder.config, slots, capacity, self._device, self._dtype)
             elif now != (slots, capacity):
                 self._cache.resize(slots, capacity)
-        except RuntimeError as error:  # what PyTorch raises if there is no memory
+        except RuntimeError as error:  # what PyTorch raises if memory is short
             raise LiuliError(
-                f"no memory for the keys and values of {slots} x {capacity} tokens: {first_line(error)}"
+                f"not enough memory for a KV cache of {slots} × {capacity} tokens: {first_line(error)}; run fewer requests at "
+                f"once, or lower max_tokens"
             ) from error
         return self._cache
 
@@ -188,7 +189,7 @@ class Engine:
         return record
 
     def _prompt_logprobs(self, x_TD: Tensor, ids: Sequence[int]) -> list[float | None]:
-        """How likely each token of the prompt was after those before it; the first follows nothing."""
+        """The log-probability of each token of the prompt after those before it, in nats; None for the first."""
         if len(ids) == 1:
             return [None]
         following = torch.tensor(ids[1:], device=self._device, dtype=torch.int64)

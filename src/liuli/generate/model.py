@@ -1,4 +1,4 @@
-"""`liuli.load`: the decoder and the tokenizer of a folder together, as a model that completes prompts."""
+"""`liuli.load`: the decoder and the tokenizer of a folder, as a model that completes prompts."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request, token_ids
 from liuli.generate.sampling import Sampling
-from liuli.hub import find_model, what_holds
+from liuli.hub import find_model, model_in, what_holds
 from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
@@ -67,18 +67,18 @@ class Model:
 
     @cached_property
     def stage(self) -> str | None:
-        """What its card, or its adapter's, says that it is: base, assistant, adapter; None if it has no card."""
+        """The stage in its model card or its adapter's: base, assistant, adapter; None if there is no card."""
         return read_json((self.adapter or self.folder) / "liuli.json").get("stage")
 
     @cached_property
     def chat(self) -> Chat:
-        """How messages become its ids: by its chat template, or its adapter's if that brings one.
+        """How messages become its ids: by its chat template, or its adapter's if that has one.
 
         Raises:
             LiuliError: there is no tokenizer; what `Chat.open` raises.
         """
         if self.tokenizer is None:
-            raise LiuliError(f"{self.path} holds no tokenizer, so nothing can be said to it")
+            raise LiuliError(f"{self.path} contains no tokenizer, so it cannot chat: add its tokenizer files")
         folder = self.adapter if self.adapter and has_template(self.adapter) else self.folder
         return Chat.open(folder, self.tokenizer)
 
@@ -111,7 +111,7 @@ class Model:
         Args:
             prompt: text, in which special strings are read and which gets the begin token; or ids, taken as they are.
             seed: the same seed makes the same choices; by default one is chosen at random.
-            candidates: how many of the likeliest tokens to record at each step; None records no scores.
+            candidates: how many of the most likely tokens to record at each step; None records no scores.
             stop_ids: ids that end it, in addition to the model's own.
             sampling: fields of `Sampling`; those not given are the folder's own.
 
@@ -143,9 +143,11 @@ class Model:
             try:
                 return token_ids(prompt, "a prompt")
             except LiuliError:
-                raise LiuliError(f"a prompt is a text or a list of ids, not {shortened(prompt)}") from None
+                raise LiuliError(f"a prompt must be a text or a list of ids, not {shortened(prompt)}") from None
         if self.tokenizer is None:
-            raise LiuliError(f"{self.path} holds no tokenizer: give the prompt as ids")
+            raise LiuliError(
+                f"{self.path} contains no tokenizer: add its tokenizer files (from Python, give the prompt as ids)"
+            )
         return self.tokenizer.encode(prompt, prompt=True)
 
 
@@ -160,28 +162,29 @@ def load(
 
     Args:
         device: "cpu", "cuda" or "mps". dtype: "fp32", "bf16" or "fp16". pattern: see `open_tokenizer`.
-        adapter: the folder of an adapter to use with it. If it holds a tokenizer or a `generation_config.json`, they replace
-            the model's own.
+        adapter: the folder of an adapter to use with it, or of the run that trained it. If the adapter has a tokenizer or a
+            `generation_config.json`, they replace the model's own.
 
     Raises:
         LiuliError: what `find_model`, `read_decoder`, `open_tokenizer` and `peft_folder.load` raise; a tokenizer whose
-            vocabulary has more ids than the model; a device that this machine lacks.
+            vocabulary has more ids than the model; a device that this machine does not have.
     """
     number = find_dtype(dtype) if isinstance(dtype, str) else dtype
     folder = find_model(path, weights=True)
-    # The tokenizer first: opening a large one takes memory for a moment, when there is no decoder yet.
-    tokenizer = None if adapter is None else find_tokenizer(Path(adapter), pattern)
+    # The tokenizer first: opening a large one takes memory for a moment, before the decoder is in memory.
+    adapter_folder = None if adapter is None else model_in(Path(adapter))
+    tokenizer = None if adapter_folder is None else find_tokenizer(adapter_folder, pattern)
     tokenizer = tokenizer or find_tokenizer(folder, pattern)
     decoder = read_decoder(folder, find_device(device), number)
-    if adapter is not None:
-        load_adapter(decoder, Path(adapter), str(adapter), folder)
+    if adapter_folder is not None:
+        load_adapter(decoder, adapter_folder, str(adapter), folder)
     if tokenizer is not None:
         tokenizer.fit(decoder.config.vocab_size, str(path))
-    return Model(str(path), folder, decoder, tokenizer, None if adapter is None else Path(adapter))
+    return Model(str(path), folder, decoder, tokenizer, adapter_folder)
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """As `decode`, but the ids may be those that only the model has, whose embedding may be larger than the vocabulary."""
+    """As `decode`, but also for ids that only the model has, since its embedding may be larger than the vocabulary."""
     stream = TextStream(tokenizer)
     return "".join(map(stream.push, ids)) + stream.finish()
 

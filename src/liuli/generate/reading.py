@@ -42,15 +42,15 @@ class Prompt(Record):
         """The contents of the messages, one message per line.
 
         Raises:
-            LiuliError: the prompt has tools, for which plain text has no form.
+            LiuliError: the prompt has tools, which plain text cannot represent.
         """
         if self.tools or any(message["role"] == "tool" or message.get("tool_calls") for message in self.messages):
-            raise LiuliError("the dialogue has tools, for which plain text has no form: compare assistants alone on it")
+            raise LiuliError("the dialogue has tools, and a base model reads only plain text: compare only assistants on it")
         return "\n".join(message["content"] for message in self.messages)
 
 
 class PromptReader:
-    """A model, and how it reads.
+    """A model, and how it reads prompts.
 
     Attributes:
         chat: its chat template; None: it reads plain text.
@@ -62,7 +62,7 @@ class PromptReader:
 
     def __init__(self, model: Model, sampling: Mapping[str, Any]):
         if model.tokenizer is None:
-            raise LiuliError(f"{model.path} holds no tokenizer: it cannot read a prompt")
+            raise LiuliError(f"{model.path} contains no tokenizer, so it cannot read a prompt: add its tokenizer files")
         self.model = model
         self.tokenizer = model.tokenizer
         self.given = dict(sampling)
@@ -73,7 +73,7 @@ class PromptReader:
         """The prompt as this model reads it.
 
         Raises:
-            LiuliError: plain text has no form for it, or the template refuses it.
+            LiuliError: plain text cannot represent it, or the template refuses it.
         """
         if self.chat is not None:
             return self.chat.prompt(prompt.messages, prompt.tools)

@@ -1,4 +1,4 @@
-"""What one step of one request was, with real numbers: the record that `--steps`, the server and the store share.
+"""The record of one step of one request, with real numbers, for `--steps`, the server and the store.
 
 Its JSON is a contract: `docs/step-record.schema.json` is the schema, and a test holds it to that. A probability is the model's
 own (temperature 1, nothing cut) unless its name says `sampled`. Log-probabilities and entropy are in nats; the logarithm of
@@ -22,7 +22,7 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Record):
-    """A token that could have been chosen. `cut`: the rule that removed it, if one did."""
+    """A token that could have been chosen. `cut`: the rule that removed it, or None."""
 
     token: Token
     logit: float
@@ -37,7 +37,7 @@ class StepScores(Record):
 
     Attributes:
         removed_mass: the probability that the grammar removed.
-        cuts: of each rule that cut, in order: its name, how many ids it kept, and the probability that it removed.
+        cuts: for each rule that removed tokens, in order: its name, how many ids it kept, and the probability that it removed.
     """
 
     logprob: float
@@ -60,11 +60,11 @@ class StepRecord(Record):
         index: the token's number in the completion, from 0. position: in prompt and completion.
         token: None if the request was cancelled or ended with an error.
         text: what may be shown now. The texts of all records are the completion's text.
-        forced: whether the constraint left no choice. uniform: the number that was drawn for the token.
-        scores: None if none were asked for.
+        forced: whether the constraint left no choice. uniform: the random number for the token.
+        scores: None if they were not requested.
         ms: milliseconds from the beginning of the engine's step to this record.
         finish_reason: None if the request continues. error: what went wrong, in one line.
-        prompt_logprobs: with the first record, if asked for; the first token of the prompt has none.
+        prompt_logprobs: in the first record, if requested; None for the first token of the prompt.
     """
 
     request: str
@@ -95,7 +95,7 @@ def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Call
 
     Args:
         logits_V: the model's own, fp32.
-        candidates: how many of the model's likeliest tokens to list.
+        candidates: how many of the model's most likely tokens to list.
         describe: id -> Token.
     """
     logprobs_V = logits_V.log_softmax(-1)

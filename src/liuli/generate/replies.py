@@ -19,8 +19,8 @@ class BatchReply:
     """The reply to one prompt of several.
 
     Attributes:
-        tokens: how many, with the stop token.
-        finish_reason: stop if it ended by itself, length if it has as many tokens as were asked for.
+        tokens: the number of tokens, with the stop token.
+        finish_reason: stop if it ended by itself, length if it has `max_tokens` tokens.
     """
 
     text: str = ""

@@ -34,7 +34,7 @@ class Request:
         prompt_logprobs: whether the first record also holds the log-probability of each token of the prompt.
 
     Raises:
-        LiuliError: `ids` or `stop_ids` hold something that is not an integer. Everything else is checked by `check`.
+        LiuliError: `ids` or `stop_ids` have an element that is not an integer. Everything else is checked by `check`.
     """
 
     ids: Sequence[int]
@@ -67,19 +67,21 @@ class Request:
         """
         prompt = len(self.ids)
         if not prompt:
-            raise LiuliError("the prompt is empty and the tokenizer has no begin token to start from: give at least one token")
+            raise LiuliError("the prompt is empty and the tokenizer has no begin-of-text token: give at least one token")
         check(self, "max_tokens", is_size, "a whole number of at least 1")
         check(self, "seed", is_whole, "a whole number, 0 or more")
         check(self, "candidates", _is_none_or_whole, "0 or more (a whole number), or None")
         if prompt >= capacity:
-            raise LiuliError(f"the prompt has {prompt} tokens, but the context holds {capacity} with completion: shorten it")
+            raise LiuliError(
+                f"the prompt has {prompt} tokens, but the context has {capacity} for prompt and completion: shorten the prompt"
+            )
         if self.length > capacity:
             raise LiuliError(
                 f"the prompt has {prompt} tokens and {self.max_tokens} more are asked for, but the context "
-                f"holds {capacity}: ask for at most {capacity - prompt} (max_tokens)"
+                f"has {capacity}: ask for at most {capacity - prompt} (max_tokens)"
             )
         if self.stop and not has_tokenizer:
-            raise LiuliError("stop strings need a tokenizer, and this model has none: stop by ids")
+            raise LiuliError("stop strings need a tokenizer, and this model has none: give stop_ids instead")
         for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("stop ids", self.stop_ids)):
             wrong = [token_id for token_id in ids if not 0 <= token_id < vocab_size]
             if wrong:
@@ -159,7 +161,7 @@ class RequestState:
         return text, reason
 
     def rest(self) -> str:
-        """What is held back at the end: the bytes of a broken character, and what might have become a stop string."""
+        """The text held back until the end: an incomplete character, and what could have become a stop string."""
         if self._text is None:
             return ""
         return self._stop.push(self._text.finish()) + self._stop.finish()
@@ -177,7 +179,7 @@ class RequestState:
 
 @contextmanager
 def _errors_of(method: str) -> Iterator[None]:
-    """A constraint is somebody else's code: whatever it raises ends its own request, and no other."""
+    """A constraint is foreign code: whatever it raises ends its own request and no other."""
     try:
         yield
     except Exception as error:
@@ -188,7 +190,7 @@ def token_ids(values: Any, what: str) -> tuple[int, ...]:
     """Token ids as Python's own integers, from a sequence, an array or a tensor.
 
     Raises:
-        LiuliError: it is no sequence, or holds something that is not an integer. A bool is none.
+        LiuliError: it is not a sequence, or has an element that is not an integer. A bool is not an integer here.
     """
     try:
         found = tuple(values.tolist() if hasattr(values, "tolist") else map(plain, values))

@@ -2,9 +2,9 @@
 
 grammar mask → penalties (repetition, presence, frequency) → logit bias → temperature → top-k → top-p → min-p → draw
 
-Rules that cut return which entries they keep, and always keep one. If two entries tie, the lower id goes first. The draw is
-by inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of the logits moves a
-boundary a little. In order of probability it could swap two neighbours.
+Rules that remove tokens return the entries that they keep, and always keep one. If two entries tie, the lower id comes first.
+The token is sampled by the inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of
+the logits then moves a boundary only a little. In order of probability it could swap two neighbours.
 
 Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits have been divided by the temperature.
 """
@@ -21,15 +21,15 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_number, is_positive, is_whole, plain
 
-BROKEN = "no token can be chosen: the model's logits hold NaN or infinity"
+BROKEN = "no token can be chosen: the model's logits are NaN or infinite; try --dtype fp32, or check the model's weights"
 Rule = Literal["grammar", "top_k", "top_p", "min_p"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling(Record):
-    """How to choose. The defaults change nothing: they draw from the model's own distribution.
+    """How to choose a token. The defaults change nothing: they sample from the model's own distribution.
 
-    `temperature` 0 takes the likeliest token. `top_k` 0, `top_p` 1 and `min_p` 0 are off. `repetition_penalty`
+    `temperature` 0 takes the most likely token. `top_k` 0, `top_p` 1 and `min_p` 0 are off. `repetition_penalty`
     (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) acts on tokens of prompt and completion; `presence_penalty`
     and `frequency_penalty` (as in OpenAI's API) on those of the completion. `logit_bias` adds to logits by id.
     """
@@ -78,8 +78,8 @@ def _fits_float(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What one rule did: the ids that it kept (ascending), and the probability that it removed, of the distribution just
-    before it."""
+    """The effect of one rule: the ids that it kept (ascending), and the probability that it removed, in the distribution before
+    it."""
 
     rule: Rule
     kept: Tensor
@@ -88,20 +88,21 @@ class Cut:
 
 @dataclass(slots=True)
 class Distribution:
-    """What a token is drawn from: `ids_K` (ascending) with `probs_K` (fp32, summing to 1), and the cuts before it."""
+    """The distribution from which a token is sampled: `ids_K` (ascending) with `probs_K` (fp32, summing to 1), and the cuts
+    before it."""
 
     ids_K: Tensor
     probs_K: Tensor
     cuts: list[Cut]
 
     def logprobs(self, ids: Tensor) -> list[float]:
-        """Nats after the whole sampler; -inf for ids that were cut."""
+        """Nats after the whole sampler; -inf for ids that were removed."""
         at = torch.searchsorted(self.ids_K, ids).clamp(max=len(self.ids_K) - 1)
         probs = torch.where(self.ids_K[at] == ids, self.probs_K[at], 0.0)
         return probs.log().tolist()
 
     def cut_by(self, ids: Tensor) -> list[Rule | None]:
-        """The rule that removed each id, None for those that stayed or that greedy choice merely passed over."""
+        """The rule that removed each id; None for those that were kept, or that greedy choice did not take."""
         found: list[Rule | None] = [None] * len(ids)
         for cut in reversed(self.cuts):
             for i, kept in enumerate(torch.isin(ids, cut.kept).tolist()):
@@ -146,7 +147,7 @@ def distribution(
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
-    """Penalties, then logit bias; the row itself if neither is asked for."""
+    """Penalties, then logit bias; the row itself if neither is set."""
     if not sampling.penalises and not sampling.logit_bias:
         return logits_V
     logits_V = logits_V.clone()
@@ -230,7 +231,7 @@ def pick(probs_K: Tensor, uniform: float) -> int:
 
 @dataclass(slots=True)
 class Draw:
-    """One row's part in a draw: its settings, its uniform number, and what the rules look at (see `distribution`)."""
+    """The inputs for one row: its settings, its uniform number, and what the rules need (see `distribution`)."""
 
     sampling: Sampling
     uniform: float
@@ -241,7 +242,7 @@ class Draw:
 
 @dataclass(slots=True)
 class TokenChoice:
-    """The token chosen, the number drawn for it, its probability after the whole sampler, and what it was drawn from."""
+    """The chosen token, its random number, its probability after the whole sampler, and the distribution."""
 
     id: int
     uniform: float
@@ -259,8 +260,8 @@ def choose(logits_V: Tensor, draw: Draw) -> TokenChoice:
 
 
 def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[TokenChoice | LiuliError]:
-    """`choose` for every row of a batch, each with its own settings: the same bits as alone, and a row that has
-    nothing to choose from does not spoil its neighbours."""
+    """`choose` for every row of a batch, each with its own settings: the result is identical to that of
+    `choose` alone, and a row with nothing to choose from does not affect the others."""
     found: list[TokenChoice | LiuliError] = []
     for logits_V, draw in zip(logits_BV.unbind(), draws, strict=True):
         try:

@@ -67,8 +67,8 @@ class Scheduler:
     def cache_size(self, slots: int, capacity: int) -> tuple[int, int]:
         """How many slots of how many tokens the cache must have for the next step, if it has `slots` of `capacity` now.
 
-        If it must grow, it doubles, so that it is seldom copied; it never exceeds the budget, nor what the running requests
-        can need. That always suffices: `schedule` starts a request only if all could run to their last token.
+        If it must grow, it doubles, so that it is rarely copied. It never exceeds the budget, or what the running requests
+        can need. That is always enough: `schedule` starts a request only if all could run to their last token.
         """
         used = self._used_slots()
         needed = max(state.position for state in self.running if state is not None)
@@ -103,8 +103,8 @@ class Scheduler:
         possible = self._budget // self._token_bytes - 1 - prompt
         what = f"ask for at most {possible} (max_tokens)" if possible > 0 else "shorten the prompt"
         return (
-            f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for: their keys and values take "
-            f"{_size((request.length + 1) * self._token_bytes)}, but the cache may take {_size(self._budget)}: {what}"
+            f"the prompt has {prompt} tokens and {request.max_tokens} more are asked for: their KV cache takes "
+            f"{_size((request.length + 1) * self._token_bytes)}, but only {_size(self._budget)} may be used: {what}"
         )
 
 

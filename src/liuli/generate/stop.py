@@ -1,7 +1,7 @@
 """Stop strings that may begin or end inside a token.
 
-Text comes in as tokens bring it, and goes out at once, except an end that could still become a stop string: it is held
-back until it is one or cannot become one. How the text was cut into pushes never changes what comes out.
+Text comes in token by token and is passed on at once, except an end that could still become a stop string. It is held back
+until it is one or cannot become one. How the text is divided into pushes does not change the result.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ class StopStrings:
     def __init__(self, stops: str | Sequence[str]):
         stops = [stops] if isinstance(stops, str) else list(stops)
         if "" in stops:
-            raise LiuliError("a stop string is empty: it would stop every text before it began")
+            raise LiuliError("a stop string is empty, so every text would stop at once: remove it")
         self._stops = stops
         self._longest = max(map(len, stops), default=1) - 1  # of what can be held back
         self._held = ""
         self.found: str | None = None
 
     def push(self, text: str) -> str:
-        """What may be shown now. After a stop string was found, nothing more comes out."""
+        """What may be shown now; nothing after a stop string was found."""
         if self.found is not None:
             return ""
         text = self._held + text
@@ -36,7 +36,7 @@ class StopStrings:
         return text[: len(text) - len(self._held)]
 
     def finish(self) -> str:
-        """What was held back, when no more text will come."""
+        """What was held back, when the text has ended."""
         held, self._held = self._held, ""
         return held
 

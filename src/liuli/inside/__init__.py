@@ -1,1 +1,1 @@
-"""What happened, in real numbers: views of models, each one frozen dataclass with its own checks."""
+"""Views of models in real numbers. Each view is one frozen dataclass with its own checks."""

@@ -1,4 +1,4 @@
-"""Models side by side: the same prompts, the same seed; what each read, what each answered, and how likely each finds it.
+"""Compares models on the same prompts with the same seed: what each read, what it answered, and how likely each answer is.
 
     models = [liuli.load("base"), liuli.load("assistant")]
     trace = compare(models, [Prompt.of_text("小明爱吃什么？", "mine")], CompareSettings(seed=7))
@@ -126,14 +126,14 @@ class CompareTrace:
 
 
 def compare(models: Sequence[Model], prompts: Sequence[Prompt], settings: CompareSettings) -> CompareTrace:
-    """Asks every model every prompt.
+    """Generates the answer of every model to every prompt.
 
     Raises:
         LiuliError: no model, or no prompt; what `PromptReader` and its `begin` raise, before anything is computed; a step that
             cannot be chosen.
     """
     if not models or not prompts:
-        raise LiuliError("there is nothing to compare: name a model and a prompt at least")
+        raise LiuliError("there is nothing to compare: give at least one model and one prompt")
     readers = [PromptReader(model, settings.sampling) for model in models]
     begun = [[reader.begin(prompt, settings.max_tokens, settings.seed, CANDIDATES) for reader in readers] for prompt in prompts]
     scoring = Scoring(readers)

@@ -1,9 +1,9 @@
-"""How likely models find an answer: log-probabilities and divergences in fp64, over a few places at a time.
+"""How likely models find an answer: log-probabilities and divergences in fp64, over a few positions at a time.
 
 A model reads prompt and answer in one pass. Its distributions, (T, V), never exist all at once: they are made from the hidden
 states in chunks.
 
-Legend of shape suffixes: T places, D width, V vocabulary.
+Legend of shape suffixes: T positions, D width, V vocabulary.
 """
 
 import math
@@ -57,7 +57,7 @@ class AnswerScore(Record):
 
 
 class Scoring:
-    """Scores answers, and remembers how well the numbers agree.
+    """Scores answers, and records how well the numbers agree.
 
     Attributes:
         same: for each model, the first model that has its pieces, ids for ids.
@@ -141,7 +141,7 @@ class Scoring:
 
     @torch.inference_mode()
     def _hidden(self, m: int, read: Sequence[int], said: Sequence[int]) -> Tensor:
-        """(T, D): the states before each token that was said; before the first one if none was."""
+        """(T, D): the states before each token of the answer; before its first token if it is empty."""
         decoder = self._readers[m].model.decoder
         ids_1T = torch.tensor([[*read, *said[:-1]]], device=decoder.device)
         return decoder.hidden(ids_1T)[0, len(read) - 1 :]
@@ -156,6 +156,6 @@ class Scoring:
 
 
 def _divergence(first_TV: Tensor, other_TV: Tensor) -> list[float]:
-    """KL(first ‖ other) at each place, from log-probabilities."""
+    """KL(first ‖ other) at each position, from log-probabilities."""
     kl_T = F.kl_div(other_TV, first_TV, reduction="none", log_target=True).sum(-1)
     return kl_T.clamp(min=0).tolist()  # rounding of zero can be negative

@@ -1,4 +1,4 @@
-"""What every view checks of itself, so that what it shows is true."""
+"""The checks that every view makes of its own numbers."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,6 +1,6 @@
-"""One run of a stage, from the job to the trained model: `pretrain` and `finetune` begin here.
+"""One run of a stage, from the job to the trained model: `pretrain` and `finetune` start here.
 
-In: a `Job`, the folder of a run, and the `Stage` that says what is learned from. Out: events, until the model is trained. A
+In: a `Job`, the folder of a run, and its `Stage`. Out: events, until the model is trained. A
 run that was stopped is resumed from its last checkpoint.
 """
 
@@ -36,14 +36,14 @@ def run_stage(
     """Trains a model in the folder `out`.
 
     Args:
-        resume: continue the run there; the job must ask for the same as when the run began.
-        inexact: resume even if this machine, or what is given now, makes the next losses differ.
+        resume: continue the run there; the job must have the same settings as when the run started.
+        inexact: resume even if this machine, or the settings given now, make the next losses differ.
         stop: asked between two steps.
-        command: what was typed, if anything was; it is kept for people.
+        command: the command line, if there is one; it is recorded for people.
 
     Raises:
-        LiuliError: there is a run already, or none; what differs when it is resumed; too little text or time; what `train`
-            raises.
+        LiuliError: there is already a run, or there is none to resume; something differs on resuming; too little text or
+            time; what `train` raises.
     """
     began = time.perf_counter()
     if resume and read_settings(out) is None:
@@ -52,30 +52,38 @@ def run_stage(
     run = Run(out)
     try:
         with process_restored():
-            before, begun = run.settings, bool(run.checkpoints())  # read again: now nobody else writes there
+            before, begun = run.settings, bool(run.checkpoints())  # read again: no other process writes there now
             if begun and not resume:
-                raise LiuliError(f"{out} holds a run already: give --resume to continue it, or name another folder")
+                raise LiuliError(f"{out} already contains a run: give --resume to continue it, or give another folder")
             if before is None or not resume:
                 job = given.but(today=date.today().isoformat())
                 before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}
                 run.write_settings(before)
             else:
                 if before["stage"] != stage.name:
-                    raise LiuliError(f"{out} holds a run of stage {before['stage']}, which {stage.command} cannot resume")
+                    raise LiuliError(f"{out} contains {_resumable(before['stage'], out)}")
                 job = with_given(Job.from_json(before["job"]), given)
             if resume and not begun:
-                yield Note("the run has no checkpoint yet: it begins anew")
+                yield Note("the run has no checkpoint yet: it starts from the beginning")
 
             def prepare(worse: Sequence[GotWorse]) -> Fresh | Resumed:
                 return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
 
-            where_now = before | {"job": job.to_json()}  # the text, which may have been moved
+            where_now = before | {"job": job.to_json()}  # the data may have been moved
             yield from _trained(run, prepare, lambda: run.write_settings(where_now), stop)
     except BaseException:
         run.withdraw()
         raise
     finally:
         run.close()
+
+
+def _resumable(stage: str, out: Path) -> str:
+    """What a run of a stage is, and how to resume it, for people."""
+    if stage not in STAGES:
+        return f"a run of the unknown stage {stage}: resume it with the version of Liuli that started it"
+    command = STAGES[stage].command
+    return f"a run of {command}: resume it with {command} --out {out} --resume"
 
 
 def _trained(
@@ -92,7 +100,7 @@ def _trained(
             yield from train(prepared.training, prepared.journal, stop)
             return
         except GotWorse as found:
-            worse = found.with_traceback(None)  # the traceback would keep the model alive beside the next one
+            worse = found.with_traceback(None)  # the traceback would keep the model alive next to the next one
             lowerings = [*(each for each in lowerings if each.best == worse.best), worse]
         finally:
             prepared.training.rows.close()

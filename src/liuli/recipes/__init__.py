@@ -1,1 +1,1 @@
-"""Recipes: several steps of a model's life in one command."""
+"""Recipes: several stages in one command."""

@@ -1,4 +1,4 @@
-"""The first thing to do here: a small world, a base model that read of it, and an assistant that answers about it; and how far
+"""`liuli begin`: a small world, a base model trained on its text, and an assistant that answers questions about it; and how far
 what they learned is from the truth.
 
     FOLDER/world/        the text and its facts
@@ -7,7 +7,7 @@ what they learned is from the truth.
     FOLDER/assistant/    the assistant's
     FOLDER/report.json   every number that is shown
 
-What is finished is not made again, and a run that was stopped goes on.
+Finished parts are not made again, and a stopped run is resumed.
 """
 
 import json
@@ -35,8 +35,8 @@ from liuli.world.steps import ValueStep
 WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # more than two cores read once in the time
 CONVERSATIONS = 48_000  # likewise
-MINUTES = 2.35  # of training, its tokenizer and the measuring of speed included
-TALKED, LEAST_TALKED = 0.85, 0.5  # times as long is the assistant's training, but at least so many minutes
+MINUTES = 2.35  # of training, including the tokenizer and the measurement of speed
+TALKED, LEAST_TALKED = 0.85, 0.5  # the assistant trains for this share of the base's minutes, but at least so many minutes
 POINTS, SAMPLES = 200, 250  # of each kind of choice
 SHOWN = (("zh", "person ride"), ("en", "person ride"), ("zh", "person home"), ("en", "person home"), ("zh", "person food"))
 OF_THE_ARTICLES = {("zh", "person ride"): "小明今天去游乐园玩", ("en", "person ride"): "Ming went to the fair today and rode"}
@@ -54,21 +54,21 @@ class WatchedBeginning:
 
 
 def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]) -> Iterator[Event]:
-    """Makes a world and a base model in `folder`, as far as they are not finished.
+    """Makes a world and a base model in `folder`, or what is missing of them.
 
     Raises:
-        LiuliError: the folder holds something else; what making a world and training raise.
+        LiuliError: the folder contains something else; what making a world and training raise.
     """
     world = World()
     place = folder / WORLD
     if not place.exists() and folder.is_dir() and (held := sorted(each.name for each in folder.iterdir())):
-        raise LiuliError(f"{folder} holds something else ({', '.join(held[:3])}): give --out a new or empty folder")
+        raise LiuliError(f"{folder} contains other files ({', '.join(held[:3])}): give --out a new or empty folder")
     job, going_on = Job.of(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))
         job = job.but(size="nano", minutes=minutes, seed=seed, probes=probes)
     if open_folder(place) is None:
-        yield Note("making a small world, in Chinese and English")
+        yield Note("generating the corpus (Chinese and English)")
         write_folder(world, str(place), DOCUMENTS)
     yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder))
 
@@ -77,7 +77,7 @@ def talk_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     """Makes an assistant of the base model, if there is none. Raises as `finetune`."""
     going_on, dialogues = bool(checkpoints(folder / ASSISTANT)), folder / DIALOGUES
     if not dialogues.exists():
-        yield Note("making conversations about it")
+        yield Note("generating dialogues about the corpus")
         write_dialogues(World(), dialogues, CONVERSATIONS)
     job = Job.of(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
     if not going_on:
@@ -92,7 +92,7 @@ def _typed(folder: Path) -> list[str]:
 
 
 def report(folder: Path) -> dict[str, Any]:
-    """All numbers of a finished begin, kept in `report.json`; those of the same models are not worked out again."""
+    """All numbers of a finished `begin`, saved in `report.json`. They are computed again only if a model changed."""
     model, assistant = load(folder / RUN / "model"), load(folder / ASSISTANT / "model")
     known = read_json(folder / REPORT)
     if [known.get(name, {}).get("hash") for name in ("model", "assistant")] == [model.hash, assistant.hash]:

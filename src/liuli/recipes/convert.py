@@ -59,9 +59,9 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
     if out.suffix.lower() != ".gguf":
         raise LiuliError(f"{out}: the name of a GGUF file must end with .gguf; give such a name")
     if out.exists():
-        raise LiuliError(f"{out} exists already: name a new file")
+        raise LiuliError(f"{out} already exists: give the name of a new file")
     if not out.parent.is_dir():
-        raise LiuliError(f"there is no folder {out.parent}: create it, or name a file in another folder")
+        raise LiuliError(f"there is no folder {out.parent}: create it, or give a file in another folder")
     decoder = _decoder(model)
     more = _metadata(model) if is_gguf(model) else _tokenizer_metadata(model, decoder.config.vocab_size)
     counts: list[dict[str, int]] = []
@@ -81,7 +81,9 @@ def _decoder(model: Path) -> Decoder:
 def _tokenizer_metadata(folder: Path, rows: int) -> dict[str, Any]:
     tokenizer = find_tokenizer(folder)
     if tokenizer is None:
-        raise LiuliError(f"{folder} holds no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files")
+        raise LiuliError(
+            f"{folder} contains no tokenizer, and llama.cpp cannot use a model without one: add its tokenizer files"
+        )
     return tokenizer_metadata(folder, tokenizer, rows)
 
 

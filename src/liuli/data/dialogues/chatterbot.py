@@ -1,8 +1,8 @@
 """Chatterbot's `.yml` or `.yaml` files: `conversations`, a list of lists of turns, each a response to the one before it.
 
-Nothing is made of what YAML says except strings: each scalar is the string that stands there, so that `Yes` and `1984` stay
-as they are and nothing is run. The file is read as a stream of events, so that no nesting fills the stack. Aliases, by which
-a small file could become endless, are refused.
+Only strings are read from YAML: each scalar is the string as it is written, so that `Yes` and `1984` stay as they are and
+nothing is run. The file is read as a stream of events, so that no nesting fills the stack. Aliases, with which a small file
+could become endless, are refused.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,10 @@ from liuli.data.records.utf8 import utf8_problem
 from liuli.display import first_line, printable
 
 LARGEST_YAML = 1 << 20  # bytes of one file, which takes a second to read, or twenty if it holds nothing but commas
-DEEPEST_YAML = 128  # lists and objects inside one another
+DEEPEST_YAML = 128  # levels of nested lists and objects
 LIST = "conversations"
 FIX = "fix it, or remove it"
+AS_LIST = "write it as a YAML list: first the question, then the answer"
 
 
 class ChatterbotReader(RecordReader[Converted]):
@@ -52,7 +53,7 @@ class ChatterbotReader(RecordReader[Converted]):
 
 @dataclass(frozen=True, slots=True)
 class YamlDialogue:
-    """One element of the list, the line at which it stands, and its turns; None if it is no list of scalars."""
+    """One element of the list, the line at which it stands, and its turns; None if it is not a list of scalars."""
 
     line: int
     turns: list[str] | None
@@ -60,7 +61,7 @@ class YamlDialogue:
 
 def _converted(conversation: YamlDialogue) -> Converted | Problem:
     if not conversation.turns:
-        return Problem("a conversation that is no list of turns", advice="write - - question, and below it - answer")
+        return Problem("a conversation that is not a list of turns", advice=AS_LIST)
     return of_turns("chatterbot", conversation.turns)
 
 
@@ -76,7 +77,8 @@ def _read_conversations(data: bytes) -> list[YamlDialogue]:
     except yaml.YAMLError as error:
         raise Unreadable(Problem("broken YAML", first_line(error), FIX)) from None
     if len(found) != 1:
-        raise Unreadable(Problem(f'no list "{LIST}"', advice="write it as chatterbot does", fatal_if_named=True))
+        reason = f'the file has {"more than one list" if found else "no list"} "{LIST}"'
+        raise Unreadable(Problem(reason, advice="put the dialogues in one list of that name", fatal_if_named=True))
     return found[0]
 
 
@@ -84,19 +86,24 @@ def _events(text: str) -> Iterator[Any]:
     """The events of the one document in a text.
 
     Raises:
-        yaml.YAMLError: the text is broken, has several documents, an alias, or too much inside one another.
+        yaml.YAMLError: the text is broken.
+        Unreadable: it has several documents or an alias, or is nested too deeply.
     """
     depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias", problem_mark=event.start_mark)
+            raise _unsupported("an alias", event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > DEEPEST_YAML:
-            raise yaml.MarkedYAMLError(problem="too many lists inside one another", problem_mark=event.start_mark)
+            raise _unsupported(f"nested more than {DEEPEST_YAML} levels deep", event)
         if documents > 1:
-            raise yaml.MarkedYAMLError(problem="a second document", problem_mark=event.start_mark)
+            raise _unsupported("a second document", event)
         yield event
+
+
+def _unsupported(what: str, event: Any) -> Unreadable:
+    return Unreadable(Problem("unsupported YAML", f"{what} at line {event.start_mark.line + 1:,}", "remove it"))
 
 
 def _lists(events: Iterator[Any]) -> Iterator[list[YamlDialogue]]:

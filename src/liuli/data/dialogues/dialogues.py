@@ -30,7 +30,6 @@ from liuli.data.records.source_files import FileFormats, SourceFile, Watch
 
 DIALOGUES = FileFormats(
     what="dialogues",
-    noun="file of dialogues",
     known=".jsonl, .json, .txt, .tsv, .yml, .yaml (each also .gz or .zst) and .parquet",
     piped="lines",
     suffixes={
@@ -43,7 +42,7 @@ DIALOGUES = FileFormats(
         ".parquet": "parquet",
     },
 )
-BEGIN = 1 << 16  # bytes at the beginning of a file that are read to see whether its first line is an object
+BEGIN = 1 << 16  # bytes at the beginning of a file that are read to check whether its first line is an object
 QUESTIONS = replace(DIALOGUE, make=partial(convert, answered=False))
 
 
@@ -78,7 +77,7 @@ class Dialogue:
 
 @dataclass(slots=True)
 class DialoguePass(SourcePass):
-    """What one pass over dialogues has met so far."""
+    """What one pass over dialogues has found so far."""
 
     layouts: dict[str, Counter[str]] = field(default_factory=dict)
     unanswered: int = 0

@@ -33,11 +33,11 @@ SPEAKERS = {
 OTHERS = {  # fields that show that a record is not a dialogue, and what it is
     "chosen": "a preference, not a dialogue",
     "rejected": "a preference, not a dialogue",
-    "label": "a thumb for an answer, not a dialogue",
-    "kto_tag": "a thumb for an answer, not a dialogue",
-    "images": "a dialogue about images, sounds or films",
-    "videos": "a dialogue about images, sounds or films",
-    "audios": "a dialogue about images, sounds or films",
+    "label": "a rating of an answer (thumbs up or down), not a dialogue",
+    "kto_tag": "a rating of an answer (thumbs up or down), not a dialogue",
+    "images": "a dialogue with images, audio or video",
+    "videos": "a dialogue with images, audio or video",
+    "audios": "a dialogue with images, audio or video",
 }
 
 
@@ -53,11 +53,11 @@ class Converted:
 def convert(record: Any, answered: bool = True) -> Converted | Problem:
     """Converts a record, whose layout is recognised by its fields. `answered`: see `messages.check`."""
     if not isinstance(record, dict):
-        return Problem("no object with a dialogue", f"but {json_kind(record)}", 'write {"messages": […]}')
+        return Problem("the record is not an object", f"found {json_kind(record)}", 'write {"messages": […]}')
     for field, what in OTHERS.items():
         value = record.get(field)
         if value not in NOTHING and (field != "label" or isinstance(value, bool)):  # any other label is a category
-            return Problem(what, f"fields: {name_list(record)}", "only dialogues are read here")
+            return Problem(what, f"fields: {name_list(record)}", "only text dialogues are supported; remove such records")
     fitting, held = _fitting(record), {field: value for field, value in record.items() if value not in NOTHING}
     if len(fitting) > 1 and len(_fitting(held)) == 1:  # in a table, every row has the columns of all layouts
         record, fitting = held, _fitting(held)
@@ -95,23 +95,23 @@ def _checked(found: Converted, answered: bool = True) -> Converted | Problem:
 
 
 def _unknown(detail: str) -> Problem:
-    return Problem("no layout of a dialogue that Liuli reads", detail, f"it reads {KNOWN}")
+    return Problem("unknown dialogue layout", detail, f"the supported layouts are {KNOWN}")
 
 
 def _of_list(record: dict[str, Any]) -> Converted | Problem:
     field = "messages" if "messages" in record else "conversations"
     turns = record[field]
     if not isinstance(turns, list) or not turns:
-        found = "but an empty one" if turns == [] else f"but {json_kind(turns)}"
-        return Problem(f'"{field}" is no list of messages', found, 'write [{"role": "…", "content": "…"}, …]')
+        found = "found an empty list" if turns == [] else f"found {json_kind(turns)}"
+        return Problem(f'"{field}" is not a list of messages', found, 'write [{"role": "…", "content": "…"}, …]')
     fields = turns[0] if isinstance(turns[0], dict) else ()
     if "role" in fields:
         layout, messages = "messages", turns
     elif "from" in fields:
         layout, messages = "ShareGPT", [_of_turn(turn) for turn in turns]
     else:
-        what = f"fields: {name_list(fields)}" if isinstance(turns[0], dict) else f"but {json_kind(turns[0])}"
-        return _unknown(f"{name_list(record)}; the first of its {field}: {what}")
+        what = f"has the fields {name_list(fields)}" if isinstance(turns[0], dict) else f"is {json_kind(turns[0])}"
+        return _unknown(f'fields: {name_list(record)}; the first element of "{field}" {what}')
     if problem := next((each for each in messages if isinstance(each, Problem)), None):
         return problem
     return _with_extras(record, layout, messages)
@@ -120,7 +120,7 @@ def _of_list(record: dict[str, Any]) -> Converted | Problem:
 def _of_instruction(record: dict[str, Any]) -> Converted | Problem:
     history = record.get("history") or []
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
-        return Problem('"history" is no list of pairs', advice='write [["question", "answer"], …]')
+        return Problem('"history" is not a list of pairs', advice='write [["question", "answer"], …]')
     asked = [record["instruction"], "" if record.get("input") in NOTHING else record["input"]]
     others = [each for each in asked if not isinstance(each, str)]  # `check` refuses these
     question = others[0] if others else "\n".join(filter(None, asked))
@@ -168,7 +168,7 @@ def _tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
     """Function tools in the form that chat templates read. A bare `{name, description, parameters}` is wrapped in that form."""
     tools = object_in(given) if given else []
     if not isinstance(tools, list):
-        return Problem('"tools" is not a list of tools', f"but {json_kind(tools)}", "write a list of function tools")
+        return Problem('"tools" is not a list of tools', f"found {json_kind(tools)}", "write a list of function tools")
     framed = [
         {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool
         for tool in tools

@@ -54,11 +54,12 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
         waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
         answers += before == "assistant" and message.get("weight", 1) > 0
     if not messages:
-        return Problem("no messages in it")
+        return Problem("the dialogue has no messages")
     if answered and not answers:
         if any(message["role"] == "assistant" for message in messages):
-            return Problem("no answer to learn from in it", "each has weight 0", "give one of them a weight above 0")
-        return Problem("no answer in it", advice="a dialogue to learn from has a message of the assistant")
+            advice = "give one of them a weight above 0"
+            return Problem("the dialogue has no answer to learn from", "all answers have weight 0", advice)
+        return Problem("the dialogue has no answer", advice="add a message with the role assistant, or remove the dialogue")
     return None
 
 
@@ -98,7 +99,7 @@ def flaw(value: Any) -> Problem | None:
             if isinstance(found, Problem):
                 return found
         elif isinstance(each, float) and not math.isfinite(each):
-            return Problem("a number that JSON does not have", str(each), "write one that is finite, or remove it")
+            return Problem("a number that JSON cannot represent", str(each), "write a finite number, or remove it")
         elif isinstance(each, dict):
             left += [(inner, depth + 1) for pair in each.items() for inner in pair]
         elif isinstance(each, list):
@@ -127,29 +128,29 @@ def _flaw_of_order(role: str, before: str, waiting: int) -> Problem | None:
 
 def _flaw_of_message(message: Any) -> Problem | None:
     if not isinstance(message, dict):
-        return Problem("a message that is not an object", f"but {json_kind(message)}", 'write {"role": "…", "content": "…"}')
+        return Problem("a message that is not an object", f"found {json_kind(message)}", 'write {"role": "…", "content": "…"}')
     role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
     if role not in ROLES:
         said = printable(role[:64]) if isinstance(role, str) else json_kind(role)
         return Problem("an unknown role", said, f"the roles are {name_list(ROLES)}")
     fields = {"role", "content", "name"} | {"assistant": {"tool_calls", *OF_REPLIES}, "tool": {"tool_call_id"}}.get(role, set())
     if role != "assistant" and "weight" in message:
-        advice = "only the assistant's messages are learned: remove the weight"
-        return Problem("a weight of a message that is not learned", role, advice)
+        advice = "remove the weight; only the assistant's messages are learned"
+        return Problem("a weight on a message that is not the assistant's", role, advice)
     if others := [field for field in message if field not in fields]:
-        return Problem("a field of a message that is not read", f"{role}: {name_list(others)}", "remove it from the messages")
+        return Problem("unknown field in a message", f"{role}: {name_list(others)}", "remove it")
     if not isinstance(content, str):
-        return Problem("a content that is not a string", f"but {json_kind(content)}", "write it as a string; only text is read")
+        advice = "write it as a string; only text is supported"
+        return Problem("the content is not a string", f"found {json_kind(content)}", advice)
     if not content.strip() and (role == "user" or (role == "assistant" and "tool_calls" not in message)):
         return Problem(
             "an empty answer" if role == "assistant" else "an empty message of the user", advice="remove the message"
         )
     if "tool_calls" in message and not (isinstance(calls, list) and calls and all(map(_is_call, calls))):
         return Problem("a tool call that cannot be read", advice=f"write {CALL}")
-    if not all(isinstance(message.get(field, ""), str) for field in ("name", "tool_call_id")):
-        return Problem("a name that is not a string", advice="write it as a string, or remove it")
-    if not isinstance(message.get("reasoning_content", ""), str):
-        return Problem("a reasoning that is not a string", advice="write it as a string, or remove it")
+    for field in ("name", "tool_call_id", "reasoning_content"):
+        if not isinstance(message.get(field, ""), str):
+            return Problem(f'"{field}" of a message is not a string', advice="write it as a string, or remove it")
     if not (is_number(weight := message.get("weight", 1)) and 0 <= weight <= 1):
         return Problem(
             "a weight that is not a number from 0 to 1", printable(repr(weight))[:64], "write 0, 1 or a number between"

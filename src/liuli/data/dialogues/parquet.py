@@ -2,7 +2,7 @@
 
 A column of messages is a column of lists of structs. Parquet stores it as one column for each field. Strings are decoded to
 entries of a dictionary, so that a small file cannot become large before the size of each row is known. A row that is too large
-is skipped. A group of rows whose pages unpack to too much is not read at all.
+is skipped. A row group whose pages decompress to too much is not read at all.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROWS = 1 << 14  # decoded at a time, to entries of dictionaries, which are copied each time
 AT_ONCE = 64  # rows of these that become records at a time
-LARGEST_GROUP = 1 << 30  # bytes of a group of rows, unpacked; most writers make groups of some 100 MB
+LARGEST_GROUP = 1 << 30  # bytes of a row group, decompressed; most writers make groups of about 100 MB
 VALUE = 64  # bytes that a value takes in addition to its text
 UNREAD = "…"  # stands for the value of a column that no layout has
 
@@ -66,7 +66,7 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
         self._check(schema)
         paths = column_paths(table)
         stored = [i for i, path in enumerate(paths) if path.split(".")[0] in self.names]
-        self._chunks = [column_chunks(stream, table, i) for i in stored]  # by stored column, then by group of rows
+        self._chunks = [column_chunks(stream, table, i) for i in stored]  # by stored column, then by row group
         self.row_counts = [chunk.rows for chunk in self._chunks[0]]
         try:
             self._sizes = [[page_sizes(stream, chunk) for chunk in chunks] for chunks in self._chunks]
@@ -78,23 +78,23 @@ class _DialogueTable(ParquetTable[dict[str, Any]]):
         self._file = open_parquet(stream, [paths[i] for i in strings if i not in prefixed])
 
     def _check(self, schema: "pyarrow.Schema") -> None:
-        """Raises Unreadable: there is no column that a layout has, or two of one name, or one of what JSON does not have."""
+        """Raises Unreadable: there is no column that a layout has, two with one name, or one that JSON cannot represent."""
         named = f"columns: {name_list(schema.names)}"
         if not self.names:
-            advice = "rename the one that holds the messages"
-            raise Unreadable(Problem("no column of dialogues", named, advice, fatal_if_named=True))
+            advice = 'rename the column with the messages to "messages"'
+            raise Unreadable(Problem("no column with dialogues", named, advice, fatal_if_named=True))
         if len({*self.names}) < len(self.names):
-            raise Unreadable(Problem("two columns of one name", named, "rename one of them", fatal_if_named=True))
+            raise Unreadable(Problem("two columns with the same name", named, "rename one of them", fatal_if_named=True))
         for name in self.names:
             kind = schema.field(schema.names.index(name)).type
             if not _is_json(kind):
-                wrong = f'its column "{printable(name)}" holds values that JSON does not have'
-                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "write them as text", fatal_if_named=True))
+                wrong = f'the column "{printable(name)}" has values that JSON cannot represent'
+                raise Unreadable(Problem(wrong, printable(str(kind))[:200], "store them as text", fatal_if_named=True))
 
     def rows(self, group: int) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
         if self._unpacked(group) > LARGEST_GROUP:
-            advice = "write it again with smaller groups"
-            raise Unreadable(Problem(f"a group of rows that unpacks to more than {LARGEST_GROUP >> 20} MB", advice=advice))
+            reason = f"a row group larger than {LARGEST_GROUP >> 20} MB when decompressed"
+            raise Unreadable(Problem(reason, advice="write the file again with smaller row groups"))
         for batch in self._file.iter_batches(ROWS, [group], self.names, use_threads=False):
             for size, row in _rows_of(batch, self._longest):
                 yield size, row if isinstance(row, Problem) else row | dict.fromkeys(self.others, UNREAD)

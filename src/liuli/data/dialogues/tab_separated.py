@@ -23,5 +23,5 @@ class TabSeparatedReader(LineReader[Converted]):
         except UnicodeDecodeError as error:
             return utf8_problem(line, error)
         if len(turns) == 1:
-            return Problem("one turn alone, without a tab", advice="a line holds the turns of a dialogue, split by tabs")
+            return Problem("a line with only one turn", advice="separate the turns of a dialogue with tabs")
         return of_turns("tab-separated turns", turns)

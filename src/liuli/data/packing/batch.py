@@ -1,6 +1,6 @@
-"""Rows of pieces as tensors: what a forward pass reads, and what it is to predict.
+"""Rows of pieces as tensors: what a forward pass reads, and its targets.
 
-Legend: B rows, T places of a row.
+Legend: B rows, T positions of a row.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ class Batch:
     """Rows to learn from or to measure on; the tensors are (B, T).
 
     Attributes:
-        ids_BT: what is read, int64. targets_BT: what comes next, int64; IGNORED where a place is empty or not supervised.
+        ids_BT: the input ids, int64. targets_BT: the next id, int64; IGNORED if a position is empty or not supervised.
         positions_BT: each document's own, from 0, int64.
-        segments_BT: the document's number within the row, int64; −1 where a place is empty.
-        apart: whether a row holds several documents or empty places, so that attention needs the segments.
+        segments_BT: the document's number within the row, int64; −1 if a position is empty.
+        apart: whether a row has several documents or empty positions, so that attention needs the segments.
         pieces: of each row, in order; `Piece` says which document each is from.
         epochs: of each row: how many times the text was read before.
-        weights_BT: how much each target counts, fp32; None: 1 each.
+        weights_BT: the weight of each target, fp32; None: 1 each.
         advantages_BT: of each target, fp32, for policy gradients.
         reference_logprobs_BT: log-probability of each target under a reference model, in nats, fp32.
     """
@@ -44,7 +44,7 @@ class Batch:
 
     @property
     def supervised(self) -> int:
-        """How many places have a target."""
+        """How many positions have a target."""
         return int((self.targets_BT != IGNORED).sum())
 
     @property
@@ -63,6 +63,10 @@ class Batch:
             # `apart` is decided before the rows go to a GPU, which would have to be waited for.
             apart = bool(self.segments_BT[here].any())
             yield replace(self, **changed, apart=apart, pieces=self.pieces[here], epochs=self.epochs[here])
+
+    def beginnings(self, places: int) -> "Batch":
+        """The first `places` of each row. `pieces` stay those of the whole rows."""
+        return replace(self, **{name: tensor[:, :places] for name in TENSORS if (tensor := getattr(self, name)) is not None})
 
     def joined(self, other: "Batch") -> "Batch":
         """Returns the rows of both batches. Both have the same tensors, except that one of them may have no weights."""
@@ -84,7 +88,7 @@ TENSORS = tuple(field.name for field in fields(Batch) if field.name.endswith("_B
 
 
 def batch_of(rows: list[list[Piece]], epochs: list[int], length: int, empty: int) -> Batch:
-    """Rows of pieces as tensors; `empty`: the id that fills a place where nothing is read."""
+    """Rows of pieces as tensors; `empty`: the id at empty positions."""
     shape = len(rows), length
     ids, targets, positions, segments = (np.full(shape, value, np.int64) for value in (empty, IGNORED, 0, -1))
     weighted = any(piece.weights is not None for row in rows for piece in row)

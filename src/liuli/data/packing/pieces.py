@@ -1,8 +1,8 @@
 """From the parts of documents, as ids, to pieces that fit a row.
 
-A piece of n + 1 ids holds n places of a row: each of its ids but the last is read there, and the next is to be predicted.
-A document that fits a row is one piece. A longer one is cut at a seeded offset, then every `length` places; two pieces
-share the id at the cut (read in one, predicted in the other), so that every id is predicted exactly once.
+A piece of n + 1 ids takes n positions of a row: each of its ids except the last is an input, and the next is its target.
+A document that fits a row is one piece. A longer one is split at a seeded offset, then every `length` positions. Two pieces
+share the id at the split (target in one, input in the other), so that every id is a target exactly once.
 """
 
 import random
@@ -32,8 +32,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`ids[0]` is number `at` of the ids of document `number`; ids of blocks that are held out do not count. `supervised`: of
-    each id, whether it is to be predicted; None: all are. `weights`: of each id, how much it counts, fp32; None: 1."""
+    """`ids[0]` is number `at` of the ids of document `number`, without the ids of held-out blocks. `supervised`: for each id,
+    whether it is a target; None: all are. `weights`: for each id, its weight in the loss, fp32; None: 1."""
 
     ids: Ids
     number: int
@@ -48,12 +48,11 @@ class Piece:
 
 @dataclass(slots=True)
 class Cutter:
-    """Joins the adjacent parts of a document and cuts them into pieces of at most `length` places.
+    """Joins the adjacent parts of a document and splits them into pieces of at most `length` positions.
 
-    The fields are all that it remembers between two parts: `seed` of where it begins to cut (None: full pieces from the
-    beginning on), `number` and `part` of the part that came last, the ids that
-    are in no piece yet (the first of them maybe the last of a piece), where they begin in the document, whether it was
-    cut already.
+    The fields are its whole state between two parts: the `seed` of the first split (None: full pieces from the beginning);
+    `number` and `part` of the last part; `waiting`: the ids that are in no piece yet (the first may be the last of a piece);
+    `at`: where they begin in the document; `cut`: whether the document has been split.
     """
 
     length: int
@@ -79,7 +78,7 @@ class Cutter:
             yield from self.finish()
 
     def finish(self) -> Iterator[Piece]:
-        """What is left, when nothing adjacent will come."""
+        """The rest, when no adjacent part follows."""
         if len(self.waiting) > 1:
             yield self._take(len(self.waiting) - 1)
         self.at += len(self.waiting)
@@ -91,7 +90,7 @@ class Cutter:
         return piece
 
     def _offset(self) -> int:
-        """Where a long document is first cut: 1 to `length`, by seed and document; without a seed at `length`."""
+        """Where a long document is first split: 1 to `length`, by seed and document; `length` without a seed."""
         if self.seed is None:
             return self.length
         return 1 + int(random.Random(f"{self.seed} {self.number} {self.at}").random() * self.length)

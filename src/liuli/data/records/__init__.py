@@ -1,1 +1,1 @@
-"""What texts and dialogues share: from the names that a user gives to the records in the files behind them."""
+"""What texts and dialogues share: from the names that a user gives to the records in their files."""

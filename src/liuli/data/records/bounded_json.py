@@ -1,7 +1,7 @@
-"""JSON from strangers: objects are made of it only if its nesting and its number of values are within limits.
+"""JSON from untrusted files: it is decoded only if its nesting and its number of values are within limits.
 
 Python makes up to 240 bytes of memory from each object of 8 bytes of JSON, and a list of lists fills the stack. So the text
-is measured first, without making anything of it. A list that fills a whole file is decoded one element at a time.
+is measured first, without decoding it. A list that fills a whole file is decoded one element at a time.
 """
 
 import json
@@ -17,10 +17,10 @@ from liuli.data.records.problem import Problem
 from liuli.data.records.utf8 import utf8_problem
 from liuli.display import first_line
 
-DEEPEST = 128  # lists and objects inside one another, in one record
+DEEPEST = 128  # levels of nested lists and objects in one record
 MOST_VALUES = 1_000_000  # commas, colons and opening brackets of one record, outside strings: about 100 MB of objects
 FIX = "fix it, or remove it"
-TOO_DEEP = Problem("JSON with too many lists and objects inside one another", f"more than {DEEPEST}", FIX)
+TOO_DEEP = Problem("JSON nested too deeply", f"more than {DEEPEST} levels", FIX)
 
 SPACE = re.compile(r"[ \t\n\r]*")
 STEP = 1 << 20  # bytes that are measured at a time
@@ -38,7 +38,7 @@ class JsonShape:
     """How much Python would have to make of a JSON text.
 
     Attributes:
-        depth: how many lists and objects stand inside one another at most.
+        depth: the deepest level of nested lists and objects.
         values: commas, colons and opening brackets outside strings, of the record that has the most of them.
     """
 
@@ -129,7 +129,7 @@ def measure_shape(data: bytes, listed: bool) -> JsonShape:
     if b"\\" in data:  # what remains of quotes are those that begin or end a string
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     deepest = most = 0
-    depth = inside = values = 0  # where the measuring stands: in the text, in a string or not, in the record
+    depth = inside = values = 0  # the state: depth in the text, in a string or not, values of the record
     for at in range(0, len(data), STEP):
         parts = data[at : at + STEP].split(b'"')
         marks = np.frombuffer(b"".join(parts[inside::2]).translate(None, NO_MARKS), np.uint8)
@@ -147,5 +147,5 @@ def measure_shape(data: bytes, listed: bool) -> JsonShape:
 
 
 def json_kind(value: Any) -> str:
-    """What sort of JSON a value is, for people."""
+    """The JSON type of a value, for people."""
     return KINDS.get(type(value), "null")

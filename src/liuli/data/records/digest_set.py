@@ -1,4 +1,4 @@
-"""A set of digests that takes little memory: which texts have come before."""
+"""A set of digests that takes little memory, to find repeated texts."""
 
 from collections import defaultdict
 

@@ -1,4 +1,4 @@
-"""From the names that a user gives to the files behind them, in a fixed order."""
+"""Finds the files that a user names, in a fixed order."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ from liuli.data.records.unpacking import COMPRESSED
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 
-DEEPEST_FOLDER = 100  # folders inside one another
+DEEPEST_FOLDER = 100  # levels of nested folders
 PIECE = 1 << 20  # bytes of standard input that are copied at a time
 
 SourceNames = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -26,15 +26,14 @@ def name_texts(names: SourceNames) -> list[str]:
 
 
 def find_files(names: Sequence[str], formats: FileFormats, watch: Watch | None = None) -> list[SourceFile]:
-    """The files behind `names` in their order. Those of a folder are sorted by path; hidden ones are left out.
+    """The files of `names`, in order. Those of a folder are sorted by path, without hidden ones.
 
     Args:
         formats: which files such a source reads.
         watch: follows the reading of standard input, which begins here, and of all files later.
 
     Raises:
-        LiuliError: a name has nothing behind it, or a file by that name has none of the `formats`, or is a pipe, a device
-            or a file of the system.
+        LiuliError: a name does not exist, or is a file of none of the `formats`, or a pipe, a device or a system file.
     """
     if not names:
         raise LiuliError("there is no source; give files, folders, - for standard input, or hub:owner/dataset")
@@ -67,7 +66,7 @@ def _by_name(name: str, formats: FileFormats, watch: Watch | None) -> SourceFile
     _check_regular(path)
     file = SourceFile(path, printable(name), formats, named=True, watch=watch)
     if not file.format:
-        raise LiuliError(f"{file.name} is no {formats.noun} that Liuli reads: it reads {formats.known}")
+        raise LiuliError(f"{file.name}: Liuli does not read {formats.what} from files of this type; it reads {formats.known}")
     return file
 
 
@@ -80,14 +79,14 @@ def _check_regular(path: Path) -> None:
 def _of_folder(folder: Path, name: str, formats: FileFormats, watch: Watch | None) -> list[SourceFile]:
     """All files in the folder. Links to folders are not followed, but they are listed, so that they are named as skipped."""
     if is_of_system(folder):
-        raise LiuliError(f"{printable(name)} is a folder of the system: it holds no data")
+        raise LiuliError(f"{printable(name)} is a system folder, which contains no data; give another folder")
     found: list[Path] = []
     left = [(folder, 0)]
     while left:
         at, depth = left.pop()
         if depth > DEEPEST_FOLDER:
             raise LiuliError(
-                f"{printable(name)} has more than {DEEPEST_FOLDER} folders inside one another; name the inner ones"
+                f"{printable(name)} is nested too deeply (more than {DEEPEST_FOLDER} levels); give the inner folders"
             )
         try:
             with os.scandir(at) as entries:
@@ -105,7 +104,7 @@ def _of_folder(folder: Path, name: str, formats: FileFormats, watch: Watch | Non
 
 
 def _is_real_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder, and no link to one."""
+    """Whether it is a folder and not a link to one."""
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
@@ -113,7 +112,7 @@ def _is_real_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _of_dataset(name: str, formats: FileFormats, watch: Watch | None) -> list[SourceFile]:
-    """The files of a dataset on the hub, or of one folder or file in it; never its card, which is no text of the dataset."""
+    """The files of a dataset on the hub, or of one folder or file in it; never its card, which is not part of its data."""
     from liuli.hub import find_dataset
 
     shown = printable(name)
@@ -121,7 +120,7 @@ def _of_dataset(name: str, formats: FileFormats, watch: Watch | None) -> list[So
     path = found[2].strip("/") if found else ""
     if not found or {".", ".."} & set(path.split("/")):
         raise LiuliError(
-            f"{shown} names no dataset of the hub; write hub:owner/dataset, or hub:owner/dataset/path of its files"
+            f"{shown} is not the name of a dataset on the Hugging Face Hub; write hub:owner/dataset or hub:owner/dataset/path"
         )
     inside = find_dataset(found[1], _patterns(path, formats)) / path
     files = [SourceFile(inside, shown, formats, watch=watch)] if inside.is_file() else []
@@ -130,7 +129,7 @@ def _of_dataset(name: str, formats: FileFormats, watch: Watch | None) -> list[So
     card = f"{shown.rstrip('/')}/README.md"
     files = [file for file in files if file.format and (path or file.name != card)]
     if not files:
-        raise LiuliError(f"{shown} holds no {formats.noun} that Liuli reads: it reads {formats.known}")
+        raise LiuliError(f"{shown} contains no files from which Liuli reads {formats.what}; it reads {formats.known}")
     return files
 
 
@@ -145,7 +144,7 @@ def _patterns(path: str, formats: FileFormats) -> list[str]:
 
 
 def _standard_input(formats: FileFormats, watch: Watch | None) -> SourceFile:
-    """Standard input in a temporary file, so that it can be read again; the file goes with the source."""
+    """Standard input in a temporary file, so that it can be read again. The file is deleted with the source."""
     spool = tempfile.NamedTemporaryFile(prefix="liuli-stdin-")  # noqa: SIM115 (the source reads it, again and again)
     size = 0
     try:
@@ -156,5 +155,5 @@ def _standard_input(formats: FileFormats, watch: Watch | None) -> SourceFile:
                 watch("standard input", size, 0)
         spool.flush()
     except OSError as error:
-        raise LiuliError(f"standard input cannot be kept in {tempfile.gettempdir()}: {why(error)}") from None
+        raise LiuliError(f"standard input cannot be stored in {tempfile.gettempdir()}: {why(error)}") from None
     return SourceFile(Path(spool.name), "standard input", formats, named=True, spool=spool, watch=watch)

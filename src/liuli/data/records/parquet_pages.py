@@ -1,6 +1,6 @@
-"""What the pages of one column of a Parquet file unpack to: from the file's footer and the headers of the pages.
+"""The decompressed sizes of the pages of one column of a Parquet file: from the file's footer and the headers of the pages.
 
-pyarrow believes both when it unpacks a page, so that no page becomes larger than said here. (It has an interface to the
+pyarrow uses both when it decompresses a page, so no page becomes larger than is computed here. (It has an interface to the
 footer, which ends the whole process if a file is broken in certain ways.) The format: https://github.com/apache/parquet-format
 """
 
@@ -25,7 +25,7 @@ Numbers = dict[tuple[int, int], int]  # by field number and type
 
 @dataclass(frozen=True, slots=True)
 class ColumnChunk:
-    """One column of one group of rows.
+    """One column of one row group.
 
     Attributes:
         rows: how many rows the group has.
@@ -40,7 +40,7 @@ class ColumnChunk:
 
 @dataclass(frozen=True, slots=True)
 class PageSizes:
-    """What the pages of a column of a group of rows unpack to, in bytes.
+    """The decompressed sizes of the pages of a column in a row group, in bytes.
 
     Attributes:
         dictionary: its dictionary's page.
@@ -63,13 +63,13 @@ class PageSizes:
         return self.dictionary + (self.total * values if self.prefixed else self.total)
 
     def of_rows(self, rows: int) -> int:
-        """The most that so many rows in turn may decode to: each an entry of the dictionary, and what their pages hold."""
+        """The most that so many consecutive rows may decode to: a dictionary entry each, and the data in their pages."""
         pages = min(self.pages, 2 if self.fewest >= rows else rows)
         return rows * self.dictionary + pages * self.page
 
 
 def read_chunks(stream: IO[bytes], column: int) -> list[ColumnChunk]:
-    """The chunk of each group of rows of the column with that index, from the file's footer.
+    """The chunk of the column with that index in each row group, from the file's footer.
 
     Raises:
         BrokenThrift: there is no such footer, or no such column in it.
@@ -119,7 +119,7 @@ def page_sizes(stream: IO[bytes], chunk: ColumnChunk) -> PageSizes:
 
 
 def _read_group(reader: ThriftReader, column: int) -> ColumnChunk:
-    """One group of rows, and its column with that index."""
+    """One row group, and its column with that index."""
     rows, numbers = 0, Numbers()
     for field in reader.fields():
         if field == GROUP_ROWS:
@@ -134,7 +134,7 @@ def _read_group(reader: ThriftReader, column: int) -> ColumnChunk:
         else:
             reader.skip(field[1])
     if rows < 0:
-        raise BrokenThrift("a group of fewer than 0 rows")
+        raise BrokenThrift("a row group with fewer than 0 rows")
     offset = _number(numbers, COLUMN_DATA_OFFSET)
     if numbers.get(COLUMN_DICTIONARY_OFFSET, 0) > 0:
         offset = min(offset, numbers[COLUMN_DICTIONARY_OFFSET])
@@ -179,5 +179,5 @@ def _number(numbers: Numbers, field: tuple[int, int]) -> int:
     """A number that must be there, and not below 0. Raises BrokenThrift."""
     found = numbers.get(field, -1)
     if found < 0:
-        raise BrokenThrift(f"field {field[0]} is missing, or below 0")
+        raise BrokenThrift(f"field {field[0]} is missing or negative")
     return found

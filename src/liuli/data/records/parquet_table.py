@@ -1,8 +1,8 @@
-"""What the readers of Parquet files share: opening a file, finding its groups of rows, and counting the rows that it gives.
+"""Shared by the readers of Parquet files: opening a file, finding its row groups, and counting the rows that it returns.
 
 A Parquet file may claim anything about itself. The footer and the page headers are read here (`parquet_pages.py`) before
-pyarrow decodes a page, so that memory is bounded by what the headers say. A file that gives more or fewer rows than its
-footer says is broken.
+pyarrow decodes a page, so that memory is bounded by what the headers say. A file with more or fewer rows than its footer
+says is broken.
 """
 
 from abc import ABC, abstractmethod
@@ -78,7 +78,7 @@ class ParquetReader(RecordReader[T], Generic[Row, T]):
 
     @abstractmethod
     def _open_table(self, stream: IO[bytes]) -> ParquetTable[Row]:
-        """Opens the file behind a stream. Raises Unreadable: it is broken, or lacks the columns that are read."""
+        """Opens the file behind a stream. Raises Unreadable: it is broken, or does not have the columns that are read."""
 
     @abstractmethod
     def _record(self, row: Row) -> T | Problem:
@@ -94,7 +94,7 @@ def open_parquet(stream: IO[bytes], dictionaries: Sequence[str] = ()) -> "Parque
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
-    try:  # with `pre_buffer`, a whole group of rows would be read at once
+    try:  # with `pre_buffer`, a whole row group would be read at once
         table = ParquetFile(stream, read_dictionary=list(dictionaries), buffer_size=BUFFER, pre_buffer=False)
         _ = table.schema_arrow, column_paths(table)  # these may be broken too
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -109,18 +109,18 @@ def column_paths(table: "ParquetFile") -> list[str]:
 
 
 def column_chunks(stream: IO[bytes], table: "ParquetFile", column: int) -> list[ColumnChunk]:
-    """A stored column's chunk in each group of rows. Raises Unreadable: the footer is broken."""
+    """A stored column's chunk in each row group. Raises Unreadable: the footer is broken."""
     try:
         chunks = read_chunks(stream, column)
     except BrokenThrift as error:
         raise Unreadable(broken_parquet(f"its footer: {error}")) from None
     if len(chunks) != table.num_row_groups:
-        raise Unreadable(broken_parquet("its footer names other groups of rows"))
+        raise Unreadable(broken_parquet("its footer does not agree with its row groups"))
     return chunks
 
 
 def broken_parquet(detail: str) -> Problem:
-    return Problem("broken parquet", detail, "fetch or make it again")
+    return Problem("broken parquet", detail, "download it again, or create it again")
 
 
 def _counted_rows(table: ParquetTable[Row], group: int, index: int) -> Iterator[tuple[int, Row | Problem]]:
@@ -132,10 +132,10 @@ def _counted_rows(table: ParquetTable[Row], group: int, index: int) -> Iterator[
     try:
         for size, row in table.rows(group):
             if index == end:
-                raise BrokenThrift("a group has more rows than it says")
+                raise BrokenThrift("a row group has more rows than its metadata says")
             yield size, row
             index += 1
         if index < end:
-            raise BrokenThrift("a group has fewer rows than it says")
+            raise BrokenThrift("a row group has fewer rows than its metadata says")
     except (pyarrow.ArrowException, OSError, BrokenThrift) as error:
         raise Unreadable(broken_parquet(f"after row {index}: {first_line(error)}")) from None

@@ -6,7 +6,7 @@ from itertools import islice
 
 from liuli.display import printable
 
-LONGEST_DETAIL = 300  # characters; a foreign message may hold as much of a file as it likes
+LONGEST_DETAIL = 300  # characters; a message from a library may quote any amount of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Problem:
 
     Attributes:
         reason: the same text for all problems of one sort, so that they can be counted together.
-        detail: what is particular to this one.
+        detail: the details of this one.
         advice: what to do about it.
         fatal_if_named: the file is of a wrong sort altogether. This is an error if the user gave the file by its name,
             even if bad input is skipped otherwise.
@@ -48,12 +48,12 @@ def with_advice(line: str, advice: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text with its end left out if it is longer than an error message can bear."""
+    """The text, truncated if it is too long for an error message."""
     return text if len(text) <= LONGEST_DETAIL else text[:LONGEST_DETAIL] + "…"
 
 
 def name_list(names: Iterable[str]) -> str:
-    """Foreign names on one line, the first 32 of them; "none" if there are none."""
+    """Names from a file on one line, the first 32 of them; "none" if there are none."""
     some = list(islice(names, 33))
     shown = ", ".join(printable(name[:64]) for name in some[:32])
     if len(some) > 32:

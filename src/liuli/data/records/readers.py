@@ -74,11 +74,12 @@ class RecordReader(ABC, Generic[T]):
 
 
 def format_of(file: SourceFile) -> Format:
-    """The format of a file. Raises Unreadable: such a source does not read it, or it is no file."""
+    """The format of a file. Raises Unreadable: such a source does not read it, or it is not a regular file."""
     if not file.path.is_file():
-        raise Unreadable(Problem("neither a file nor a folder, or a link to one", advice="give what it points to by name"))
+        reason = "not a regular file (a device, a pipe, or a link to a folder or to nothing)"
+        raise Unreadable(Problem(reason, advice="if it is a link to a folder, give that folder"))
     if not file.format:
-        reason = f"no format of {file.formats.what}, by its suffix"
+        reason = f"unknown file type for {file.formats.what}"
         raise Unreadable(Problem(reason, advice=f"Liuli reads {file.formats.known}"))
     return file.format
 
@@ -118,7 +119,7 @@ class LineReader(RecordReader[T]):
 
     @abstractmethod
     def _of_line(self, line: bytes) -> T | Problem:
-        """What one line holds, which is not blank."""
+        """The record in one line, which is not blank."""
 
     def _lines(self) -> Iterator[bytes | None]:
         """Each line; None for one that is too long to be held in memory."""
@@ -167,7 +168,7 @@ class JsonListReader(RecordReader[T]):
                 yield index, self.kind.make(value)
 
     def _text(self) -> str:
-        """The text of the list, all of which can be decoded. Raises Unreadable: it is no list, or a broken or an empty one."""
+        """The text of the list, all of which can be decoded. Raises Unreadable: it is not a list, or it is broken or empty."""
         data = read_whole(self.file, LARGEST_LIST)
         if self._checked_count:
             return data.decode()
@@ -204,11 +205,11 @@ class JsonListReader(RecordReader[T]):
         if isinstance(found, Problem):
             return self._broken(found)
         advice = f"write [{self.kind.example}, …]"
-        return Problem(f"no list of {self.kind.objects}", advice=advice, fatal_if_named=True)
+        return Problem(f"not a list of {self.kind.objects}", advice=advice, fatal_if_named=True)
 
     def _broken(self, problem: Problem) -> Problem:
         several = problem.detail.startswith("Extra data")
-        return replace(problem, advice="name it .jsonl if it has one object a line") if several else problem
+        return replace(problem, advice="rename it to .jsonl if it has one object per line") if several else problem
 
 
 def read_whole(file: SourceFile, most: int) -> bytes:
@@ -216,13 +217,13 @@ def read_whole(file: SourceFile, most: int) -> bytes:
     with file.open() as stream:
         data = stream.read(most + 1)
         if len(data) > most:
-            advice = "write one object a line, as .jsonl, which is streamed"
-            raise Unreadable(Problem(f"more than the {most >> 20} MB that are read of a {file.suffix}", advice=advice))
+            advice = "convert it to .jsonl (one object per line)"
+            raise Unreadable(Problem(f"larger than {most >> 20} MB, the limit for a {file.suffix} file", advice=advice))
     return data.removeprefix(codecs.BOM_UTF8)
 
 
 def _drain(stream: IO[bytes]) -> bool:
-    """Reads to the end of the line. Returns whether there was more of it than its end."""
+    """Reads to the end of the line. Returns whether it had more than its line end."""
     more = last = stream.readline(STEP)
     while last and not last.endswith(b"\n"):
         last = stream.readline(STEP)

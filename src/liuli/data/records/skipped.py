@@ -1,4 +1,4 @@
-"""What was skipped and why: every pass over some files counts it, and names the first places."""
+"""What was skipped and why: every pass over files counts it and records the first places."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from liuli.display import printable
 from liuli.errors import LiuliError
 
 T = TypeVar("T")
-NAMED = 10  # files that are named for each sort of problem; all problems are counted
+NAMED = 10  # files that are named for each kind of problem; all problems are counted
 
 
 @dataclass(slots=True)
 class SkippedInFile:
-    """Where in a file one sort of problem was met first, in words for people, and how often in that file."""
+    """Where in a file one kind of problem was found first, in words for people, and how often in that file."""
 
     file: str
     first: str
@@ -33,8 +33,8 @@ class Skipped:
     Attributes:
         reason: the reason.
         advice: what to do about it, or "".
-        count: how often it was met.
-        places: the first files in which it was met.
+        count: how often it was found.
+        places: the first files in which it was found.
     """
 
     reason: str
@@ -52,7 +52,7 @@ class Skipped:
 
     @property
     def elsewhere(self) -> int:
-        """How many lie in files that are not named."""
+        """How many are in files that are not named."""
         return self.count - sum(place.count for place in self.places)
 
     def add(self, file: str, place: str) -> None:
@@ -65,7 +65,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class SourcePass:
-    """What one pass over the files of a source has met so far. Only its own generator writes to it.
+    """What one pass over the files of a source has found so far. Only its own generator writes to it.
 
     Attributes:
         strict: stop at the first problem instead of skipping and counting it.
@@ -98,8 +98,8 @@ class SourcePass:
             self.skip(file, file.name, error.problem)
 
     def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
-        """The error that nothing at all was found, and why."""
-        why = ", and ".join(map(str, self.skipped.values())) or "it holds no files"
+        """The error that nothing was found, and why."""
+        why = ", and ".join(map(str, self.skipped.values())) or "it contains no files"
         return LiuliError(f"no {what} found in {names_of(names)}: {why}")
 
 

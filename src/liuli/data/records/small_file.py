@@ -13,13 +13,13 @@ def read_small_file(path: Path) -> str:
     """The text of a file, without its byte order mark.
 
     Raises:
-        LiuliError: there is no such file; it is a pipe, a device or a file of the system; it cannot be read; it has more than
+        LiuliError: there is no such file; it is a pipe, a device or a system file; it cannot be read; it has more than
             `LARGEST` bytes, or is not UTF-8.
     """
     shown = printable(str(path))
     try:
         if path.is_dir() or not path.exists():
-            raise LiuliError(f"there is no file {shown}")
+            raise LiuliError(f"there is no file {shown}; give the name of a text file")
         if not path.is_file() or is_of_system(path):
             raise LiuliError(f"{shown} is {NOT_REGULAR}: only regular files are read; write its content to a file first")
         with open_regular(path) as file:
@@ -32,4 +32,4 @@ def read_small_file(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = f"byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
-        raise LiuliError(f"{shown} is not UTF-8 text: {where}") from None
+        raise LiuliError(f"{shown} is not UTF-8 text: {where}; convert it to UTF-8") from None

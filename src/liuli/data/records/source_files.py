@@ -1,4 +1,4 @@
-"""One file of a source: its format, and its bytes, decompressed, as long as it does not change."""
+"""One file of a source: its format, and its decompressed bytes. A file that changes is an error."""
 
 import errno
 import io
@@ -19,11 +19,11 @@ from liuli.files import LFS_POINTER
 
 Format = Literal["text", "lines", "array", "parquet", "turns", "yaml"]
 Watch = Callable[[str, int, int], None]  # follows the reading: a file's name, the place in it, its size; both in bytes
-SYSTEM = (Path("/proc"), Path("/sys"))  # what looks like a file there may never end, or wait for ever
-NOT_REGULAR = "a pipe, a device or a file of the system"
+SYSTEM = (Path("/proc"), Path("/sys"))  # reading a file there may never end
+NOT_REGULAR = "a pipe, a device or a system file"
 NO_FILE = errno.ENOENT, os.strerror(errno.ENOENT)
 BUFFER = 1 << 16  # bytes read at a time
-ASK_OWNER = "ask its owner for the right to read it"
+ASK_OWNER = "ask its owner for permission to read it"
 LFS = Problem("a Git LFS pointer, not the file itself", advice="run `git lfs pull` in its folder, or download the file")
 
 
@@ -33,14 +33,12 @@ class FileFormats:
 
     Attributes:
         what: what is in them.
-        noun: what one of them is called.
         known: their suffixes, listed for people.
         piped: the format of standard input.
         suffixes: the format of a file by its suffix.
     """
 
     what: str
-    noun: str
     known: str
     piped: Format
     suffixes: dict[str, Format]
@@ -51,7 +49,7 @@ class SourceFile:
     """One file of a source.
 
     Attributes:
-        name: what it is called in messages, printable.
+        name: its name in messages, printable.
         named: the user gave it by name; it was not found in a folder.
         spool: keeps the temporary file of standard input.
         watch: is called as the file is read.
@@ -100,11 +98,11 @@ class SourceFile:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Its bytes, decompressed.
+        """Opens its bytes, decompressed.
 
         Raises:
-            Unreadable: the file cannot be opened, or is a Git LFS pointer; its compressed stream is broken or unpacks to too
-                much, here or while it is read.
+            Unreadable: the file cannot be opened, or is a Git LFS pointer; its compressed stream is broken or decompresses to
+                too much, here or while it is read.
             LiuliError: the file has changed since the source was made: before or after the reading.
         """
         self.check_unchanged()
@@ -117,16 +115,17 @@ class SourceFile:
         except (EOFError, zlib.error, OSError) as error:
             self.check_unchanged()
             if self.compression and getattr(error, "errno", None) is None:
-                raise Unreadable(Problem(f"broken {self.compression}", first_line(error), "fetch or make it again")) from None
+                advice = "download it again, or create it again"
+                raise Unreadable(Problem(f"broken {self.compression}", first_line(error), advice)) from None
             advice = ASK_OWNER if isinstance(error, PermissionError) else ""
             raise Unreadable(Problem("cannot be read", why(error), advice)) from None
-        except Unreadable:  # perhaps only because somebody is still writing it
+        except Unreadable:  # perhaps only because it is still being written
             self.check_unchanged()
             raise
         self.check_unchanged()
 
     def show(self, share: float) -> None:
-        """Tells `watch` which share of the file has been decoded, 0 to 1, if decoding takes longer than reading."""
+        """Reports to `watch` which share of the file has been decoded, 0 to 1, if decoding takes longer than reading."""
         if self.watch:
             self.watch(self.name, int(share * self.stamp[0]), self.stamp[0])
 
@@ -139,7 +138,7 @@ class SourceFile:
 
 
 class WatchedFile(io.FileIO):
-    """A file that tells `watch` its place in bytes after each read."""
+    """A file that reports its position in bytes to `watch` after each read."""
 
     watch: Callable[[int], None]
 
@@ -174,6 +173,6 @@ def open_regular(path: Path, watch: Callable[[int], None] | None = None) -> io.B
 
 
 def is_of_system(path: Path) -> bool:
-    """Whether the operating system makes up what is read at `path`."""
+    """Whether `path` is in a virtual file system, whose content the operating system generates."""
     place = path.resolve()
     return any(place.is_relative_to(each) for each in SYSTEM)

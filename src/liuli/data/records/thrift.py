@@ -1,25 +1,25 @@
 """A reader of Thrift's compact protocol, as far as Parquet needs it.
 
-In: a stream at the beginning of a struct. Out: its fields, one after the other; what is not wanted is passed over without
-being held. The protocol: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+In: a stream at the beginning of a struct. Out: its fields, one after the other; fields that are not needed are skipped
+without being stored. The protocol: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
 
 import io
 from collections.abc import Iterator
 from typing import IO
 
-DEEPEST = 16  # values inside one another
+DEEPEST = 16  # levels of nested values
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
 SIZES = {BYTE: 1, DOUBLE: 8, UUID: 16}
 LONGEST = (1 << 31) - 1  # bytes of a string, or elements of a list
 
 
 class BrokenThrift(Exception):
-    """The stream does not hold what it must hold."""
+    """The stream does not have the expected content."""
 
 
 class ThriftReader:
-    """Reads values where the stream stands."""
+    """Reads values at the current position of a stream."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream
@@ -51,7 +51,7 @@ class ThriftReader:
 
     def _skip(self, kind: int, depth: int) -> None:
         if depth > DEEPEST:
-            raise BrokenThrift("values too deep inside one another")
+            raise BrokenThrift(f"values nested too deeply (more than {DEEPEST} levels)")
         if kind in (I16, I32, I64):
             self._varint()
         elif kind in SIZES:

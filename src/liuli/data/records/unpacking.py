@@ -1,4 +1,4 @@
-"""Compressed files, unpacked as they are read, within a limit: a file of a few kilobytes may unpack to terabytes."""
+"""Compressed files, decompressed as they are read, within a limit: a few kilobytes may decompress to terabytes."""
 
 import gzip
 import io
@@ -9,19 +9,19 @@ from typing import IO, Any
 from liuli.data.records.problem import Problem, Unreadable
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
-UNPACKED = 64 << 20  # bytes that any file may unpack to
-RATIO = 200  # times its own size is what a larger one may unpack to; text reaches 20, a log of equal lines 100
+UNPACKED = 64 << 20  # bytes that any file may decompress to
+RATIO = 200  # times its size that a larger file may decompress to; text reaches 20, a log of equal lines 100
 
 
 def most_unpacked(size: int) -> int:
-    """How many bytes a file of `size` bytes may unpack to."""
+    """How many bytes a file of `size` bytes may decompress to."""
     return max(UNPACKED, RATIO * size)
 
 
 def unpacks_to_too_much() -> Problem:
-    """What is wrong with a file that unpacks to more."""
-    reason = f"unpacks to more than {UNPACKED >> 20} MB and {RATIO} times its size"
-    return Problem(reason, advice="such a file is made to fill a machine; unpack it yourself if you trust it")
+    """The problem of a file that decompresses to more."""
+    reason = f"decompresses to more than {UNPACKED >> 20} MB and {RATIO} times its size"
+    return Problem(reason, advice="it may be a decompression bomb; if you trust it, decompress it yourself")
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def unpacked(raw: IO[bytes], compression: str | None, size: int) -> Iterator[IO[
 
     Raises:
         EOFError, OSError, zlib.error: the compressed stream is broken, here or while it is read.
-        Unreadable: while it is read, it unpacks to too much.
+        Unreadable: while it is read, it decompresses to too much.
     """
     if compression == "gzip":
         with gzip.open(raw) as stream:

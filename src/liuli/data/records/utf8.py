@@ -1,4 +1,4 @@
-"""Between text and its bytes: every text is UTF-8, without NUL and without half a surrogate pair."""
+"""Between text and its bytes: every text is UTF-8, without NUL and without lone surrogates."""
 
 import codecs
 from contextlib import suppress
@@ -10,14 +10,14 @@ UTF16 = Problem("UTF-16, not UTF-8", advice="convert it with iconv -f UTF-16 -t 
 
 
 def encode_text(text: str) -> bytes | Problem:
-    """The text in UTF-8, or what in it is no character of a text."""
+    """The text in UTF-8, or what in it is not allowed in a text."""
     if "\0" in text:
-        return Problem("a NUL in its text", f"character {text.index(chr(0)) + 1:,}", "remove it")
+        return Problem("a NUL character in the text", f"character {text.index(chr(0)) + 1:,}", "remove it")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x} at character {error.start + 1:,}"
-        return Problem("half a surrogate pair in its text", half, "write both halves, or none")
+        return Problem("a lone surrogate in the text", half, "write the whole pair, or remove it")
 
 
 def utf8_problem(data: bytes, error: UnicodeDecodeError, offset: int = 0, ended: bool = True) -> Problem:

@@ -13,8 +13,8 @@ from liuli.data.split import TextSplit
 from liuli.data.text.blocks import SPAN
 from liuli.data.text.sources import Document, Sources
 
-MOST = 64  # lanes, each with a file that is open
-BLOCK = 2 * SPAN  # bytes of a block of a long document, about
+MOST = 64  # lanes, each with an open file
+BLOCK = 2 * SPAN  # about the bytes of a block of a long document
 
 Position = tuple[int, int]  # the document's number and the block's of what was read last
 BEFORE: Position = (-1, -1)  # everything
@@ -34,7 +34,7 @@ class Lane:
     mean: float
 
     def passed(self, place: Position) -> float:
-        """About which share of the lane has been read, 0 to 1."""
+        """About the share of the lane that has been read, 0 to 1."""
         number, part = place
         if number < self.first:
             return 0.0
@@ -56,7 +56,7 @@ def lanes_of(sources: Sources) -> list[Lane]:
 
 
 def interleaved(split: TextSplit, lanes: Sequence[Lane], places: Sequence[Position]) -> Iterator[Document]:
-    """What may be trained on and comes after `places`, one of each lane. Raises as `Sources.documents`."""
+    """The training documents after `places`, one for each lane. Raises as `Sources.documents`."""
     reading = [_after(split, lane, place) for lane, place in zip(lanes, places, strict=True)]
     least = [(lane.passed(place), i) for i, (lane, place) in enumerate(zip(lanes, places, strict=True))]
     heapq.heapify(least)

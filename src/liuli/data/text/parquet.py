@@ -1,6 +1,6 @@
 """The texts in a column of a Parquet file, decoded a few rows at a time, in bounded memory.
 
-A page may unpack to a thousand times its size. A row may be an entry of the column's dictionary, and so a thousand times as
+A page may decompress to a thousand times its size. A row may be an entry of the column's dictionary, and so a thousand times as
 long as what the file stores for it. So the headers of the pages are read first. They decide how many rows are decoded at a
 time, and whether any are.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMN = "text"
 ROWS = (64, 8, 1)  # decoded at a time: the largest of these that fits in memory
-LARGEST_PAGE = 128 << 20  # bytes of a page, unpacked; most writers make pages of 1 MB, DuckDB of 100 MB
+LARGEST_PAGE = 128 << 20  # bytes of a page, decompressed; most writers make pages of 1 MB, DuckDB of 100 MB
 MEMORY = 2 * LARGEST_PAGE  # bytes of the texts that are decoded at a time
 ROW = 64  # bytes that a row takes in addition to its text: there may be billions of empty rows
 
@@ -35,7 +35,7 @@ class TextParquetReader(ParquetReader[Cell, DocumentText]):
 
     def _record(self, row: Cell) -> DocumentText | Problem:
         if row is not None and len(row) > self.kind.longest:
-            return Problem(f"a text longer than {self.kind.longest >> 20} MB", advice="cut it into several rows")
+            return Problem(f"a text longer than {self.kind.longest >> 20} MB", advice="split it into several rows")
         return text_of_cell(row)
 
 
@@ -73,12 +73,12 @@ def _check_schema(schema: "pyarrow.Schema", columns: list[str]) -> None:
 
     named = f"columns: {name_list(schema.names)}"
     if COLUMN not in schema.names:
-        raise Unreadable(Problem('no column "text"', named, "rename the one that holds text", fatal_if_named=True))
+        raise Unreadable(Problem('no column "text"', named, 'rename the column with the text to "text"', fatal_if_named=True))
     kind = schema.field(schema.names.index(COLUMN)).type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        found = f"but {printable(str(kind))}"
-        wrong = Problem('its column "text" holds no strings', found, "write them as strings", fatal_if_named=True)
+        found = f"found {printable(str(kind))}"
+        wrong = Problem('the column "text" does not contain strings', found, "store strings", fatal_if_named=True)
         raise Unreadable(wrong)
     if columns.count(COLUMN) != 1 or any(column.startswith(f"{COLUMN}.") for column in columns):
         raise Unreadable(Problem('more than one column "text"', named, "rename all except one", fatal_if_named=True))
@@ -87,6 +87,6 @@ def _check_schema(schema: "pyarrow.Schema", columns: list[str]) -> None:
 def _rows_at_a_time(sizes: PageSizes) -> int:
     """How many rows of a group are decoded at a time. Raises Unreadable: not even one row fits in bounded memory."""
     if max(sizes.dictionary, sizes.page) > LARGEST_PAGE:
-        advice = "write it again with smaller pages"
-        raise Unreadable(Problem(f"a page of parquet that unpacks to more than {LARGEST_PAGE >> 20} MB", advice=advice))
+        reason = f"a Parquet page larger than {LARGEST_PAGE >> 20} MB when decompressed"
+        raise Unreadable(Problem(reason, advice="write the file again with smaller pages"))
     return next(rows for rows in ROWS if rows == 1 or sizes.of_rows(rows) <= MEMORY)

@@ -16,7 +16,6 @@ from liuli.errors import LiuliError
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 TEXTS = FileFormats(
     what="text",
-    noun="text",
     known=KNOWN,
     piped="text",
     suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
@@ -27,7 +26,7 @@ TEXT = RecordKind(
     'objects with a field "text"',
     '{"text": "…"}',
     longest=64 << 20,  # held in memory with its text: up to 4 bytes per character, twice
-    shorten="cut it into several records, or make it a .txt",
+    shorten="split it into several records, or write it to a .txt file",
 )
 
 
@@ -45,7 +44,7 @@ def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
 
 
 class WholeTextReader(RecordReader[DocumentText]):
-    """A `.txt` or `.md` file: one document, read twice: first to see that all of it is text, then in blocks.
+    """A `.txt` or `.md` file: one document, read twice: first to check that all of it is text, then in blocks.
 
     It is streamed, so that its lines may be of any length.
     """
@@ -66,7 +65,7 @@ class WholeTextReader(RecordReader[DocumentText]):
             yield 0, DocumentText(self._checked.digest, self._blocks(), self._checked.marked)
 
     def _check(self) -> DocumentText:
-        """Its digest. Raises Unreadable with the byte at which it is no text."""
+        """Its digest. Raises Unreadable, with the byte at which it is not text."""
         digest, offset, some, marked, rest = blake2b(digest_size=16), 0, False, False, b""
         with self.file.open() as stream:
             while (piece := stream.read(STEP)) or rest:
@@ -79,7 +78,8 @@ class WholeTextReader(RecordReader[DocumentText]):
                     raise Unreadable(utf8_problem(data, error, offset, ended=not stream.read(1))) from None
                 if "\0" in text:
                     where = f"byte {offset + data.index(0) + 1:,} is NUL"
-                    raise Unreadable(Problem("binary, not text", where, "remove it, or its NULs", fatal_if_named=True))
+                    advice = "remove the file, or its NUL bytes"
+                    raise Unreadable(Problem("binary, not text", where, advice, fatal_if_named=True))
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:
@@ -93,5 +93,5 @@ class WholeTextReader(RecordReader[DocumentText]):
             for block in cut(iter(lambda: stream.read(STEP), b"")):
                 try:
                     yield block.decode()
-                except UnicodeDecodeError:  # it was UTF-8 a moment ago
+                except UnicodeDecodeError:  # it was UTF-8 when it was checked
                     raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None

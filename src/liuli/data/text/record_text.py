@@ -10,7 +10,7 @@ from liuli.data.records.problem import Problem, name_list
 from liuli.data.records.utf8 import encode_text, utf8_problem
 from liuli.data.text.blocks import SPAN, cut
 
-LAYOUTS = {  # fields of records that are something else than a text, and what they are
+LAYOUTS = {  # fields of records that are not texts, and what these are
     "messages": "a dialogue",
     "conversations": "a dialogue",
     "chosen": "a preference",
@@ -35,15 +35,15 @@ class DocumentText:
 
 
 def text_of_record(record: Any) -> DocumentText | Problem:
-    """The field `text` of what a line or an element of a list says. Other layouts are named, never guessed."""
+    """The field `text` of a record: a line, or an element of a list. Other layouts are named, never guessed."""
     if not isinstance(record, dict):
-        return Problem('no object with a field "text"', f"but {json_kind(record)}", 'write {"text": "…"}')
+        return Problem("the record is not an object", f"found {json_kind(record)}", 'write {"text": "…"}')
     if "text" not in record:
         fields = f"fields: {name_list(record)}"
         for field, layout in LAYOUTS.items():
             if field in record:
-                return Problem(f'no field "text" but {layout}', fields, "only plain texts are read here")
-        return Problem('no field "text"', fields, "rename the field that holds the text")
+                return Problem(f"{layout}, not a text", fields, 'only records with a field "text" are read here')
+        return Problem('no field "text"', fields, 'rename the field with the text to "text"')
     return _of_text(record["text"]) if isinstance(record["text"], str) else _no_string(record["text"])
 
 

@@ -1,6 +1,6 @@
-"""Statistics of a corpus, to be looked at before training on it, from one pass over it.
+"""Statistics of a corpus, to check before training on it, from one pass over it.
 
-In: a `TextSplit`. Out: how much text there is, in which scripts, how long the documents are, how many come twice, what was
+In: a `TextSplit`. Out: how much text there is, in which scripts, how long the documents are, how many are duplicates, what was
 skipped and why.
 """
 
@@ -56,7 +56,7 @@ class Excerpt:
     """How a block begins. Blocks at even distances are shown, except those of white space alone.
 
     Attributes:
-        cut: the block goes on behind the text.
+        cut: the block continues after the text.
     """
 
     source: str

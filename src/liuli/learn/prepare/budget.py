@@ -1,4 +1,4 @@
-"""From a budget to a number of steps, and to how often a run is looked at. Decided once, and kept with the run."""
+"""From a budget to a number of steps, and to how often a run is validated and recorded. Decided once, and kept with the run."""
 
 import math
 import time
@@ -19,6 +19,7 @@ SAMPLED_AS = 512  # tokens of a batch: what a sample of 40 tokens, one by one, i
 LOOKED_AT = 48  # tokens of the prompts that are watched, about
 SHARE, LONGEST = 0.04, 8.0  # of the time, and seconds, to measure speed
 WARM_UP = 3  # steps
+SLOW = 0.1  # share of the budget: a step that takes longer is measured once
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +90,29 @@ def arithmetic(config: Config, length: int, tokens: int) -> Costs:
     """The costs of a run in FLOP, for a budget that is not one of time. A small model's validations count as nothing.
 
     Args:
-        length: places of a row. tokens: of a step.
+        length: positions of a row. tokens: per step.
     """
     token = forward_flops(config, length / 2)
     free = token * LEAST_VALIDATED < FREE
     return Costs(0, 0, 0, 0) if free else Costs(3 * token * tokens, token, SAMPLED_AS * token, LOOKED_AT * token)
 
 
-def step_seconds(update: Callable[[], object], seconds: float) -> float:
+def step_seconds(update: Callable[[], object], seconds: float, adapter: bool = False) -> float:
     """Returns the mean time of a step, after warm-up steps, measured for a small part of a budget of `seconds`. If steps are
-    slow compared with that part, only one is measured."""
+    slow compared with that part, fewer are measured, and the last one counts.
+
+    Args:
+        adapter: whether only an adapter is trained: its steps take as long at the beginning as later. If all weights of a
+            large model are trained, the first steps take twice as long, until all memory is allocated.
+    """
     times: list[float] = []
-    part = min(SHARE * seconds, LONGEST)
-    while len(times) < 2 * WARM_UP or sum(times) < part:
+    enough = min(SHARE * seconds, LONGEST)
+    most = enough if adapter else SHARE * seconds
+    while len(times) < 2 * WARM_UP or sum(times) < enough:
         start = time.perf_counter()
         update()
         times.append(time.perf_counter() - start)
-        if len(times) <= WARM_UP and sum(times) > part:
+        settled = adapter or len(times) > 1 or times[0] > SLOW * seconds
+        if len(times) <= WARM_UP and sum(times) > most and settled:
             return times[-1]
     return fmean(times[WARM_UP:])

@@ -1,4 +1,4 @@
-"""The files that a run was trained on: described when it begins, compared when it is resumed."""
+"""The files that a run was trained on: described when it starts, compared when it is resumed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,13 +13,14 @@ def described(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
 
 
 def differing_files(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
-    """What is not as it was, in words; where the files are does not matter."""
+    """The differences, in words. The places of the files do not matter."""
     if [file["sha256"] for file in before] == [file["sha256"] for file in now]:
         return []
     if len(before) != len(now):
-        return [f"the text was in {len(before)} files and is in {len(now)} now"]
+        return [f"the data was in {len(before)} files and is in {len(now)} now"]
     return [
-        f"{new['name']} holds {new['bytes']:,} bytes that are not the {old['bytes']:,} of {old['name']} trained on before"
+        f"{new['name']} ({new['bytes']:,} bytes) differs from {old['name']} ({old['bytes']:,} bytes), which the run was "
+        f"trained on"
         for old, new in zip(before, now, strict=True)
         if old["sha256"] != new["sha256"]
     ]

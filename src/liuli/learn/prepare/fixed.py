@@ -16,7 +16,7 @@ from liuli.learn.prepare.job import COMPUTE, ComputeSettings
 from liuli.learn.prepare.machine import TRAINED_IN, Machine, processor, self_test
 from liuli.model.config import Config
 
-OFFER = "leave that as it was, or resume with --inexact"
+OFFER = "use the earlier settings, or resume with --inexact"
 # cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
 WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -24,7 +24,7 @@ WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 @dataclass(frozen=True, slots=True)
 class Fixed(Record):
     """How a run computes, from its first step to its last. `dtype`: of matrix multiplications; `threads`: of the CPU. Another
-    `processor` or `pytorch` may round otherwise."""
+    `processor` or `pytorch` may round differently."""
 
     device: str
     dtype: str
@@ -41,8 +41,8 @@ class Fixed(Record):
 
 @contextmanager
 def process_restored() -> Iterator[None]:
-    """At its end, what a run changes of the whole process is as it was: threads, determinism, the random states, and what
-    cuBLAS reads from the environment."""
+    """Restores at its end what a run changes in the whole process: threads, determinism, the random states, and the variable
+    that cuBLAS reads from the environment."""
     threads = torch.get_num_threads()
     random = torch.get_rng_state()
     of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -63,10 +63,10 @@ def process_restored() -> Iterator[None]:
 
 
 def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, Machine]:
-    """What was asked for; what was not, as the machine's self-test finds fastest.
+    """The settings that were asked for; the others as the machine's self-test finds fastest.
 
     Raises:
-        LiuliError: this machine lacks the device or the threads; there is no such dtype.
+        LiuliError: this machine does not have the device or the threads; there is no such dtype.
     """
     device = find_device(asked.device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -82,16 +82,16 @@ def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, 
 def choose_again(
     before: Fixed, given: ComputeSettings, inexact: bool, config: Config, length: int
 ) -> tuple[Fixed, Machine, list[str]]:
-    """What was fixed before, if this machine can have it and nothing else is asked for.
+    """The settings that were fixed before, if this machine supports them and no others are given.
 
     Args:
         given: what is given when the run is resumed.
 
     Returns:
-        With it, what is not as it was: with `inexact` anything; else only what may round otherwise.
+        These settings, and what differs from before: with `inexact` anything, else only what may round differently.
 
     Raises:
-        LiuliError: it differs, and not `inexact`; says what.
+        LiuliError: a setting differs, without `inexact`.
     """
     same = {name: getattr(before, name) for name in COMPUTE}
     other = {name: value for name in same if (value := getattr(given, name)) is not None and not _is_same(value, same[name])}
@@ -100,8 +100,10 @@ def choose_again(
         differing = [f"{name} was {same[name]} and is {value} now" for name, value in other.items()]
     except LiuliError as error:
         if not inexact:
-            was = f"it was fixed to {_listed(same)}"
-            raise LiuliError(f"the run cannot be resumed exactly: {was}, but {error}; {OFFER}") from None
+            raise LiuliError(
+                f"the run cannot be resumed exactly: its settings ({_listed(same | other)}) are not possible here ({error}); "
+                f"resume with --inexact"
+            ) from None
         now, machine = _nearest(same | other, other, config, length)
         differing = [
             f"{name} was {same[name]} and is {getattr(now, name)} now" for name in same if same[name] != getattr(now, name)
@@ -120,10 +122,10 @@ def _is_same(value: Any, fixed: Any) -> bool:
 
 
 def _nearest(settings: dict[str, Any], given: dict[str, Any], config: Config, length: int) -> tuple[Fixed, Machine]:
-    """The settings without as few as possible of those that this machine lacks. What is `given` now is never left out.
+    """The settings without the fewest of those that this machine does not have. What is `given` now is never left out.
 
     Raises:
-        LiuliError: this machine lacks what is given.
+        LiuliError: this machine does not have what is given.
     """
     for lacking in (("device",), ("threads",), ("device", "threads")):
         try:

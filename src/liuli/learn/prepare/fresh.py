@@ -21,11 +21,15 @@ from liuli.learn.run.state import random_states, restore_random_states
 from liuli.learn.stages.stage import Corpus, Stage, TrainingPlan
 from liuli.learn.step.finite import NotFinite
 from liuli.learn.step.loop import Training
-from liuli.learn.step.recipe import Recipe, derive
+from liuli.learn.step.recipe import PUBLISHED_PASSES, Recipe, derive
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
+from liuli.model.plan import is_large
 
 MINUTES = 5.0  # if no budget is given
+# The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
+# first time, which takes a large model several times as long as a step.
+FIRST_PLACES = 16
 UNKNOWN = Pace(steps=1 << 30, validations=1, looks=1, validated_tokens=FEWEST_VALIDATED)
 
 
@@ -78,7 +82,13 @@ class Fresh:
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:
             yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
-            pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began)
+            most = _most_steps(setup)
+            pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
+            if pace.steps == most:
+                yield Note(
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over: "
+                    f"more would memorize it (use --epochs for another number)"
+                )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
         setup = replace(setup, facts=replace(facts, **asdict(pace)))
@@ -99,9 +109,21 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     return recipe
 
 
-def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beginning, Decoder]:
+def _most_steps(setup: Setup) -> int | None:
+    """Returns the steps of `PUBLISHED_PASSES` over the data. None: no published model is trained further, or not all data was
+    read."""
+    lengths, all_read = setup.plan.corpus.document_lengths()
+    if setup.plan.data.parent is None or not is_large(setup.plan.config) or not all_read:
+        return None
+    return math.ceil(PUBLISHED_PASSES * sum(lengths) / setup.facts.recipe.tokens)
+
+
+def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None) -> tuple[Pace, Beginning, Decoder]:
     """Measures the speed with a few steps at learning rates of 0, one validation, one sample and one checkpoint. Returns the
     pace, the results for step 0, and the unchanged model.
+
+    Args:
+        most: steps, at most; None: as many as fit into the time.
 
     Raises:
         LiuliError: a number is not finite; there is too little time.
@@ -110,7 +132,10 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     trial = setup.training()
     before = random_states(trial.device)
     try:
-        step = budget.step_seconds(lambda: trial.update(strength=0), seconds)
+        if not setup.facts.fixed.compile:  # which would compile for rows of this length
+            trial.update(strength=0, places=FIRST_PLACES)
+        adapter = setup.plan.job.model.lora is not None
+        step = budget.step_seconds(lambda: trial.update(strength=0), seconds, adapter)
         token = step / tokens / 3  # about, for a forward pass alone
         costs = Costs(step, token, SAMPLED_AS * token, LOOKED_AT * token)
         left = seconds - (time.perf_counter() - began)
@@ -131,9 +156,11 @@ def _pace_in_time(setup: Setup, seconds: float, began: float) -> tuple[Pace, Beg
     if found.steps < 1:
         least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
         raise LiuliError(
-            f"a budget of {seconds:.3g} seconds is too little for one step: {ready:.3g} are needed to prepare, and {least:.3g} "
-            f"in all"
+            f"{seconds / 60:.3g} minutes are too little for one step: preparation takes {ready:.3g} s, and {least:.3g} s are "
+            f"needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
         )
+    if most is not None and found.steps > most:
+        found = budget.pace(costs, most, tokens, validated)
     return found, beginning, trial.decoder
 
 

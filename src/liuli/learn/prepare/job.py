@@ -1,4 +1,4 @@
-"""What a run is asked to do: the settings that a user gave. None means that nobody gave it, and the rules decide.
+"""The settings that a user gave for a run. None means that a setting was not given, and the rules decide.
 
 Each setting is a field of one of the parts, with its help text; the command line's options are made from these fields
 (`cli/training.py`). In `run.json` all fields stand in one object, under their own names.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from liuli.errors import LiuliError
-from liuli.fields import Record, check, is_positive, is_size
+from liuli.fields import Record, check, is_positive, is_size, is_whole
 
 TRAIN, FINETUNE = "train", "finetune"  # the commands
 OWN_NAMES = ("bpe", "char", "content")  # values that name no file; a file of such a name is ./bpe
@@ -37,27 +37,49 @@ def setting(
 
 @dataclass(frozen=True, slots=True)
 class DataSettings(Record):
-    """What is learned from, and what is held out."""
+    """The data that is trained on, and the part that is held out."""
 
     sources: tuple[str, ...] = ()
-    mix: str | None = setting("Text to learn from as well: it makes a quarter of the rows.", metavar="TEXT", only=FINETUNE)
-    valid: str | None = setting("Which part of the data to hold out.", shown="content", metavar="content|tail:0.1|FILE")
+    mix: str | None = setting(
+        "Train on this plain text in addition to the dialogues (a file, a folder or hub:owner/dataset). It fills a quarter of "
+        "each batch.",
+        metavar="SOURCE",
+        only=FINETUNE,
+    )
+    valid: str | None = setting(
+        "Hold out this part of the data for validation: content (about one passage or dialogue in twenty, chosen by a hash of "
+        "its text), tail:0.1 (the last 10 %), or a file.",
+        shown="content",
+        metavar="content|tail:0.1|FILE",
+    )
     strict: bool | None = setting("Stop at the first input that would be skipped.")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings(Record):
-    """What the run begins with: a size, a configuration file, or a model."""
+    """What the run starts from: a size, a configuration file, or a model."""
 
-    parent: str | None = setting("Continue from this model, with its tokenizer.", name="from", metavar="MODEL", only=TRAIN)
-    size: str | None = setting("The model's size: nano, micro, mini, small or base.", shown="nano", only=TRAIN)
-    config: str | None = setting("A config.json to use instead of a size.", metavar="FILE", only=TRAIN)
-    tokenizer: str | None = setting(
-        "Train a tokenizer of this kind, or take a folder's.", shown="bpe", metavar="bpe|char|FOLDER", only=TRAIN
+    parent: str | None = setting(
+        "Start from the weights and the tokenizer of this model, instead of from random weights.",
+        name="from",
+        metavar="MODEL",
+        only=TRAIN,
     )
-    vocab_size: int | None = setting("Vocabulary size of a tokenizer to train.", shown="the size's own", only=TRAIN)
+    size: str | None = setting(
+        "Train a new model of this size.", shown="nano", metavar="nano|micro|mini|small|base", only=TRAIN
+    )
+    config: str | None = setting(
+        "Train a new model of the shape that this config.json describes, instead of a --size.", metavar="FILE", only=TRAIN
+    )
+    tokenizer: str | None = setting(
+        "Train a tokenizer of this kind (bpe or char), or use the tokenizer in this folder.",
+        shown="bpe",
+        metavar="bpe|char|FOLDER",
+        only=TRAIN,
+    )
+    vocab_size: int | None = setting("Train the tokenizer with this vocabulary size.", shown="that of --size", only=TRAIN)
     lora: int | None = setting(
-        "Train a LoRA adapter of this rank, and leave the model as it is.", metavar="RANK", only=FINETUNE
+        "Train a LoRA adapter of this rank, and do not change the model's own weights.", metavar="RANK", only=FINETUNE
     )
 
 
@@ -65,41 +87,62 @@ class ModelSettings(Record):
 class BudgetSettings(Record):
     """How long to train: at most one of these."""
 
-    minutes: float | None = setting("The budget in minutes, with everything that the run does.", shown="5")
-    tokens: float | None = setting("The budget in tokens, such as 2e6.", only=TRAIN)
-    epochs: float | None = setting("The budget in passes over the data.")
+    minutes: float | None = setting("Train for this many minutes, including validation, samples and checkpoints.", shown="5")
+    tokens: float | None = setting("Train for this many tokens, such as 2e6.", only=TRAIN)
+    epochs: float | None = setting("Train for this many passes over the data.")
 
     def __post_init__(self) -> None:
         _at_most_one(self, "minutes", "tokens", "epochs")
-        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0")
+        check(self, "minutes tokens epochs", _optional(is_positive), "a number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings(Record):
-    """How it is computed. A resumed run must have the same, unless exactness is given up."""
+    """How the run computes. A resumed run must have the same settings, except with `--inexact`."""
 
-    device: str | None = setting("Where to compute: cpu, cuda, cuda:1 or mps.", shown="a GPU if there is one")
-    dtype: str | None = setting("The dtype of matrix multiplications: fp32 or bf16.", shown="the faster one here")
-    threads: int | None = setting("The number of CPU threads.", shown="the fastest number")
-    compile: bool | None = setting("Compile the decoder (needs a C++ compiler).")
+    device: str | None = setting(
+        "Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.", shown="a GPU if there is one", metavar="DEVICE"
+    )
+    dtype: str | None = setting(
+        "Compute matrix multiplications in this number format.", shown="the faster one on this machine", metavar="fp32|bf16"
+    )
+    threads: int | None = setting("Use this many CPU threads.", shown="the fastest number on this machine")
+    compile: bool | None = setting("Compile the decoder with torch.compile, which needs a C++ compiler.")
 
     def __post_init__(self) -> None:
-        check(self, "threads", _optional(is_size), "a whole number above 0", "the number of ")
+        check(self, "threads", _optional(is_size), "a whole number above 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
 class OptimisationSettings(Record):
-    """Fields of the recipe (`step/recipe.py`) that are not left to its rules."""
+    """Fields of the recipe (`step/recipe.py`) that the user sets instead of its rules."""
 
-    length: int | None = setting("Tokens per row, and the context of a new model.")
-    rows: int | None = setting("Rows per step.")
-    rate: float | None = setting("Learning rate of the matrices; the other rates are multiples of it.", name="lr")
-    decay: float | None = setting("Weight decay of the matrices.")
-    warm_up: float | None = setting("Learning-rate warm-up, as a share of the steps.")
-    warm_down: float | None = setting("Learning-rate decay to zero at the end, as a share of the steps.")
+    length: int | None = setting(
+        "Train on sequences of this many tokens. A new model gets this context length.",
+        shown="chosen from the lengths of the documents",
+    )
+    rows: int | None = setting(
+        "Train on this many sequences per optimizer step (batch size).", shown="chosen from the size of the model"
+    )
+    rate: float | None = setting(
+        "Set the learning rate of the weight matrices. The rates of the embedding and the other parameters follow from it.",
+        shown="chosen from the kind of training and the model's size",
+        name="lr",
+    )
+    decay: float | None = setting("Set the weight decay of the weight matrices.", shown="0")
+    warm_up: float | None = setting(
+        "Warm the learning rate up during this share of the steps.",
+        shown="0.02; 0.05 for a large pretrained model",
+        metavar="SHARE",
+    )
+    warm_down: float | None = setting(
+        "Decay the learning rate to zero during this share of the steps, at the end.",
+        shown="0.9; 0.95 for a large pretrained model",
+        metavar="SHARE",
+    )
 
     def __post_init__(self) -> None:
-        check(self, "length rows", _optional(is_size), "a whole number above 0", "a run's ")
+        check(self, "length rows", _optional(is_size), "a whole number above 0", "--")
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
@@ -108,20 +151,20 @@ class OptimisationSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunSettings(Record):
-    """What else the run keeps to."""
+    """Other settings of the run."""
 
-    seed: int | None = setting("Random seed (initial weights and data order).", shown="0")
+    seed: int | None = setting("Set the random seed (initial weights and data order).", shown="0")
     probes: tuple[str, ...] = setting(
-        "A prompt to watch: trace.json shows the next tokens that the model would give it, step by step. May be repeated.",
+        "Track this prompt: trace.json records the most likely next tokens after it during training. May be repeated.",
         name="probe",
         metavar="TEXT",
         default=(),
     )
-    keep: int | None = setting("How many checkpoints to keep in addition to the last and the best.", shown="1")
+    keep: int | None = setting("Keep this many checkpoints in addition to the last and the best.", shown="1")
     today: str | None = None  # the day on which the run began, as 2026-11-27: chat templates may write it
 
     def __post_init__(self) -> None:
-        check(self, "seed keep", _optional(lambda value: type(value) is int and value >= 0), "a whole number of at least 0")
+        check(self, "seed keep", _optional(is_whole), "a whole number of at least 0", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +183,7 @@ class Job:
         _at_most_one(model, "size", "config", "parent")
         if model.parent and (model.tokenizer or model.vocab_size):
             raise LiuliError("--from brings the model's own tokenizer: leave out --tokenizer and --vocab-size")
-        check(model, "lora", _optional(is_size), "a whole number above 0", "the rank of ")
+        check(model, "lora", _optional(is_size), "a whole number above 0", "--")
 
     @classmethod
     def of(cls, **given: Any) -> "Job":
@@ -171,7 +214,7 @@ class Job:
         unknown = [name for name in body if name not in PART_OF]
         if unknown:
             raise LiuliError(
-                f"the run was begun by a version of Liuli with other settings ({unknown[0]}): resume with that one"
+                f"the run was started by another version of Liuli (unknown setting {unknown[0]}): resume it with that version"
             )
         return cls.of(**body)
 
@@ -188,7 +231,7 @@ class Job:
         return self.run.seed or 0
 
     def located(self) -> "Job":
-        """With paths that hold from any folder."""
+        """The same with absolute paths."""
         found = self.values()
         changed: dict[str, Any] = {"sources": tuple(_located(name) for name in self.data.sources)}
         for name in PLACES:
@@ -197,7 +240,7 @@ class Job:
         return self.but(**changed)
 
     def differences(self, other: "Job") -> dict[str, tuple[Any, Any]]:
-        """Of the fields that were given here, those that `other` has otherwise: name -> (here, there)."""
+        """The fields that were given here and have another value in `other`: name -> (here, there)."""
         there = other.values()
         pairs = {name: (value, there[name]) for name, value in self.values().items()}
         return {name: pair for name, pair in pairs.items() if pair[0] not in (None, ()) and pair[0] != pair[1]}

@@ -1,7 +1,7 @@
-"""What this machine computes fastest in: a self-test of half a second, kept per machine.
+"""The settings in which this machine computes fastest: a self-test of half a second, whose result is cached.
 
-Two processors of one name may differ by six in 16 bits (AMX), two threads on a busy machine may be slower than one, and a
-narrow model gains from neither: so one block of the very model is timed, forward and backward, in each setting.
+Two processors of the same name may differ by a factor of six in 16 bits (AMX). Two threads on a busy machine may be slower than
+one. A narrow model gains from neither. So one block of the actual model is timed, forward and backward, in each setting.
 """
 
 import ctypes
@@ -32,13 +32,13 @@ TRAINED_IN = ("fp32", "bf16")  # dtypes of matrix multiplications, by name
 TOKENS = 1024  # of the block's test, at most
 ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT = 3600  # seconds: a machine that was busy is not so for ever
+KEPT = 3600  # seconds: a machine that was busy may be free later
 
 
 @dataclass(frozen=True, slots=True)
 class Machine(Record):
-    """`dtype` of matrix products and CPU `threads` that train fastest; `peak`: FLOP/s of a large product in them.
-    `tokens_per_second`: what one block reached, by setting."""
+    """The `dtype` of matrix multiplications and the number of CPU `threads` that train fastest. `peak`: FLOP/s of a large
+    matrix multiplication with them. `tokens_per_second`: of one block, by setting."""
 
     dtype: str
     threads: int
@@ -47,10 +47,10 @@ class Machine(Record):
 
 
 def self_test(config: Config, length: int, device: torch.device, dtype: str | None, threads: int | None) -> Machine:
-    """The fastest of the settings that are left open; those given are taken as they are.
+    """The fastest of the settings that are not given. Those given are used unchanged.
 
     Args:
-        length: places of a row.
+        length: positions of a row.
     """
     settings = [(name, count) for name in ([dtype] if dtype else TRAINED_IN) for count in _thread_counts(device, threads)]
     shape = f"{config.width}x{config.feed_forward_width}x{config.heads}x{config.kv_heads}x{length}"
@@ -73,8 +73,8 @@ def processor(device: torch.device | None = None) -> str:
 
 
 def keep_memory() -> None:
-    """Has the C library keep memory that is freed. By default glibc gives it back to the system at the end of a step and has
-    every page of it cleared anew in the next: a fifth of a small model's step (docs/lab-log.md)."""
+    """Has the C library keep memory that is freed. By default glibc gives it back to the system at the end of a step, and
+    every page of it is cleared again in the next: a fifth of a small model's step (docs/lab-log.md)."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 1 << 30)  # bytes; larger tensors are still given back
@@ -158,4 +158,4 @@ def _write_cache(known: dict[str, dict[str, Any]]) -> None:
         beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
         os.replace(beside, _cache_file())
     except OSError:
-        pass  # the test is made again next time: half a second
+        pass  # the test is run again next time: half a second

@@ -1,4 +1,4 @@
-"""A run that is resumed, from its newest checkpoint: what was fixed is taken from there, and what differs now is named."""
+"""Resumes a run from its newest checkpoint: fixed settings are taken from there, and what differs now is named."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,17 +19,17 @@ from liuli.learn.run.state import read_state
 from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
 from liuli.learn.step.loop import Training
 
-FREE = ("keep", "sources", "mix", "parent")  # settings that may be given otherwise: data is compared by its content
+FREE = ("keep", "sources", "mix", "parent")  # settings that may differ: data is compared by its content
 
 
 class Resumed:
     """Prepares a run to be resumed. When `events` have ended, `training` and `journal` are ready for the next step.
 
     Args:
-        job: as it was asked for, except for what may differ. given: what is given now.
+        job: the original one, except for settings that may differ. given: the job given now.
         inexact: resume even if the next losses will differ.
-        worse: why to go on from the newest checkpoint with a lower learning rate: each time that training from there made the
-            model worse.
+        worse: each time that training from the newest checkpoint made the model worse. The run continues from there with a
+            lower learning rate.
     """
 
     training: Training
@@ -40,20 +40,23 @@ class Resumed:
         self._worse = worse
 
     def events(self) -> Iterator[Event]:
-        """Raises LiuliError: a damaged checkpoint; what differs, unless `inexact`."""
+        """Raises LiuliError: a checkpoint is damaged; something differs, without `inexact`."""
         run, stage, job, given = self._run, self._stage, self._job, self._given
         steps = run.checkpoints()
         state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
         step = state.facts["step"]
         facts = RunFacts.from_json(state.facts)
         if given.model.parent is not None and Parent(given.model.parent).hash != facts.parent:
-            raise LiuliError(f"the run began with another model than {given.model.parent}: name that one, or leave it out")
+            raise LiuliError(
+                f"the run was started from another model, not from {given.model.parent}: give the original model, or leave the "
+                f"model out"
+            )
         data = stage.open(job)
         now = described(data.files)
         differing = differing_files(facts.data, now)
         if differing and not self._inexact:
             raise LiuliError(
-                f"the run cannot be resumed exactly: {'; '.join(differing)}; bring back the text, or resume with --inexact"
+                f"the run cannot be resumed exactly: {'; '.join(differing)}; restore the data, or resume with --inexact"
             )
         if differing:
             state.facts["batches"] = None
@@ -78,13 +81,13 @@ class Resumed:
         self.training, self.journal = setup.training(state), setup.journal()
         best = state.facts["best"]
         if differing and step < facts.steps:
-            best = None  # of another text: the losses cannot be compared
+            best = None  # measured on other data: the losses cannot be compared
         yield from self.journal.resume(self.training, best)
         yield setup.ready(self.training, machine, memory)
 
 
 def _with_lower_rate(facts: RunFacts, worse: GotWorse) -> RunFacts:
-    """The steps that were in vain are taken from the rest, since they have used up their part of the budget."""
+    """The lost steps are subtracted from the rest, since they have used their part of the budget."""
     rate, lost = worse.rate * LOWERED, worse.step - worse.best
     change = {"step": worse.step, "from": worse.best, "rate": rate}
     return replace(
@@ -96,7 +99,7 @@ def _with_lower_rate(facts: RunFacts, worse: GotWorse) -> RunFacts:
 
 
 def with_given(before: Job, given: Job) -> Job:
-    """The job as it was asked for; only what is free to differ is taken from what is given now.
+    """The original job, with those settings of the one given now that may differ.
 
     Raises:
         LiuliError: another setting differs.
@@ -108,12 +111,12 @@ def with_given(before: Job, given: Job) -> Job:
             option = option_name(name)
             was = f"with --{option} {then}" if then not in (None, ()) else f"without --{option}"
             raise LiuliError(
-                f"the run began {was}, and --{option} {now} is given now: leave it out to resume, or begin a new run in "
+                f"the run was started {was}, but --{option} {now} is given now: leave it out to resume, or start a new run in "
                 f"another folder"
             )
     return before.but(**{name: now for name, (now, _) in differing.items() if name in free})
 
 
 def _is_place(valid: str | None) -> bool:
-    """Whether held-out text lies in a file, which may be elsewhere now; its content is compared later."""
+    """Whether the held-out data is in a file, which may have been moved. Its content is compared later."""
     return valid is not None and valid != "content" and not valid.startswith("tail:")

@@ -36,15 +36,16 @@ TOKENIZER = "tokenizer"  # the folder within a run
 
 @dataclass(frozen=True, slots=True)
 class RunFacts(Record):
-    """What is fixed when a run begins; every state and every model's card has it.
+    """What is fixed when a run starts. Every state and every model card records it.
 
     Attributes:
         fixed: how it computes. data: name, size and hash of each file. validation: how held-out text is chosen.
         steps, validations, looks, validated_tokens: see `Pace`.
-        probes: prompts that are watched. parent: hash of the model that the run continues from.
-        inexact: the steps from which it was resumed otherwise than it would have continued, and what differed.
+        probes: prompts that are tracked. parent: hash of the model that the run was started from.
+        inexact: the steps from which it was resumed inexactly, and what differed.
         recompute: whether the backward pass computes each layer's activations again.
-        lowered: where it got worse than it began: the step, the checkpoint from which it went on, and the new learning rate.
+        lowered: each time that it got worse than at the start: the step, the checkpoint from which it continued, and the new
+            learning rate.
     """
 
     fixed: Fixed
@@ -69,8 +70,8 @@ class RunFacts(Record):
             return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
         except (KeyError, TypeError) as error:
             raise LiuliError(
-                f"the checkpoint was made by a version of Liuli that records other settings ({error}): resume with that "
-                f"version, or begin a new run"
+                f"the checkpoint was written by a version of Liuli that records other settings ({error}): resume with "
+                f"that version, or start a new run"
             ) from error
 
 
@@ -91,7 +92,7 @@ class Setup:
         """At its first step, or from a state (with rows from the beginning if it has no cursor).
 
         Args:
-            decoder: of another training of this setup, whose weights have not changed; None: a new one is opened.
+            decoder: the unchanged decoder of another training of this setup; None: a new one is opened.
         """
         fixed, recipe = self.facts.fixed, self.facts.recipe
         device, dtype = torch.device(fixed.device), find_dtype(fixed.dtype)

@@ -53,7 +53,7 @@ def check_tokenizer_files(folder: Path, model: Path) -> None:
         if own.name == GENERATION and not own.exists():
             continue
         if not own.is_file() or own.read_bytes() != path.read_bytes():
-            raise LiuliError(f"{own} is not what was trained with: copy it from {model}")
+            raise LiuliError(f"{own} differs from the file that the run was trained with: copy it from {model}")
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from liuli.data.packing.pieces import Piece
 
 
 class Buffer:
-    """Pieces by their places, which are 1 to `length`. `ids`: how many all of them hold."""
+    """Pieces by their number of positions, 1 to `length`. `ids`: how many ids all pieces have together."""
 
     def __init__(self, length: int):
         self.ids, self._length = 0, length
@@ -41,8 +41,8 @@ class Buffer:
         return row
 
     def draw(self, uniform: float, gap: int) -> Piece | None:
-        """Takes the piece that `uniform`, in [0, 1), falls on; if it has more than `gap` places, one of the longest that
-        have no more; None where there is none."""
+        """Takes the piece that `uniform`, in [0, 1), falls on. If it has more than `gap` positions, takes one of the longest
+        that fit. None if no piece fits."""
         behind = self._counts.cumsum()
         chosen = int(uniform * behind[-1])
         places = int(np.searchsorted(behind, chosen, "right"))
@@ -55,7 +55,7 @@ class Buffer:
         return self._take(places, chosen - int(behind[places] - self._counts[places]))
 
     def _take(self, places: int, i: int) -> Piece:
-        """Takes piece i of those with so many places; the last of them moves there."""
+        """Takes piece i of those with so many positions. The last of them moves to its index."""
         of = self._of[places]
         of[i], piece = of[-1], of[i]
         of.pop()

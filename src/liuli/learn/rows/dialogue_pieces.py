@@ -19,7 +19,7 @@ from liuli.tokens.chat.chat import Chat
 
 @dataclass(frozen=True, slots=True)
 class DialoguePieces:
-    """Dialogues, encoded once for rows of `length` places. `cuts`: what became of them; `notes`: what there was to say of
+    """Dialogues, encoded once for rows of `length` positions. `cuts`: how they were split or shortened; `notes`: messages about
     their files."""
 
     length: int
@@ -34,7 +34,7 @@ class DialoguePieces:
         """Raises LiuliError: what `pieces_of_dialogues` raises.
 
         Args:
-            read: where the dialogues are from; it tells of its files what the pass over them has met.
+            read: the source of the dialogues; it knows what the pass over its files has found.
         """
         cuts = Cuts()
         pieces = list(pieces_of_dialogues(dialogues, chat, length, cuts, strict))
@@ -52,9 +52,9 @@ class DialoguePieces:
 
 @dataclass
 class Cuts:
-    """What became of dialogues. `cut`: longer than a row, and so in several pieces. `long_answers`: answers that do not fit a
-    row with what they answer, and are left out. `unread`: answers whose reasoning is left out. `refused`: dialogues left out,
-    by what the template said."""
+    """How dialogues were split or shortened. `cut`: longer than a row, so split into several pieces. `long_answers`: answers
+    that do not fit a row together with their question, and are left out. `unread`: answers whose reasoning is left out.
+    `refused`: dialogues left out, by the template's error."""
 
     dialogues: int = 0
     cut: int = 0
@@ -63,9 +63,9 @@ class Cuts:
     refused: Counter[str] = field(default_factory=Counter)
 
     def lines(self, length: int) -> Iterator[str]:
-        """For people, what was not used as it stands."""
+        """Messages about what was not used unchanged."""
         if self.cut:
-            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were cut between two exchanges"
+            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were split between two exchanges"
         if self.long_answers:
             yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
         if self.unread:
@@ -77,10 +77,10 @@ class Cuts:
 def pieces_of_dialogues(
     dialogues: Iterable[Dialogue], chat: Chat, length: int, cuts: Cuts, strict: bool = False
 ) -> Iterator[Piece]:
-    """The dialogues as pieces of at most `length` places, numbered in order. `cuts` is told what became of them.
+    """The dialogues as pieces of at most `length` positions, numbered in order. `cuts` records what was done with them.
 
     Raises:
-        LiuliError: the template refuses every one of them; where `strict`, it refuses one, or an answer does not fit a row.
+        LiuliError: the template refuses every one of them; if `strict`, it refuses one, or an answer does not fit a row.
     """
     number = 0
     for dialogue in dialogues:
@@ -95,7 +95,10 @@ def pieces_of_dialogues(
         if strict and cuts.long_answers:
             raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
         if strict and cuts.unread:
-            raise LiuliError(f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out")
+            raise LiuliError(
+                f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out; remove it, or "
+                f"use another template"
+            )
         for piece in found:
             if any(piece.supervised):  # else all its answers have weight 0
                 weights = None if piece.weights is None else np.array(piece.weights, np.float32)
@@ -137,7 +140,7 @@ def _fitting(messages: list[Any], dialogue: Dialogue, chat: Chat, length: int) -
 
 
 def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-    """What comes before the first user, and each user's message with all that answers it; one without answer is left out."""
+    """The messages before the first user, and each user's message with its answers. One without an answer is left out."""
     system: list[dict[str, Any]] = []
     exchanges: list[list[dict[str, Any]]] = []
     for message in messages:
@@ -148,9 +151,10 @@ def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 
 
 def _notes(dialogues: Dialogues) -> Iterator[str]:
-    """What the pass over all of them, which has just ended, has met."""
+    """Messages about the pass over all of them that has just ended."""
     for file, layouts in dialogues.layouts.items():
-        yield f"{file}: " + ", ".join(f"{count:,} dialogues as {layout}" for layout, count in layouts.items())
+        counts = (f"{count:,} {'dialogue' if count == 1 else 'dialogues'} as {layout}" for layout, count in layouts.items())
+        yield f"{file}: {', '.join(counts)}"
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
-        yield f"{dialogues.unanswered:,} dialogues end without an answer: nothing is learned from their end"
+        yield f"{dialogues.unanswered:,} dialogues end without an answer: their last message is not trained on"

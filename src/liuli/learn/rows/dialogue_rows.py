@@ -1,4 +1,4 @@
-"""Rows of dialogues: many in a row, kept apart, without padding.
+"""Rows of dialogues: several dialogues per row, kept apart, without padding.
 
 A row is packed as one of text is (`buffer.py`); `segments` keep dialogues from seeing each other.
 """
@@ -22,13 +22,13 @@ MIXED = 0.25  # share of the rows, if text is mixed in
 
 
 class DialogueRows:
-    """Rows without end, or for `epochs` epochs: in each, every piece once, in an order of its own.
+    """An endless sequence of rows, or the rows of `epochs` epochs. Each epoch has every piece once, in its own order.
 
     Args:
-        length: T. empty: the id that stands where nothing does. cursor: goes on from there, to the bit.
+        length: T. empty: the id at empty positions. cursor: the rows continue from there, identical to the bit.
 
     Raises:
-        LiuliError: the cursor is of other rows.
+        LiuliError: the cursor does not fit the data.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class DialogueRows:
         left: Iterable[int] = range(len(pieces))
         if cursor is not None:
             if cursor.settings != self._settings:
-                raise LiuliError("the cursor is of other rows: the dialogues, the template or the rows' length differ")
+                raise LiuliError(
+                    "the checkpoint's position in the data does not fit the data now (the dialogues, the chat template or the "
+                    "row length differ): restore the data and the settings of the run"
+                )
             self._epoch, self._row = cursor.tensors["place"].tolist()
             left = cursor.tensors["left"].tolist()
         self._buffer = self._filled(left)
@@ -61,7 +64,7 @@ class DialogueRows:
         return batch_of(packed, epochs, self._length, self._empty) if packed else None
 
     def cursor(self) -> Cursor:
-        """The place behind the rows taken so far."""
+        """The position after the rows taken so far."""
         left = torch.tensor([piece.number for piece in self._buffer], dtype=torch.int64)
         return Cursor(self._settings, {"place": torch.tensor([self._epoch, self._row]), "left": left})
 
@@ -84,7 +87,7 @@ class DialogueRows:
         return buffer
 
     def _more(self) -> bool:
-        """Whether there is a row to give; begins the next epoch where one is at its end."""
+        """Whether there is another row. Begins the next epoch when one has ended."""
         if not len(self._buffer):
             self._epoch, self._row = self._epoch + 1, 0
             self._buffer = self._filled(range(len(self._pieces)))

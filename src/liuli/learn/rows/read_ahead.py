@@ -1,4 +1,4 @@
-"""Reading ahead: an iterator that a thread works on, a bounded number of items before they are asked for."""
+"""Reading ahead: a thread takes items from an iterator, a bounded number of them before they are needed."""
 
 import os
 import queue
@@ -12,10 +12,10 @@ DEPTH = 64  # items
 
 
 class Ahead(Generic[Item]):
-    """The same items in the same order; what the iterator raises is raised here, in its turn, and from then on.
+    """The same items in the same order. What the iterator raises is raised here at the same item, and at every later call.
 
     Raises:
-        RuntimeError: it is asked after `close`, or in a process that was forked since: the thread is not there.
+        RuntimeError: it is used after `close`, or in a process that was forked since and has no such thread.
     """
 
     def __init__(self, items: Iterator[Item]):
@@ -33,7 +33,7 @@ class Ahead(Generic[Item]):
 
     def __next__(self) -> Item:
         if os.getpid() != self._process:
-            raise RuntimeError("reading ahead does not go on in a forked process")
+            raise RuntimeError("reading ahead does not continue in a forked process")
         if self._outcome is not None:
             raise self._outcome
         if not self._stop.alive:
@@ -46,7 +46,7 @@ class Ahead(Generic[Item]):
         raise outcome
 
     def close(self) -> None:
-        """Ends the thread, as soon as the item that it works on is done."""
+        """Ends the thread when its current item is done."""
         self._stop()
 
 

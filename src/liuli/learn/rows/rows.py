@@ -1,4 +1,4 @@
-"""What the training loop reads from: rows in an order that a seed decides, and the place among them."""
+"""What the training loop reads from: rows in an order that a seed decides, and the position in that order."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,8 +10,8 @@ from liuli.data.packing.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place among the rows. `settings`, for JSON, are what must be the same to continue from there; `tensors`, for
-    safetensors, decide the rows to come: a few MB of integers."""
+    """A position in the sequence of rows. `settings` (JSON) must be the same when the rows continue from there. `tensors`
+    (safetensors) decide the next rows: a few MB of integers."""
 
     settings: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -25,7 +25,7 @@ class Rows(Protocol):
         ...
 
     def cursor(self) -> Cursor:
-        """The place behind the rows taken so far."""
+        """The position after the rows taken so far."""
         ...
 
     def close(self) -> None:

@@ -3,14 +3,14 @@
 In: a `TextSplit`, a tokenizer, a seed. Out: `Batch`es, the same for the same three. In an epoch every id of the training text
 that follows another is a target once. Files are read side by side (`liuli.data.text.interleave`), and rows are drawn from a
 bounded buffer of pieces (`pieces.py`), which is emptied before the next epoch begins. A row takes pieces at random while they
-fit and then the longest that fits the gap, so that hardly a place stays empty where rows are several documents long (best-fit
-packing: Ding et al. 2024, https://arxiv.org/abs/2404.10830).
+fit and then the longest that fits the gap, so that few positions stay empty if rows hold several documents (best-fit packing:
+Ding et al. 2024, https://arxiv.org/abs/2404.10830).
 
     split = split_texts(Sources(["corpus.txt"]))
     rows = TextRows(split, tokenizer, length=512, seed=0)
     batch = rows.take(8)
 
-Legend: B rows, T places.
+Legend: B rows, T positions.
 """
 
 import hashlib
@@ -36,15 +36,15 @@ BUFFER = 1 << 20  # ids
 
 
 class TextRows:
-    """Rows without end, or for `epochs` epochs.
+    """An endless sequence of rows, or the rows of `epochs` epochs.
 
     Args:
-        length: T, the places of a row. buffer: ids held back to be shuffled.
-        cursor: goes on from there, to the bit.
+        length: T, the positions of a row. buffer: ids held back to be shuffled.
+        cursor: the rows continue from there, identical to the bit.
 
     Raises:
-        LiuliError: the tokenizer has no end token; a setting is out of range; the cursor is of other rows; there is nothing
-            to train on; what reading the sources raises.
+        LiuliError: the tokenizer has no end-of-text token; a setting is out of range; the cursor does not fit the data;
+            there is nothing to train on; what reading the sources raises.
     """
 
     def __init__(
@@ -58,7 +58,10 @@ class TextRows:
         cursor: Cursor | None = None,
     ):
         if not tokenizer.end:
-            raise LiuliError("the tokenizer names no end token, so that a document trained on would have no end")
+            raise LiuliError(
+                "the tokenizer has no end-of-text token, which training needs: set eos_token in its tokenizer_config.json, or "
+                "use another tokenizer"
+            )
         for name, value, least in (("length", length, 1), ("seed", seed, 0), ("epochs", epochs, 1), ("buffer", buffer, 1)):
             if value is not None and (type(value) is not int or value < least):
                 raise LiuliError(f"the {name} of rows must be a whole number of at least {least}, not {value}")
@@ -76,9 +79,9 @@ class TextRows:
     def take(self, rows: int) -> Batch | None:
         """The next rows; fewer at the end of the last epoch, None after it."""
         if self._closed:
-            raise LiuliError("rows were asked for after the reading was closed")
+            raise LiuliError("no more rows can be taken: the reader was closed")
         if rows < 1:
-            raise LiuliError(f"a batch has at least 1 row, not {rows}")
+            raise LiuliError(f"a batch must have at least 1 row, not {rows}")
         packed, epochs = [], []
         while len(packed) < rows and self._fill():
             packed.append(self._buffer.pack(f"{self._epoch_seed()} {self._row}"))
@@ -87,7 +90,7 @@ class TextRows:
         return batch_of(packed, epochs, self._length, self._tokenizer.end[0]) if packed else None
 
     def cursor(self) -> Cursor:
-        """The place behind the rows taken so far."""
+        """The position after the rows taken so far."""
         pieces, cutters = list(self._buffer), self._cutters
         lanes = [(each.number, each.part, each.at, int(each.cut), len(each.waiting)) for each in cutters]
         return Cursor(
@@ -123,7 +126,10 @@ class TextRows:
     def _restore(self, cursor: Cursor) -> None:
         for name, value in self._settings().items():
             if cursor.settings.get(name) != value:
-                raise LiuliError(f"the cursor is of other rows: {name} was {cursor.settings.get(name)!r} and is {value!r} now")
+                raise LiuliError(
+                    f"the checkpoint's position in the data does not fit the data now ({name} was "
+                    f"{cursor.settings.get(name)!r}, is {value!r}): restore the data and the settings of the run"
+                )
         self._epoch, self._row, read_all = cursor.tensors["place"].tolist()
         self._read_all, self._cutters = bool(read_all), []
         ids, first = cursor.tensors["waiting"].numpy(), 0
@@ -155,7 +161,9 @@ class TextRows:
                 return True
             if self._row == 0:
                 names = ", ".join(self._split.sources.names)
-                raise LiuliError(f"{names}: all of the text is held out; nothing is left to train on")
+                raise LiuliError(
+                    f"{names}: all of the text is held out, so none is left to train on: give more text, or another --valid"
+                )
             self._epoch, self._row, self._read_all = self._epoch + 1, 0, False
             self._cutters = self._new_cutters()
             if self._epoch != self._epochs:

@@ -1,1 +1,1 @@
-"""A run's folder: checkpoints, metrics, playback."""
+"""A run's folder: checkpoints, metrics, predictions."""

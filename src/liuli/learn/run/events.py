@@ -1,4 +1,4 @@
-"""What happens in a run, as it happens, for whoever shows it."""
+"""The events of a run, for the user interface."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from liuli.fields import Record
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line for a person."""
+    """A line for people."""
 
     text: str
 
@@ -21,9 +21,9 @@ class Ready:
     """Everything is fixed, and training starts or resumes.
 
     Attributes:
-        learned: how many numbers learn: all parameters or those of an adapter.
-        flops: of a token's training. peak: FLOP/s of the machine.
-        seconds: the budget, if it is one of time.
+        learned: how many parameters are trained: all, or those of an adapter.
+        flops: FLOP to train on one token. peak: FLOP/s of the machine.
+        seconds: the budget, if it is given as time.
         memory: expected peak, in bytes. free: available bytes, or None if the system does not report it.
     """
 
@@ -42,9 +42,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Update(Record):
-    """One step. `step` counts from 1; `loss` per unit of the whole batch (nats per supervised token where the next token is
-    learned), before the update; `tokens` supervised so far; `strength` of the learning rates, 0 to 1; `seconds` that the step
-    took; `metrics` of the objective, per unit."""
+    """One step. `step` counts from 1; `loss` per unit of the whole batch (nats per supervised token for next-token training),
+    before the update; `tokens` supervised so far; `strength`: the schedule's factor on the learning rates, 0 to 1; `seconds`
+    that the step took; `metrics` of the objective, per unit."""
 
     step: int
     loss: float
@@ -82,7 +82,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Somebody asked; the run can go on from `step`."""
+    """The user asked for it. The run can be resumed from `step`."""
 
     step: int
     steps: int
@@ -90,7 +90,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """`best_step`: of the lowest validation loss; `validation`: the last; `memory`: bytes of the process at its largest."""
+    """`best_step`: of the lowest validation loss; `validation`: the last; `memory`: peak memory of the process, in bytes."""
 
     step: int
     tokens: int

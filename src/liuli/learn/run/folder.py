@@ -1,16 +1,16 @@
-"""A run is a folder: its checkpoints, its metrics, and the lock that lets one process alone write there.
+"""A run is a folder: its checkpoints, its metrics, and the lock that lets only one process write there.
 
     RUN/run.json                        its settings: the stage, the job, the command
     RUN/checkpoints/<step>/{model,state}
     RUN/latest, RUN/best                → checkpoints/<step>
     RUN/model, RUN/state                → latest/model, latest/state
-    RUN/metrics.jsonl                   a line a step, a line a validation
-    RUN/trace.json, RUN/tensorboard/    learning, played back; the same numbers for TensorBoard
-    RUN/tokenizer/                      the tokenizer that it reads with
+    RUN/metrics.jsonl                   one line per step, one line per validation
+    RUN/trace.json, RUN/tensorboard/    predictions during training; the metrics for TensorBoard
+    RUN/tokenizer/                      the tokenizer of the run
     RUN/lock                            held by the process that trains
 
 A checkpoint is written to a temporary folder next to its place, flushed to the disk, and renamed once: a folder with a number
-is whole. What is logged before a checkpoint is on the disk before it. Links are relative, so that a run can be moved.
+is complete. Metrics logged before a checkpoint are on the disk before it. Links are relative, so that a run can be moved.
 """
 
 import fcntl
@@ -26,14 +26,15 @@ from liuli.errors import LiuliError
 from liuli.files import link, sync, sync_tree, write_text
 
 CHECKPOINTS, METRICS, SETTINGS, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
-LOCKED = 3  # times that a lock must be found taken
+LOCKED = 3  # attempts before a lock counts as held by another process
 
 
 class Run:
-    """The run in `folder`, made where there is none. Until `close`, or until the process ends, no other can write there.
+    """The run in `folder`, which is created if it does not exist. Until `close`, or until the process ends, no other process
+    can write there.
 
     Raises:
-        LiuliError: another process writes there; the folder cannot be made, or holds something that is no run.
+        LiuliError: another process writes there; the folder cannot be created, or contains something other than a run.
     """
 
     def __init__(self, folder: Path):
@@ -46,18 +47,18 @@ class Run:
 
     def _check_own(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
-            raise LiuliError(f"{self.folder} is a file: name a folder for the run")
+            raise LiuliError(f"{self.folder} is a file: give a folder for the run")
         held = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
         if held - {"lock"} and SETTINGS not in held and f".{SETTINGS}.part" not in held:
-            raise LiuliError(f"{self.folder} holds something else than a run ({min(held)}): name a new or an empty folder")
+            raise LiuliError(f"{self.folder} contains something other than a run ({min(held)}): give a new or empty folder")
 
     @property
     def settings(self) -> dict[str, Any] | None:
-        """What `write_settings` wrote; None where the run has not begun."""
+        """What `write_settings` wrote; None if the run has not started."""
         return read_settings(self.folder)
 
     def clear(self) -> None:
-        """Removes what an attempt left that came to no checkpoint."""
+        """Removes what is left of an attempt without a checkpoint."""
         self.close_metrics()
         for name in (METRICS, TRACE):
             (self.folder / name).unlink(missing_ok=True)
@@ -65,13 +66,13 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def withdraw(self) -> None:
-        """Removes the folder of a run that could not begin, if it was not there before."""
+        """Removes the folder of a run that could not start, if this process created it."""
         self.close_metrics()
         if self._made and not self.checkpoints():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def set_aside(self, name: str) -> Path | None:
-        """Renames a file that is broken; where to. None if there is none."""
+        """Renames a broken file. Returns the new path, or None if there is no such file."""
         place, aside = self.folder / name, self.folder / f"broken-{name}"
         if not place.exists():
             return None
@@ -82,7 +83,7 @@ class Run:
         write_text(self.folder / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
 
     def checkpoints(self) -> list[int]:
-        """Steps of the checkpoints there are, each whole, in order."""
+        """The steps of all checkpoints, in order. Each checkpoint is complete."""
         return checkpoints(self.folder)
 
     def checkpoint(self, step: int) -> Path:
@@ -97,8 +98,8 @@ class Run:
             line = line[self._metrics.write(line) :]
 
     def save(self, step: int, write: Callable[[Path], None], best: int | None, keep: int) -> None:
-        """Makes checkpoint `step`, which `write` fills, the latest; then removes all but it, checkpoint `best` and the `keep`
-        before it. Where anything fails, the checkpoints before are as they were.
+        """Writes checkpoint `step` with the function `write` and makes it the latest. Then removes all others except checkpoint
+        `best` and the `keep` before it. If anything fails, the earlier checkpoints are unchanged.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written.
@@ -121,7 +122,7 @@ class Run:
         self.settle(best, keep)
 
     def settle(self, best: int | None, keep: int) -> None:
-        """Links to the newest checkpoint and the best; removes what is not to be kept, and what a stopped process left."""
+        """Links to the newest and the best checkpoint. Removes those that are not kept, and what a killed process left."""
         steps = self.checkpoints()
         link(self.folder / "latest", f"{CHECKPOINTS}/{steps[-1]}")
         for name in ("model", "state"):
@@ -143,7 +144,7 @@ class Run:
         self.settle(step, keep=1)
 
     def rewind(self, step: int) -> None:
-        """Drops what was logged after `step`, and a last line that was cut short."""
+        """Removes what was logged after `step`, and an incomplete last line."""
         rows = [row for row in read_metrics(self.folder) if row["step"] <= step]
         self.close_metrics()
         write_text(self.folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
@@ -154,7 +155,7 @@ class Run:
             self._metrics = None
 
     def close(self) -> None:
-        """Lets go of the lock."""
+        """Releases the lock."""
         self.close_metrics()
         os.close(self._lock)
 
@@ -164,7 +165,7 @@ def is_run(folder: Path) -> bool:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Those that stand in `folder` or in a folder of it, by name."""
+    """The runs in `folder` or in one of its subfolders, by name."""
     return sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{SETTINGS}") if path.is_file())
 
 
@@ -174,45 +175,47 @@ def checkpoints(folder: Path) -> list[int]:
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
-    """The stage, the job and the command of a run; None where there is no run.
+    """The stage, the job and the command of a run; None if there is no run.
 
     Raises:
-        LiuliError: the file cannot be read, or holds something else.
+        LiuliError: the file cannot be read, or contains something else.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise LiuliError(f"{folder / SETTINGS} cannot be read ({error}): the run cannot go on") from None
+        raise LiuliError(
+            f"{folder / SETTINGS} cannot be read ({error}): the run cannot be resumed; restore the file, or start a new run"
+        ) from None
     kinds = {"stage": str, "job": dict, "command": list}
     if not isinstance(settings, dict) or not all(isinstance(settings.get(name), kind) for name, kind in kinds.items()):
-        raise LiuliError(f"{folder / SETTINGS} does not hold the settings of a run: bring back the file, or begin a new run")
+        raise LiuliError(f"{folder / SETTINGS} does not contain the settings of a run: restore the file, or start a new run")
     return settings
 
 
 def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a run's metrics; a last line that was cut short is left out.
+    """The rows of a run's metrics, without an incomplete last line.
 
     Raises:
-        LiuliError: a line that is no row stands before the last.
+        LiuliError: a line other than the last is not a row of metrics.
     """
     try:
         lines = (folder / METRICS).read_bytes().split(b"\n")
     except FileNotFoundError:
         return
-    for number, line in enumerate(lines[:-1], 1):  # what stands behind the last line break is nothing, or cut short
+    for number, line in enumerate(lines[:-1], 1):  # after the last line break is nothing, or an incomplete line
         try:
             row = json.loads(line)
             if not isinstance(row["step"], int):
                 raise ValueError
         except (ValueError, KeyError, TypeError):
-            raise LiuliError(f"{folder / METRICS}, line {number} is no row of metrics: delete that line") from None
+            raise LiuliError(f"{folder / METRICS}, line {number} is not a row of metrics: delete that line") from None
         yield row
 
 
 def _lock(folder: Path) -> int:
-    """The kernel's own lock on a file, which ends with its process however that ends."""
+    """Takes the kernel's lock on a file, which is released when the process ends, however it ends."""
     number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     for attempt in range(LOCKED):
         try:
@@ -220,13 +223,13 @@ def _lock(folder: Path) -> int:
             return number
         except OSError:
             if attempt + 1 < LOCKED:
-                time.sleep(0.05)  # who only asks whether it is in use holds it for an instant
+                time.sleep(0.05)  # `in_use` holds it for an instant
     os.close(number)
-    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or name another folder")
+    raise LiuliError(f"{folder} is in use: another process trains there; wait for it, or give another folder")
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a process trains there. The lock is shared for an instant, never taken away nor made."""
+    """Whether a process trains there. Takes the lock as shared for an instant; never creates the file or blocks a training."""
     try:
         number = os.open(folder / "lock", os.O_RDONLY)
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-LOWERED, LOWERINGS = 0.2, 4  # the learning rate is multiplied by it, at most so many times
+LOWERED, LOWERINGS = 0.2, 4  # the learning rate is multiplied by LOWERED, at most LOWERINGS times
 
 
 def limit(first: float, progress: float) -> float:

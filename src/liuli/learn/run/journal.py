@@ -1,4 +1,4 @@
-"""What a run tells and keeps while it trains: metrics, validation, playback, samples, checkpoints, the model's card."""
+"""What a run reports and saves while it trains: metrics, validation, predictions, samples, checkpoints, the model card."""
 
 import json
 import math
@@ -57,8 +57,8 @@ class Journal:
 
     Attributes:
         run: the folder. write_model: writes the decoder to a folder and returns its hash.
-        add_tokenizer: adds to a model's folder what belongs to it: the tokenizer, and what generates by default.
-        sampler: what is sampled at each validation. exam: what is measured. trace: the playback.
+        add_tokenizer: adds to a model's folder the tokenizer and the default settings of generation.
+        sampler: writes the sample of each validation. exam: the validation data. trace: the predictions during training.
         every: steps from one validation, sample and checkpoint to the next. keep: checkpoints kept before the last.
         facts: what was fixed at the start, for the state. card: the same for people, `liuli.json`.
         best: the lowest validation loss so far, in nats per token, and its step. first: the one before the first step.
@@ -83,7 +83,7 @@ class Journal:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return bool(self.run.checkpoints())
 
     def record(self, training: Training, update: Update | None) -> Iterator[Event]:
@@ -105,7 +105,7 @@ class Journal:
                 yield from self.save(training)
 
     def save(self, training: Training) -> Iterator[Event]:
-        """A checkpoint of this moment.
+        """Saves a checkpoint now.
 
         Raises:
             NotFinite: a weight is not finite.
@@ -140,7 +140,7 @@ class Journal:
         return Beginning(self.last, sample, *(after - before for before, after in pairwise(times)))
 
     def resume(self, training: Training, best: dict[str, Any] | None) -> Iterator[Event]:
-        """Takes over what the run kept up to where `training` stands, and drops what it kept after."""
+        """Restores what the run recorded up to the step of `training`, and removes what it recorded later."""
         step = training.step
         self.best = (best["nats_per_token"], best["step"]) if best else None
         rows = [row for row in read_metrics(self.run.folder) if row["step"] <= step]
@@ -151,10 +151,11 @@ class Journal:
             self.last = Evaluation(**{name: validations[-1][name] for name in Evaluation.__dataclass_fields__})
         try:
             self.trace.resume(self.run.folder / TRACE, step, [row for row in rows if "loss" in row])
-        except LiuliError as error:  # nothing is trained from it
+        except LiuliError as error:  # training does not depend on it
             kept = self.run.set_aside(TRACE)
             self._look(training, None)
-            yield Note(f"{error}; the playback begins anew at step {step}" + f", and the old one is {kept}" * bool(kept))
+            old_file = f"; the old file is kept as {kept}" if kept else ""
+            yield Note(f"{error}; recording of the predictions starts again at step {step}{old_file}")
         card = read_json(self.run.checkpoint(step) / "model" / "liuli.json")
         if step not in self.trace.saved_steps:
             self.trace.saved(step, card["hash"])
@@ -234,7 +235,7 @@ class Journal:
         facts = self.facts | state.facts | {"best": best}
         try:
             write_state(part, State(facts, state.tensors), lambda folder: self._write_model(folder, training))
-        except (LiuliError, SafetensorError) as error:  # which tell of the disk as well
+        except (LiuliError, SafetensorError) as error:  # which report errors of the disk too
             raise OSError(str(error)) from None
 
     def _write_model(self, folder: Path, training: Training) -> None:
@@ -270,7 +271,7 @@ class Journal:
         except OSError as error:
             raise LiuliError(
                 f"{error.filename or self.run.folder} cannot be written: {why(error)}; training stopped. {self.last_good()}; "
-                f"make room, then go on with --resume"
+                f"free some disk space, then resume with --resume"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""What a model writes at each validation, to be read: a continuation of one prompt, drawn from a seed."""
+"""What a model writes at each validation, for people: a continuation of one prompt, sampled with a seed."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Sampler:
     seed: int
 
     def sample(self, decoder: Decoder, step: int) -> tuple[int, str]:
-        """The seed and the text of a step: the same whenever it is asked. Raises LiuliError: a token cannot be chosen."""
+        """The seed and the text of a step: the same at every call. Raises LiuliError: a token cannot be chosen."""
         seed = self.seed + step
         room = min(TOKENS, decoder.config.context - len(self.prompt.ids))
         (reply,) = answer(decoder, self.tokenizer, [self.prompt.ids], self.prompt.stops, SAMPLING, room, seed)

@@ -1,9 +1,8 @@
-"""All that the next step depends on, in a checkpoint's two folders, so that a run goes on to the bit.
+"""Everything that the next step depends on, in the two folders of a checkpoint, so that a run continues identically to the bit.
 
-`model/` is the model as any program opens it, with the average of the weights (fp32); `state/` holds the rest: the weights
+`model/` is a model folder that any program can open, with the average of the weights (fp32). `state/` has the rest: the weights
 of the last step, the optimiser's tensors, random states and the loader's cursor and buffer (safetensors), and in JSON the
-numbers, what was fixed at the start, and the SHA-256 of every file, so that a file that was cut short or edited is named
-instead of trained on.
+numbers, what was fixed at the start, and the SHA-256 of every file, so that a truncated or edited file is an error.
 """
 
 import hashlib
@@ -46,29 +45,29 @@ def read_state(place: Path, before: int | None) -> State:
     """The state in a checkpoint's folder, after every file was compared with its hash.
 
     Args:
-        before: the checkpoint to offer where this one is damaged.
+        before: the checkpoint to suggest if this one is damaged.
 
     Raises:
-        LiuliError: a file is missing, or is not what was written.
+        LiuliError: a file is missing, or was changed after it was written.
     """
 
     def damaged(name: str, how: str) -> LiuliError:
-        offer = "no other checkpoint is there: begin anew in another folder"
+        offer = "there is no other checkpoint: start a new run in another folder"
         if before is not None:
-            offer = f"to go on from step {before} instead, delete {place} and resume again"
+            offer = f"to continue from step {before} instead, delete {place} and resume again"
         return LiuliError(f"{place / name} {how}; {offer}")
 
     try:
         facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
         if facts.pop("sha256", None) != _digest(facts):
-            raise damaged(FACTS, "is not what was written (edited?)")
+            raise damaged(FACTS, "was changed after it was written")
     except (OSError, ValueError, AttributeError, TypeError):
         raise damaged(FACTS, "is missing or was cut short") from None
     for name, expected in facts["files"].items():
         if not (place / name).is_file():
             raise damaged(name, "is missing")
         if file_hash(place / name) != expected:
-            raise damaged(name, "is not what was written (cut short or edited)")
+            raise damaged(name, "was changed or cut short after it was written")
     try:
         return State(facts, load_file(place / TENSORS))
     except (OSError, SafetensorError) as error:
@@ -91,7 +90,7 @@ def restore_random_states(tensors: dict[str, Tensor], device: torch.device) -> N
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with `prefix.`, without it."""
+    """The tensors whose names begin with `prefix.`, by the rest of their names."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 

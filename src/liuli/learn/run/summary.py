@@ -1,6 +1,6 @@
-"""What a run is, how far it came and what it learnt, read from its folder alone: JSON without weights, and nothing is written.
+"""A summary of a run, read from the JSON files in its folder; weights are not read, and nothing is written.
 
-A run may be training meanwhile, or have been stopped at any moment: whatever is not there yet is None or empty.
+The run may be training at the same time, or have been stopped at any moment: what does not exist yet is None or empty.
 """
 
 import math
@@ -19,7 +19,7 @@ from liuli.tokens import Token
 
 @dataclass(frozen=True, slots=True)
 class ValidationLoss(Record):
-    """Of the held-out text, after a step."""
+    """The validation loss after a step."""
 
     step: int
     nats_per_token: float
@@ -52,9 +52,10 @@ class Summary(Record):
     Attributes:
         state: running (a process trains there), finished, stopped, or unsaved (stopped before its first checkpoint).
         step: logged last. steps: of the whole run. checkpoints: steps that are saved.
-        last, best: validations. tokens: trained on. seconds: that the steps took. written: when, in seconds since 1970.
+        last, best: validations. tokens: trained on. seconds: that the steps took.
+        written: time of the last change, in seconds since 1970.
         size: a preset's name. data: name and bytes of each file. held_out: how the text to validate on was chosen.
-        recipe, machine: settings by name. inexact: the steps from which it went on otherwise than it would have.
+        recipe, machine: settings by name. inexact: the steps from which it was resumed inexactly.
     """
 
     path: str
@@ -82,7 +83,7 @@ class Summary(Record):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackStep:
-    """The likeliest next tokens after a step, the likeliest first, each with its probability."""
+    """The most likely next tokens after a step, the most likely first, each with its probability."""
 
     step: int
     top: list[tuple[Token, float]]
@@ -90,7 +91,7 @@ class PlaybackStep:
 
 @dataclass(frozen=True, slots=True)
 class WatchedPrompt:
-    """A prompt whose next token was watched."""
+    """A prompt whose next token was tracked."""
 
     text: str
     looks: list[PlaybackStep]
@@ -105,7 +106,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
     running = in_use(folder)  # asked first: a run that ends meanwhile is then shown as running, not as stopped
     settings = read_settings(folder)
     if settings is None:
-        raise LiuliError(f"there is no run in {folder}")
+        raise LiuliError(f"there is no run in {folder}; give the folder of a run")
     curves, saved, watched = read_curves(folder), checkpoints(folder), read_json(folder / TRACE)
     card = _read_card(folder / CHECKPOINTS / str(saved[-1]) / "model" / "liuli.json") if saved else _of_card({})
     with _as_written(folder / TRACE):
@@ -136,7 +137,7 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 
 def _of_card(card: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's model says of its run."""
+    """What the model card of a checkpoint says about its run."""
     return {
         "steps": card.get("steps"),
         "parent": card.get("parent"),
@@ -167,7 +168,7 @@ def read_curves(folder: Path) -> Curves:
 
 
 def read_trace(folder: Path) -> list[WatchedPrompt]:
-    """What a run would have said to the prompts that it watches; empty where there is no trace.
+    """The predictions of a run after the prompts that it tracks; empty if there is no trace.
 
     Raises:
         LiuliError: the trace is broken.
@@ -196,8 +197,11 @@ def _written(folder: Path) -> float:
 
 @contextmanager
 def _as_written(path: Path) -> Iterator[None]:
-    """Names the file where what stands in it has not the form in which a run writes it."""
+    """Turns the errors of unexpected content into one that names the file."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise LiuliError(f"{path} is not as a run writes it ({error!r}): it was edited, or is of another version") from None
+        raise LiuliError(
+            f"{path} has unexpected content ({error}): it was edited, or written by another version of Liuli; restore it, or "
+            f"use that version"
+        ) from None

@@ -1,7 +1,8 @@
-"""Learning, played back: what a model would have said to chosen prompts, from step 0 to the last.
+"""What a model predicted after chosen prompts while it was trained, from step 0 to the last.
 
-`trace.json` is one object, which docs/training-trace.schema.json describes: at steps 0, 1, 2, 4, … and then every so many, the
-likeliest next tokens of each prompt, the loss since the time before, and at every validation a sample.
+`trace.json` is one object, which docs/training-trace.schema.json describes: at steps 0, 1, 2, 4, … and then at regular
+intervals it has the most likely next tokens of each prompt and the mean loss since the last such step, and for every
+validation a sample.
 """
 
 import json
@@ -27,8 +28,7 @@ PER_LOOK = ("steps", "tokens_seen", "loss", "strength", "gradient_norm", "tokens
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A prompt whose next token is watched: its text and its tokens. `tracked`: ids whose probability is recorded whether they
-    are likely or not."""
+    """A prompt whose next token is tracked: its text and its tokens. `tracked`: ids whose probability is always recorded."""
 
     text: str
     tokens: list[Token]
@@ -36,10 +36,11 @@ class Probe:
 
 
 class Trace:
-    """The playback object of a run of `steps` steps.
+    """The recorded predictions of a run of `steps` steps.
 
     Args:
-        looks: how many it holds, about, after the powers of two. about: the envelope's `model` and `tokenizer`.
+        looks: about how many steps are recorded, in addition to the powers of two.
+        about: the envelope's `model` and `tokenizer`.
     """
 
     def __init__(self, tokenizer: Tokenizer, probes: Sequence[Probe], about: dict[str, Any], seed: int, steps: int, looks: int):
@@ -70,7 +71,7 @@ class Trace:
         return {"input": source, "position": len(ids) - 1, "tracked": tracked, "logprob": [], "entropy": [], "top": []}
 
     def due(self, step: int) -> bool:
-        """0, powers of two, every so many, and the last."""
+        """Whether a step is recorded: 0, powers of two, every `every`th step, and the last."""
         return step & (step - 1) == 0 or step % self._every == 0 or step == self._steps
 
     def heard(self, loss: float, seconds: float) -> None:
@@ -78,7 +79,7 @@ class Trace:
         self._heard.append((loss, seconds))
 
     def look(self, decoder: Decoder, step: int, tokens: int, strength: float, norm: float | None) -> None:
-        """Asks every probe. At step 0 there is no loss yet, nor norm, nor speed: null."""
+        """Records the predictions after every probe. At step 0 loss, norm and speed are null."""
         body = self.body["body"]
         loss = speed = None
         if self._heard:
@@ -123,10 +124,10 @@ class Trace:
         write_text(path, json.dumps(self.body, ensure_ascii=False) + "\n")
 
     def resume(self, path: Path, step: int, updates: Iterable[Mapping[str, Any]]) -> None:
-        """Takes over what a run recorded up to `step`. `updates`: its metrics, a row a step.
+        """Restores what a run recorded up to `step`. `updates`: its metrics, one row per step.
 
         Raises:
-            LiuliError: the file is missing or broken, or watches other prompts.
+            LiuliError: the file is missing or damaged, or has other prompts.
         """
         body = self.body["body"]
         try:
@@ -141,7 +142,7 @@ class Trace:
             ]
             last = max(kept["steps"], default=0)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LiuliError(f"{path} cannot be read ({error!r})") from None
+            raise LiuliError(f"{path} is missing or damaged, or has other prompts") from error
         body.update(kept)
         for probe, each in zip(body["probes"], looks, strict=True):
             probe.update(each)

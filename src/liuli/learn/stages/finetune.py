@@ -1,4 +1,4 @@
-"""An assistant from a model and dialogues: only its replies, and the tokens that end them, are to be predicted."""
+"""An assistant from a model and dialogues: only its replies, and the tokens that end them, are supervised."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,14 +37,14 @@ from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
 
 ADAPTER = "default"
-RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small, and bear more (docs/lab-log.md)
+RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small and tolerate more (docs/lab-log.md)
 ALPHA = 2  # times the rank
-PROBES = 3  # if no questions are named: what so many held-out dialogues begin with
+PROBES = 3  # if no prompts are given: the first prompts of so many held-out dialogues
 
 
 @dataclass(frozen=True, slots=True)
 class DialogueData:
-    """Dialogues, divided into what is learned from and what is held out; `mix`: text that is learned from as well."""
+    """Dialogues, divided into a training and a validation split; `mix`: text that is trained on too."""
 
     division: DialogueSplit
     mix: TextSplit | None
@@ -67,7 +67,7 @@ class DialogueCorpus:
 
     Attributes:
         context: of the model, in tokens. learned, measured: the dialogues trained on and those held out.
-        first_prompts: what a few held-out dialogues begin with, those that leave room for a reply.
+        first_prompts: the first prompts of a few held-out dialogues, which leave room for a reply.
     """
 
     data: DialogueData
@@ -115,7 +115,7 @@ class DialogueCorpus:
         yield from learned.cuts.lines(self.length)
         yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
         if self.data.division.shared:
-            yield f"{self.data.division.shared:,} held-out dialogues begin with a prompt that is trained on too"
+            yield f"{self.data.division.shared:,} held-out dialogues have a first prompt that is also in the training data"
 
     def prompts(self) -> list[str]:
         return list(self.first_prompts)
@@ -124,18 +124,18 @@ class DialogueCorpus:
         return Probe(prompt, [self.chat.tokenizer.token(id) for id in self.chat.question(prompt)])
 
     def sample_prompt(self) -> SamplePrompt:
-        """The first question that is held out."""
-        prompt = next(iter(self.first_prompts), "?")  # no question that is held out may fit the context
+        """The first held-out question."""
+        prompt = next(iter(self.first_prompts), "?")  # perhaps no held-out question fits the context
         stops = tuple({self.chat.stop, *self.chat.tokenizer.end})
         return SamplePrompt(prompt, tuple(self.chat.question(prompt)), stops)
 
     def token_ids(self) -> set[int]:
-        """All ids that the dialogues trained on have."""
+        """All ids in the training dialogues."""
         return {id for piece in self.learned.pieces for id in piece.ids.tolist()}
 
 
 class Finetune(Stage):
-    """Learns from the replies in dialogues, each from all that was said before it."""
+    """Trains on the replies in dialogues, each predicted from the messages before it."""
 
     name, command = "assistant", "liuli finetune"
 
@@ -144,14 +144,14 @@ class Finetune(Stage):
         return for_published(config, lora) or {"rate": LORA_RATE if lora else RATE}
 
     def longest_row(self, config: Config) -> int:
-        """An answer is cut nowhere: rows as long as the model reads, within reason."""
+        """Answers are never split, so rows are as long as the model's context, up to a limit."""
         return min(config.context, LONGEST[-1][1])
 
     def open(self, job: Job) -> DialogueData:
         if not job.model.parent:
-            raise LiuliError("there is no model to fine-tune: name its folder")
+            raise LiuliError("there is no model to fine-tune: give its folder")
         if not job.data.sources:
-            raise LiuliError("there is nothing to learn from: name files or folders of dialogues")
+            raise LiuliError("there is nothing to learn from: give files or folders of dialogues")
         strict, mix = bool(job.data.strict), None
         division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
         if job.data.mix is not None:
@@ -221,15 +221,15 @@ class Finetune(Stage):
         assert chat is not None
         yield f"chat template: {chat.origin}"
         if plan.tokenization.added:
-            yield f"{plan.tokenization.added} special tokens were added for it"
+            yield f"special tokens added for the chat template: {plan.tokenization.added}"
         if plan.job.model.lora is not None:
             written = chat.special_ids()
             texts = ", ".join(plan.tokenization.tokenizer.token(id).text for id in written)
-            yield f"in addition to LoRA, the embedding's rows of {texts} are trained, which the template writes"
+            yield f"LoRA also trains the embedding rows of the chat template's tokens: {texts}"
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"and those of {others:,} unseen tokens of the dialogues"
+                yield f"LoRA also trains the embedding rows of {others:,} dialogue tokens that the base model has never seen"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
@@ -237,7 +237,7 @@ def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> 
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
         raise LiuliError(
-            f"there is nothing to learn from: no answer fits a row of {length} tokens with what it answers; give a larger "
+            f"there is nothing to learn from: no answer fits into {length} tokens together with its question; give a larger "
             f"--length"
         )
     return found
@@ -248,15 +248,15 @@ def _measured(division: DialogueSplit, chat: Chat, length: int, strict: bool) ->
 
 
 def _like(parent: Path, tokenization: Tokenization) -> int | None:
-    """The token whose embedding row the template's tokens copy before they learn: the one that bounds documents. None if the
-    parent may know the template's tokens: it was not made here, or it was continued from a model with a template."""
+    """The token whose embedding row is copied to the template's tokens before training: the one that bounds documents. None if
+    the parent may know the template's tokens: it was not trained here, or it was started from a model with a template."""
     bounds = tokenization.tokenizer.begin or tokenization.tokenizer.end
     made_here = read_json(parent / "liuli.json").get("stage") == "base" and not has_template(parent)
     return bounds[0] if made_here and bounds else None
 
 
 def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) -> None:
-    """LoRA at every projection, and rows of the embedding for tokens that the base never met.
+    """LoRA at every projection, and rows of the embedding for tokens that the base model has never seen.
 
     Raises:
         LiuliError: the embedding has no rows for the template's tokens.
@@ -264,8 +264,8 @@ def _add_adapter(decoder: Decoder, plan: TrainingPlan, rank: int, parent: Path) 
     assert isinstance(plan.corpus, DialogueCorpus)
     if lacking := plan.config.vocab_size - read_config(parent).vocab_size:
         raise LiuliError(
-            f"LoRA adds no rows to the embedding, and this model's has none for {lacking} tokens of a conversation: "
-            f"fine-tune it without --lora"
+            f"the model's embedding has no rows for {lacking} tokens of the chat template, and LoRA cannot add rows: fine-tune "
+            f"it without --lora"
         )
     written, tokenizer, unmet = plan.corpus.chat.special_ids(), plan.tokenization.tokenizer, []
     like = _like(parent, plan.tokenization)

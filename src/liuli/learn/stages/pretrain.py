@@ -1,4 +1,4 @@
-"""A base model from text: every token is to be predicted from those before it."""
+"""A base model from text: every token is predicted from those before it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.train import train as train_tokenizer
 
-PROBES, PROBE_TOKENS = 3, 12  # if no prompts are named: so many held-out documents, up to so many tokens
-MEASURED = 1000, 1_000_000  # documents, tokens: how much is looked at to know how long documents are
+PROBES, PROBE_TOKENS = 3, 12  # if no prompts are given: so many held-out documents, so many tokens of each
+MEASURED = 1000, 1_000_000  # documents, tokens: how much is read to measure how long documents are
 
 
 @dataclass(frozen=True, slots=True)
 class TextData:
-    """Text, divided into what is learned from and what is held out."""
+    """Text, divided into a training and a validation split."""
 
     split: TextSplit
     parent: Parent | None
@@ -55,7 +55,7 @@ class TextData:
 
 @dataclass(frozen=True, slots=True)
 class TextCorpus:
-    """Text as ids; encoded while it is read."""
+    """Text as ids, encoded while it is read."""
 
     split: TextSplit
     tokenizer: Tokenizer
@@ -96,18 +96,18 @@ class TextCorpus:
         return Probe(prompt, self.tokenizer.tokens(prompt, prompt=True))
 
     def sample_prompt(self) -> SamplePrompt:
-        """Nothing but the token that a document begins with."""
+        """Only the token that a document begins with."""
         return SamplePrompt("", tuple(self.tokenizer.begin or self.tokenizer.end), tuple(self.tokenizer.end))
 
 
 class Pretrain(Stage):
-    """Learns from all of a text."""
+    """Trains on all tokens of a text."""
 
     name, command = "base", "liuli train"
 
     def open(self, job: Job) -> TextData:
         if not job.data.sources:
-            raise LiuliError("there is nothing to train on: name files or folders of text")
+            raise LiuliError("there is nothing to train on: give files or folders of text")
         sources = Sources(list(job.data.sources), bool(job.data.strict))
         split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
@@ -123,7 +123,7 @@ class Pretrain(Stage):
             return Tokenization(open_tokenizer(folder))
         given = find_model(kind) if data.parent is None else data.parent.folder
         if job.model.vocab_size is not None:
-            raise LiuliError(f"--vocab-size is for a tokenizer that is to be trained; {given} has its own: leave it out")
+            raise LiuliError(f"--vocab-size is for training a tokenizer, but {given} has its own: leave out --vocab-size")
         tokenizer = open_tokenizer(given)
         rows = asked_shape(job, data.parent and data.parent.folder, tokenizer).vocab_size
         folder.mkdir(exist_ok=True)

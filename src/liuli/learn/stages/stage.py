@@ -1,4 +1,4 @@
-"""A stage of a model's life: what is learned from, how it is encoded, what the model is, and what is minimised.
+"""A stage of training: the data, how it is encoded, the model, and the objective.
 
 A run goes through these values. Each is made from the ones before, and none changes later:
 
@@ -41,8 +41,8 @@ from liuli.tokens.chat.chat import Chat
 
 @dataclass(frozen=True)
 class Parent:
-    """The model that a run continues from: a folder's path, or a name on the hub. It is looked up when it is needed: a run
-    that is resumed from a whole model does not need its parent."""
+    """The model that a run starts from: a folder's path, or a name on the hub. It is looked up when it is needed, since a run
+    that is resumed from a complete model does not need its parent."""
 
     name: str
 
@@ -85,7 +85,7 @@ class Tokenization:
 
 
 class Corpus(Protocol):
-    """What is learned from and measured on, in rows of `length` tokens."""
+    """The training and validation data, in rows of `length` tokens."""
 
     @property
     def length(self) -> int: ...
@@ -99,19 +99,19 @@ class Corpus(Protocol):
         ...
 
     def rows(self, recipe: Recipe, cursor: Cursor | None = None, epochs: int | None = None) -> Rows:
-        """What the steps read: without end, or for some epochs; from the beginning, or from a cursor."""
+        """The rows that the steps read: endless, or for some epochs; from the beginning, or from a cursor."""
         ...
 
     def validation(self) -> Iterator[Piece]:
-        """What the model is measured on, in pieces of at most `length` places."""
+        """The validation data, in pieces of at most `length` positions."""
         ...
 
     def notes(self) -> Iterator[str]:
-        """What people should know before the first step: what of the data is not used, as far as it was read, and why."""
+        """Messages before the first step: which part of the data read so far is not used, and why."""
         ...
 
     def prompts(self) -> list[str]:
-        """What is watched if the job names no prompts."""
+        """The prompts to track if the job names none."""
         ...
 
     def probe(self, prompt: str) -> Probe:
@@ -123,7 +123,7 @@ class Corpus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """All that a decoder is made from."""
+    """Everything that a decoder is made from."""
 
     job: Job
     data: Data
@@ -134,7 +134,7 @@ class TrainingPlan:
 
 class Stage(ABC):
     """Attributes:
-    name: of the stage, in a model's card. command: what begins a run of it.
+    name: of the stage, in a model card. command: the command that starts a run of it.
     """
 
     name: ClassVar[str]
@@ -154,26 +154,26 @@ class Stage(ABC):
 
     @abstractmethod
     def encode(self, job: Job, data: Any, tokenization: Tokenization, config: Config, length: int) -> Corpus:
-        """What is learned from and measured on. Raises LiuliError: there is nothing to learn from."""
+        """The training and validation data. Raises LiuliError: there is nothing to learn from."""
 
     @abstractmethod
     def decoder(self, plan: TrainingPlan, device: torch.device, kept: Path | None) -> Decoder:
-        """The model as it is before the first step, or as it was kept."""
+        """The model before the first step, or as it was saved."""
 
     @abstractmethod
     def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
-        """Keeps the model. Returns its hash."""
+        """Saves the model. Returns its hash."""
 
     def recipe(self, job: Job, config: Config) -> dict[str, Any]:
-        """Fields of the recipe that this stage has otherwise than the rules of `step/recipe.py` say."""
+        """Fields of the recipe that this stage sets instead of the rules of `step/recipe.py`."""
         return {}
 
     def longest_row(self, config: Config) -> int | None:
-        """In places, if no length was asked for; None: as the model's size says."""
+        """In positions, if no length is given; None: as the model's size says."""
         return None
 
     def objective(self, plan: TrainingPlan, hidden: Hidden | None) -> Objective:
-        """What is minimised; a stage that learns otherwise than from next tokens overrides it.
+        """What is minimised. A stage that does not train on next tokens overrides it.
 
         Args:
             hidden: `Decoder.hidden`, compiled; None: the decoder's own.
@@ -181,5 +181,5 @@ class Stage(ABC):
         return NextToken(hidden)
 
     def notes(self, plan: TrainingPlan, decoder: Decoder) -> Iterator[str]:
-        """What else people should know before the first step."""
+        """Other messages before the first step."""
         return iter(())

@@ -1,8 +1,8 @@
-"""The mean of the weights over the last part of the steps: less noisy than the weights of any one step, and as easy to export.
+"""The mean of the weights over the last steps: less noisy than the weights of a single step, and exported in the same way.
 
 At step t the mean moves by 1 / max(1, SHARE · t) of the way to the weights, so that it is over about the last SHARE of the
-steps done so far, and never remembers where they began. Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046;
-Defazio et al. 2023, https://arxiv.org/abs/2310.07831, who compare it with schedules.
+steps done so far, and the initial weights lose their influence. Source: Polyak and Juditsky 1992,
+https://doi.org/10.1137/0330046; Defazio et al. 2023, https://arxiv.org/abs/2310.07831, who compare it with schedules.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ SHARE = 0.15
 
 
 class Average:
-    """Of a decoder's parameters that learn; as many numbers again. Begins as they are."""
+    """The average of a decoder's trained parameters. It takes as much memory as they do, and starts from their values."""
 
     def __init__(self, decoder: Decoder):
-        # A table that is shared is here once.
+        # A shared table appears once.
         self._parameters = {name: each for name, each in decoder.named_parameters() if each.requires_grad}
         self._held = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
@@ -30,7 +30,7 @@ class Average:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Meanwhile the decoder has the mean as its weights."""
+        """Within this context the decoder's weights are the mean."""
         self._swap()
         try:
             yield
@@ -38,11 +38,11 @@ class Average:
             self._swap()
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights themselves, by parameter, outside `shown`."""
+        """The weights of the last step, by parameter, outside `shown`."""
         return {name: parameter.detach() for name, parameter in self._parameters.items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
-        """Gives a decoder whose weights are the mean its own again."""
+        """Restores the weights of the last step in a decoder whose weights are the mean."""
         for name, parameter in self._parameters.items():
             parameter.data.copy_(weights[name])
 

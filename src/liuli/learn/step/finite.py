@@ -1,4 +1,4 @@
-"""Which tensor of a step was the first that is not finite."""
+"""Finds the first tensor of a step that is not finite."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ from liuli.model.decoder import Decoder
 
 
 class NotFinite(Exception):
-    """A loss, a gradient or a weight that is NaN or infinite; nothing was updated since it was noticed, and nothing saved."""
+    """A loss, a gradient or a weight is NaN or infinite. Nothing was updated or saved after it was noticed."""
 
 
 def first_bad(decoder: Decoder, parts: Iterable[Batch]) -> str | None:
-    """In the order in which a step makes them: weights, activations (by the tap's names), logits, gradients; None where all are
-    finite. Frozen weights were checked when they were read. `parts`: the rows of the step."""
+    """Names the first bad tensor in the order in which a step computes them: weights, activations (by the tap's names), logits,
+    gradients. None if all are finite. Frozen weights were checked when they were read. `parts`: the rows of the step."""
     for name, parameter in decoder.named_parameters():
         if parameter.requires_grad and not _finite(parameter):
             return f"the weight {name}"

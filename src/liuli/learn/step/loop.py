@@ -1,8 +1,7 @@
-"""The one training loop: forward, loss, backward, step.
+"""The training loop: forward, loss, backward, step.
 
-Every stage of a model's life comes through here and brings two things: rows (`rows/`) and an objective (`objectives.py`).
-In: a `Training`, which holds all that a step reads and writes, and a `Keeper` (`run/journal.py`), which records and saves.
-Out: events.
+Every stage uses it, with its own rows (`rows/`) and objective (`objectives.py`). In: a `Training`, which holds everything that
+a step reads and writes, and a `Keeper` (`run/journal.py`), which records and saves. Out: events.
 """
 
 import math
@@ -26,11 +25,11 @@ from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model.decoder import Decoder
 
-MOST_SKIPPED = 1000  # batches in a row
+MOST_SKIPPED = 1000  # consecutive batches
 
 
 class Keeper(Protocol):
-    """What the loop asks of a run's journal."""
+    """What the loop needs from a run's journal."""
 
     @property
     def begun(self) -> bool: ...
@@ -71,7 +70,7 @@ class Training:
 
     Attributes:
         steps: of the whole run. step: how many are done. tokens: supervised so far. skipped: batches with nothing to learn.
-        average: what is validated, shown and saved as the model.
+        average: the averaged weights, which are validated, sampled from and saved as the model.
     """
 
     decoder: Decoder
@@ -89,18 +88,20 @@ class Training:
     def __post_init__(self) -> None:
         self.average = Average(self.decoder)
 
-    def update(self, strength: float | None = None) -> Update:
+    def update(self, strength: float | None = None, places: int | None = None) -> Update:
         """One step.
 
         Args:
-            strength: of the learning rates, 0 to 1; None: what the recipe has for this step. 0 leaves all weights as they are.
+            strength: factor on the learning rates, 0 to 1; None: that of the recipe for this step. 0 changes no weight.
+            places: how many positions of each row are read, from its beginning; None: all.
 
         Raises:
-            NotFinite: the loss or a gradient is not finite; names the first tensor that is not.
+            NotFinite: the loss or a gradient is not finite. The message names the first such tensor.
             LiuliError: there are no more rows.
         """
         start = time.perf_counter()
         batch, weight = self._take()
+        batch = batch if places is None else batch.beginnings(places)
         means = self._backward(batch, weight)
         loss = means.pop("loss")
         norm = self.optimizer.gradient_norm()
@@ -122,25 +123,25 @@ class Training:
             (loss.total / weight).backward()
             found: dict[str, Tensor] = {"loss": loss.total.detach(), **loss.metrics}
             sums = {name: sums[name] + value if name in sums else value for name, value in found.items()}
-        means = (torch.stack(list(sums.values())) / weight).tolist()  # a GPU is waited for once
+        means = (torch.stack(list(sums.values())) / weight).tolist()  # the only wait for a GPU
         return dict(zip(sums, means, strict=True))
 
     @property
     def _rows_at_once(self) -> int:
-        """Rows of a forward pass: what the recipe says, in whole units of the objective."""
+        """Rows per forward pass: as the recipe says, in whole units of the objective."""
         unit = self.objective.rows_per_unit
         return max(unit, self.recipe.rows_at_once // unit * unit)
 
     def _take(self) -> tuple[Batch, float]:
-        """The next rows that have something to learn, and the weight of the objective's units in them."""
+        """The next rows with supervised tokens, and the weight of the objective's units in them."""
         for _ in range(MOST_SKIPPED):
             batch = self.rows.take(self.recipe.rows)
             if batch is None:
-                raise LiuliError(f"the rows came to an end at step {self.step} of {self.steps}")
+                raise LiuliError(f"the training data ended at step {self.step} of {self.steps}: give more data")
             if weight := self.objective.weight(batch):
                 return batch, weight
             self.skipped += 1
-        raise LiuliError(f"{MOST_SKIPPED:,} batches in a row have nothing to learn from, at step {self.step}: give other data")
+        raise LiuliError(f"{MOST_SKIPPED:,} consecutive batches have no supervised tokens at step {self.step}: give other data")
 
     def _check_finite(self, batch: Batch, loss: float) -> None:
         """Raises NotFinite, unless it was only the gradient's norm that overflowed."""
@@ -150,13 +151,13 @@ class Training:
             raise NotFinite(f"the loss of step {self.step + 1} is {loss:.4g}{tensor}; nothing was updated")
 
     def check_weights(self) -> None:
-        """Raises NotFinite if a weight is not finite: such a model is neither looked at nor saved."""
+        """Raises NotFinite if a weight is not finite: such a model is neither evaluated nor saved."""
         name = first_bad(self.decoder, ())
         if name is not None:
             raise NotFinite(f"{name} is not finite after step {self.step}; the model is not saved")
 
     def state(self) -> State:
-        """All that the next step depends on."""
+        """Everything that the next step depends on."""
         cursor = self.rows.cursor()
         tensors = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"weights.{name}": tensor for name, tensor in self.average.weights().items()}

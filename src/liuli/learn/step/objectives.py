@@ -1,10 +1,10 @@
-"""What training makes small: an objective takes a decoder and a batch, and returns a `Loss`.
+"""What training minimises: an objective takes a decoder and a batch, and returns a `Loss`.
 
 An objective sums over its units and never takes a mean: the loop divides the sum over all micro-batches by the weight of
 the whole global batch. A unit is a supervised token for the next-token loss, a pair of answers for DPO. An objective is 10
 to 20 lines on top of `batch_logprobs`.
 
-Legend: B rows, T places, N = B · T.
+Legend: B rows, T positions, N = B · T.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,17 +37,17 @@ class Objective(Protocol):
     """What a stage minimises.
 
     Attributes:
-        rows_per_unit: how many neighbouring rows of a batch belong together (2 for a pair of answers): no micro-batch parts
-            them.
+        rows_per_unit: how many neighbouring rows of a batch belong together (2 for a pair of answers): a micro-batch never
+            separates them.
     """
 
     rows_per_unit: ClassVar[int]
 
     def weight(self, batch: Batch) -> float:
-        """How much the units of a batch count in all; 0: there is nothing to learn from.
+        """The total weight of the units of a batch; 0: there is nothing to learn from.
 
-        The loop asks this of the whole batch, on the CPU, before the first forward pass: so each micro-batch's gradient is
-        divided by the weight of the whole, and no micro-batch has to wait for a GPU to count.
+        The loop calls it for the whole batch, on the CPU, before the first forward pass. So each micro-batch's gradient is
+        divided by the weight of the whole batch, without waiting for a GPU.
         """
         ...
 
@@ -56,10 +56,10 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """−Σ w log p(next token | the tokens before it), in nats, over the places that have a target.
+    """−Σ w log p(next token | the tokens before it), in nats, over the positions that have a target.
 
     Attributes:
-        hidden: used instead of `Decoder.hidden`: the same, compiled.
+        hidden: the compiled `Decoder.hidden`, if it is compiled.
     """
 
     hidden: Hidden | None = None
@@ -77,6 +77,6 @@ class NextToken:
 
 
 def batch_logprobs(decoder: Decoder, batch: Batch, hidden: Hidden | None = None) -> Tensor:
-    """log p(target) of each place, in nats, fp32 (B, T); 0 where there is no target. Differentiable."""
+    """log p(target) of each position, in nats, fp32 (B, T); 0 if there is no target. Differentiable."""
     x_BTD = (hidden or decoder.hidden)(*batch.inputs)
     return token_logprobs(decoder.head, x_BTD.flatten(0, 1), batch.targets_BT.flatten()).view_as(batch.targets_BT)

@@ -1,4 +1,4 @@
-"""The optimiser: Muon for the blocks' matrices, AdamW for all else.
+"""The optimiser: Muon for the blocks' matrices, AdamW for all other parameters.
 
 Muon makes a matrix's update orthogonal, so that it changes every direction equally. Matrices of one shape are stacked and
 iterated as one batch. Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Amsel et al. 2025,
@@ -26,15 +26,15 @@ NEWTON_SCHULZ = (
     (8.2987, -24.4305, 18.0903), (3.9152, -2.9211, 0.5592), (3.1746, -2.3804, 0.4978), (2.1895, -1.5672, 0.4079),
 )  # fmt: skip
 LEAST = 0.005
-LARGEST = 1 / 1.01  # what they are scaled to have at most: rounded to 16 bits, none may be above 1, where x⁵ carries it off
-BETAS = (0.9, 0.98)  # AdamW's: with .95 what is seen seldom is moved too far (docs/lab-log.md)
+LARGEST = 1 / 1.01  # the largest after scaling: rounded to 16 bits none may exceed 1, where x⁵ diverges
+BETAS = (0.9, 0.98)  # AdamW's: with 0.95 the parameters of rare tokens change too much (docs/lab-log.md)
 
 
 class MuonAdamW:
-    """Updates the decoder's parameters that want a gradient.
+    """Updates the decoder's parameters that require a gradient.
 
     Args:
-        products: the dtype of Muon's matrix products.
+        products: the dtype of Muon's matrix multiplications.
     """
 
     def __init__(self, decoder: Decoder, rates: Rates, products: torch.dtype = torch.float32):
@@ -65,7 +65,7 @@ class MuonAdamW:
         self._base_rates = [group["lr"] for group in self._adamw.param_groups]
 
     def step(self, strength: float) -> None:
-        """One update from the gradients, which it leaves. `strength`: the schedule's factor on all rates, 0 to 1."""
+        """One update from the gradients, which are kept. `strength`: the schedule's factor on all rates, 0 to 1."""
         for shape, matrices in self._shapes.items():
             self._muon(matrices, self._momenta[shape], strength * self.rates.matrices)
         for group, rate in zip(self._adamw.param_groups, self._base_rates, strict=True):
@@ -73,7 +73,7 @@ class MuonAdamW:
         self._adamw.step()
 
     def gradient_norm(self) -> float:
-        """Of all gradients as one vector; inf where it overflows."""
+        """The norm of all gradients as one vector; inf if it overflows."""
         return float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
 
     def forget_gradients(self) -> None:
@@ -101,7 +101,7 @@ class MuonAdamW:
         return found
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Goes on from what `state` gave for the same decoder."""
+        """Continues from what `state` returned for the same decoder."""
         for (rows, columns), held in self._momenta.items():
             held.copy_(state[f"momentum.{rows}x{columns}"])
         inner = self._adamw.state_dict()
@@ -113,7 +113,7 @@ class MuonAdamW:
 
 
 def orthogonal(x_MRC: Tensor, products: torch.dtype = torch.float32) -> Tensor:
-    """Nearly U Vᵀ of each matrix's singular value decomposition U S Vᵀ, in the dtype of `products`, by Newton and Schulz's
+    """Returns about U Vᵀ of each matrix's singular value decomposition U S Vᵀ, in the dtype `products`, by the Newton-Schulz
     iteration on the smaller side."""
     wide = x_MRC.shape[1] <= x_MRC.shape[2]
     x_MRC = (x_MRC / (x_MRC.norm(dim=(-2, -1), keepdim=True) / LARGEST + 1e-7)).to(products)

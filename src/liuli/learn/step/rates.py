@@ -12,8 +12,8 @@ class Rates(Record):
     Attributes:
         matrices: for the blocks' matrices, or LoRA's A and B. embedding: AdamW's, for tables of vectors and
             rows of them. rest: AdamW's, for norms, biases and an untied head.
-        decay: of the matrices: the share that they lose a step is this times their learning rate.
-        momentum: Muon's; None: there is no Muon, and AdamW trains the matrices as well.
+        decay: weight decay of the matrices: per step they lose a share of decay times their learning rate.
+        momentum: Muon's; None: AdamW trains the matrices too.
     """
 
     matrices: float
@@ -23,7 +23,7 @@ class Rates(Record):
     momentum: float | None
 
     def __post_init__(self) -> None:
-        check(self, "matrices embedding rest", is_positive, "a number above 0", "a learning rate: ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "weight ")
+        check(self, "matrices embedding rest", is_positive, "a number above 0", "the learning rate of ")
+        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
         fits = lambda value: value is None or (is_number(value) and 0 <= value < 1)
         check(self, "momentum", fits, "at least 0 and below 1, or None")

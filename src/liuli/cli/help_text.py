@@ -1,0 +1,59 @@
+"""How the help of every command looks: flags without a type, arguments by their name alone, and examples at the end."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: commands that can be typed as they are, one per line."""
+    return "\n".join(("Examples:" if len(commands) > 1 else "Example:", *commands))
+
+
+def with_examples(*commands: str) -> dict[str, Any]:
+    """Arguments for Typer's decorator `command`."""
+    return {"cls": Command, "epilog": examples(*commands)}
+
+
+_Mixin: Any = object  # its methods need those of TyperCommand or TyperGroup, which follow it in the order of the bases
+
+
+class _Help(_Mixin):
+    """What commands and groups have in common."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters. Typer would show `<bool>` after a flag and `<str>` after the name of an argument."""
+        params: list[Any] = super().get_params(ctx)
+        for param in params:
+            if param.param_type_name == "argument":
+                param.display_type_rich = _no_type
+            elif param.is_flag:
+                param.metavar = ""
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line. Typer would write `{MODEL}` for an argument that is required."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the command's own arguments; an error in them names this command, and not only `liuli`."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class Command(_Help, TyperCommand):
+    """A command, such as `liuli train`."""
+
+
+class Group(_Help, TyperGroup):
+    """A command that has subcommands, such as `liuli data`."""
+
+
+def _no_type(ctx: Any) -> None:
+    """Shows no type."""
