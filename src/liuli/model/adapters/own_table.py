@@ -1,7 +1,7 @@
-"""A table of an adapter's own: an embedding or a head that was trained in full, together with LoRA.
+"""A whole embedding or head that belongs to an adapter and was trained together with LoRA.
 
 Source: PEFT's `modules_to_save`, https://github.com/huggingface/peft. It is common in adapters that add tokens to a model. It
-makes an adapter as large as its tables; for a few tokens, `token_rows.py` is enough.
+makes the adapter's file large; for a few tokens, `token_rows.py` is enough. "Table" means an embedding or a head.
 
 Legend: D width, V vocabulary.
 """
