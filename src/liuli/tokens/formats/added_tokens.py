@@ -20,7 +20,7 @@ import tokenizers
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import REPAIR, library_errors
 from liuli.tokens.encoders.pipeline import of_library, to_library
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_encodable, is_token_id, shown
 from liuli.tokens.formats.settings import TOKENIZER, read_settings
@@ -117,7 +117,7 @@ class ConfiguredTokens:
             elif token.text in named:
                 found[token.text] = replace(before, special=True)
         if size > LARGEST_ID + 1:
-            raise LiuliError(f"{self.folder} adds more tokens than ids can number (at most {LARGEST_ID:,})")
+            raise LiuliError(f"{self.folder} adds too many tokens (ids go up to {LARGEST_ID:,}): remove some of them")
         return list(found.values())
 
     def _in_order(self) -> list[tuple[str, ConfiguredToken]]:
@@ -192,13 +192,13 @@ class _EntryReader:
         if given is None:
             return {}
         if not isinstance(given, dict):
-            raise self._broken(f"added_tokens_decoder is {shown(given)}")
+            raise self._broken(f"added_tokens_decoder must be an object, not {shown(given)}")
         found = {}
         for digits, token in given.items():
             if not re.fullmatch("[0-9]{1,9}", digits) or int(digits) > LARGEST_ID:
-                raise self._broken(f"{shown(digits)} is no id")
+                raise self._broken(f"{shown(digits)} is not a token id (0 to {LARGEST_ID:,})")
             if not isinstance(token, dict) or not isinstance(token.get("content"), str):
-                raise self._broken(f"token {digits} has no text")
+                raise self._broken(f"token {digits} has no text (content)")
             described = self._token(token, f"token {digits}")
             found[int(digits)] = replace(described, flags={"special": True} | described.flags)
         return found
@@ -208,7 +208,8 @@ class _EntryReader:
         found = {}
         for text, token_id in given.items():
             if not is_token_id(token_id):
-                raise self._broken(f"the id of {shown(text)} is {shown(token_id)}", ADDED)
+                wanted = f"a whole number from 0 to {LARGEST_ID:,}"
+                raise self._broken(f"the id of {shown(text)} must be {wanted}, not {shown(token_id)}", ADDED)
             self._check_text(text, f"token {token_id}", ADDED)
             found[token_id] = ConfiguredToken(text, {"special": text in special})
         return found
@@ -232,4 +233,4 @@ class _EntryReader:
             raise self._broken(f"the text of {what} is not valid Unicode", file)
 
     def _broken(self, reason: str, file: str = TOKENIZER) -> LiuliError:
-        return LiuliError(f"{self._folder}: the added tokens in {file} are broken: {reason}")
+        return LiuliError(f"{self._folder}: the added tokens in {file} are broken: {reason}; {REPAIR}")
