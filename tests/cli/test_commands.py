@@ -168,7 +168,7 @@ MISTAKES = {
     "none": (["--max-tokens", "0"], "--max-tokens must be a whole number of at least 1, not 0"),
     "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
-    "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
+    "pattern": (["--pattern", "x"], "there is no pre-tokenization pattern 'x'; known: gpt2, qwen, llama3"),
 }
 
 

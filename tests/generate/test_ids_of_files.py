@@ -102,7 +102,7 @@ def test_a_begin_token_without_a_row_is_left_out(folder, caplog, how):
     liuli.load(folder)
     assert model.tokenizer is not None and model.tokenizer.begin == []
     assert len(model.complete("the", max_tokens=2, temperature=0.0).ids) > 0
-    said = f"prompts start without the begin token {SIZE}, for which the model has no row"
+    said = f"the begin token {SIZE} is not put before prompts: the model's embedding has no row for it"
     assert [message for message in caplog.messages if "begin" in message] == [f"{folder}: {said}"]
     with pytest.raises(LiuliError, match=r"the text uses the token '<begin>' \(id 270\)"):
         model.complete("<begin>a", max_tokens=1)

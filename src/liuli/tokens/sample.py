@@ -1,8 +1,8 @@
 """Takes a random sample of limited size from a stream of texts. Tokenizers are trained and reported on such a sample.
 
-In: any number of texts of any length. Out: a `TextSample`. Long texts are split at line ends, and short texts are combined, into
-blocks. Each block gets a random number from a generator with a fixed seed, and the blocks with the smallest numbers are kept, as
-many as fit. So one pass is enough, the same texts give the same sample, and texts that fit are taken completely.
+In: any number of texts of any length. Out: a `TextSample`. Long texts are split at line ends, and short texts are combined,
+into blocks. Each block gets a random number from a generator with a fixed seed, and the blocks with the smallest numbers are
+kept, as many as fit. So one pass is enough, the same texts give the same sample, and texts that fit are taken completely.
 """
 
 import heapq
@@ -98,7 +98,7 @@ def _joined(pieces: list[str]) -> TextBlock:
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    """Yields the texts, split at line ends if they are longer than `BLOCK` characters."""
+    """Yields the texts in pieces of at most 2 · `BLOCK` characters. A long text is split at line ends if possible."""
     for number, text in enumerate(texts, 1):
         try:
             check_encodable(text)

@@ -1,8 +1,8 @@
 """The steps by which a text is tokenized: its chunks, and in each chunk every BPE merge in order, or every longest match of
 WordPiece.
 
-In: a tokenizer and a text. Out: `Chunk`s, which `replay` converts to ids. A test checks that they equal the ids of `encode`. The
-text is tokenized a second time here, step by step, so that the encoders themselves stay fast.
+In: a tokenizer and a text. Out: `Chunk`s, which `replay` converts to ids. A test checks that they equal the ids of `encode`.
+The text is tokenized a second time here, step by step, so that the encoders themselves stay fast.
 """
 
 import itertools

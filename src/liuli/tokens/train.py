@@ -2,8 +2,8 @@
 
 There are two kinds. "bpe" is byte-level byte-pair encoding as in GPT-2 (Sennrich, Haddow and Birch 2016,
 https://aclanthology.org/P16-1162). The `tokenizers` library trains it on chunks that the pattern `TRAINED` gives. In "char",
-every character is a token, and a character that is not in the vocabulary is written as its UTF-8 bytes. Both can encode any text
-and decode it unchanged.
+every character is a token, and a character that is not in the vocabulary is written as its UTF-8 bytes. Both can encode any
+text and decode it unchanged.
 """
 
 import json

@@ -1,7 +1,7 @@
 """An encoder that uses the `tokenizers` library: for `tokenizer.json`, BERT's `vocab.txt`, and `vocab.json` + `merges.txt`.
 
-In: a tokenizer of that library. Out: an `Encoder`. By default, the library reads special tokens in any text. Here each call says
-whether they are read, because only prompts may contain special tokens.
+In: a tokenizer of that library. Out: an `Encoder`. By default, the library reads special tokens in any text. Here each call
+says whether they are read, because only prompts may contain special tokens.
 """
 
 import copy

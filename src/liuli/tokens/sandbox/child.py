@@ -2,8 +2,8 @@
 
 `process.py` starts it as `python -I -S child.py ORDER`. With `-I` and `-S`, only the standard library is on `sys.path`: neither
 the current folder, nor PYTHONPATH, nor any site-packages. So no file there can replace a module. ORDER is JSON and names the
-modules that are loaded in addition, each from the same file as in the parent process. Its fields are `modules` (name to file, in
-the order of loading), `program` (the file with the function `answer`) and `memory` (a limit in bytes).
+modules that are loaded in addition, each from the same file as in the parent process. Its fields are `modules` (name to file,
+in the order of loading), `program` (the file with the function `answer`) and `memory` (a limit in bytes).
 
 This file imports only the standard library.
 """

@@ -4,8 +4,8 @@ In: a program file, whose function `answer` takes and returns JSON values. Out: 
 to stop an endless loop in a template or a regular expression. The process runs `child.py`, which limits its imports.
 
 Only this process is protected in this way. If Liuli itself is started with `python -m` or `python -c`, or with an empty or
-relative entry in PYTHONPATH, Python can import modules from the current folder before any code of Liuli runs. The `liuli` script
-does not have this problem.
+relative entry in PYTHONPATH, Python can import modules from the current folder before any code of Liuli runs. The `liuli`
+script does not have this problem.
 """
 
 import json
@@ -94,8 +94,8 @@ class SandboxedProcess:
 
 
 def _exchange(process: "subprocess.Popen[str]", question: str, seconds: float) -> str | None:
-    """Writes `question` and returns a line of the answer with its line end. The line is incomplete if the process ended. Returns
-    None after `seconds`."""
+    """Writes `question` and returns a line of the answer with its line end. The line is incomplete if the process ended.
+    Returns None after `seconds`."""
     assert process.stdin and process.stdout
     found: list[str] = []
 
