@@ -199,7 +199,7 @@ def test_a_tokenizer_larger_than_the_embedding(liuli, data, tiny_folder, tmp_pat
     folder = spoiled(tiny_folder, tmp_path, tokenizer__json=(data / "tokenizers" / "minimind" / "tokenizer.json").read_bytes())
     result = liuli("complete", folder, "t")
     assert result.code == 2
-    assert "the tokenizer has 6400 ids, but the model's embedding only 270" in result.err
+    assert "the tokenizer has 6400 ids, but the model's embedding has only 270" in result.err
 
 
 def test_empty_prompt_with_no_begin_token(liuli, tiny_folder, tmp_path):
@@ -369,7 +369,7 @@ def test_options_that_would_do_nothing_are_refused(liuli, tiny_folder):
     for words, message in [
         (["--candidates", 3], "--candidates shows nothing without --steps or --json"),
         (["--candidates", -1, "--json"], "candidates must be 0 or more"),
-        (["--pattern", "gpt2"], "already defines how text is cut: leave out --pattern gpt2"),
+        (["--pattern", "gpt2"], "has its own pre-tokenizer: leave out --pattern gpt2"),
         (["--threads", 0], "--threads must be between 1 and"),
         (["--threads", 100000], "--threads must be between 1 and"),
     ]:

@@ -62,7 +62,7 @@ def test_characters_as_json(liuli, corpus, tmp_path):
     ("options", "message"),
     [
         (["--vocab-size", "262"], "need at least 263"),
-        (["--vocab-size", "50000"], "use --vocab-size "),
+        (["--vocab-size", "50000"], "give --vocab-size "),
         (["--kind", "word"], "choose bpe or char"),
     ],
 )

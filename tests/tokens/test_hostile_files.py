@@ -414,7 +414,7 @@ def test_many_user_defined_pieces_of_sentencepiece(tmp_path):
 def test_names_of_files(tmp_path):
     name = "\x1b]0;title\x07\u202e.tiktoken"
     samples.write_ranks(tmp_path / name, samples.small_ranks())
-    refused(tmp_path, "does not say how text is cut")
+    refused(tmp_path, "names the pre-tokenization pattern")
     (tmp_path / name).write_bytes(b"?\n")
     refused(tmp_path, "line 1", pattern="qwen")
     (tmp_path / name).write_bytes(b"YQ== 1\n")

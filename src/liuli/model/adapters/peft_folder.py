@@ -237,7 +237,7 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     shares the embedding's rows.
 
     Raises:
-        LiuliError: another module is named, a list does not hold token ids, or the rows of a tied head would differ from the
+        LiuliError: another module is named, a list has other values than token ids, or the rows of a tied head would differ from the
             embedding's.
     """
     names = table_names(config)

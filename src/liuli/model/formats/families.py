@@ -170,7 +170,7 @@ def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...
 
 def _windows_to(config: Config, fields: FamilyFields) -> dict[str, Any]:
     sliding = {window for window in config.windows if window is not None}
-    assert len(sliding) <= 1, "config.json holds one window length"
+    assert len(sliding) <= 1, "config.json has only one window length"
     types = ["full_attention" if config.window(i) is None else "sliding_attention" for i in range(config.layers)]
     found = {"use_sliding_window": bool(sliding), "sliding_window": max(sliding, default=None), "layer_types": types}
     return {name: found[name] for name in fields.window_fields}

@@ -170,7 +170,7 @@ def _same_in_all_layers(file: GGUFFile, key: str, value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     if not len(value) or (value != value[0]).any():
-        raise LiuliError(f"{file.path}: {key} must be the same in all layers: other models are not supported")
+        raise LiuliError(f"{file.path}: {key} must be the same in all layers: use another model")
     return value[0].item()
 
 

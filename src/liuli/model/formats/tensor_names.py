@@ -1,6 +1,6 @@
 """Hugging Face's names of the tensors in a checkpoint, for each family.
 
-In: a `Config`. Out: which parameters of the decoder each stored tensor holds.
+In: a `Config`. Out: for each stored tensor, the parameters of the decoder that it contains.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Reads the files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and shards.
+"""Reads the files with a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and shards.
 Files from before PyTorch 1.6 are read too, but cannot be memory-mapped.
 
 In: a folder or a file. Out: each tensor's name, with a function that maps the tensor into memory. Nothing in a file is ever
@@ -37,7 +37,7 @@ Lazy = Callable[[], Tensor]
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the folder's weights: one file, or all shards.
+    """Returns the files with the folder's weights: one file, or all shards.
 
     Raises:
         LiuliError: there are none; the index is broken; a shard is missing.
@@ -69,7 +69,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
     """Returns every tensor in a folder's weight files, by name. A tensor may be in several shards if its numbers are the same.
 
     Raises:
-        LiuliError: see `weight_files` and `read_tensors`; two shards hold different numbers for one tensor.
+        LiuliError: see `weight_files` and `read_tensors`; two shards contain different numbers for one tensor.
     """
     found: dict[str, Lazy] = {}
     shard_of: dict[str, Path] = {}
@@ -85,7 +85,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
 
 
 def are_equal(one: Lazy, other: Lazy) -> bool:
-    """Whether two tensors have the same dtype, shape and numbers."""
+    """Returns whether two tensors have the same dtype, shape and numbers."""
     if one is other:
         return True
     first, second = one(), other()
@@ -93,13 +93,13 @@ def are_equal(one: Lazy, other: Lazy) -> bool:
 
 
 def without_wrappers(name: str) -> str:
-    """A tensor's name without the prefixes of DataParallel, `torch.compile` and PEFT."""
+    """Returns a tensor's name without the prefixes of DataParallel, `torch.compile` and PEFT."""
     return WRAPPERS.sub("", name.replace("_orig_mod.", ""))
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file of either format. A tensor is mapped, if the format allows it, when it
-    is called.
+    """Returns (name, function) for every tensor in a file of either format. The function maps the tensor, if the format allows
+    it, and returns it.
 
     Raises:
         LiuliError: the file is a Git LFS pointer; see also `read_safetensors` and `read_bin`.
@@ -109,7 +109,7 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file. A tensor is mapped when it is called.
+    """Returns (name, function) for every tensor in a file. The function maps the tensor and returns it.
 
     Raises:
         LiuliError: the file is broken.
@@ -132,8 +132,8 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
 
 
 def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file of `torch.save`. The tensors are mapped, or in memory if the file is
-    from before PyTorch 1.6.
+    """Returns (name, function) for every tensor in a file of `torch.save`. The function returns the tensor, which is mapped, or
+    in memory if the file is from before PyTorch 1.6.
 
     Raises:
         LiuliError: the file contains code, is broken, or claims more numbers than it contains.

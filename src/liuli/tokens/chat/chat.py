@@ -118,7 +118,7 @@ class Chat:
         return tuple(token_id for token_id in found if token_id not in self.tokenizer.missing)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
-        """Returns the ids of the messages, up to where the next reply begins.
+        """Returns the ids of the messages, up to the beginning of the next reply.
 
         Raises:
             LiuliError: the template refuses the messages or fails; there is no template for such a conversation.

@@ -26,7 +26,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "char"}
 NAMED_IDS = {"unk_token": (40, 0), "bos_token": (41, 1), "eos_token": (42, 2)}  # field of the trainer, and its default
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
-LONGEST_VARINT = 10  # bytes, which hold 64 bits
+LONGEST_VARINT = 10  # bytes, enough for 64 bits
 NONE = (1 << 64) - 1  # -1 in a file, which means that there is no such token
 
 # The fields of a message by number: an int for a varint, bytes for all other types.
