@@ -237,8 +237,8 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     shares the embedding's rows.
 
     Raises:
-        LiuliError: another module is named, a list has other values than token ids, or the rows of a tied head would differ from the
-            embedding's.
+        LiuliError: another module is named, a list has other values than token ids, or the rows of a tied head would differ
+            from the embedding's.
     """
     names = table_names(config)
     by_module = (indices if isinstance(indices, dict) else {names["embedding"]: indices}) if indices else {}
