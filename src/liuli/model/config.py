@@ -1,15 +1,15 @@
 """The shape of a decoder: one dataclass for all families, and the named presets.
 
-All families share the same computation. They differ only as this table shows:
+All families share the same computation. They differ only as this table shows ("window" is sliding-window attention):
 
 | family | norm | positions | query/key/value bias | feed-forward | window |
 |---|---|---|---|---|---|
 | GPT-2, GPT-3 | layer norm | learned | yes, and in every other projection | GELU (tanh) | none |
 | Llama 2, 3 | RMS norm | rotary | no | gated SiLU | none |
-| Mistral | RMS norm | rotary | no | gated SiLU | may slide |
-| Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | may slide, in some layers |
-| Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
-| Gemma 3 | RMS norm | rotary, two bases | no, but queries and keys are normed | gated GELU (tanh) | slides in most layers |
+| Mistral | RMS norm | rotary | no | gated SiLU | optional |
+| Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | optional, in some layers |
+| Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | optional, in some layers |
+| Gemma 3 | RMS norm | rotary, two bases | no, but queries and keys are normed | gated GELU (tanh) | in most layers |
 
 Gemma 3 also has a norm after attention and after feed-forward, multiplies its embeddings by √width, stores each weight w of its
 norms as w − 1, and has a separate rotary base in layers with a window.

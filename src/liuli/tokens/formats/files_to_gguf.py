@@ -124,7 +124,7 @@ def _tokens(
             kinds[number], spelled[number] = TokenType.UNUSED, f"[PAD{number}]"
         elif scores is not None and texts[number] in BYTES:
             kinds[number] = TokenType.BYTE
-        elif scores is not None and number not in scores:  # SentencePiece's user-defined pieces, read before a text is cut
+        elif scores is not None and number not in scores:  # SentencePiece's user-defined pieces are read first
             kinds[number], spelled[number] = TokenType.USER_DEFINED, texts[number].replace(SPACE, " ")
         if number == unknown:
             kinds[number] = TokenType.UNKNOWN

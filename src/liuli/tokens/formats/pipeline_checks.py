@@ -11,7 +11,7 @@ from liuli.tokens.encoders.pipeline import SUPPORTED
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_token_id, shown
 from liuli.tokens.formats.patterns import KNOWN
 
-MOST_STEPS = 100  # normalizers, pre-tokenizers and decoders of a file, each
+MOST_STEPS = 100  # the limit for normalizers, for pre-tokenizers, and for decoders
 DEEPEST = 16  # levels of sequences within sequences
 LONGEST_TEXT = 256  # characters of a field
 LONGEST_PATTERN = 10_000  # characters of a regular expression; DeepSeek LLM's has some 3,000
@@ -96,7 +96,7 @@ def _check_added(added: Any, path: Path) -> None:
 
 
 def _steps(part: Any, path: Path, levels: int) -> Iterator[dict[str, Any]]:
-    """The steps of a normalizer, pre-tokenizer or decoder, in order, without the sequences around them."""
+    """Yields the steps of a normalizer, pre-tokenizer or decoder in order, including those inside sequences."""
     if part is None:
         return
     if not isinstance(part, dict):
