@@ -102,8 +102,8 @@ class Chat:
         found = self._rendered.end_of_reply(self._made_up)
         if found is None:
             raise LiuliError(
-                "the supervised tokens cannot be found: no special token of the tokenizer ends a reply in the chat template; "
-                "use a template that writes one after each reply"
+                f"the supervised tokens cannot be found: no special token of the tokenizer ends a reply in the chat template "
+                f"({self.origin}); use a template that writes one after each reply"
             )
         return found
 
@@ -156,7 +156,7 @@ class Chat:
             if not text.startswith(beginning):
                 raise LiuliError(
                     f"the supervised tokens cannot be found: the chat template writes the text before message {i + 1}, a "
-                    f"reply, differently when the dialogue continues; use a template that only appends text"
+                    f"reply, differently when the dialogue continues ({self.origin}); use a template that only appends text"
                 )
         return self._rendered.encode_with_mask(text, marks, beginnings, stop)
 
