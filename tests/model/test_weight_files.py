@@ -151,8 +151,8 @@ def test_a_tensor_in_two_shards(llama):
 def test_a_tensor_in_two_shards_with_other_numbers(llama, second):
     write_shards(llama, second)
     message = (
-        f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors hold different numbers for "
-        f"model.norm.weight: they do not belong to the same model; download or save the model again"
+        f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors contain different numbers "
+        f"for model.norm.weight: they do not belong to the same model; download or save the model again"
     )
     with pytest.raises(LiuliError) as error:
         read_decoder(llama)
