@@ -80,7 +80,7 @@ def test_a_bin_is_fetched_where_there_is_no_safetensors(hub, published, tmp_path
 def test_a_tokenizer_alone_fetches_no_weights(hub, published, tmp_path):
     code = "import liuli\ntry:\n    liuli.open_tokenizer('somebody/small')\nexcept liuli.LiuliError as error:\n    print(error)"
     found = python(code, tmp_path, hub.endpoint)
-    assert "somebody/small holds no tokenizer" in found.stdout, found.stderr
+    assert "somebody/small contains no tokenizer" in found.stdout, found.stderr
     assert not any("safetensors" in path or ".bin" in path for path in hub.asked)
 
 

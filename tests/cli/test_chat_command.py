@@ -212,7 +212,7 @@ def test_a_mistake_in_a_pipe_is_its_end(liuli, model, tmp_path, monkeypatch, pip
 
 def test_what_cannot_be_begun(liuli, model, tiny_folder):
     for words, said in [
-        ((tiny_folder,), "it has not learned to answer; fine-tune it first (liuli finetune)"),
+        ((tiny_folder,), "it has not learned to answer: fine-tune it first (liuli finetune)"),
         ((model, "--max-tokens", 0), "liuli: --max-tokens must be a whole number of at least 1, not 0\n"),
         ((model, "--seed", -1), "liuli: --seed must be a whole number, 0 or more, not -1\n"),
         ((model, "--temperature", -1), "liuli: --temperature must be 0 or more, not -1.0\n"),

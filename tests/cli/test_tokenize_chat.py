@@ -143,7 +143,7 @@ def test_mistakes(liuli, folder, tiny_folder, file, tmp_path):
         ([folder, "--chat", file, "--steps"], "--steps shows how a text is tokenized: leave it out with --chat"),
         ([folder, "--chat", tmp_path / "nothing"], "there is no file or folder"),
         ([folder, "--chat", tmp_path / "empty.jsonl"], "no dialogue found in "),
-        ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer no <|im_start|> and <|im_end|>"),
+        ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer has no <|im_start|> and <|im_end|>"),
     ]:
         result = liuli("tokenize", *words)
         assert (result.code, result.out) == (2, "")
