@@ -98,10 +98,12 @@ class Progress:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.loss for update in self._recent) / len(self._recent)
 
-    def _share(self, speed: float) -> str:
-        """The share of the machine's peak that so many tokens/s take."""
+    def _share(self) -> str:
+        """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
         assert self._ready is not None
-        return f"{speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak"
+        recipe, step = self._ready.recipe, sum(update.seconds for update in self._recent) / len(self._recent)
+        flops = recipe["rows"] * recipe["length"] * self._ready.flops
+        return f"{flops / step / self._ready.peak:.0%} of the machine's peak"
 
     def _left(self) -> float | None:
         """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
@@ -127,7 +129,7 @@ class Progress:
             words.append(f"loss {self._loss:.3f}")
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
-            words.append(f"{speed:,.0f} {self._unit}/s, {self._share(speed)}")
+            words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
         left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
@@ -138,7 +140,7 @@ class Progress:
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
             speed, left = self._speed or 0.0, self._left() or 0.0
             rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
-            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share(speed)}"))
+            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
         if self._sampled:
             rows.append(Text(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
         return Group(*rows)
