@@ -181,6 +181,39 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     ]
 
 
+TOOL = {"type": "function", "function": {"name": "w", "parameters": {}}}
+
+
+def test_tools_are_offered_and_saved(liuli, tmp_path):
+    model, tools = talking.save(tmp_path / "model"), tmp_path / "tools.json"
+    template = "{% for tool in tools or [] %}<|im_start|>{{ tool.function.name }}<|im_end|>{% endfor %}" + CHATML.replace(
+        "tools", "no_tools"
+    )
+    (model / "chat_template.jinja").write_text(template, encoding="utf-8")
+    tools.write_text(json.dumps([TOOL["function"]]), encoding="utf-8")
+    result = liuli("chat", model, "--tools", tools, "--seed", 3, stdin=f"你好\n/save {tmp_path / 'saved'}\n".encode())
+    assert result.code == 0 and result.out.strip()
+    assert json.loads((tmp_path / "saved").read_text(encoding="utf-8"))["tools"] == [TOOL]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "holds no tools: write a JSON list of function tools"),
+        ("{", "broken JSON"),
+        ("[1]", "a tool that cannot be read"),
+        (None, "no such file"),
+    ],
+)
+def test_tools_that_cannot_be_read(liuli, model, tmp_path, text, said):
+    tools = tmp_path / "tools.json"
+    if text is not None:
+        tools.write_text(text, encoding="utf-8")
+    result = liuli("chat", model, "--tools", tools, stdin=b"a\n")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1 and str(tools) in result.err and said in result.err
+
+
 @pytest.mark.parametrize(
     ("piped", "said"),
     [

@@ -212,6 +212,28 @@ def test_berts_form(tmp_path):
         talk.load([*talk.said, {"role": "tool", "content": "气"}])
 
 
+SHORT = (
+    "{% for tool in tools or [] %}<|im_start|>system\n{{ tool.function.name }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_tools_are_described_to_the_model(model, tmp_path):
+    (tmp_path / "chat_template.jinja").write_text(SHORT, encoding="utf-8")
+    model = Model("m", model.folder, model.decoder, model.tokenizer, adapter=tmp_path)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    talk = Conversation(model, tools=[tool])
+    completion = finished(talk.say("你好"))
+    assert completion.prompt_ids == model.chat.prompt([{"role": "user", "content": "你好"}], [tool])
+    assert completion.prompt_ids != model.chat.prompt([{"role": "user", "content": "你好"}])
+    talk.load([{"role": "user", "content": "a"}])
+    assert talk.tokens == len(model.chat.prompt([{"role": "user", "content": "a"}], [tool]))
+    many = [{"type": "function", "function": {"name": "weather" * 500}}]
+    with pytest.raises(LiuliError, match=r"the tools and the system message take .*: give fewer tools"):
+        Conversation(model, tools=many)
+
+
 def test_an_adapters_template_stands_for_its_bases(model, tmp_path):
     adapted = Model("m", model.folder, model.decoder, model.tokenizer, adapter=tmp_path)
     assert adapted.chat.origin == "ChatML, as the folder has no template"
