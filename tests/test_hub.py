@@ -148,7 +148,8 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch, name, why):
     monkeypatch.setattr("huggingface_hub.HfApi", None)
     with pytest.raises(LiuliError) as raised:
         find_model(name)
-    assert str(raised.value).startswith("there is no folder ")
+    said = str(raised.value)
+    assert said.startswith("there is no folder ") or said.endswith(" cannot be opened: file name too long")
     assert why in str(raised.value)
 
 

@@ -219,7 +219,7 @@ def test_tools_that_cannot_be_read(liuli, model, tmp_path, text, said):
     [
         (b"a\n/sing\nb\n", "line 2: there is no command /sing: see /help"),
         (b"\n\n" + b"x" * 200, "line 3: the prompt has 219 tokens (message and chat template)"),
-        (b"a\n\xff\n", "line 2: what was said is not UTF-8 text: byte 1 is 0xFF"),
+        (b"a\n\xff\n", "line 2: the message is not UTF-8 text: byte 1 is 0xFF; convert it to UTF-8"),
         (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
         (b"a\\\n", "the input ended after a line that ends with \\: add a line"),
         (b"/edit\n", "line 1: nothing has been said yet"),

@@ -417,8 +417,8 @@ def test_a_full_disk(tiny_folder):
         ("--device", "gpu", "there is no device 'gpu'; devices here: "),
         ("--device", "cpu:1", "there is no device 'cpu:1': this machine has 1, counted from 0"),
         ("--device", "cuda:-1", "there is no device 'cuda:-1'"),
-        ("--threads", "0", "--threads must be from 1 to  "),
-        ("--threads", "99999", "--threads must be from 1 to  "),
+        ("--threads", "0", "--threads must be from 1 to "),
+        ("--threads", "99999", "--threads must be from 1 to "),
         ("--threads", "1.5", "Invalid value for '--threads'"),
     ],
 )

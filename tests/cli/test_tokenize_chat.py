@@ -107,7 +107,7 @@ def test_ten_of_a_large_file(liuli, folder, tmp_path):
     path = tmp_path / "many.jsonl"
     path.write_text("\n".join(json.dumps(talk([f"a{i}", "b"])) for i in range(1234)), encoding="utf-8")
     shown = liuli("tokenize", folder, "--chat", path).out
-    assert "10 dialogues: " in shown and f"1,224 more in {path} are not shown" in shown
+    assert "10 dialogues: " in shown and f"1,224 more dialogues in {path} are not shown" in shown
     body = json.loads(liuli("tokenize", folder, "--chat", path, "--json").out)
     assert (len(body["dialogues"]), body["more"]) == (10, 1224)
 

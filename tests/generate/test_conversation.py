@@ -169,7 +169,7 @@ def test_what_does_not_fit_changes_nothing(model):
     for ask in (talk.say, talk.edit):
         with pytest.raises(LiuliError, match=rf"has {many} tokens \(message, system message and .* only 128 for prompt and "):
             ask("x" * 300)
-    with pytest.raises(LiuliError, match=r"the system message takes \d+ tokens .* holds 128 with all"):
+    with pytest.raises(LiuliError, match=r"the system message takes \d+ tokens .* only 128 tokens in all"):
         talk.set_system("x" * 300)
     with pytest.raises(LiuliError, match="the system message takes"):
         talk.load([{"role": "system", "content": "x" * 300}])

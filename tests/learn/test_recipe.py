@@ -128,7 +128,7 @@ def test_what_is_set_by_hand_stays():
         ({"rate": HIGHEST}, "the learning rate"),
         ({"rate": math.inf}, "the learning rate"),
         ({"decay": -0.1}, "the weight decay"),
-        ({"warm_up": 1.5}, "warm_up"),
+        ({"warm_up": 1.5}, "--warm-up must be a share"),
         ({"warm_up": 0.6, "warm_down": 0.6}, "--warm-up and --warm-down together must be at most 1, not 1"),
     ],
 )
