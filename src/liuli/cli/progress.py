@@ -98,19 +98,23 @@ class Progress:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.loss for update in self._recent) / len(self._recent)
 
+    @property
+    def _step_seconds(self) -> float:
+        """Mean of the last steps, of which there is one at least."""
+        return sum(update.seconds for update in self._recent) / len(self._recent)
+
     def _share(self) -> str:
         """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
         assert self._ready is not None
-        recipe, step = self._ready.recipe, sum(update.seconds for update in self._recent) / len(self._recent)
+        recipe = self._ready.recipe
         flops = recipe["rows"] * recipe["length"] * self._ready.flops
-        return f"{flops / step / self._ready.peak:.0%} of the machine's peak"
+        return f"{flops / self._step_seconds / self._ready.peak:.0%} of the machine's peak"
 
     def _left(self) -> float | None:
         """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
         if not self._recent or self._ready is None:
             return None
-        step = sum(update.seconds for update in self._recent) / len(self._recent)
-        return (self._ready.steps - self._recent[-1].step) * step
+        return (self._ready.steps - self._recent[-1].step) * self._step_seconds
 
     def _warn_if_late(self, update: "Update") -> None:
         ready, left = self._ready, self._left()

@@ -163,7 +163,7 @@ class Conversation:
         said = list(messages[system is not None :])
         self._check_system(system)
         if said:
-            self.model.chat.prompt(_with_system(system, said), self.tools)
+            self._prompt(_with_system(system, said))
         self.system, self.said, self.replies, self.left_out = system or None, said, {}, 0
 
     def _answer(self, asked: list[Message], instead: bool = False) -> Reply:
@@ -217,13 +217,16 @@ class Conversation:
         found = bisect_left(places[:-1], True, key=lambda place: len(self._ids(asked[place:])) <= most)
         return self._ids(asked[places[found] :]), found
 
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        return self.model.chat.prompt(messages, self.tools)
+
     def _ids(self, said: list[Message]) -> list[int]:
-        return self.model.chat.prompt(_with_system(self.system, said), self.tools)
+        return self._prompt(_with_system(self.system, said))
 
     def _check_system(self, text: str | None) -> None:
         question = [{"role": "user", "content": "a"}]
         try:
-            size = len(self.model.chat.prompt(_with_system(text, question), self.tools))
+            size = len(self._prompt(_with_system(text, question)))
         except LiuliError as error:
             if not text and self._takes(_with_system("a", question)):
                 raise LiuliError(f"{error}; give a system message (--system)") from None
@@ -240,7 +243,7 @@ class Conversation:
     def _takes(self, messages: Sequence[Message]) -> bool:
         """Whether the chat template accepts the messages."""
         try:
-            self.model.chat.prompt(messages, self.tools)
+            self._prompt(messages)
         except LiuliError:
             return False
         return True

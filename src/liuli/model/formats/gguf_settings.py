@@ -13,7 +13,8 @@ import torch
 
 from liuli.errors import LiuliError
 from liuli.fields import is_size
-from liuli.gguf_file import GGUFFile, is_number
+from liuli.gguf_file import GGUFFile, is_finite_number
+from liuli.model.formats.families import WITHOUT_IT
 from liuli.model.formats.gguf_names import (
     ARCHITECTURE_OF,
     ATTENTION_FACTOR_KEY,
@@ -30,7 +31,6 @@ from liuli.model.formats.weight_files import quoted, shown
 # Keys for which llama.cpp has a default; all other keys of `keys_of` are required.
 OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
 HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be equal
-WITHOUT_IT = "use a model without this setting"
 WINDOW_KEYS = {"mistral": (WINDOW_KEY,), "gemma3_text": (WINDOW_KEY, PATTERN_KEY, SLIDING_BASE_KEY)}
 # Every sixth layer of Gemma 3 has full attention. The 27B model, which has 62 layers, scales attention scores differently.
 GEMMA_PATTERN, GEMMA_27B = 6, 62
@@ -108,7 +108,7 @@ def _values(file: GGUFFile, architecture: str, keys: Collection[str]) -> dict[st
         name = f"{architecture}.{key}"
         if key in keys:
             given[key] = _same_in_all_layers(file, name, given[key])
-        if not is_number(given[key]):
+        if not is_finite_number(given[key]):
             raise file.broken(f"{name} must be a number, not {shown(str(given[key]))}")
     return given
 

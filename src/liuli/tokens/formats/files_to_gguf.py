@@ -15,7 +15,7 @@ import numpy as np
 from gguf.constants import TokenType
 
 from liuli.errors import LiuliError
-from liuli.gguf_file import is_number
+from liuli.gguf_file import is_finite_number
 from liuli.tokens.chat.folder_templates import DEFAULT, folder_templates
 from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.pipeline import PipelineEncoder
@@ -168,7 +168,7 @@ def _sampling(folder: Path) -> dict[str, Any]:
         value = given.get(theirs)
         if value is None:
             continue
-        if not is_number(value) or abs(value) > LARGEST_SETTING:
+        if not is_finite_number(value) or abs(value) > LARGEST_SETTING:
             raise LiuliError(f"{folder / GENERATION}: {theirs} must be a number, not {shown(value)}; correct or remove it")
         found[f"general.sampling.{name}"] = int(value) if name == "top_k" else float(value)
     return found
