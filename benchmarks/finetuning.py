@@ -47,6 +47,7 @@ LENGTH = 1024  # tokens of a row, at most
 MOST = 1 << 30  # tokens that are measured: all
 LINES = 100  # of each text
 UNRELATED = ("text/en/war-and-peace.txt", "text/zh/红楼梦.txt")
+AT_ONCE = 7000  # tokens of TRL's forward pass, padding included: with more, its logits do not fit in 24 GB
 BATCH, RATE, LORA_RATE, DROPOUT = 8, 2e-5, 2e-4, 0.05  # TRL's
 DTYPES = ("fp32", "bf16", "mixed")  # of TRL's weights and products; mixed: fp32 weights under autocast
 TIMED = 5  # steps of TRL for --speed, the first to warm up
@@ -233,13 +234,16 @@ def _train_with_trl(job: dict[str, Any]) -> None:
     lora, mixed = job["lora"], job["dtype"] == "mixed"
     dtype = torch.bfloat16 if job["dtype"] == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype)
+    rows = [json.loads(line) for line in Path(job["rows"]).read_text(encoding="utf-8").splitlines()]
+    longest = max(len(row["input_ids"]) for row in rows)
+    parts = next(parts for parts in (1, 2, 4, BATCH) if BATCH // parts * longest <= AT_ONCE or parts == BATCH)
     settings = SFTConfig(
-        output_dir=job["out"], max_steps=job["steps"], seed=job["seed"], per_device_train_batch_size=BATCH, bf16=mixed,
+        output_dir=job["out"], max_steps=job["steps"], seed=job["seed"], bf16=mixed,
+        per_device_train_batch_size=BATCH // parts, gradient_accumulation_steps=parts,
         learning_rate=LORA_RATE if lora else RATE, gradient_checkpointing=False, use_cpu=True, max_length=None,
         save_strategy="no", report_to="none", logging_steps=1000, disable_tqdm=True,
     )  # fmt: skip
     peft = LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=DROPOUT, target_modules="all-linear") if lora else None
-    rows = [json.loads(line) for line in Path(job["rows"]).read_text(encoding="utf-8").splitlines()]
     trainer = Timed(
         model, settings, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(job["model"]),
         peft_config=peft, callbacks=[Clock()],
@@ -247,7 +251,7 @@ def _train_with_trl(job: dict[str, Any]) -> None:
     trainer.train()
     trainer.save_model(job["out"])
     rest = times[1:] or times
-    speed = sum(tokens[-len(rest) :]) / sum(rest)
+    speed = sum(tokens[-parts * len(rest) :]) / sum(rest)
     write_json(Path(job["out"]) / "found.json", {"steps": len(times), "tokens_per_second": speed})
 
 

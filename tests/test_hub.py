@@ -80,7 +80,7 @@ def test_a_bin_is_fetched_where_there_is_no_safetensors(hub, published, tmp_path
 def test_a_tokenizer_alone_fetches_no_weights(hub, published, tmp_path):
     code = "import liuli\ntry:\n    liuli.open_tokenizer('somebody/small')\nexcept liuli.LiuliError as error:\n    print(error)"
     found = python(code, tmp_path, hub.endpoint)
-    assert "somebody/small holds no tokenizer" in found.stdout, found.stderr
+    assert "somebody/small contains no tokenizer" in found.stdout, found.stderr
     assert not any("safetensors" in path or ".bin" in path for path in hub.asked)
 
 
@@ -148,7 +148,8 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch, name, why):
     monkeypatch.setattr("huggingface_hub.HfApi", None)
     with pytest.raises(LiuliError) as raised:
         find_model(name)
-    assert str(raised.value).startswith("there is no folder ")
+    said = str(raised.value)
+    assert said.startswith("there is no folder ") or said.endswith(" cannot be opened: file name too long")
     assert why in str(raised.value)
 
 

@@ -151,7 +151,7 @@ class GGUFFile:
     def number(self, key: str) -> float | None:
         """An integer or a finite floating-point number; None if there is no such key. Raises LiuliError: it is neither."""
         found = self.metadata.get(key)
-        if found is not None and not is_number(found):
+        if found is not None and not is_finite_number(found):
             raise self.broken(f"{key} must be a number, not {shown(found)}")
         return found
 
@@ -338,7 +338,7 @@ def _opened(path: Path, *_: int) -> GGUFFile:
     return file
 
 
-def is_number(value: object) -> bool:
+def is_finite_number(value: object) -> bool:
     """Whether a value of the metadata is an integer or a finite floating-point number."""
     return type(value) is int or (type(value) is float and isfinite(value))
 

@@ -67,7 +67,7 @@ def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
     (tmp_path / "world" / "novel.txt").write_text("once", encoding="utf-8")
     result = liuli("begin", "--out", tmp_path)
     assert result.code == 2
-    assert "holds something else than a world" in result.err
+    assert "contains something other than a world" in result.err
 
 
 def test_another_run_stands_in_the_folder(liuli, tmp_path):

@@ -181,12 +181,45 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     ]
 
 
+TOOL = {"type": "function", "function": {"name": "w", "parameters": {}}}
+
+
+def test_tools_are_offered_and_saved(liuli, tmp_path):
+    model, tools = talking.save(tmp_path / "model"), tmp_path / "tools.json"
+    template = "{% for tool in tools or [] %}<|im_start|>{{ tool.function.name }}<|im_end|>{% endfor %}" + CHATML.replace(
+        "tools", "no_tools"
+    )
+    (model / "chat_template.jinja").write_text(template, encoding="utf-8")
+    tools.write_text(json.dumps([TOOL["function"]]), encoding="utf-8")
+    result = liuli("chat", model, "--tools", tools, "--seed", 3, stdin=f"你好\n/save {tmp_path / 'saved'}\n".encode())
+    assert result.code == 0 and result.out.strip()
+    assert json.loads((tmp_path / "saved").read_text(encoding="utf-8"))["tools"] == [TOOL]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "holds no tools: write a JSON list of function tools"),
+        ("{", "broken JSON"),
+        ("[1]", "a tool that cannot be read"),
+        (None, "no such file"),
+    ],
+)
+def test_tools_that_cannot_be_read(liuli, model, tmp_path, text, said):
+    tools = tmp_path / "tools.json"
+    if text is not None:
+        tools.write_text(text, encoding="utf-8")
+    result = liuli("chat", model, "--tools", tools, stdin=b"a\n")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1 and str(tools) in result.err and said in result.err
+
+
 @pytest.mark.parametrize(
     ("piped", "said"),
     [
         (b"a\n/sing\nb\n", "line 2: there is no command /sing: see /help"),
         (b"\n\n" + b"x" * 200, "line 3: the prompt has 219 tokens (message and chat template)"),
-        (b"a\n\xff\n", "line 2: what was said is not UTF-8 text: byte 1 is 0xFF"),
+        (b"a\n\xff\n", "line 2: the message is not UTF-8 text: byte 1 is 0xFF; convert it to UTF-8"),
         (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
         (b"a\\\n", "the input ended after a line that ends with \\: add a line"),
         (b"/edit\n", "line 1: nothing has been said yet"),
@@ -212,7 +245,7 @@ def test_a_mistake_in_a_pipe_is_its_end(liuli, model, tmp_path, monkeypatch, pip
 
 def test_what_cannot_be_begun(liuli, model, tiny_folder):
     for words, said in [
-        ((tiny_folder,), "it has not learned to answer; fine-tune it first (liuli finetune)"),
+        ((tiny_folder,), "it has not learned to answer: fine-tune it first (liuli finetune)"),
         ((model, "--max-tokens", 0), "liuli: --max-tokens must be a whole number of at least 1, not 0\n"),
         ((model, "--seed", -1), "liuli: --seed must be a whole number, 0 or more, not -1\n"),
         ((model, "--temperature", -1), "liuli: --temperature must be 0 or more, not -1.0\n"),

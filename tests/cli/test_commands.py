@@ -168,7 +168,7 @@ MISTAKES = {
     "none": (["--max-tokens", "0"], "--max-tokens must be a whole number of at least 1, not 0"),
     "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
-    "pattern": (["--pattern", "x"], "there is no cutting pattern 'x'; known: gpt2, qwen, llama3"),
+    "pattern": (["--pattern", "x"], "there is no pre-tokenization pattern 'x'; known: gpt2, qwen, llama3"),
 }
 
 
@@ -184,7 +184,7 @@ def test_a_mistake_gets_one_line_and_code_2(liuli, tiny_folder, words, message):
 def test_mistakes_in_folders(liuli, tiny_folder, tmp_path):
     weights = (tiny_folder / "model.safetensors").read_bytes()
     for files, message in [
-        ({"config__json": None}, "holds no config.json"),
+        ({"config__json": None}, "contains no config.json"),
         ({"config__json": "{,"}, "config.json is broken: it is not valid JSON"),
         ({"model__safetensors": weights[:-9]}, "model.safetensors is broken or truncated"),
         ({"tokenizer__json": '{"model": {"type": "Unigram"}}'}, "Unigram"),
@@ -199,7 +199,7 @@ def test_a_tokenizer_larger_than_the_embedding(liuli, data, tiny_folder, tmp_pat
     folder = spoiled(tiny_folder, tmp_path, tokenizer__json=(data / "tokenizers" / "minimind" / "tokenizer.json").read_bytes())
     result = liuli("complete", folder, "t")
     assert result.code == 2
-    assert "the tokenizer has 6400 ids, but the model's embedding only 270" in result.err
+    assert "the tokenizer has 6400 ids, but the model's embedding has only 270" in result.err
 
 
 def test_empty_prompt_with_no_begin_token(liuli, tiny_folder, tmp_path):
@@ -346,10 +346,10 @@ def test_bert_vocabulary_on_a_gpt2(liuli, data, tmp_path):
         ("generation_config.json", {"temperature": "hot"}, "generation_config.json: temperature must be a number, not 'hot'"),
         ("generation_config.json", {"top_p": 2}, "generation_config.json: top_p must be above 0"),
         ("generation_config.json", [], "a JSON object is expected, found a list"),
-        ("config.json", {"rms_norm_eps": "x"}, "norm_epsilon must be a number above 0, not 'x'"),
-        ("config.json", {"rope_parameters": {"rope_theta": "a"}}, "config.json is broken: could not convert string to float"),
+        ("config.json", {"rms_norm_eps": "x"}, "rms_norm_eps must be a number above 0, not 'x'"),
+        ("config.json", {"rope_parameters": {"rope_theta": "a"}}, "config.json has an invalid value (could not convert string"),
         ("config.json", {"rope_parameters": {"rope_theta": -3}}, "rope_theta must be a number above 0, not -3"),
-        ("config.json", {"tie_word_embeddings": "yes"}, "tied must be true or false, not 'yes'"),
+        ("config.json", {"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false, not 'yes'"),
         ("config.json", {"model_type": ["llama"]}, "the architecture ['llama'] is not supported"),
         ("config.json", {"hidden_act": 3}, "the activation 3 is not supported"),
     ],
@@ -369,7 +369,7 @@ def test_options_that_would_do_nothing_are_refused(liuli, tiny_folder):
     for words, message in [
         (["--candidates", 3], "--candidates needs --steps or --json"),
         (["--candidates", -1, "--json"], "candidates must be 0 or more"),
-        (["--pattern", "gpt2"], "already defines how text is cut: leave out --pattern gpt2"),
+        (["--pattern", "gpt2"], "has its own pre-tokenizer: leave out --pattern gpt2"),
         (["--threads", 0], "--threads must be from 1 to"),
         (["--threads", 100000], "--threads must be from 1 to"),
     ]:
@@ -417,8 +417,8 @@ def test_a_full_disk(tiny_folder):
         ("--device", "gpu", "there is no device 'gpu'; devices here: "),
         ("--device", "cpu:1", "there is no device 'cpu:1': this machine has 1, counted from 0"),
         ("--device", "cuda:-1", "there is no device 'cuda:-1'"),
-        ("--threads", "0", "--threads must be from 1 to  "),
-        ("--threads", "99999", "--threads must be from 1 to  "),
+        ("--threads", "0", "--threads must be from 1 to "),
+        ("--threads", "99999", "--threads must be from 1 to "),
         ("--threads", "1.5", "Invalid value for '--threads'"),
     ],
 )

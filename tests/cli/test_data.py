@@ -101,7 +101,7 @@ def test_standard_input(liuli):
         (["hub:x"], "hub:x is not the name of a dataset on the Hugging Face Hub"),
         (["texts", "--valid", "tail:2"], "tail:2: the share to hold out must be a number between 0 and 1"),
         (["texts", "--valid", "texts/a.txt"], "texts/a.txt is in the training data and in the validation data"),
-        (["texts/c.png"], "texts/c.png is no text that Liuli reads"),
+        (["texts/c.png"], "texts/c.png: Liuli does not read text from files of this type"),
     ],
 )
 def test_mistakes(liuli, corpus, words, said):

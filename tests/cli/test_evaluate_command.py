@@ -75,4 +75,4 @@ def test_bad_options(liuli, model, text, words, said):
 def test_a_folder_without_a_tokenizer(liuli, model, text, tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((model / name).read_bytes())
-    assert "holds no tokenizer" in liuli("evaluate", tmp_path, text).err
+    assert "contains no tokenizer" in liuli("evaluate", tmp_path, text).err

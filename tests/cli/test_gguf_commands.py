@@ -91,7 +91,7 @@ def test_an_adapter_is_learned_on_a_file_and_merged_into_it(liuli, pair, tmp_pat
     data[-8] ^= 1
     Path(other).write_bytes(data)
     refused = liuli("complete", other, "the", "--adapter", adapter)
-    assert (refused.code, "it was made for the model with hash" in refused.err) == (2, True)
+    assert (refused.code, "it was trained on the model with the hash" in refused.err) == (2, True)
     assert file.read_bytes() == before
 
 

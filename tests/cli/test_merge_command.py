@@ -127,7 +127,7 @@ def test_an_adapter_of_another_model(liuli, tiny_folder, adapted, tmp_path, word
     theirs.save_pretrained(other)
     places = {"MODEL": other, "ADAPTER": adapted, "OUT": tmp_path / "merged"}
     result = liuli(*(places.get(word, word) for word in words))
-    said = f"{adapted} is not an adapter of {other}: it was made for the model with hash {hash_model(tiny_folder)}"
+    said = f"liuli.json says that it was trained on the model with the hash {hash_model(tiny_folder)}, but this model has "
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-    assert result.err.startswith(f"liuli: {said}, and that one has ")
+    assert result.err.startswith(f"liuli: {adapted} is not an adapter of {other}: {said}")
     assert not (tmp_path / "merged").exists()

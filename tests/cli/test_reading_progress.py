@@ -96,5 +96,5 @@ def test_a_dialogue_is_loaded_from_a_regular_file_of_a_bounded_line(tmp_path, mo
     (tmp_path / "system").symlink_to("/proc/self/environ")
     for name in ("fifo", "system"):
         if (tmp_path / name).exists():
-            with pytest.raises(LiuliError, match=r"is no file|a pipe, a device or a system file"):
+            with pytest.raises(LiuliError, match=r"is not a file|a pipe, a device or a system file"):
                 first_dialogue(str(tmp_path / name))

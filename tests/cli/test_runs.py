@@ -309,7 +309,7 @@ def test_a_path_without_runs(liuli, tmp_path, made, message):
 
 BROKEN = {
     "no JSON": ("metrics.jsonl", '{"step": 1}\nnonsense\n{"step": 2}\n', "line 2 is not a row of metrics: delete that line"),
-    "no text": ("metrics.jsonl", b"\xff\xfe\n", "line 1 is no row of metrics"),
+    "no text": ("metrics.jsonl", b"\xff\xfe\n", "line 1 is not a row of metrics"),
     "a loss in words": ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "metrics.jsonl has unexpected content"),
     "a bare validation": ("metrics.jsonl", '{"step": 1, "validation": 3}\n', "metrics.jsonl has unexpected content"),
     "a giant": ("metrics.jsonl", '{"step": 1, "loss": 1' + "0" * 400 + "}\n", "metrics.jsonl has unexpected content"),
@@ -333,10 +333,10 @@ def test_a_broken_file_is_named(liuli, finished, file, content, message):
 def test_a_broken_run_does_not_hide_the_others(liuli, finished):
     write_run(finished.parent / "a", [{"step": "one"}])
     shown = liuli("runs", finished.parent)
-    assert shown.code == 0 and shown.err.count("\n") == 1 and "line 1 is no row of metrics" in shown.err
+    assert shown.code == 0 and shown.err.count("\n") == 1 and "line 1 is not a row of metrics" in shown.err
     assert [line.split()[:2] for line in shown.out.splitlines()[2:]] == [["a", "broken"], ["finished", "nano"]]
     broken, whole = json.loads(liuli("runs", finished.parent, "--json").out)["runs"]
-    assert broken["state"] == "broken" and "line 1 is no row" in broken["problem"] and whole["state"] == "finished"
+    assert broken["state"] == "broken" and "line 1 is not a row" in broken["problem"] and whole["state"] == "finished"
 
 
 def test_a_last_line_that_was_cut_short(liuli, tmp_path):

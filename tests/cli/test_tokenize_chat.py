@@ -107,7 +107,7 @@ def test_ten_of_a_large_file(liuli, folder, tmp_path):
     path = tmp_path / "many.jsonl"
     path.write_text("\n".join(json.dumps(talk([f"a{i}", "b"])) for i in range(1234)), encoding="utf-8")
     shown = liuli("tokenize", folder, "--chat", path).out
-    assert "10 dialogues: " in shown and f"1,224 more in {path} are not shown" in shown
+    assert "10 dialogues: " in shown and f"1,224 more dialogues in {path} are not shown" in shown
     body = json.loads(liuli("tokenize", folder, "--chat", path, "--json").out)
     assert (len(body["dialogues"]), body["more"]) == (10, 1224)
 
@@ -143,7 +143,7 @@ def test_mistakes(liuli, folder, tiny_folder, file, tmp_path):
         ([folder, "--chat", file, "--steps"], "--steps shows how a text is tokenized: leave it out with --chat"),
         ([folder, "--chat", tmp_path / "nothing"], "there is no file or folder"),
         ([folder, "--chat", tmp_path / "empty.jsonl"], "no dialogue found in "),
-        ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer no <|im_start|> and <|im_end|>"),
+        ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer has no <|im_start|> and <|im_end|>"),
     ]:
         result = liuli("tokenize", *words)
         assert (result.code, result.out) == (2, "")

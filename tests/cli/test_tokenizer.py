@@ -62,7 +62,7 @@ def test_characters_as_json(liuli, corpus, tmp_path):
     ("options", "message"),
     [
         (["--vocab-size", "262"], "need at least 263"),
-        (["--vocab-size", "50000"], "use --vocab-size "),
+        (["--vocab-size", "50000"], "give --vocab-size "),
         (["--kind", "word"], "choose bpe or char"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(liuli, corpus, tmp_path, optio
 def test_a_folder_that_holds_something_else_is_left_alone(liuli, corpus, tmp_path):
     result = liuli("tokenizer", "train", corpus, "--out", tmp_path)
     assert result.code == 2
-    assert result.err == f"liuli: {tmp_path} holds other files (corpus.txt): name a new or an empty folder\n"
+    assert result.err == f"liuli: {tmp_path} contains other files (corpus.txt): give a new or empty folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.txt"]
 
 

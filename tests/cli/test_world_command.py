@@ -47,8 +47,8 @@ def test_options_mean_the_same_before_and_after_ask(liuli, before, after):
 
 def test_wrong_options_before_and_after_ask(liuli, tmp_path):
     for option, message in (
-        (("--size", "huge"), "a world's size is one of begin, large, not 'huge'"),
-        (("--lang", "fr"), "a world's lang is one of zh, en, both, not 'fr'"),
+        (("--size", "huge"), "a world's size must be one of begin, large, not 'huge'"),
+        (("--lang", "fr"), "a world's lang must be one of zh, en, both, not 'fr'"),
         (("--seed", -1), "a seed must be a whole number of at least 0, not -1"),
     ):
         for words in ((*option, "ask", "小明"), ("ask", *option, "小明")):
@@ -74,7 +74,9 @@ def test_ask_standard_input(liuli, end):
 def test_ask_what_no_document_says(liuli):
     result = liuli("world", "ask", "小明今天去上班")
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("liuli: no document begins with '小明今天去上班': it can be read up to '小明今天去'")
+    assert result.err.startswith(
+        "liuli: no document of this world begins with '小明今天去上班'. The first 5 of 7 characters match"
+    )
     assert result.err.count("\n") == 1
 
 
@@ -165,7 +167,8 @@ def test_a_folder_with_something_else_is_left_alone(liuli, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     result = liuli("world", "--documents", 1, "--out", tmp_path)
     assert result.code == 2
-    assert result.err == f"liuli: {tmp_path} holds something else than a world (thesis.txt): give --out a new or empty folder\n"
+    problem = f"{tmp_path} contains something other than a world (thesis.txt)"
+    assert result.err == f"liuli: {problem}: give --out a new or empty folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -174,7 +177,7 @@ def test_files_of_the_same_name_are_not_taken_for_a_world(liuli, tmp_path, facts
     (tmp_path / "facts.json").write_text(facts)
     result = liuli("world", "--documents", 1, "--out", tmp_path)
     assert result.code == 2
-    assert "holds something else than a world (facts.json)" in result.err
+    assert "contains something other than a world (facts.json)" in result.err
     assert (tmp_path / "facts.json").read_text() == facts
 
 
@@ -187,14 +190,14 @@ def test_bad_input(liuli, tmp_path):
 
     assert error() == "liuli: liuli world needs --out FOLDER, to which it writes documents.jsonl, facts.json and README.md\n"
     out = ("--out", tmp_path / "w")
-    assert error("--size", "huge", *out) == "liuli: a world's size is one of begin, large, not 'huge'\n"
-    assert error("--lang", "fr", *out) == "liuli: a world's lang is one of zh, en, both, not 'fr'\n"
+    assert error("--size", "huge", *out) == "liuli: a world's size must be one of begin, large, not 'huge'\n"
+    assert error("--lang", "fr", *out) == "liuli: a world's lang must be one of zh, en, both, not 'fr'\n"
     assert error("--seed", -1, *out) == "liuli: a seed must be a whole number of at least 0, not -1\n"
     assert error("--documents", -1, *out) == "liuli: the number of documents must be at least 0, not -1\n"
     assert not (tmp_path / "w").exists()
     (tmp_path / "file").write_text("")
     for place in ("file", "file/deeper"):
-        assert error("--documents", 1, "--out", tmp_path / place) == f"liuli: {tmp_path / 'file'} is a file: name a folder\n"
+        assert error("--documents", 1, "--out", tmp_path / place) == f"liuli: {tmp_path / 'file'} is a file: give a folder\n"
     assert "--seed" in error("ask", "--seed", "x", "小明")
 
 

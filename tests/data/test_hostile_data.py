@@ -258,7 +258,7 @@ def test_json_in_strings_in_json(tmp_path):
 def test_yaml_inside_one_another(tmp_path, content):
     path = write(tmp_path / "a.yml", content * (900_000 // len(content)))
     said = message(path, Dialogues, strict=True)
-    assert said.startswith(f"{path}: broken YAML (")
+    assert said.startswith(f"{path}: unsupported YAML (")
 
 
 YAML_BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" for i in range(9))
@@ -266,9 +266,9 @@ YAML_BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n"
 
 def test_yaml_that_doubles_itself(tmp_path):
     path = write(tmp_path / "a.yml", YAML_BOMB + "conversations: *a9\n")
-    assert message(path, Dialogues, strict=True) == f"{path}: unsupported YAML (an alias at line 2); remove it, or remove it"
+    assert message(path, Dialogues, strict=True) == f"{path}: unsupported YAML (an alias at line 2); remove it"
     path = write(tmp_path / "a.yml", "conversations: [[a, b]]\n---\nconversations: [[c, d]]\n")
-    assert "broken YAML (a second document at line 2)" in message(path, Dialogues, strict=True)
+    assert "unsupported YAML (a second document at line 2)" in message(path, Dialogues, strict=True)
     path = write(tmp_path / "a.yml", "conversations: !!python/object/apply:os.system [[rm, b]]\n")
     assert [each.first_prompt for each in Dialogues(path)] == ["rm"]  # a tag is nothing but a word
 

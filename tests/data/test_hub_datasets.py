@@ -77,7 +77,9 @@ def test_a_dataset_without_text(tmp_path):
     hub = Hub(tmp_path / "published", "datasets", "somebody/texts")
     found = python(STREAM, tmp_path, hub.endpoint)
     hub.close()
-    assert found.stdout.startswith("error: hub:somebody/texts holds no text that Liuli reads"), found.stdout + found.stderr
+    assert found.stdout.startswith("error: hub:somebody/texts contains no files from which Liuli reads text"), (
+        found.stdout + found.stderr
+    )
 
 
 def test_files_that_others_fetched_are_not_read(hub, tmp_path):

@@ -182,12 +182,12 @@ def test_a_broken_score_is_refused(both, bad):
 
 
 def test_too_few_points_are_refused(both):
-    with pytest.raises(LiuliError, match="at least 1 choice of each kind, not 0"):
+    with pytest.raises(LiuliError, match="--points must be at least 1, not 0"):
         compare(both, oracle(both), points=0)
 
 
 def test_too_few_continuations_are_refused(both):
-    with pytest.raises(LiuliError, match="at least 1 continuation of each kind, not 0"):
+    with pytest.raises(LiuliError, match="samples must be at least 1, not 0"):
         compare(both, oracle(both), lambda prefixes: [""] * len(prefixes), points=1, samples=0)
     assert compare(both, oracle(both), points=1, samples=0).gaps["fact"].allowed is None  # nothing samples
 

@@ -169,7 +169,7 @@ def test_what_does_not_fit_changes_nothing(model):
     for ask in (talk.say, talk.edit):
         with pytest.raises(LiuliError, match=rf"has {many} tokens \(message, system message and .* only 128 for prompt and "):
             ask("x" * 300)
-    with pytest.raises(LiuliError, match=r"the system message takes \d+ tokens .* holds 128 with all"):
+    with pytest.raises(LiuliError, match=r"the system message takes \d+ tokens .* only 128 tokens in all"):
         talk.set_system("x" * 300)
     with pytest.raises(LiuliError, match="the system message takes"):
         talk.load([{"role": "system", "content": "x" * 300}])
@@ -210,6 +210,28 @@ def test_berts_form(tmp_path):
     assert finished(talk.say("天气")).prompt_ids == [2, 5, 6, 3, 11, 12, 3, 6, 7, 3]
     with pytest.raises(LiuliError, match="no place for tools"):
         talk.load([*talk.said, {"role": "tool", "content": "气"}])
+
+
+SHORT = (
+    "{% for tool in tools or [] %}<|im_start|>system\n{{ tool.function.name }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_tools_are_described_to_the_model(model, tmp_path):
+    (tmp_path / "chat_template.jinja").write_text(SHORT, encoding="utf-8")
+    model = Model("m", model.folder, model.decoder, model.tokenizer, adapter=tmp_path)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    talk = Conversation(model, tools=[tool])
+    completion = finished(talk.say("你好"))
+    assert completion.prompt_ids == model.chat.prompt([{"role": "user", "content": "你好"}], [tool])
+    assert completion.prompt_ids != model.chat.prompt([{"role": "user", "content": "你好"}])
+    talk.load([{"role": "user", "content": "a"}])
+    assert talk.tokens == len(model.chat.prompt([{"role": "user", "content": "a"}], [tool]))
+    many = [{"type": "function", "function": {"name": "weather" * 500}}]
+    with pytest.raises(LiuliError, match=r"the tools and the system message take .*: give fewer tools"):
+        Conversation(model, tools=many)
 
 
 def test_an_adapters_template_stands_for_its_bases(model, tmp_path):

@@ -289,7 +289,7 @@ def test_without_a_tokenizer_ids_come_and_no_text(tiny):
         (Request([]), "the prompt is empty and the tokenizer has no begin-of-text token"),
         (Request([5], max_tokens=0), "max_tokens must be a whole number of at least 1, not 0"),
         (Request([5] * 128), "the prompt has 128 tokens, but the context has 128"),
-        (Request([5] * 100, max_tokens=29), r"100 tokens and 29 more are asked for, .* holds 128: ask for at most 28"),
+        (Request([5] * 100, max_tokens=29), r"100 tokens and 29 more are asked for, .* has 128: ask for at most 28"),
         (Request([270]), "the prompt names token 270, but the model's ids go from 0 to 269"),
         (Request([5], Sampling(logit_bias={-1: 1.0})), "the logit bias names token -1"),
         (Request([5], stop_ids=[999]), "the stop ids names token 999"),
@@ -405,7 +405,7 @@ def test_one_stop_string_may_stand_alone(tiny, engine):
 
 def test_memory_is_taken_when_the_first_request_runs(tiny, monkeypatch):
     monkeypatch.setattr("liuli.generate.engine.KVCache", lambda *_: pytest.fail("a request that cannot run takes no memory"))
-    with pytest.raises(LiuliError, match="holds 128"):
+    with pytest.raises(LiuliError, match="has 128"):
         Engine(tiny.decoder).submit(Request([5] * 500))
 
 

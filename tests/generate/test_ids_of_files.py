@@ -102,7 +102,7 @@ def test_a_begin_token_without_a_row_is_left_out(folder, caplog, how):
     liuli.load(folder)
     assert model.tokenizer is not None and model.tokenizer.begin == []
     assert len(model.complete("the", max_tokens=2, temperature=0.0).ids) > 0
-    said = f"prompts start without the begin token {SIZE}, for which the model has no row"
+    said = f"the begin token {SIZE} is not put before prompts: the model's embedding has no row for it"
     assert [message for message in caplog.messages if "begin" in message] == [f"{folder}: {said}"]
     with pytest.raises(LiuliError, match=r"the text uses the token '<begin>' \(id 270\)"):
         model.complete("<begin>a", max_tokens=1)
@@ -120,7 +120,7 @@ def test_a_vocabulary_of_another_model_is_refused(folder):
     vocab = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     vocab["model"]["vocab"] |= {f"piece {i}": i for i in range(263, 300)}
     (folder / "tokenizer.json").write_text(json.dumps(vocab), encoding="utf-8")
-    with pytest.raises(LiuliError, match="the tokenizer has 300 ids, but the model's embedding only 270: they do not belong"):
+    with pytest.raises(LiuliError, match="the tokenizer has 300 ids, but the model's embedding has only 270 rows: give the"):
         liuli.load(folder)
 
 

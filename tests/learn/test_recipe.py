@@ -91,12 +91,20 @@ def test_a_published_model_learns_by_small_steps(lora):
         assert for_published(PRESETS[size], lora) == {}
     rates = []
     for size in ("qwen2.5-0.5b", "llama3.2-1b", "llama3-8b"):
-        recipe = derive(PRESETS[size], [200], for_published(PRESETS[size], lora) | {"length": 256})
+        recipe = derive(PRESETS[size], [200] * 1000, for_published(PRESETS[size], lora) | {"length": 256})
         assert (recipe.optimizer, recipe.tokens) == ("adamw", 1024)
         rates.append(recipe.rate)
         assert recipe.rates == Rates(recipe.rate, recipe.rate, recipe.rate, 0.0, None)
     assert rates[0] == pytest.approx(4.5e-4 if lora else 2e-5, rel=1e-3)
     assert rates == sorted(rates, reverse=True) and rates[-1] > rates[0] / 5
+
+
+def test_a_published_model_takes_smaller_steps_on_little_data():
+    """100 steps in three passes, if a step is a row at least."""
+    config, settings = PRESETS["qwen2.5-0.5b"], for_published(PRESETS["qwen2.5-0.5b"], True) | {"length": 64}
+    assert derive(config, [100] * 1000, settings).tokens == 1024
+    assert derive(config, [100] * 100, settings).tokens == 256  # 3 · 10,000 / 100, in whole rows
+    assert derive(config, [10] * 100, settings).rows == 1
 
 
 def test_what_is_set_by_hand_stays():
@@ -120,7 +128,7 @@ def test_what_is_set_by_hand_stays():
         ({"rate": HIGHEST}, "the learning rate"),
         ({"rate": math.inf}, "the learning rate"),
         ({"decay": -0.1}, "the weight decay"),
-        ({"warm_up": 1.5}, "warm_up"),
+        ({"warm_up": 1.5}, "--warm-up must be a share"),
         ({"warm_up": 0.6, "warm_down": 0.6}, "--warm-up and --warm-down together must be at most 1, not 1"),
     ],
 )

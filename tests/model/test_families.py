@@ -66,10 +66,10 @@ def test_what_transformers_writes_and_reads_of_gemma_is_the_same():
             {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 8.0}}},
             "'linear' in layers with sliding attention is not supported",
         ),
-        ({"rope_parameters": {"full_attention": 3}}, "config.json is broken"),
-        ({"rope_local_base_freq": -1}, "sliding_rope_theta must be a number above 0"),
+        ({"rope_parameters": {"full_attention": 3}}, "config.json has an invalid value"),
+        ({"rope_local_base_freq": -1}, "rope_local_base_freq must be a number above 0"),
         ({"query_pre_attn_scalar": 0}, "query_pre_attn_scalar must be a number above 0"),
-        ({"sliding_window_pattern": 0, "layer_types": None}, "config.json is broken"),
+        ({"sliding_window_pattern": 0, "layer_types": None}, "config.json has an invalid value"),
         ({"model_type": "gemma3"}, "'gemma3' is not supported; supported: .*gemma3_text"),
     ],
 )

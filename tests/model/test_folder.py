@@ -166,7 +166,7 @@ def test_no_permission_to_write(pair_of, tmp_path):
 
 def test_missing_config(llama):
     (llama / "config.json").unlink()
-    with pytest.raises(LiuliError, match=r"holds no config.json"):
+    with pytest.raises(LiuliError, match=r"contains no config.json"):
         read_decoder(llama)
 
 
@@ -190,7 +190,7 @@ def test_broken_config(llama, content, message):
         ({"hidden_act": "tanh"}, "activation 'tanh' is not supported"),
         ({"hidden_size": None}, "hidden_size must be a whole number above 0, not None"),
         ({"num_hidden_layers": "3"}, "num_hidden_layers must be a whole number"),
-        ({"num_key_value_heads": 3}, "4 attention heads cannot share 3"),
+        ({"num_key_value_heads": 3}, "attention heads, 4, must be a multiple of .* heads, 3"),
         ({"quantization_config": {"bits": 4}}, "quantization_config = .* is not supported"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5 is not supported"),
     ],
@@ -205,13 +205,13 @@ def test_config_without_a_field(llama):
     raw = json.loads((llama / "config.json").read_text())
     del raw["intermediate_size"]
     (llama / "config.json").write_text(json.dumps(raw))
-    with pytest.raises(LiuliError, match="has no intermediate_size"):
+    with pytest.raises(LiuliError, match='"intermediate_size" is missing'):
         read_decoder(llama)
 
 
 def test_no_weights(llama):
     (llama / "model.safetensors").unlink()
-    with pytest.raises(LiuliError, match=r"holds no weights; looked for model.safetensors"):
+    with pytest.raises(LiuliError, match=r"contains no weights \(model.safetensors"):
         read_decoder(llama)
 
 
@@ -225,20 +225,20 @@ def test_truncated_safetensors(llama, size):
 
 def test_missing_and_unknown_tensors_are_named(llama):
     change_weights(llama, lambda tensors: {n: t for n, t in tensors.items() if "layers.1.mlp.up" not in n})
-    with pytest.raises(LiuliError, match=r"lack model.layers.1.mlp.up_proj.weight"):
+    with pytest.raises(LiuliError, match=r"the tensors model.layers.1.mlp.up_proj.weight are missing"):
         read_decoder(llama)
 
 
 def test_unknown_tensors_are_named(llama):
     change_weights(llama, lambda tensors: tensors | {"score.weight": torch.ones(2)})
-    with pytest.raises(LiuliError, match=r"no place for: model.score.weight"):
+    with pytest.raises(LiuliError, match=r"that a \w+ model does not have: model.score.weight"):
         read_decoder(llama)
 
 
 def test_missing_shard(pair_of, tmp_path):
     write_decoder(pair_of("llama2").ours, tmp_path, shard_bytes=10_000)
     sorted(tmp_path.glob("model-*.safetensors"))[1].unlink()
-    with pytest.raises(LiuliError, match=r"the shard model-00002-of-\d+.safetensors .* is not there"):
+    with pytest.raises(LiuliError, match=r"the shard model-00002-of-\d+.safetensors .* is missing"):
         read_decoder(tmp_path)
 
 
@@ -256,7 +256,7 @@ def test_weights_that_are_not_finite(llama, bad):
 
     change_weights(llama, spoil)
     with pytest.raises(
-        LiuliError, match=r"model.layers.2.mlp.down_proj.weight holds 1 of 1536 numbers that are NaN or infinite"
+        LiuliError, match=r"1 of the 1536 values of the tensor model.layers.2.mlp.down_proj.weight are NaN or infinite"
     ):
         read_decoder(llama)
 
@@ -282,7 +282,7 @@ def test_a_bin_that_holds_code_is_refused_and_never_run(llama, tmp_path, kind):
 def test_broken_index(llama, weight_map):
     (llama / "model.safetensors").unlink()
     (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    with pytest.raises(LiuliError, match=r"index.json is broken: its weight_map must say"):
+    with pytest.raises(LiuliError, match=r"index.json is broken: its weight_map must name"):
         read_decoder(llama)
 
 
@@ -341,7 +341,7 @@ def test_a_tensor_stored_twice(gpt2):
 def test_a_bin_that_holds_no_tensors_by_name(llama, content):
     (llama / "model.safetensors").unlink()
     torch.save(content, llama / "pytorch_model.bin")
-    with pytest.raises(LiuliError, match=r"does not hold tensors by name but .*: if it is a checkpoint of a training program"):
+    with pytest.raises(LiuliError, match=r"must contain a mapping from names to tensors, but .*: if it is a checkpoint"):
         read_decoder(llama)
 
 

@@ -335,22 +335,20 @@ def test_settings_out_of_range(settings, said):
 
 
 def test_names_of_adapters(qwen3):
-    with pytest.raises(LiuliError, match="no adapter 'chat' is open; open: none"):
+    with pytest.raises(LiuliError, match="no adapter named 'chat' is open; open adapters: none"):
         lora.use(qwen3, "chat")
     with_random_adapter(qwen3)
-    with pytest.raises(LiuliError, match="no adapter 'chat' is open; open: default"):
+    with pytest.raises(LiuliError, match="no adapter named 'chat' is open; open adapters: default"):
         lora.learn(qwen3, "chat")
-    with pytest.raises(LiuliError, match="an adapter 'default' is open already"):
+    with pytest.raises(LiuliError, match="an adapter named 'default' is open already"):
         lora.add(qwen3, LoRASettings(), 0)
 
 
 def test_gpt2_has_no_q_of_its_own(pair_of):
     decoder = read_decoder(pair_of("gpt2").folder)
-    with pytest.raises(LiuliError, match="a gpt2 decoder stores q, k, v as one matrix: adapt all of them, or none"):
+    with pytest.raises(LiuliError, match="a gpt2 model stores q, k, v as one matrix: adapt all of them, or none"):
         lora.add(decoder, LoRASettings(projections=("out", "q")), 0)
-    with pytest.raises(
-        LiuliError, match="a gpt2 decoder can have LoRA at q, k, v, out, up, down, and not at gate: leave it out"
-    ):
+    with pytest.raises(LiuliError, match="a gpt2 model can have LoRA at q, k, v, out, up, down, but not at gate: remove gate"):
         lora.add(decoder, LoRASettings(projections=("gate",)), 0)
     assert not lora.adapted(decoder)
 
@@ -369,7 +367,8 @@ def test_settings_of_others_that_change_the_numbers(pair_of, qwen3, saved, name,
     change_adapter_config(saved, **{name: value})
     with pytest.raises(LiuliError) as error:
         peft_folder.load(qwen3, saved, "theirs", pair_of("qwen3").folder)
-    assert str(error.value) == f"{saved / peft_folder.CONFIG}: {name} = {value!r} is not supported"
+    assert str(error.value).startswith(f"{saved / peft_folder.CONFIG}: {name} ")
+    assert repr(value) in str(error.value)
 
 
 def test_another_base_by_hash(pair_of, saved, tmp_path):
@@ -382,7 +381,7 @@ def test_another_base_by_hash(pair_of, saved, tmp_path):
     with pytest.raises(LiuliError) as error:
         peft_folder.load(decoder, saved, "chat", tmp_path / "other")
     hashes = hash_model(pair.folder), hash_model(tmp_path / "other")
-    assert f"it was made for the model with hash {hashes[0]}, and that one has {hashes[1]}" in str(error.value)
+    assert f"it was trained on the model with the hash {hashes[0]}, but this model has {hashes[1]}" in str(error.value)
     assert not lora.adapted(decoder)
     (saved / peft_folder.CARD).unlink()
     peft_folder.load(decoder, saved, "chat", tmp_path / "other")
@@ -394,18 +393,18 @@ def test_another_base_by_shape(pair_of, saved):
     with pytest.raises(LiuliError) as error:
         peft_folder.load(read_decoder(folder), saved, "chat", folder)
     shapes = f"{key} has shape [64, 4], but adapter_config.json and that model imply [32, 4]"
-    assert str(error.value) == f"{saved} is not an adapter of {folder}: {shapes}"
+    assert str(error.value) == f"{saved} is not an adapter of {folder}: {shapes}; {peft_folder.OTHER_BASE}"
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda tensors: {k: v for k, v in tensors.items() if "layers.2.mlp" not in k}, "lacks .*layers.2.mlp.down_proj"),
-        (lambda tensors: tensors | {"base_model.model.lm_head.weight": torch.ones(1)}, "holds base_model.model.lm_head.weight"),
+        (lambda tensors: {k: v for k, v in tensors.items() if "layers.2.mlp" not in k}, r"layers.2.mlp.down_proj.* missing"),
+        (lambda tensors: tensors | {"base_model.model.lm_head.weight": torch.ones(1)}, r"\(base_model.model.lm_head.weight\)"),
         (lambda tensors: {k.replace("layers.2", "layers.3"): v for k, v in tensors.items()}, "layers.3.mlp.* of 3 blocks"),
-        (lambda tensors: {}, "is empty, and a qwen3 decoder of 3 blocks can have LoRA only at their q, k"),
+        (lambda tensors: {}, "is empty: a qwen3 model of 3 blocks can have LoRA only at q, k"),
         (lambda tensors: {k: v.to(torch.int8) for k, v in tensors.items()}, "torch.int8: quantised adapters are not supported"),
-        (lambda tensors: {k: v / 0 for k, v in tensors.items()}, "that are NaN or infinite"),
+        (lambda tensors: {k: v / 0 for k, v in tensors.items()}, "are NaN or infinite"),
     ],
     ids=["a block's lacking", "a head", "a block too many", "nothing", "quantised", "infinite"],
 )  # fmt: skip
@@ -419,7 +418,7 @@ def test_folders_that_are_no_adapters(pair_of, qwen3, saved):
     base = pair_of("qwen3").folder
     for folder, said in (
         (saved / "none", "there is no folder"),
-        (base, "holds no adapter_config.json, so it is not an adapter"),
+        (base, "contains no adapter_config.json, so it is not an adapter"),
     ):
         with pytest.raises(LiuliError, match=said):
             peft_folder.load(qwen3, folder, "chat", base)

@@ -180,7 +180,7 @@ def test_a_bin_that_holds_code_is_never_run(pair_of, tmp_path):
     peft_model(pair, tmp_path)
     (tmp_path / peft_folder.TENSORS).unlink()
     torch.save({"x": Touch(tmp_path / "made")}, tmp_path / "adapter_model.bin")
-    with pytest.raises(LiuliError, match=r"adapter_model.bin is refused: it holds code"):
+    with pytest.raises(LiuliError, match=r"adapter_model.bin is refused: it contains Python objects"):
         opened(pair, tmp_path)
     assert not (tmp_path / "made").exists()
 
@@ -222,7 +222,7 @@ def test_two_adapters_in_one_file(pair_of, tmp_path):
     change_adapter_weights(
         tmp_path, lambda tensors: tensors | {n.replace(".weight", ".b.weight"): t for n, t in tensors.items()}
     )
-    with pytest.raises(LiuliError, match=r"adapter_model.safetensors holds .* twice: keep one adapter in a file"):
+    with pytest.raises(LiuliError, match=r"adapter_model.safetensors contains .* twice: save each adapter in its own file"):
         opened(pair, tmp_path)
 
 
@@ -244,13 +244,13 @@ def test_the_hash_knows_what_changes_the_numbers(pair_of, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"modules_to_save": ["norm"]}, r"modules_to_save = \['norm'\] is not supported: .* but no norm"),
-        ({"modules_to_save": ["score", "lm_head"]}, "but no score"),
-        ({"modules_to_save": ["lm_head"]}, "lacks base_model.model.lm_head.weight"),
-        ({"target_modules": ["q_proj"]}, r"holds .*layers.0.mlp.down_proj.* which adapter_config.json does not name"),
-        ({"layers_to_transform": [0]}, r"holds .*layers.1.* which adapter_config.json does not name"),
-        ({"exclude_modules": ["k_proj"]}, r"holds .*k_proj.* which adapter_config.json does not name"),
-        ({"target_modules": [*LLAMA, "v_proj"]}, r"is not an adapter of .*: it lacks .*v_proj"),
+        ({"modules_to_save": ["norm"]}, r"modules_to_save = \['norm'\] is not supported: .* but not norm"),
+        ({"modules_to_save": ["score", "lm_head"]}, "but not score"),
+        ({"modules_to_save": ["lm_head"]}, "the tensors base_model.model.lm_head.weight are missing"),
+        ({"target_modules": ["q_proj"]}, r"contains .*layers.0.mlp.down_proj.* which adapter_config.json does not name"),
+        ({"layers_to_transform": [0]}, r"contains .*layers.1.* which adapter_config.json does not name"),
+        ({"exclude_modules": ["k_proj"]}, r"contains .*k_proj.* which adapter_config.json does not name"),
+        ({"target_modules": [*LLAMA, "v_proj"]}, r"is not an adapter of .*: the tensors .*v_proj.* are missing"),
         ({"rank_pattern": {"q_proj": 4}}, r"q_proj.lora_A.weight has shape \[3, 32\], but .* imply \[4, 32\]"),
         ({"rank_pattern": {"q_proj": "4"}}, "adapter_config.json: LoRA's rank must be a whole number above 0, not '4'"),
         ({"rank_pattern": {"q_proj": 10**9}}, "LoRA's rank must be at most"),
@@ -261,7 +261,7 @@ def test_the_hash_knows_what_changes_the_numbers(pair_of, tmp_path):
         ({"alpha_pattern": {10 * "(.|.)" + "x": 1}}, "could take very long"),
         ({"alpha_pattern": {30 * ".?" + "x": 1}}, "could take very long"),
         ({"alpha_pattern": {"|".join(map(str, range(99))): 1}}, "could take very long"),
-        ({"alpha_pattern": {f"{i}|x": 1 for i in range(33)}}, "alpha_pattern = .* is not supported"),
+        ({"alpha_pattern": {f"{i}|x": 1 for i in range(33)}}, "alpha_pattern must be an object with at most 10,000 names"),
         ({"alpha_pattern": {"(": 1}}, r"'\(' is not a regular expression"),
     ],
     ids=str,
@@ -284,7 +284,7 @@ def test_a_table_of_a_larger_vocabulary(pair_of, tmp_path):
         tmp_path, lambda tensors: tensors | {"base_model.model.model.embed_tokens.weight": torch.ones(105, 32)}
     )
     with pytest.raises(
-        LiuliError, match=r"holds .*embed_tokens.weight, a whole table that .* does not name in modules_to_save"
+        LiuliError, match=r"whole embedding or head \(.*embed_tokens.weight\) that .* does not name in modules_to_save"
     ):
         opened(pair, tmp_path)
 
@@ -294,7 +294,8 @@ def test_dora_is_called_by_its_name(pair_of, tmp_path):
     peft_model(pair, tmp_path, use_dora=True)
     with pytest.raises(LiuliError) as error:
         opened(pair, tmp_path)
-    assert str(error.value) == f"{tmp_path / peft_folder.CONFIG}: use_dora = True is not supported"
+    expected = "use_dora = True is not supported; use an adapter without this setting"
+    assert str(error.value) == f"{tmp_path / peft_folder.CONFIG}: {expected}"
 
 
 @pytest.mark.parametrize("kind", ["IA3", "LOHA", "PROMPT_TUNING"])
@@ -309,7 +310,7 @@ def test_folders_that_are_not_whole(pair_of, tmp_path):
     pair = pair_of("qwen3")
     peft_model(pair, tmp_path)
     (tmp_path / peft_folder.CONFIG).rename(tmp_path / "config")
-    with pytest.raises(LiuliError, match=r"holds adapter_model.safetensors but no adapter_config.json: download that file"):
+    with pytest.raises(LiuliError, match=r"contains adapter_model.safetensors but no adapter_config.json: download that file"):
         opened(pair, tmp_path)
     (tmp_path / "config").rename(tmp_path / peft_folder.CONFIG)
     pointer = "version https://git-lfs.github.com/spec/v1\nsize 1\n"

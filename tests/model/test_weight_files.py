@@ -74,7 +74,7 @@ def test_an_old_bin_that_is_truncated(llama, size):
 def test_an_old_bin_that_holds_code_is_refused_and_never_run(llama, tmp_path):
     (llama / "model.safetensors").unlink()
     save_old({"model.norm.weight": torch.ones(32), "other": Bomb(tmp_path / "made")}, llama / "pytorch_model.bin")
-    with pytest.raises(LiuliError, match=r"pytorch_model.bin is refused: it holds code"):
+    with pytest.raises(LiuliError, match=r"pytorch_model.bin is refused: it contains Python objects"):
         read_decoder(llama)
     assert not (tmp_path / "made").exists()
 
@@ -118,7 +118,7 @@ def test_an_adapter_that_is_not_merged(llama):
         return found | {f"{name}.lora_A.default.weight": torch.ones(2, 32), f"{name}.lora_B.default.weight": torch.ones(32, 2)}
 
     change_weights(llama, as_peft_has_it)
-    with pytest.raises(LiuliError, match=r"hold an adapter that is not merged .*layers.0.self_attn.*: merge it with PEFT"):
+    with pytest.raises(LiuliError, match=r"contain an adapter that is not merged .*layers.0.self_attn.*: merge it with PEFT"):
         read_decoder(llama)
 
 
@@ -151,8 +151,8 @@ def test_a_tensor_in_two_shards(llama):
 def test_a_tensor_in_two_shards_with_other_numbers(llama, second):
     write_shards(llama, second)
     message = (
-        f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors hold different numbers for "
-        f"model.norm.weight: they do not belong to the same model; download or save the model again"
+        f"{llama}: the shards model-00001-of-00002.safetensors and model-00002-of-00002.safetensors contain different numbers "
+        f"for model.norm.weight: they do not belong to the same model; download or save the model again"
     )
     with pytest.raises(LiuliError) as error:
         read_decoder(llama)
@@ -180,8 +180,8 @@ def test_a_tied_head_with_other_numbers_is_not_tied(tied, tmp_path_factory, capl
     change_weights(tied, lambda tensors: tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].flip(0)})
     expect_transformers(tied)
     decoder = read_decoder(tied)
-    differs = "config.json says that the head is tied, but lm_head.weight differs from model.embed_tokens.weight"
-    assert caplog.messages == [f"{tied}: {differs}: both are used as stored"]
+    differs = "config.json says that head and embedding are tied, but lm_head.weight differs from model.embed_tokens.weight"
+    assert caplog.messages == [f"{tied}: {differs}: they are used as two separate matrices"]
     assert read_config(tied).tied
     assert not stored_config(tied).tied
     assert not decoder.config.tied

@@ -186,7 +186,7 @@ def test_the_begin_token_that_a_map_names_is_in_a_chat_prompt(tmp_path):
         ("tokenizer_config.json", {"additional_special_tokens": "<a>"}, "additional_special_tokens must be a list"),
         ("tokenizer_config.json", {"extra_special_tokens": [["<a>"]]}, "a token of extra_special_tokens must be a text"),
         ("tokenizer_config.json", {"extra_special_tokens": {"a": 7}}, "the token 'a' must be a text"),
-        ("added_tokens.json", {"<x>": -1}, "the id of '<x>' is -1"),
+        ("added_tokens.json", {"<x>": -1}, "the id of '<x>' must be a whole number"),
     ],
 )
 def test_entries_that_are_no_tokens(name, content, named, tmp_path):
@@ -262,7 +262,7 @@ def test_a_token_that_its_tokenizer_does_not_read_behind_a_reply_cannot_end_it(t
     """The normalizer puts ▁ in front of the token's text too, so it is found behind a space only."""
     with_properties("spaced", "", "normalized", ("<|im_start|>", "<|im_end|>")).save(str(tmp_path / "tokenizer.json"))
     samples.write_json(tmp_path / "tokenizer_config.json", {"chat_template": CHATML})
-    with pytest.raises(LiuliError, match="a reply is not ended by its stop token"):
+    with pytest.raises(LiuliError, match="does not end a reply with its stop token"):
         Chat.open(tmp_path, open_tokenizer(tmp_path)).dialogue(next(dialogues(1)))
 
 

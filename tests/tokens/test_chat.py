@@ -207,7 +207,7 @@ ONE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         ),
         (
             "{% for m in messages %}{{ m.content }}{% if not loop.last %}!{% endif %}<|im_end|>{% endfor %}",
-            "the template writes the text before message 2, a reply, differently",
+            "the chat template writes the text before message 2, a reply, differently",
         ),
     ],
 )

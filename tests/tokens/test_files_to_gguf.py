@@ -61,7 +61,7 @@ def test_ids_are_the_same(layout, tmp_path):
 
 @pytest.mark.parametrize("layout", REFUSED, indirect=True)
 def test_layouts_that_llama_cpp_has_not(layout):
-    with pytest.raises(LiuliError, match=f"llama.cpp has no tokenizer of the kind {REFUSED[layout.name]}"):
+    with pytest.raises(LiuliError, match=f"llama.cpp does not support {REFUSED[layout.name]} tokenizers"):
         tokenizer_metadata(layout.folder, layout.tokenizer, layout.tokenizer.vocab_size)
 
 
@@ -82,7 +82,7 @@ def test_a_tokenizer_trained_here_has_the_same_ids_on_real_text(data, tmp_path):
 @pytest.mark.parametrize("layout", ["small-spaced", "small-unprefixed"], indirect=True)
 def test_merges_that_scores_cannot_say(layout):
     """Scores join any two pieces that make a piece; these lists of merges do not have all such pairs."""
-    with pytest.raises(LiuliError, match=r"llama\.cpp joins all: it would give other ids"):
+    with pytest.raises(LiuliError, match=r"llama\.cpp would also merge other pairs"):
         tokenizer_metadata(layout.folder, layout.tokenizer, layout.tokenizer.vocab_size)
 
 
@@ -166,11 +166,11 @@ def test_a_negative_top_k_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "llama.cpp knows no name for how its tokenizer cuts a text"),
-        ({"normalizer": {"type": "Lowercase"}}, "changes a text before it is cut, and llama.cpp does not"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "converted to GGUF: llama.cpp does not support its pre-tokenizer"),
+        ({"normalizer": {"type": "Lowercase"}}, "its tokenizer normalizes the text, which llama.cpp does not support"),
         (
             {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
-            "llama.cpp knows no name for how",
+            "llama.cpp does not support its pre-tokenizer",
         ),
     ],
 )
@@ -186,11 +186,11 @@ def test_pieces_without_bytes_and_other_steps(tmp_path):
     content = json.loads(spaced().to_str())
     (tmp_path / "tokenizer.json").write_text(json.dumps(content | {"normalizer": {"type": "NFKC"}}))
     tokenizer = open_tokenizer(tmp_path)
-    with pytest.raises(LiuliError, match=r"its tokenizer has a step NFKC, which llama\.cpp has not"):
+    with pytest.raises(LiuliError, match=r"its tokenizer has a step NFKC, which llama\.cpp does not support"):
         tokenizer_metadata(tmp_path, tokenizer, tokenizer.vocab_size)
     content = json.loads(complete().to_str())
     vocabulary = content["model"]["vocab"]
     vocabulary["<0xff>"] = vocabulary.pop("<0xFF>")
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(LiuliError, match=r"llama\.cpp needs a token for each byte"):
+    with pytest.raises(LiuliError, match=r"does not have a token for each byte, which llama\.cpp needs"):
         tokenizer_metadata(tmp_path, open_tokenizer(tmp_path), tokenizer.vocab_size)

@@ -216,7 +216,7 @@ def test_a_begin_token_that_is_not_a_control_token_is_read_in_prompts_once_it_is
     write_tokenizer_files(path, folder)
     of_file, of_folder = open_tokenizer(path), open_tokenizer(folder)
     name = of_file.names["bos_token"]
-    assert f"calls {name} no control token" in caplog.text
+    assert f"names the token {name} but does not mark it as a control token" in caplog.text
     assert (of_file.begin, name in of_file.specials) == ([65], False)
     assert (of_folder.begin, of_folder.specials[name]) == ([65], 65)
     for text in [*samples.ODD, f"{name}a {name}"]:
@@ -225,7 +225,7 @@ def test_a_begin_token_that_is_not_a_control_token_is_read_in_prompts_once_it_is
 
 BAD = {
     "an unknown cutting": (("m.gguf", "new-pre"), {}, "tokenizer.ggml.pre = new-pre.* is not supported; supported: gpt-2"),
-    "a begin token that is not named": (("m.gguf", "llama-bpe"), {}, "names none"),
+    "a begin token that is not named": (("m.gguf", "llama-bpe"), {}, "names no token"),
     "a pattern": (("m.gguf",), {}, "leave out --pattern gpt2"),
 }
 
@@ -250,7 +250,7 @@ def broken(change) -> dict:
         ({"tokens": ["a", "b", "ab", "a"]}, "two tokens have the same text"),
         ({"merges": ["a c"]}, "its tokens and merges do not fit together"),
         ({"merges": ["ab"]}, "merge 0 must be two tokens, not ab"),
-        ({"types": {"a": 9}}, "holds types that there are not"),
+        ({"types": {"a": 9}}, "contains unknown token types"),
     ],
 )
 def test_a_broken_vocabulary_is_refused(change, message, tmp_path):
@@ -262,7 +262,7 @@ def test_a_broken_vocabulary_is_refused(change, message, tmp_path):
 def test_other_kinds_are_refused_and_none_is_none(tmp_path):
     with pytest.raises(LiuliError, match="tokenizers of the kind bert are not supported"):
         open_tokenizer(gguf_files.save_metadata(tmp_path / "bert.gguf", lambda writer: writer.add_tokenizer_model("bert")))
-    with pytest.raises(LiuliError, match=r"none\.gguf holds no tokenizer$"):
+    with pytest.raises(LiuliError, match=r"none\.gguf contains no tokenizer"):
         open_tokenizer(gguf_files.save_metadata(tmp_path / "none.gguf", lambda writer: None))
 
 

@@ -40,7 +40,7 @@ def test_a_document_that_was_cut_at_a_line_end_comes_back_whole(layout):
 def test_a_line_break_that_joins_what_follows_is_refused(layout):
     """The made tokenizer has a piece of two line breaks: no text that begins with the second can be encoded alone."""
     assert len(layout.tokenizer.encode("\n\n")) == len(layout.tokenizer.encode("\n"))
-    with pytest.raises(LiuliError, match="joins a line break with what follows, so that a long document cannot be encoded"):
+    with pytest.raises(LiuliError, match="joins a line break with the text after it, so a long document cannot be encoded"):
         layout.tokenizer.encode_on("\nhello")
 
 

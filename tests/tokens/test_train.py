@@ -276,10 +276,10 @@ def test_a_line_without_end_is_cut_into_blocks():
         (
             ["aaba"],
             {"kind": "char", "vocab_size": 300},
-            "no more than 265 tokens and 300 were asked for: use --vocab-size 265 or",
+            "only 265 tokens, but 300 were requested: give --vocab-size 265 or",
         ),
-        (["ab ab cd"], {"vocab_size": 400}, "no more than 264 tokens and 400 were asked for: use --vocab-size 264 or less"),
-        (["ab ab"], {"vocab_size": 10**12}, "no more than 264 tokens and 1,000,000,000,000 were asked for"),
+        (["ab ab cd"], {"vocab_size": 400}, "only 264 tokens, but 400 were requested: give --vocab-size 264 or less"),
+        (["ab ab"], {"vocab_size": 10**12}, "only 264 tokens, but 1,000,000,000,000 were requested"),
         (["a", "b\udcff"], {}, "text 2 of the sources: .*character 2 is the lone surrogate U\\+DCFF"),
         (["b\ud800"], {"kind": "char"}, "text 1 of the sources: .*lone surrogate U\\+D800"),
     ],
@@ -300,17 +300,17 @@ def test_only_a_tokenizer_of_ours_is_written_over(trained, folder, tmp_path):
     assert (folder / "tokenizer.json").read_bytes() == before
 
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LiuliError, match=r"file is a file: name a folder"):
+    with pytest.raises(LiuliError, match=r"file is a file: give a folder"):
         trained.write(tmp_path / "file")
-    with pytest.raises(LiuliError, match=r"holds other files \(file\): name a new or an empty folder"):
+    with pytest.raises(LiuliError, match=r"contains other files \(file\): give a new or empty folder"):
         trained.write(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "tokenizer.json").write_bytes(before)
-    with pytest.raises(LiuliError, match="holds a tokenizer that was not trained here"):
+    with pytest.raises(LiuliError, match="contains a tokenizer that Liuli did not train"):
         trained.write(other)
     write_json(other / "tokenizer_config.json", {"bos_token": "<s>"})
-    with pytest.raises(LiuliError, match="holds a tokenizer that was not trained here"):
+    with pytest.raises(LiuliError, match="contains a tokenizer that Liuli did not train"):
         trained.write(other)
     trained.write(tmp_path / "deep" / "new")
     assert (tmp_path / "deep" / "new" / "tokenizer.json").read_bytes() == before

@@ -67,7 +67,7 @@ def test_what_ends_a_reply(name, tmp_path):
     [
         (
             "deepseek-r1-distill",
-            "the template writes the text before message 2, a reply, differently once the dialogue continues",
+            "the chat template writes the text before message 2, a reply, differently when the dialogue continues",
         ),
         ("glm-4", "no special token of the tokenizer ends a reply"),
         ("no-end", "no special token of the tokenizer ends a reply"),

@@ -152,12 +152,12 @@ def test_what_is_never_told_is_never_taken_up(both):
     [
         (
             "小明今天去游乐圆",
-            r"can be read up to '小明今天去游乐' \(7 of 8 characters\); after '小明' may come '今天去游乐园玩'",
+            "The first 7 of 8 characters match. After '小明', only these can follow: '今天去游乐园玩'",
         ),
-        ("xyz", "^no document begins with 'xyz'; one may begin with '.* and [0-9,]+ more$"),
-        ("猜谜", r"it can be read up to '猜' \(1 of 2 characters\); one may begin with '猜"),
-        ("小明今天去游乐园玩摩天轮", r"after '小明今天去游乐园玩' may come '过山车', '大风车'$"),
-        ("小明今天去游乐园玩过山车。晚安", "one ends after '小明今天去游乐园玩过山车。'"),
+        ("xyz", r"^no document of this world begins with 'xyz'\. A document can begin with '.* and [0-9,]+ more$"),
+        ("猜谜", "The first 1 of 2 characters match. A document can begin with '猜"),
+        ("小明今天去游乐园玩摩天轮", "After '小明今天去游乐园玩', only these can follow: '过山车', '大风车'$"),
+        ("小明今天去游乐园玩过山车。晚安", "after '小明今天去游乐园玩过山车。', the document is at its end"),
     ],
 )
 def test_what_no_document_begins_with_is_refused(both, prefix, message):
@@ -178,7 +178,7 @@ def test_what_no_document_begins_with_is_refused(both, prefix, message):
     ],
 )
 def test_asking_for_what_is_never_told(both, prefix, fact, name):
-    with pytest.raises(LiuliError, match=f"The {fact} of {name} is true in this world but never told: only facts.json has it$"):
+    with pytest.raises(LiuliError, match=f"The {fact} of {name} is in facts.json, but no document mentions it$"):
         both.next_pieces(prefix)
 
 
@@ -186,20 +186,20 @@ def test_what_is_only_false_is_not_called_untold(both):
     for prefix in ("小明今天去上班", "小虎住在火星", "小虎，", "xyz"):
         with pytest.raises(LiuliError) as refused:
             both.next_pieces(prefix)
-        assert "never told" not in str(refused.value)
+        assert "mentions" not in str(refused.value)
 
 
 def test_a_beginning_is_no_document(both):
     for text in ("", "小明", "小明今天去游乐园玩过山"):
-        with pytest.raises(LiuliError, match="is the beginning of a document, but no whole one"):
+        with pytest.raises(LiuliError, match="is only the beginning of a document: give a whole document"):
             both.log_probability(text)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": "huge"}, "a world's size is one of begin, large, not 'huge'"),
-        ({"lang": "fr"}, "a world's lang is one of zh, en, both, not 'fr'"),
+        ({"size": "huge"}, "a world's size must be one of begin, large, not 'huge'"),
+        ({"lang": "fr"}, "a world's lang must be one of zh, en, both, not 'fr'"),
         ({"seed": -1}, "a seed must be a whole number of at least 0, not -1"),
         ({"seed": 1.5}, "a seed must be a whole number of at least 0, not 1.5"),
         ({"seed": True}, "a seed must be a whole number of at least 0, not True"),

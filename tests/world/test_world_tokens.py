@@ -95,5 +95,5 @@ def test_the_end_is_a_token(chinese, trained):
     tokenizer.end = []
     with pytest.raises(LiuliError, match="no end token"):
         token_branch(chinese, tokenizer, document)
-    with pytest.raises(LiuliError, match="no document begins with"):
+    with pytest.raises(LiuliError, match="no document of this world begins with"):
         token_branch(chinese, tokenizer, "小明明")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,13 @@ def chat(
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Begin with this system message, which tells the model how to answer.")
     ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Describe the function tools in this JSON file to the model. The chat shows a call and runs nothing.",
+        ),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens per reply.")] = 512,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -56,13 +64,15 @@ def chat(
     check_compute(device, dtype, threads)
     sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
+    from liuli.cli.dialogue_file import read_tools
     from liuli.generate.conversation import Conversation
     from liuli.generate.model import load
 
+    offered = read_tools(tools) if tools else ()
     opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
     set_threads([opened], threads)
     try:
-        talk = Conversation(opened, system, max_tokens, seed, CANDIDATES, **sampling)
+        talk = Conversation(opened, system, max_tokens, seed, CANDIDATES, offered, **sampling)
     except LiuliError as error:
         raise named_as_typed(error) from None
     session = Session(talk, ChatInput(terminal=sys.stdin.isatty() and sys.stdout.isatty()))
@@ -172,7 +182,7 @@ class Session:
         from liuli.cli.dialogue_file import write_dialogue
 
         messages = self.talk.messages
-        write_dialogue(name, messages)
+        write_dialogue(name, messages, self.talk.tools)
         cut = f", {len(self.talk.cut_short):,} of them cut short" if self.talk.cut_short else ""
         self.note(f"{printable(name)}: {counted(len(messages), 'message')}{cut}")
 

@@ -1,19 +1,21 @@
 """One dialogue in a file, as a line of JSON: `{"messages": […]}`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from liuli.data.dialogues.layouts import DIALOGUE
+from liuli.data.dialogues.layouts import DIALOGUE, function_tools
 from liuli.data.dialogues.messages import check
 from liuli.data.records.bounded_json import parse_json
+from liuli.data.records.problem import Problem
 from liuli.data.records.source_files import open_regular
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 
 
-def write_dialogue(name: str, messages: list[dict[str, Any]]) -> None:
-    """Writes the messages to a new file.
+def write_dialogue(name: str, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> None:
+    """Writes the messages, and the tools if there are any, to a new file.
 
     Raises:
         LiuliError: the file already exists or cannot be written; the messages could not be read again.
@@ -23,7 +25,8 @@ def write_dialogue(name: str, messages: list[dict[str, Any]]) -> None:
         raise LiuliError(f"{shown} was not written: {problem.at('the conversation')}")
     try:
         with Path(name).expanduser().open("x", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+            dialogue = {"messages": messages} | ({"tools": list(tools)} if tools else {})
+            file.write(json.dumps(dialogue, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise LiuliError(f"{shown} already exists and will not be overwritten: give another name, or delete it") from None
     except (OSError, RuntimeError, ValueError) as error:  # nobody's ~; a NUL in the name
@@ -57,3 +60,26 @@ def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
     if isinstance(record, dict) and record.get("tools"):
         raise LiuliError(f"{shown}: the dialogue has tools, and chat cannot call tools; load a dialogue without tools")
     return messages, more
+
+
+def read_tools(path: Path) -> tuple[dict[str, Any], ...]:
+    """The function tools in a JSON file: a list of them, or a single one, in the form of the chat completions API.
+
+    Raises:
+        LiuliError: the file cannot be read, is too long, or does not hold tools.
+    """
+    shown = printable(str(path))
+    try:
+        with open_regular(path) as file:
+            data = file.read(DIALOGUE.longest)
+    except OSError as error:
+        raise LiuliError(f"{shown} cannot be read: {why(error)}") from None
+    if len(data) == DIALOGUE.longest:
+        raise LiuliError(f"{shown} is longer than {DIALOGUE.longest >> 20} MB: give fewer tools")
+    found = parse_json(data)
+    tools = found if isinstance(found, Problem) else function_tools([found] if isinstance(found, dict) else found)
+    if isinstance(tools, Problem):
+        raise LiuliError(tools.at(shown))
+    if not tools:
+        raise LiuliError(f"{shown} holds no tools: write a JSON list of function tools")
+    return tools

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from liuli.world import Comparison, World
 
 LENGTH = 1024  # tokens of a window at most, by default
+Length = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Use windows of at most this many tokens.", show_default=f"the model's context, at most {LENGTH}"
+    ),
+]
+Points = Annotated[
+    int, typer.Option(metavar="N", help="For a world: compare probabilities at this many positions of each kind.")
+]
 KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "habits"}
 
 
@@ -38,18 +47,8 @@ def evaluate(
             show_default="the whole text",
         ),
     ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Use windows of at most this many tokens.",
-            show_default=f"the model's context, at most {LENGTH}",
-        ),
-    ] = None,
-    points: Annotated[
-        int,
-        typer.Option(metavar="N", help="For a world: compare probabilities at this many positions of each kind."),
-    ] = 200,
+    length: Length = None,
+    points: Points = 200,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     threads: Annotated[

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from liuli.model.memory import TrainingMemory
 
 ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at most; LoRA's rank
+DOCUMENTS = [ROW] * 1000  # their lengths, in tokens
 
 
 def plan(
@@ -77,7 +78,7 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     }
     length = {"length": min(ROW, config.context)}
     return {
-        name: training_memory(config, derive(config, [ROW], rules | length).workload(config, bits=16, lora=rank))
+        name: training_memory(config, derive(config, DOCUMENTS, rules | length).workload(config, bits=16, lora=rank))
         for name, (rules, rank) in runs.items()
     }
 

@@ -98,17 +98,23 @@ class Progress:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.loss for update in self._recent) / len(self._recent)
 
-    def _share(self, speed: float) -> str:
-        """The share of the machine's peak that so many tokens/s take."""
+    @property
+    def _step_seconds(self) -> float:
+        """Mean of the last steps, of which there is one at least."""
+        return sum(update.seconds for update in self._recent) / len(self._recent)
+
+    def _share(self) -> str:
+        """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
         assert self._ready is not None
-        return f"{speed * self._ready.flops / self._ready.peak:.0%} of the machine's peak"
+        recipe = self._ready.recipe
+        flops = recipe["rows"] * recipe["length"] * self._ready.flops
+        return f"{flops / self._step_seconds / self._ready.peak:.0%} of the machine's peak"
 
     def _left(self) -> float | None:
         """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
         if not self._recent or self._ready is None:
             return None
-        step = sum(update.seconds for update in self._recent) / len(self._recent)
-        return (self._ready.steps - self._recent[-1].step) * step
+        return (self._ready.steps - self._recent[-1].step) * self._step_seconds
 
     def _warn_if_late(self, update: "Update") -> None:
         ready, left = self._ready, self._left()
@@ -127,7 +133,7 @@ class Progress:
             words.append(f"loss {self._loss:.3f}")
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
-            words.append(f"{speed:,.0f} {self._unit}/s, {self._share(speed)}")
+            words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
         left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
@@ -138,7 +144,7 @@ class Progress:
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
             speed, left = self._speed or 0.0, self._left() or 0.0
             rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
-            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share(speed)}"))
+            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
         if self._sampled:
             rows.append(Text(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
         return Group(*rows)

@@ -41,11 +41,12 @@ class Conversation:
     Args:
         max_tokens: the most tokens of a reply.
         seed: of the first reply; each later reply uses the next number. By default each reply has a random seed.
+        tools: function tools that the chat template describes to the model. A call is part of the reply's text.
         candidates, sampling: as for `Model.stream`.
 
     Raises:
-        LiuliError: the model has no tokenizer or no chat template, or the template refuses a system message; the system
-            message does not fit; settings out of range.
+        LiuliError: the model has no tokenizer or no chat template, or the template refuses a system message or tools; the
+            system message does not fit; settings out of range.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Conversation:
         max_tokens: int = 512,
         seed: int | None = None,
         candidates: int | None = None,
+        tools: Sequence[dict[str, Any]] = (),
         **sampling: Any,
     ):
-        self.model = model
+        self.model, self.tools = model, tools
         self.context = model.config.context
         self.sampling = replace(model.sampling, **sampling)
         self.max_tokens = max_tokens
@@ -161,7 +163,7 @@ class Conversation:
         said = list(messages[system is not None :])
         self._check_system(system)
         if said:
-            self.model.chat.prompt(_with_system(system, said))
+            self._prompt(_with_system(system, said))
         self.system, self.said, self.replies, self.left_out = system or None, said, {}, 0
 
     def _answer(self, asked: list[Message], instead: bool = False) -> Reply:
@@ -215,27 +217,33 @@ class Conversation:
         found = bisect_left(places[:-1], True, key=lambda place: len(self._ids(asked[place:])) <= most)
         return self._ids(asked[places[found] :]), found
 
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        return self.model.chat.prompt(messages, self.tools)
+
     def _ids(self, said: list[Message]) -> list[int]:
-        return self.model.chat.prompt(_with_system(self.system, said))
+        return self._prompt(_with_system(self.system, said))
 
     def _check_system(self, text: str | None) -> None:
         question = [{"role": "user", "content": "a"}]
         try:
-            size = len(self.model.chat.prompt(_with_system(text, question)))
+            size = len(self._prompt(_with_system(text, question)))
         except LiuliError as error:
             if not text and self._takes(_with_system("a", question)):
                 raise LiuliError(f"{error}; give a system message (--system)") from None
             raise
         if size >= self.context:
+            what, less = "the system message takes", "shorten the system message"
+            if self.tools:
+                what, less = "the tools and the system message take", "give fewer tools"
             raise LiuliError(
-                f"the system message takes {size:,} tokens with the chat template, but the model's context has only "
-                f"{self.context:,} tokens in all: shorten the system message"
+                f"{what} {size:,} tokens with the chat template, but the model's context has only "
+                f"{self.context:,} tokens in all: {less}"
             )
 
     def _takes(self, messages: Sequence[Message]) -> bool:
         """Whether the chat template accepts the messages."""
         try:
-            self.model.chat.prompt(messages)
+            self._prompt(messages)
         except LiuliError:
             return False
         return True

@@ -1,1 +1,1 @@
-"""The decoder: ids to logits. One model, many families by configuration."""
+"""The decoder: from token ids to logits. One implementation for several families of models."""

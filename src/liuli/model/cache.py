@@ -1,7 +1,7 @@
-"""The key/value cache: slots, one per sequence, so that sequences join, leave and grow independently.
+"""The key/value cache. Each sequence has its own slot, so that sequences can be added, removed and extended independently.
 
-`KVCache` owns the memory. `cache.rows(slots, new)` is one forward pass over some of its slots, each with its own number of
-new tokens.
+`KVCache` owns the memory. `cache.rows(slots, new)` describes one forward pass over some of its slots, with a number of new
+tokens for each.
 
 Legend of shape suffixes: S slots, C capacity (tokens per slot), B rows, T new tokens per row, L tokens attended over,
 K key/value heads, D head width.
@@ -19,13 +19,13 @@ from liuli.model.mask import AttentionMask
 
 
 def bytes_per_token(config: Config, dtype: torch.dtype) -> int:
-    """The memory of one token's keys and values in all layers, in bytes."""
+    """Returns the memory of one token's keys and values in all layers, in bytes."""
     return 2 * config.layers * config.kv_heads * config.head_width * dtype.itemsize
 
 
 def default_budget(device: torch.device) -> int:
-    """Half of the memory that a cache on this device could take, in bytes: of a GPU what is free, of a computer (and a GPU
-    that shares its memory) all there is."""
+    """Returns half of the memory that a cache on this device could use, in bytes: half of the free memory of a CUDA GPU, half
+    of the computer's memory for other devices."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -34,14 +34,17 @@ def default_budget(device: torch.device) -> int:
 
 
 class KVCache:
-    """Keys and values of every layer. It is not differentiable: a pass with a cache runs without gradients.
+    """The keys and values of every layer. It is not differentiable: a pass with a cache runs without gradients.
 
-    The last place of a slot takes what padding writes and is never read. The memory is zeroed, because a masked value still
-    enters a sum, as 0 times what is there.
+    Padding is written to the last position of a slot, which is never read. The memory is filled with zeros, because a masked
+    value still enters a sum as 0 times its content, and 0 times NaN would be NaN.
 
     Attributes:
-        slots: S. capacity: C. fill: how many tokens each slot holds.
-        held: one tensor (S, C + 1, 2, K, D) per layer. places: the same memory, (S · (C + 1), 2 · K, D).
+        slots: the number of slots, S.
+        capacity: the number of tokens per slot, C.
+        fill: the number of tokens in each slot.
+        held: one tensor (S, C + 1, 2, K, D) per layer.
+        places: the same memory as (S · (C + 1), 2 · K, D).
     """
 
     def __init__(self, config: Config, slots: int, capacity: int, device: torch.device | str, dtype: torch.dtype):
@@ -60,9 +63,9 @@ class KVCache:
         return sum(layer.nbytes for layer in self.held)
 
     def resize(self, slots: int, capacity: int) -> None:
-        """Changes the number of slots and of tokens per slot; the tokens that are held are kept.
+        """Changes the number of slots and of tokens per slot. The cached tokens are kept.
 
-        The layers are copied one after the other, so that this needs the new memory and one layer of the old.
+        The layers are copied one after the other, so that the old and the new memory of only one layer exist at once.
         """
         assert not any(self.fill[slots:]) and max(self.fill, default=0) <= capacity
         self._views = None  # views would keep the old memory
@@ -75,29 +78,30 @@ class KVCache:
         self.places = self._as_places()
 
     def rows(self, slot_B: Sequence[int], new_B: Sequence[int]) -> "CacheRows":
-        """A pass in which row b brings `new_B[b]` tokens (right-padded to the longest) to slot `slot_B[b]`."""
+        """Returns a pass that adds `new_B[b]` tokens (right-padded to the longest) to slot `slot_B[b]`, for each row b."""
         return CacheRows(self, slot_B, new_B)
 
     def views(self, first: int, count: int) -> "_Views":
-        """Neighbouring slots as a pass reads and writes them. The last answer is kept: most passes have the slots of the pass
-        before."""
+        """Returns the memory of `count` consecutive slots. The last result is kept, because most passes use the same slots as
+        the pass before."""
         if self._views is None or (self._views.first, self._views.count) != (first, count):
             self._views = _Views(self.held, first, count)
         return self._views
 
     def truncate(self, slot: int, length: int) -> None:
-        """Forgets all but the first `length` tokens of a slot."""
+        """Removes all tokens of a slot except the first `length`."""
         assert 0 <= length <= self.fill[slot]
         self.fill[slot] = length
 
     def clear(self, slot: int) -> None:
-        """Forgets a slot whose numbers are broken: a NaN would reach the next sequence even behind the mask."""
+        """Empties a slot and fills it with zeros. This is needed after a NaN, which would reach the next sequence in spite of
+        the mask."""
         self.fill[slot] = 0
         for layer in self.held:
             layer[slot] = 0
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Makes `target` hold the first `length` tokens of `source`."""
+        """Copies the first `length` tokens of the slot `source` to the slot `target`."""
         assert 0 <= length <= self.fill[source]
         for layer in self.held:
             layer[target, :length] = layer[source, :length]
@@ -119,10 +123,11 @@ class KVCache:
 
 
 class _Views:
-    """The memory of `count` slots from `first` on, by layer.
+    """The memory of `count` slots, starting with `first`, for each layer.
 
     Attributes:
-        keys, values: (count, K, C + 1, D), as heads attend over them. tokens: (count, C + 1, 2 · K, D), as they are written.
+        keys, values: (count, K, C + 1, D), as attention reads them.
+        tokens: (count, C + 1, 2 · K, D), as they are written.
     """
 
     def __init__(self, held: Sequence[Tensor], first: int, count: int):
@@ -138,12 +143,12 @@ class CacheRows:
     """One pass over some slots.
 
     Attributes:
-        index_BT: each token's place in its sequence; padding repeats the last real one.
-        length: L, what the longest row attends over.
-        plain: `attention_mask`'s answer if no mask is needed, else None.
+        index_BT: each token's position in its sequence; padding has that of the last real token.
+        length: L, the number of tokens that the longest row attends over.
+        plain: the result of `attention_mask` if no mask is needed, else None.
 
     Raises:
-        ValueError: a slot named twice, a row without tokens, or more tokens than the slot has room for.
+        ValueError: a slot is named twice, a row has no tokens, or a slot has not enough room for the new tokens.
     """
 
     def __init__(self, cache: KVCache, slot_B: Sequence[int], new_B: Sequence[int]):
@@ -169,10 +174,10 @@ class CacheRows:
             self.plain = None, True
         elif self._tokens == 1 and alike:
             self.plain = None, False
-        # Neighbours are read where they are, other rows are gathered layer by layer.
+        # Consecutive slots are read without a copy; other slots are copied layer by layer.
         self._views = cache.views(first, count) if neighbours else None
         self._chosen = None if neighbours else torch.tensor(slot_B, device=device)
-        # Rows of one shape lie in memory as one block with equal strides, and are written in one piece.
+        # If all rows have the same start and length, the new tokens are one block with equal strides and are written at once.
         self._as_block = neighbours and alike and self._on_cpu
         index = [[min(start + t, end - 1) for t in range(self._tokens)] for start, end in zip(starts, ends, strict=True)]
         if self._as_block:
@@ -182,7 +187,7 @@ class CacheRows:
             self._places_N = places_BT.flatten()
 
     def extend(self, layer: int, k_BTKD: Tensor, v_BTKD: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes the new keys and values and returns all there are, (B, K, L, D) each."""
+        """Writes the new keys and values of a layer. Returns all its keys and values, (B, K, L, D) each."""
         if self._as_block and self._views is not None:
             block = self._views.tokens[layer].narrow(1, self._start, self._tokens)
             torch.cat((k_BTKD, v_BTKD), 2, out=block)
@@ -193,12 +198,12 @@ class CacheRows:
             values = self._views.values[layer].narrow(2, 0, self.length)
             return keys, values
         assert self._chosen is not None
-        # By the first dimension: by another one, PyTorch copies the memory of all slots first.
+        # Select along the first dimension: along another one, PyTorch would first copy the memory of all slots.
         held_BL2KD = self._cache.held[layer][:, : self.length].index_select(0, self._chosen)
         return held_BL2KD[:, :, 0].transpose(1, 2), held_BL2KD[:, :, 1].transpose(1, 2)
 
     def commit(self) -> None:
-        """Counts the new tokens as held; called when the pass has come to its end."""
+        """Adds the new tokens to the number of tokens in their slots. It is called at the end of the pass."""
         for slot, end in zip(self._slot_B, self._ends, strict=True):
             self._cache.fill[slot] = end
 
@@ -209,7 +214,8 @@ class CacheRows:
             places[self._places_N] = new_BTKD.flatten(0, 1)  # MPS has no index_copy_ in PyTorch 2.6 and 2.7
 
     def _places(self, starts: Sequence[int]) -> list[list[int]]:
-        """Where each token is written, counted over the places of all slots; padding goes to the last place of its slot."""
+        """Returns the index at which each token is written, counted over the positions of all slots. Padding is written to the
+        last position of its slot."""
         spill = self._cache.capacity
         found = []
         for slot, start, end in zip(self._slot_B, starts, self._ends, strict=True):
@@ -219,5 +225,5 @@ class CacheRows:
 
 
 def int_tensor(rows: Sequence, device: torch.device) -> Tensor:
-    """int64 from nested lists, by NumPy: `torch.tensor` takes twice as long."""
+    """Returns an int64 tensor from nested lists. It uses NumPy, because `torch.tensor` takes twice as long."""
     return torch.from_numpy(np.array(rows, dtype=np.int64)).to(device)

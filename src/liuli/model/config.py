@@ -1,15 +1,15 @@
 """The shape of a decoder: one dataclass for all families, and the named presets.
 
-All families share the same computation. They differ only as this table shows:
+All families share the same computation. They differ only as this table shows ("window" is sliding-window attention):
 
 | family | norm | positions | query/key/value bias | feed-forward | window |
 |---|---|---|---|---|---|
 | GPT-2, GPT-3 | layer norm | learned | yes, and in every other projection | GELU (tanh) | none |
 | Llama 2, 3 | RMS norm | rotary | no | gated SiLU | none |
-| Mistral | RMS norm | rotary | no | gated SiLU | may slide |
-| Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | may slide, in some layers |
-| Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | may slide, in some layers |
-| Gemma 3 | RMS norm | rotary, two bases | no, but queries and keys are normed | gated GELU (tanh) | slides in most layers |
+| Mistral | RMS norm | rotary | no | gated SiLU | optional |
+| Qwen 2, 2.5 | RMS norm | rotary | yes | gated SiLU | optional, in some layers |
+| Qwen 3 | RMS norm | rotary | no, but queries and keys are normed | gated SiLU | optional, in some layers |
+| Gemma 3 | RMS norm | rotary, two bases | no, but queries and keys are normed | gated GELU (tanh) | in most layers |
 
 Gemma 3 also has a norm after attention and after feed-forward, multiplies its embeddings by √width, stores each weight w of its
 norms as w − 1, and has a separate rotary base in layers with a window.
@@ -24,32 +24,33 @@ from liuli.fields import check, is_positive, is_size
 Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 
-# Sizes are often from a file that somebody else wrote. No model comes near these; what a file claims beyond them is refused
-# before anything of that size is made.
+# Sizes are often read from files of unknown origin. No real model comes near these limits. A larger size is refused before
+# memory of that size is allocated.
 LARGEST_SIZE = 2**30
 LARGEST = {
     "vocab_size": LARGEST_SIZE, "width": LARGEST_SIZE, "layers": 10_000, "heads": LARGEST_SIZE, "kv_heads": LARGEST_SIZE,
     "head_width": 2**16, "feed_forward_width": LARGEST_SIZE, "context": LARGEST_SIZE,
 }  # fmt: skip
-EPSILONS = 1e-30, 1.0  # their roots and inverses are finite in fp32
+EPSILONS = 1e-30, 1.0  # the square roots and inverses of these are finite in fp32
 THETAS = 1.0, 1e15
-SCALINGS = 1e-9, 1e12  # of every number of a rotary scaling
+SCALINGS = 1e-9, 1e12  # the range of every number of a rotary scaling
 
 
 @dataclass(frozen=True, slots=True)
 class RotaryScaling:
-    """How rotary positions are stretched past the length trained on: "linear" (kaiokendev 2023), "llama3" (Llama 3.1)
-    or "yarn" (Peng et al. 2023, https://arxiv.org/abs/2309.00071). `original` is the context before stretching."""
+    """How rotary positions are scaled, so that a model can read longer texts than it was trained on: "linear" (kaiokendev
+    2023), "llama3" (Llama 3.1) or "yarn" (Peng et al. 2023, https://arxiv.org/abs/2309.00071). `original` is the context
+    before scaling, in tokens."""
 
     kind: Literal["linear", "llama3", "yarn"]
     factor: float
     original: int
-    low_frequency: float = 1.0  # llama3: wavelengths above original/low are stretched,
-    high_frequency: float = 4.0  # llama3: those below original/high are not, those between partly
-    beta_fast: float = 32.0  # yarn: dimensions that turn more often than this in `original` are not stretched,
-    beta_slow: float = 1.0  # yarn: those that turn less often than this are, those between partly
-    truncate: bool = True  # yarn: the bounds of "between" are rounded outward to whole dimensions
-    attention_factor: float = 1.0  # yarn: cosine and sine are multiplied by it
+    low_frequency: float = 1.0  # llama3: wavelengths above original / low_frequency are scaled fully,
+    high_frequency: float = 4.0  # llama3: those below original / high_frequency not at all, those in between partly
+    beta_fast: float = 32.0  # yarn: dimensions that make more turns than this within `original` are not scaled,
+    beta_slow: float = 1.0  # yarn: those that make fewer turns than this are scaled fully, those in between partly
+    truncate: bool = True  # yarn: the bounds between these three groups are rounded outward to whole dimensions
+    attention_factor: float = 1.0  # yarn: the factor of cosine and sine
 
     def __post_init__(self) -> None:
         names = "factor original low_frequency high_frequency beta_fast beta_slow attention_factor"
@@ -67,9 +68,10 @@ class Config:
     """A decoder's shape. Widths are in numbers per token, `context` in tokens.
 
     Attributes:
-        windows: for each layer, how many tokens back attention sees, the current one included; None: all. (): None in all
-            layers.
-        sliding_rope_theta: the rotary base of layers with a window, which then have no scaling; None: `rope_theta`, scaled.
+        windows: for each layer, the number of tokens that attention sees, including the current one; None: all tokens. An
+            empty tuple means None in all layers.
+        sliding_rope_theta: the rotary base of layers with a window; such layers have no scaling then. None: these layers
+            have `rope_theta` and the scaling, like all others.
         query_pre_attn_scalar: attention scores are divided by its square root; None: by √`head_width`.
     """
 
@@ -117,11 +119,14 @@ class Config:
                     f"an attention window must be a whole number above 0, at most {LARGEST_SIZE:,}, not {window!r}"
                 )
         if self.heads % self.kv_heads:
-            raise LiuliError(f"{self.heads} attention heads cannot share {self.kv_heads} key/value heads evenly")
+            raise LiuliError(
+                f"the number of attention heads, {self.heads}, must be a multiple of the number of key/value heads, "
+                f"{self.kv_heads}"
+            )
         if self.rotary and self.head_width % 2:
-            raise LiuliError(f"rotary positions turn pairs of numbers: the head width {self.head_width} must be even")
+            raise LiuliError(f"rotary position embeddings need an even head width, not {self.head_width}")
         if self.windows and len(self.windows) != self.layers:
-            raise LiuliError(f"{len(self.windows)} attention windows are given for {self.layers} layers")
+            raise LiuliError(f"a model of {self.layers} layers needs {self.layers} attention windows, not {len(self.windows)}")
 
     @property
     def rotary(self) -> bool:
@@ -141,7 +146,7 @@ class Config:
 
     @property
     def post_norms(self) -> bool:
-        """Whether norms follow attention and feed-forward, before their outputs are added to the residual."""
+        """Whether the outputs of attention and feed-forward are normalised before they are added to the residual stream."""
         return self.family == "gemma3_text"
 
     @property
@@ -173,7 +178,7 @@ def _preset(family: Family, layers: int, width: int, heads: int, kv_heads: int, 
 
 
 def _gpt(layers: int, width: int, heads: int, context: int = 1024) -> Config:
-    """GPT-2's and GPT-3's shape. GPT-3's alternating sparse attention has the same parameters and is not modelled."""
+    """The shape of GPT-2 and GPT-3. GPT-3's alternating sparse attention is not modelled; it has the same parameters."""
     biases: dict[str, Any] = {"qkv_bias": True, "output_bias": True, "feed_forward_bias": True}
     rest: dict[str, Any] = {"vocab_size": 50_257, "context": context, "activation": "gelu_tanh", "tied": True} | biases
     return _preset("gpt2", layers, width, heads, heads, 4 * width, **rest)
@@ -221,7 +226,7 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-# Tokens that the published models were trained on, as their papers and model cards say.
+# The number of tokens that the published models were trained on, from their papers and model cards.
 TRAINED_ON = {
     "gpt3-175b": 300e9, "llama2-7b": 2e12, "llama3-8b": 15e12, "llama3-70b": 15e12, "llama3.2-1b": 9e12,
     "qwen2.5-0.5b": 18e12, "qwen3-0.6b": 36e12, "gemma3-270m": 6e12,

@@ -1,7 +1,8 @@
-"""The multiplication of a matrix by one row, for processors on which MKL is slow at it.
+"""The multiplication of a matrix by one row, for processors on which MKL is slow.
 
-MKL multiplies a matrix by one row at less than half of the memory's speed on processors that are not Intel's, and on one
-thread only. From a megabyte up, an element-wise multiplication and its sums, in pieces that stay in the cache, are faster.
+On processors that are not Intel's, MKL multiplies a matrix by one row with less than half of the memory's speed, and on only
+one thread. For matrices of a megabyte or more, it is faster to multiply element by element and to sum, in pieces that fit in
+the cache.
 """
 
 import os
@@ -11,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LARGE, PIECE = 2**18, 2**20  # numbers in a matrix: from which size on this is used, and how many are multiplied at once
+LARGE, PIECE = 2**18, 2**20  # the least number of elements of a matrix, and the number of elements that are multiplied at once
 
 
 def _cpu_vendor() -> str:
-    """The processor's maker, as Linux or Windows names it."""
+    """Returns a text with the processor's vendor, from Linux or Windows."""
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.read_text()[:200] if cpuinfo.exists() else os.environ.get("PROCESSOR_IDENTIFIER", "")
 
@@ -24,8 +25,8 @@ ONE_ROW_BY_SUMS = torch.backends.mkl.is_available() and "AuthenticAMD" in _cpu_v
 
 
 class _Scratch(threading.local):
-    """Memory for the products of one piece, one per thread. If it were allocated for each piece, it would be given back to
-    the system and faulted in again, depending on the state of the heap: up to five times slower (docs/lab-log.md)."""
+    """Memory for the products of one piece, one per thread. If it were allocated for each piece, it could be returned to the
+    system each time, depending on the state of the heap; this can be up to five times slower (docs/lab-log.md)."""
 
     def __init__(self) -> None:
         with torch.inference_mode(False):
@@ -36,12 +37,13 @@ _scratch = _Scratch()
 
 
 def fits_one_row(inputs: int, outputs: int) -> bool:
-    """Whether a matrix of this shape is large enough for `one_row_product`, and its rows short enough."""
+    """Returns whether a matrix of this shape is large enough for `one_row_product`, and its rows are short enough."""
     return inputs * outputs >= LARGE and inputs <= PIECE
 
 
 def wants_one_row(x: Tensor, weight_FD: Tensor) -> bool:
-    """Whether `one_row_product` is the faster way to compute x Wᵀ here: for one row of fp32 on the CPU, without gradients."""
+    """Returns whether `one_row_product` is the fastest way to compute x Wᵀ: for one row of fp32 on an AMD CPU, without
+    gradients."""
     return (
         ONE_ROW_BY_SUMS
         and x.numel() == weight_FD.shape[1]
@@ -53,8 +55,8 @@ def wants_one_row(x: Tensor, weight_FD: Tensor) -> bool:
 
 
 def one_row_product(x_1D: Tensor, weight_FD: Tensor) -> Tensor:
-    """x Wᵀ for a single row of fp32, (1, D) or (1, 1, D) -> (F), fp32; D at most PIECE. A matrix in 16 bits gives the same
-    numbers as its copy in fp32."""
+    """Returns x Wᵀ for a single row in fp32, (1, D) or (1, 1, D) -> (F), fp32; D is at most PIECE. A 16-bit matrix gives the
+    same result as its fp32 copy."""
     outputs, width = weight_FD.shape
     rows = PIECE // width
     y_F = x_1D.new_empty(outputs)

@@ -1,12 +1,12 @@
-"""The decoder: ids to logits, top to bottom.
+"""The decoder: from token ids to logits.
 
 embedding → N × (norm → attention → residual → norm → feed-forward → residual) → norm → linear
 
 Gemma 3 multiplies the embedding by a factor, and has another norm after attention and after feed-forward.
 
 Legend of shape suffixes: B batch, T tokens, N = B · T, L tokens attended over, H query heads, K key/value heads, D width
-(of the model, or of a head where H or K stands before it), F feed-forward width, V vocabulary. Only attention knows of
-rows: all else looks at one token at a time, and sees x_ND.
+(of the model; after H or K, of a head), F feed-forward width, V vocabulary. Only attention combines the tokens of a row. All
+other layers process each token separately, as x_ND.
 
 Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Radford et al. 2019 (GPT-2); Touvron et al. 2023,
 https://arxiv.org/abs/2302.13971 (Llama); Ainslie et al. 2023, https://arxiv.org/abs/2305.13245 (grouped queries);
@@ -30,10 +30,10 @@ from liuli.model.linear import Embedding, Layer, LayerNorm, Linear, RMSNorm, add
 from liuli.model.mask import AttentionMask, attention_mask
 from liuli.model.rotary import Rotary, rotate
 
-# A tap is called as tap(name, x) -> x and may look or replace. Its points, in order, are "embedding", then in block i
-# "blocks.i." + each of BLOCK_POINTS, then "final_norm". Shapes: (B, T, D), but q (B, T, H, D), k and v (B, T, K, D)
-# as attention uses them, heads (B, T, H·D), feed_forward_pre (B, T, F). "embedding", "attention_out" and
-# "feed_forward_out" are what is added to the residual.
+# A tap is a function tap(name, x) -> x. It is called at each point and returns x or a replacement of it. The points, in order,
+# are "embedding", then in block i "blocks.i." + each of BLOCK_POINTS, then "final_norm". Shapes: (B, T, D), except q
+# (B, T, H, D), k and v (B, T, K, D) as attention uses them, heads (B, T, H·D), and feed_forward_pre (B, T, F). "embedding",
+# "attention_out" and "feed_forward_out" are the tensors that are added to the residual stream.
 BLOCK_POINTS = (
     "residual_in", "attention_norm", "q", "k", "v", "heads", "attention_out",
     "residual_mid", "feed_forward_norm", "feed_forward_pre", "feed_forward_out",
@@ -47,8 +47,8 @@ class Decoder(Layer):
     """ids (B, T) int64 -> logits (B, T, V) in the weights' dtype.
 
     Attributes:
-        recompute: whether a forward pass with gradients keeps only each layer's input, and the backward pass computes the layer
-            again (activation checkpointing). The gradients are the same to the bit. Source: Chen et al. 2016,
+        recompute: whether to use activation checkpointing: a forward pass with gradients keeps only each layer's input, and the
+            backward pass computes the layer again. The gradients are the same to the bit. Source: Chen et al. 2016,
             https://arxiv.org/abs/1604.06174.
     """
 
@@ -73,7 +73,7 @@ class Decoder(Layer):
         return self.logits(self.hidden(ids_BT))
 
     def logits(self, x: Tensor) -> Tensor:
-        """x (..., D), as `hidden` returns it, -> (..., V)."""
+        """Returns the logits (..., V) of x (..., D), the result of `hidden`."""
         return self.head(x)
 
     def hidden(
@@ -84,15 +84,15 @@ class Decoder(Layer):
         cache: CacheRows | None = None,
         tap: Tap | None = None,
     ) -> Tensor:
-        """The final norm's output, (B, T, D).
+        """Returns the output of the final norm, (B, T, D).
 
         Args:
-            positions: (B, T) int64; by default 0…T−1, after what the cache holds. They do not begin anew with a segment
-                by themselves: packed documents bring theirs.
-            segments: (B, T) int64; a token attends only to those of its own segment, itself and before. Packed
-                documents and padding are kept apart so. Not together with `cache`.
-            cache: the rows of `KVCache.rows(...)` that these tokens extend.
-            tap: sees, and may replace, what stands at the points listed above.
+            positions: (B, T) int64. Default: 0…T−1, or with a cache, the positions after the cached tokens. They do not start
+                from 0 in each segment; give positions that do if several documents are packed into a row.
+            segments: (B, T) int64. A token attends only to itself and to earlier tokens of its own segment. This separates
+                documents that are packed into one row, and padding. Not allowed together with `cache`.
+            cache: the result of `KVCache.rows(...)`: the cached rows that these tokens extend.
+            tap: a function that is called at the points listed above; see `BLOCK_POINTS`.
         """
         if cache is not None and segments is not None:
             raise ValueError("segments and a cache cannot be given together")
@@ -133,7 +133,7 @@ class Decoder(Layer):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @property
@@ -142,14 +142,14 @@ class Decoder(Layer):
         return self.embedding.dtype
 
     def extend_vocabulary(self, vocab_size: int) -> None:
-        """Adds rows to the embedding and the head until there are `vocab_size`, if there are fewer; see `linear.add_rows`."""
+        """Adds rows to the embedding and the head until they have `vocab_size` rows; see `linear.add_rows`."""
         for table in self._tables():
             add_rows(table, vocab_size)
         if self.config.tied:
             self.head.tie(self.embedding)
 
     def copy_token(self, source: int, targets: Sequence[int]) -> None:
-        """Gives tokens that were never trained the embedding's and the head's rows of a token that was."""
+        """Copies the rows of the token `source`, in the embedding and the head, to tokens that were never trained."""
         for table in self._tables():
             copy_row(table, source, targets)
 
@@ -158,7 +158,7 @@ class Decoder(Layer):
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.context:
-            raise LiuliError(f"{tokens} tokens do not fit the model's context of {self.config.context}")
+            raise LiuliError(f"{tokens} tokens do not fit the model's context of {self.config.context}: give a shorter text")
 
 
 class Block(Layer):
@@ -199,7 +199,7 @@ class Block(Layer):
 
 
 class Attention(Layer):
-    """softmax(s q kᵀ + mask) v for every head, where H/K query heads share one key/value head."""
+    """softmax(s q kᵀ + mask) v for every head. Each key/value head is shared by H/K query heads."""
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
@@ -224,7 +224,7 @@ class Attention(Layer):
         see: Tap,
     ) -> Tensor:
         if torch.is_grad_enabled():
-            x_ND = x_ND.to(self.q.dtype)  # once for the three
+            x_ND = x_ND.to(self.q.dtype)  # converted once for q, k and v
         by_heads = (*shape, -1, self.head_width)
         q_BTHD, k_BTKD, v_BTKD = self.q(x_ND).view(by_heads), self.k(x_ND).view(by_heads), self.v(x_ND).view(by_heads)
         if self.q_norm is not None and self.k_norm is not None:
@@ -261,14 +261,14 @@ class FeedForward(Layer):
         if self.gate is None:
             return self.down(self.activation(see("feed_forward_pre", self.up(x_ND))))
         if torch.is_grad_enabled():
-            x_ND = x_ND.to(self.up.dtype)  # once for both
+            x_ND = x_ND.to(self.up.dtype)  # converted once for gate and up
         return self.down(self.activation(see("feed_forward_pre", self.gate(x_ND))) * self.up(x_ND))
 
     __call__ = forward
 
 
 def make_norm(config: Config, width: int | None = None) -> RMSNorm | LayerNorm:
-    """Returns a norm of the family's kind. `width`: the model's by default."""
+    """Returns an RMSNorm or a LayerNorm, whichever the family has. `width`: default is the model's width."""
     width = config.width if width is None else width
     if config.rms_norm:
         return RMSNorm(width, config.norm_epsilon, config.norms_from_one)
@@ -280,5 +280,5 @@ def _unchanged(point: str, x: Tensor) -> Tensor:
 
 
 def _by_rows(tap: Tap, shape: torch.Size) -> Tap:
-    """The tap, given tokens in their rows: (B, T, …) for what is (N, …) inside."""
+    """Returns a tap for tensors of shape (N, …), which passes them to the given tap as (B, T, …)."""
     return lambda point, x: tap(point, x.view(*shape, -1)).flatten(0, 1) if x.ndim == 2 else tap(point, x)

@@ -1,12 +1,12 @@
-"""The layers that hold weights: `Linear`, `Embedding` and the two norms, and the one function that exchanges projections.
+"""The layers with weights (`Linear`, `Embedding` and two norms), and `exchange`, which replaces them by other layers.
 
-LoRA, int8 and int4 enter the model here and only here: they are other classes that take the place of a `Linear`, or of the
-embedding. So do matrix multiplications in 16 bits, and frozen weights that stay in 16 bits (`MixedLinear`, `MixedEmbedding`).
-Parameters are made empty (`torch.empty`); a reader of model folders or a training run fills them.
+LoRA, int8 and int4 are other classes that replace a `Linear` or the embedding. So are matrix multiplications in 16 bits and
+frozen 16-bit weights (`MixedLinear`, `MixedEmbedding`). Nothing else in the model needs to know about them. Parameters are
+created without values (`torch.empty`); the reader of a model folder or a training run fills them.
 
-A small model's step is mostly Python between kernels, so these classes skip what they do not need: `__call__ = forward`
-leaves out nn.Module's hooks (a tap is how one looks inside), and weights and layers are found without nn.Module's
-attribute search. Together they save a fifth of a step of stories260k (docs/lab-log.md).
+In a small model, most of the time is spent in Python between kernels. So these classes avoid two costs of nn.Module:
+`__call__ = forward` skips its hooks (use a tap instead), and weights and layers are found without its attribute search.
+Together this saves a fifth of a step of stories260k (docs/lab-log.md).
 """
 
 import math
@@ -21,7 +21,7 @@ from liuli.model.cpu_kernels import fits_one_row, one_row_product, wants_one_row
 
 
 class Layer(nn.Module):
-    """A module whose children are plain attributes too."""
+    """A module whose children are also plain attributes, which are found faster."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -50,25 +50,25 @@ class Linear(nn.Module):
     __call__ = forward
 
     def start(self, deviation: float, random: torch.Generator) -> None:
-        """Fills the matrix with normal numbers of this standard deviation, from which learning begins, and the bias with 0."""
+        """Initialises the matrix with normal numbers of this standard deviation, and the bias with 0."""
         nn.init.normal_(self.weight, 0, deviation, random)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def tie(self, embedding: "Embedding") -> None:
-        """Shares the embedding's table as this projection's matrix."""
+        """Makes this projection share the embedding's matrix."""
         self.weight, self.outputs = embedding.weight, len(embedding.weight)
 
     def dense(self) -> Tensor:
-        """The effective matrix, fp32 (outputs, inputs), in whatever form the layer stores it."""
+        """Returns the effective matrix, fp32 (outputs, inputs), independent of the form in which the layer stores it."""
         return self.weight.detach().float()
 
     def rows(self, outputs: Sequence[int]) -> Tensor:
-        """Some rows of `dense()`, fp32 (len(outputs), inputs). Of a large head, the whole matrix in fp32 may not fit."""
+        """Returns some rows of `dense()`, fp32 (len(outputs), inputs). It needs less memory than the whole matrix in fp32."""
         return self.weight.detach()[list(outputs)].float()
 
     def replaced(self, matrix: Tensor) -> "Linear":
-        """A layer of this kind with another matrix, (outputs, inputs), stored in this one's dtype, and the same bias."""
+        """Returns a layer of the same class with another matrix, (outputs, inputs), in the same dtype, and the same bias."""
         with torch.device("meta"):
             made = Linear(self.inputs, self.outputs)
         made.weight = nn.Parameter(matrix.to(self.weight.dtype))
@@ -82,16 +82,17 @@ class Linear(nn.Module):
 
 
 class MixedLinear(Linear):
-    """A projection that multiplies in another dtype than that of its weights, which is one of two things:
+    """A projection whose matrix multiplication has another dtype than its weights. There are two cases:
 
-    - it learns with multiplications in 16 bits, while its parameters and their gradients are fp32;
-    - it is frozen in the 16 bits of its file. A weight in 16 bits is cast exactly, so the results are those of its fp32 copy.
+    - Training with 16-bit matrix multiplications; the parameters and their gradients are fp32.
+    - A frozen 16-bit matrix from a file. The conversion to fp32 is exact, so the results are those of an fp32 copy.
 
-    Without gradients it multiplies in fp32, so that results equal those of other programs. With `always` it keeps the training
-    dtype, which is two to three times as fast for large models.
+    Without gradients it multiplies in fp32, so that results equal those of other programs. With `always` it uses `dtype`
+    without gradients too, which is two to three times as fast for large models.
 
     Args:
-        dtype: of multiplications with gradients. always: of those without gradients as well; their results are fp32.
+        dtype: the dtype of the matrix multiplication with gradients.
+        always: whether `dtype` is also used without gradients; the results are fp32 then.
     """
 
     def __init__(self, linear: Linear, dtype: torch.dtype, always: bool = False):
@@ -108,7 +109,7 @@ class MixedLinear(Linear):
             bias = None if self.bias is None else self.bias.to(products)
             return F.linear(x.to(products), weight.to(products), bias).to(dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
-        if self.large and dtype == self.learning_dtype and wants_one_row(x, weight):  # as the fp32 copy's `Linear` does
+        if self.large and dtype == self.learning_dtype and wants_one_row(x, weight):  # as in the `Linear` of an fp32 copy
             y = one_row_product(x, weight).view(*x.shape[:-1], -1)
             return y if bias is None else y + bias
         if weight.requires_grad or weight.dtype == dtype or not torch.is_grad_enabled():
@@ -118,7 +119,7 @@ class MixedLinear(Linear):
     __call__ = forward
 
     def _casts_for_one_row(self, x: Tensor) -> bool:
-        """Whether the matrix would be cast for a single row, which takes longer than multiplying it in fp32."""
+        """Returns whether the matrix would be converted for a single row, which takes longer than multiplying in fp32."""
         return self.weight.dtype != self.learning_dtype and x.numel() == self.inputs
 
     def replaced(self, matrix: Tensor) -> "Linear":
@@ -130,8 +131,8 @@ class MixedLinear(Linear):
 
 
 class _FrozenProduct(torch.autograd.Function):
-    """x Wᵀ + b in the dtype of x, for a frozen weight in another dtype. Its cast is made again for the backward pass: if
-    autograd kept it, all casts of a model would be in memory at once, which is the copy that 16 bits are to save."""
+    """x Wᵀ + b in the dtype of x, for a frozen weight in another dtype. The weight is converted again in the backward pass. If
+    autograd kept the converted weights, those of all layers would be in memory at once, and 16 bits would save nothing."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -145,14 +146,14 @@ class _FrozenProduct(torch.autograd.Function):
 
 
 class Embedding(nn.Module):
-    """A table of vectors, ids (...) int64 -> (..., width)."""
+    """The embedding: one vector per token, ids (...) int64 -> (..., width)."""
 
     def __init__(self, count: int, width: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, width))
 
     def start(self, deviation: float, random: torch.Generator) -> None:
-        """Fills the table with normal numbers of this standard deviation."""
+        """Initialises the vectors with normal numbers of this standard deviation."""
         nn.init.normal_(self.weight, 0, deviation, random)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -161,15 +162,15 @@ class Embedding(nn.Module):
     __call__ = forward
 
     def dense(self) -> Tensor:
-        """The table, fp32 (count, width)."""
+        """Returns all vectors, fp32 (count, width)."""
         return self.weight.detach().float()
 
     def rows(self, ids: Sequence[int]) -> Tensor:
-        """Some rows of `dense()`, fp32 (len(ids), width)."""
+        """Returns some rows of `dense()`, fp32 (len(ids), width)."""
         return self.weight.detach()[list(ids)].float()
 
     def replaced(self, table: Tensor) -> "Embedding":
-        """A layer of this kind with another table, (count, width), stored in this one's dtype."""
+        """Returns a layer of the same class with other vectors, (count, width), in the same dtype."""
         with torch.device("meta"):
             made = Embedding(*table.shape)
         made.weight = nn.Parameter(table.to(self.weight.dtype))
@@ -182,7 +183,7 @@ class Embedding(nn.Module):
 
 
 class MixedEmbedding(Embedding):
-    """A frozen table that stays in the 16 bits of its file and is read as fp32, (...) int64 -> (..., width)."""
+    """A frozen embedding that keeps the 16 bits of its file and returns fp32, (...) int64 -> (..., width)."""
 
     def __init__(self, embedding: Embedding):
         nn.Module.__init__(self)
@@ -202,23 +203,23 @@ class MixedEmbedding(Embedding):
 
 
 class RMSNorm(nn.Module):
-    """x / √(mean(x²) + ε) · w, in fp32 inside. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467.
+    """x / √(mean(x²) + ε) · w, computed in fp32. Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467.
 
-    The root is hypot(‖x‖ / √D, √ε): five small kernels, where PyTorch's own norm takes more on the CPU.
+    The root is computed as hypot(‖x‖ / √D, √ε). This needs only five small kernels; PyTorch's own norm needs more on the CPU.
 
     Args:
-        from_one: `weight` holds w − 1, as Gemma stores it.
+        from_one: whether `weight` is w − 1, as Gemma stores it.
     """
 
     def __init__(self, width: int, epsilon: float, from_one: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width))
         self.from_one = from_one
-        # Kept as tensors: PyTorch takes twice as long to multiply by a Python number.
+        # These are tensors, because PyTorch takes twice as long to multiply by a Python number.
         self.scale, self.root_epsilon = torch.tensor([width**-0.5, math.sqrt(epsilon)], device="cpu").unbind()
 
     def start(self, value: float = 1.0) -> None:
-        """The plain norm, times `value`."""
+        """Sets all factors w to `value`."""
         nn.init.constant_(self.weight, value - self.from_one)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -233,7 +234,7 @@ class RMSNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """(x − mean(x)) / √(var(x) + ε) · w + b, in fp32 inside. Source: Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
+    """(x − mean(x)) / √(var(x) + ε) · w + b, computed in fp32. Source: Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
 
     def __init__(self, width: int, epsilon: float):
         super().__init__()
@@ -242,7 +243,7 @@ class LayerNorm(nn.Module):
         self.epsilon = epsilon
 
     def start(self, value: float = 1.0) -> None:
-        """The plain norm, times `value`."""
+        """Sets all factors w to `value`."""
         nn.init.constant_(self.weight, value)
         nn.init.zeros_(self.bias)
 
@@ -255,8 +256,8 @@ class LayerNorm(nn.Module):
 
 
 def add_rows(layer: Embedding | Linear, count: int) -> None:
-    """Adds rows at the end until there are `count`: each is the mean of all others, so that a new token is at first as likely
-    as any other."""
+    """Adds rows at the end until the layer has `count` rows. Each new row is the mean of the old rows, so that a new token is
+    at first about as likely as any other."""
     table = layer.weight.data
     if count <= len(table):
         return
@@ -277,13 +278,13 @@ def copy_row(layer: Embedding | Linear, source: int, targets: Sequence[int]) -> 
 
 
 def exchange(model: nn.Module, make: Callable[[str, Any], nn.Module], kind: type[nn.Module] = Linear) -> None:
-    """Puts `make(name, layer)` in the place of every `Linear` in `model`; if `make` returns the layer itself, it stays.
+    """Replaces every `Linear` in `model` by `make(name, layer)`, which may also return the layer itself.
 
-    What `make` returns maps (..., inputs) to (..., outputs) and has a `dense()` and a `dtype`. A tied head is exchanged like
-    any other projection.
+    The new layer must map (..., inputs) to (..., outputs) and have a `dense()` and a `dtype`. A tied head is replaced like any
+    other projection.
 
     Args:
-        kind: exchanges every layer of this class instead: `Embedding`, or a class that has taken a layer's place.
+        kind: the class of the layers that are replaced: `Linear`, `Embedding`, or a class that replaced one of them.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, kind):

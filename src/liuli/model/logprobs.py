@@ -1,8 +1,8 @@
-"""Log-probabilities of given next tokens, without the N × V logits ever existing all at once.
+"""Log-probabilities of given next tokens, computed without all N × V logits in memory at once.
 
-The logits are made for a chunk of tokens at a time. `summed_nats` is for a loss that is a weighted sum: its gradient is
-computed together with it, so that the head is multiplied once in each direction. `token_logprobs` is for everything else
-that is a function of single log-probabilities (DPO, PPO): its backward pass makes the logits of each chunk again.
+The logits are computed for one chunk of tokens after the other. `summed_nats` is for losses that are weighted sums: it computes
+the gradient in the forward pass, so that logits are computed only once. `token_logprobs` is for other functions of the tokens'
+log-probabilities (DPO, PPO): its backward pass computes the logits of each chunk again.
 
 Legend: N tokens, D width, V vocabulary.
 """
@@ -16,19 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-IGNORED = -100  # the target of a token that is not supervised, as PyTorch's cross entropy knows it
-LOGITS_AT_ONCE = 1 << 22  # numbers, 17 MB in fp32: larger chunks leave the CPU's cache (docs/lab-log.md)
-LEAST_TOKENS = 128  # of a chunk: each writes a V × D gradient, which fewer tokens would not pay for
-ROUNDED = 64  # of the count of tokens whose logits are made, so that few sizes occur
-ON_A_GPU = 8  # times as many logits at once, and a few times that for the loss and its gradient
+IGNORED = -100  # the target of a token that is not supervised (PyTorch's default `ignore_index`)
+LOGITS_AT_ONCE = 1 << 22  # logits per chunk, 17 MB in fp32; larger chunks do not fit in the CPU's cache (docs/lab-log.md)
+LEAST_TOKENS = 128  # tokens per chunk at least, because each chunk has the cost of a V × D gradient
+ROUNDED = 64  # the number of tokens is rounded up to a multiple of this, so that tensors have only a few different sizes
+ON_A_GPU = 8  # a chunk on a GPU is larger by this factor
 
 
 def summed_nats(head: nn.Module, x_ND: Tensor, targets_N: Tensor, weights_N: Tensor | None = None) -> Tensor:
-    """−Σ w log p(target) over the targets that are not IGNORED, in nats; fp32, no dimension.
+    """Returns −Σ w log p(target) over the targets that are not IGNORED, in nats: an fp32 tensor without dimensions.
 
     Args:
-        head: a projection to the logits, (N, D) -> (N, V). x_ND: what `Decoder.hidden` returned.
-        targets_N: int64. weights_N: w, fp32; None: 1 each.
+        head: a projection to the logits, (N, D) -> (N, V).
+        x_ND: the result of `Decoder.hidden`.
+        targets_N: the next tokens, int64.
+        weights_N: the weights w, fp32; None: all are 1.
     """
     x_ND, targets_N, weights_N = _supervised(x_ND, targets_N, weights_N)
     if torch.is_grad_enabled():
@@ -38,7 +40,7 @@ def summed_nats(head: nn.Module, x_ND: Tensor, targets_N: Tensor, weights_N: Ten
 
 
 def token_logprobs(head: nn.Module, x_ND: Tensor, targets_N: Tensor) -> Tensor:
-    """log p(target) of each token, in nats, fp32 (N,); 0 where the target is IGNORED. Differentiable."""
+    """Returns log p(target) of each token, in nats, fp32 (N,); 0 if the target is IGNORED. Differentiable."""
     if torch.is_grad_enabled():
         found: Any = _TokenLogprobs.apply(head, x_ND, targets_N, *_learning(head))
         return found
@@ -46,7 +48,7 @@ def token_logprobs(head: nn.Module, x_ND: Tensor, targets_N: Tensor) -> Tensor:
 
 
 class _SummedNats(torch.autograd.Function):
-    """The gradient is computed in the forward pass, so that nothing as wide as V waits for the backward pass."""
+    """Computes the gradient in the forward pass, so that no logits are kept for the backward pass."""
 
     @staticmethod
     def forward(
@@ -67,12 +69,12 @@ class _SummedNats(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x_ND, *parameters = (gradient.mul_(grad_outputs[0]) for gradient in ctx.gradients)
-        del ctx.gradients  # autograd owns them now; the head's may be larger than all activations of a layer
+        del ctx.gradients  # autograd owns them now, and the head's gradient is large
         return None, x_ND, None, None, *parameters
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """Which gradient each token gets is known only in the backward pass, which makes the logits again, chunk by chunk."""
+    """Computes the logits again in the backward pass, chunk by chunk, because the gradient of each token is known only then."""
 
     @staticmethod
     def forward(ctx: Any, head: nn.Module, x_ND: Tensor, targets_N: Tensor, *parameters: Tensor) -> Tensor:
@@ -95,7 +97,7 @@ class _TokenLogprobs(torch.autograd.Function):
 
 
 class _Gradients:
-    """Gradients of x, joined over the chunks, and of the head's parameters, summed over them."""
+    """The gradients of x, joined over the chunks, and of the head's parameters, summed over the chunks."""
 
     def __init__(self, parameters: Any):
         self._parameters = parameters
@@ -103,7 +105,7 @@ class _Gradients:
         self._sums = [torch.zeros_like(parameter) for parameter in parameters]
 
     def add(self, outputs: Tensor, x: Tensor, of_outputs: Tensor | None) -> None:
-        # Zeros for a parameter that is not used: an adapter's, while another adapter or the base alone is active.
+        # `materialize_grads` gives zeros for unused parameters, such as those of an adapter that is not active.
         inputs = (x, *self._parameters)
         of_x, *others = torch.autograd.grad(outputs, inputs, of_outputs, materialize_grads=True)
         self._of_x.append(of_x)
@@ -115,9 +117,9 @@ class _Gradients:
 
 
 def _supervised(x_ND: Tensor, targets_N: Tensor, weights_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The tokens that have a target, and as many others as make their count a multiple of `ROUNDED`: logits of a new size in
-    each batch would leave holes in the heap (docs/lab-log.md). On a GPU always all tokens: the CPU would have to wait for the
-    count."""
+    """Returns only the tokens that have a target, plus a few others, so that their number is a multiple of `ROUNDED`. Logits of
+    a different size in each batch would fragment the heap (docs/lab-log.md). On a GPU it returns all tokens, because the CPU
+    would have to wait for their number."""
     if not x_ND.is_cpu:
         return x_ND, targets_N, weights_N
     without_N = targets_N == IGNORED

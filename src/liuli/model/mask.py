@@ -1,4 +1,4 @@
-"""Which keys each query attends to.
+"""The attention mask: which keys each query attends to.
 
 Legend: B batch, T tokens, L tokens attended over.
 """
@@ -6,22 +6,22 @@ Legend: B batch, T tokens, L tokens attended over.
 import torch
 from torch import Tensor
 
-# (mask (B, 1, T, L), True if a query sees a key, or None; whether causality alone describes it). Both are arguments of
-# PyTorch's `scaled_dot_product_attention`.
+# (attn_mask, is_causal) of PyTorch's `scaled_dot_product_attention`: a bool mask (B, 1, T, L) that is True if a query sees a
+# key, or None; and whether each query sees all keys up to its own position, so that no mask is needed.
 AttentionMask = tuple[Tensor | None, bool]
 
 
 def attention_mask(
     index_BT: Tensor, length: int, segments_BT: Tensor | None, window: int | None, unmasked: AttentionMask | None
 ) -> AttentionMask:
-    """Each token sees itself and the tokens before it, within its own segment and at most `window` tokens back (itself
-    included).
+    """Returns the mask with which each token sees itself and earlier tokens, but only those in its own segment, and only the
+    last `window` tokens, including itself.
 
     Args:
-        index_BT: int64, the place of each token among the `length` tokens that are attended over.
+        index_BT: int64, the index of each token among the `length` tokens that are attended over.
         segments_BT: int64, the segment of each token; None: each row is one segment.
         window: in tokens; None: no limit.
-        unmasked: the answer if the window excludes nothing; None: a mask is needed in any case.
+        unmasked: returned if the window excludes nothing; None: a mask is always needed.
     """
     if unmasked is not None and (window is None or window >= length):
         return unmasked

@@ -1,9 +1,10 @@
-"""What a model costs before it exists: parameters, memory, arithmetic, time. Formulas only; no weights, no PyTorch.
+"""Estimates a model's parameters, memory, FLOPs and training time from formulas, without weights and without PyTorch.
 
 In: a `Config`. Out: a `Plan`. Symbols in comments: L layers, D width, H query heads, K key/value heads, d head width,
-F feed-forward width, V vocabulary, C context, N parameters in matrix products.
+F feed-forward width, V vocabulary, C context.
 Sources: Kaplan et al. 2020, https://arxiv.org/abs/2001.08361 (FLOPs); Korthikanti et al. 2022,
-https://arxiv.org/abs/2205.05198 (activations); Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556 (20 tokens a parameter).
+https://arxiv.org/abs/2205.05198 (activations); Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556 (20 tokens per
+parameter).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from liuli.model.config import Config
 
 TOKENS_PER_PARAMETER = 20
 LARGE = 50e6  # parameters
-# Peak dense bf16 FLOP/s, from the makers' data sheets.
+# Peak dense bf16 FLOP/s, from the manufacturers' data sheets.
 ACCELERATORS = {"v100": 125e12, "a100": 312e12, "h100": 989e12, "h200": 989e12, "rtx4090": 165e12}
 
 
@@ -22,11 +23,15 @@ class Plan(Record):
     """Bytes are for the whole model; FLOPs are per token; `gpu_hours` are of `accelerator` at `utilisation` of its peak.
 
     Attributes:
-        parameters: all, a tied head counted once. parts: the same, by part.
-        weight_bytes: by dtype. optimizer_bytes: AdamW in fp32: master weights, gradient and two moments.
+        parameters: the number of parameters; those of a tied head are counted once.
+        parts: the number of parameters of each part.
+        weight_bytes: the size of the weights in each dtype.
+        optimizer_bytes: AdamW in fp32: master weights, gradients and two moments.
         activation_bytes_per_token: kept for the backward pass in bf16, without recomputation, at full context.
-        cache_bytes_per_token: keys and values of one token in bf16. cache_bytes: of a full context.
-        training_flops_per_token: forward and backward at full context. decoding_flops_per_token: at half of it.
+        cache_bytes_per_token: keys and values of one token in bf16.
+        cache_bytes: keys and values of a full context in bf16.
+        training_flops_per_token: forward and backward pass at full context.
+        decoding_flops_per_token: forward pass with half of the context in the cache.
     """
 
     parameters: int
@@ -47,7 +52,13 @@ class Plan(Record):
 
 
 def plan(config: Config, tokens: float | None = None, accelerator: str = "h100", utilisation: float = 0.4) -> Plan:
-    """Args: tokens: length of the training run; by default 20 a parameter."""
+    """Returns the plan of a model.
+
+    Args:
+        tokens: the number of training tokens; default: 20 per parameter.
+        accelerator: a name in `ACCELERATORS`.
+        utilisation: the fraction of the accelerator's peak FLOP/s that training reaches.
+    """
     parts = parameter_parts(config)
     parameters = sum(parts.values())
     tokens = float(parameters * TOKENS_PER_PARAMETER if tokens is None else tokens)
@@ -74,7 +85,7 @@ def plan(config: Config, tokens: float | None = None, accelerator: str = "h100",
 
 
 def parameter_parts(config: Config) -> dict[str, int]:
-    """Parameters by part, exact: equal to the decoder's own count."""
+    """Returns the exact number of parameters of each part of the decoder."""
     c, L, D, F = config, config.layers, config.width, config.feed_forward_width
     queries, keys = c.heads * c.head_width, c.kv_heads * c.head_width
     attention = D * (queries + 2 * keys) + queries * D  # q, k, v and out
@@ -93,8 +104,8 @@ def parameter_parts(config: Config) -> dict[str, int]:
 
 
 def forward_flops(config: Config, attended: float) -> float:
-    """FLOPs of one token's forward pass: 2 for each weight of a matrix product, and 4·L·H·d for each token attended
-    to (the scores and their sum over values)."""
+    """Returns the FLOPs of one token's forward pass: 2 for each weight in a matrix multiplication, and 4·L·H·d for each token
+    that is attended to (its scores, and the weighted sum of values)."""
     c = config
     attention = 2 * (c.heads + c.kv_heads) * c.head_width * c.width
     feed_forward = (3 if c.gated else 2) * c.width * c.feed_forward_width
@@ -104,21 +115,22 @@ def forward_flops(config: Config, attended: float) -> float:
 
 
 def activation_bytes(config: Config) -> int:
-    """Bytes a token kept for the backward pass: what the layers keep, and the logits in fp32."""
+    """Returns the bytes per token that are kept for the backward pass: `kept_bytes`, and the logits in fp32."""
     return kept_bytes(config) + 4 * config.vocab_size
 
 
 def is_large(config: Config) -> bool:
-    """Whether a model has more than 50 M parameters. Such a model is treated as a published one."""
+    """Returns whether a model has more than 50 M parameters. Such a model is treated like a published one."""
     return sum(parameter_parts(config).values()) > LARGE
 
 
 def kept_bytes(config: Config) -> int:
-    """Bytes a token that the layers keep for the backward pass, in bf16, attention not stored (as flash attention does).
+    """Returns the bytes per token that the layers keep for the backward pass in bf16. Attention weights are not kept (as in
+    flash attention).
 
-    Per layer: both residuals and both norms' outputs, 4·D; q, k, v and the heads' outputs, 2·H·d + 2·K·d; the
-    feed-forward's inner tensors, 4·F gated or 2·F; what goes into the norms after both, 2·D, if there are such. Then the
-    final norm, 2·D.
+    Numbers per layer: both residuals and the outputs of both norms, 4·D; q, k, v and the heads' outputs, 2·H·d + 2·K·d; the
+    inner tensors of the feed-forward, 4·F if it is gated, else 2·F; the inputs of the norms after attention and feed-forward,
+    2·D, if the family has them. The final norm has 2·D.
     """
     c = config
     inner = (4 if c.gated else 2) * c.feed_forward_width

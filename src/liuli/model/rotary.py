@@ -1,4 +1,4 @@
-"""Rotary positions: each pair of numbers in a query or key is turned by an angle that grows with its position.
+"""Rotary positions: each pair of numbers in a query or key is rotated by an angle that is proportional to the token's position.
 
 Source: Su et al. 2021, https://arxiv.org/abs/2104.09864. Pairs are (i, i + D/2), as in Hugging Face's weights.
 Legend: B batch, T tokens, H heads, D head width.
@@ -13,7 +13,7 @@ from liuli.model.config import RotaryScaling
 
 
 class Rotary:
-    """Angles for heads of a width. The frequencies stay fp32 whatever dtype the model computes in."""
+    """Angles for heads of one width. The frequencies are always fp32, whatever the dtype of the model."""
 
     def __init__(self, head_width: int, theta: float, scaling: RotaryScaling | None = None):
         plain = frequencies(head_width, theta, scaling)
@@ -22,7 +22,7 @@ class Rotary:
         self._scale = scaling.attention_factor if scaling else 1.0
 
     def angles(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and signed sin, (B, T, 1, D) each, for `rotate`."""
+        """Returns the cosines and signed sines for `rotate`, (B, T, 1, D) each."""
         if self._turns.device != positions_BT.device:
             self._turns, self._signed_turns = self._turns.to(positions_BT.device), self._signed_turns.to(positions_BT.device)
         positions_BT11 = positions_BT.float().view(*positions_BT.shape, 1, 1)
@@ -33,7 +33,7 @@ class Rotary:
 
 
 def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """(a, b) -> (a cos − b sin, b cos + a sin); `sin` carries the minus in its first half."""
+    """Rotates each pair: (a, b) -> (a cos − b sin, b cos + a sin). The first half of `sin` must have the minus sign already."""
     return torch.addcmul(x_BTHD * cos, x_BTHD.roll(x_BTHD.shape[-1] // 2, -1), sin)
 
 
@@ -49,7 +49,7 @@ def frequencies(head_width: int, theta: float, scaling: RotaryScaling | None = N
 
 
 def _llama3(plain: Tensor, scaling: RotaryScaling) -> Tensor:
-    """Stretches only pairs that turn slowly; between two wavelengths, a blend (Llama 3.1's released code)."""
+    """Scales only pairs that rotate slowly, and those between two wavelengths partly (from the code of Llama 3.1)."""
     turns = scaling.original * plain / (2 * math.pi)  # full turns within the original context
     low, high = scaling.low_frequency, scaling.high_frequency
     keep = ((turns - low) / (high - low)).clamp(0, 1)
@@ -57,7 +57,8 @@ def _llama3(plain: Tensor, scaling: RotaryScaling) -> Tensor:
 
 
 def _yarn(plain: Tensor, scaling: RotaryScaling, head_width: int, theta: float) -> Tensor:
-    """Stretches the slow pairs, keeps the fast ones, ramps between (YaRN, equations 17 to 23)."""
+    """Scales pairs that rotate slowly, keeps those that rotate fast, and scales those in between partly (YaRN, equations 17 to
+    23)."""
 
     def pair_that_turns(times: float) -> float:
         return head_width * math.log(scaling.original / (times * 2 * math.pi)) / (2 * math.log(theta))

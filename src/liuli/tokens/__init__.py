@@ -1,4 +1,4 @@
-"""Text to token ids and back, with every cut explained. Knows nothing of models."""
+"""Tokenizers: text to token ids and back, with every step shown. This package does not depend on models."""
 
 from liuli.tokens.formats.detect import open_tokenizer
 from liuli.tokens.tokenizer import TextStream, Token, Tokenizer

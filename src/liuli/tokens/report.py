@@ -1,6 +1,6 @@
-"""What a tokenizer does to a text: how far it goes by script, its longest pieces, those that it does not use.
+"""Reports how a tokenizer encodes texts: bytes and characters per token for each script, the longest pieces, and unused pieces.
 
-In: a tokenizer and texts. Out: a `TokenizerReport`. Works for a tokenizer of any kind, trained here or not.
+In: a tokenizer of any kind and texts. Out: a `TokenizerReport`.
 """
 
 from collections import Counter
@@ -16,12 +16,14 @@ LONGEST = 8
 
 @dataclass(frozen=True)
 class ScriptRow:
-    """What a script's text costs. A token, with all of its bytes, belongs to the script of the first character in what
-    it covers that is not "other": a space goes with its word. It has the characters that begin in it.
+    """The tokens of one script. A token, with all its bytes, belongs to the script of its first character that is not "other".
+    So a space belongs to the word after it. A character is counted for the token in which it begins.
 
-    `distinct` are the different characters of the script in the text, `single` the share of them that are one token,
-    `single_weighted` the same share of the text itself: each character counts as often as it comes. `longest` are
-    pieces of the vocabulary, by their characters.
+    Attributes:
+        distinct: the number of different characters of the script in the text.
+        single: the fraction of these characters that are one token.
+        single_weighted: the same fraction, but each character is counted as often as it occurs.
+        longest: the pieces of the vocabulary with the most characters.
     """
 
     script: str
@@ -48,8 +50,14 @@ class ScriptRow:
 
 @dataclass(frozen=True)
 class TokenizerReport:
-    """`pieces`: how many tokens the vocabulary has beside special ones and single bytes; `unused`: those of them that
-    the text did not need; `broken`: those that hold only part of some character. `scripts`: those that the text has."""
+    """The report about a tokenizer and a text.
+
+    Attributes:
+        pieces: the number of tokens in the vocabulary, except special tokens and single bytes.
+        unused: the pieces that do not occur in the text.
+        broken: the pieces that contain a part of a character.
+        scripts: one row for each script in the text.
+    """
 
     kind: str
     vocab_size: int
@@ -68,10 +76,10 @@ class TokenizerReport:
 
 
 def report(tokenizer: Tokenizer, texts: Iterable[str]) -> TokenizerReport:
-    """Encodes `texts` as content and counts.
+    """Returns the report about `texts`, which are encoded as content.
 
     Raises:
-        LiuliError: a text holds a lone surrogate.
+        LiuliError: a text contains a lone surrogate.
     """
     pieces = _pieces(tokenizer)
     scripts = {token.id: script_of_text(token.text) for token in pieces if not _is_broken(token)}
@@ -125,5 +133,5 @@ def _row(
 
 
 def _characters_begun(data: bytes) -> int:
-    """UTF-8's continuation bytes are 10xxxxxx; every other byte begins a character."""
+    """Returns the number of characters that begin in these bytes of UTF-8: those that are not continuation bytes (10xxxxxx)."""
     return sum(byte & 0xC0 != 0x80 for byte in data)

@@ -1,9 +1,8 @@
-"""A bounded part of a stream of texts, spread evenly over it: what a tokenizer is trained and reported on.
+"""Takes a random sample of limited size from a stream of texts. Tokenizers are trained and reported on such a sample.
 
-In: texts, of any number and length. Out: a `TextSample`. Texts are cut into pieces at line ends, short ones that follow each
-other share a block, each block draws a random number from a generator of fixed seed, and the blocks with the smallest
-numbers are kept as long as they fit. So one pass is enough, the same texts give the same sample, and a text that fits is
-taken whole.
+In: any number of texts of any length. Out: a `TextSample`. Long texts are split at line ends, and short texts are combined,
+into blocks. Each block gets a random number from a generator with a fixed seed, and the blocks with the smallest numbers are
+kept, as many as fit. So one pass is enough, the same texts give the same sample, and texts that fit are taken completely.
 """
 
 import heapq
@@ -17,15 +16,16 @@ from dataclasses import dataclass
 from liuli.errors import LiuliError
 from liuli.tokens.tokenizer import check_encodable
 
-SAMPLE_BYTES = 8_000_000  # training takes at worst 110 times this in memory, and gains nothing from more
-BLOCK = 4096  # characters; also bounds the longest chunk, whose cost in training grows with its square
-_LINE_END = re.compile(r"\n(?=\S)")  # no chunk of the cutting pattern crosses one
+SAMPLE_BYTES = 8_000_000  # training needs at most 110 times this memory, and more text does not improve the tokenizer
+BLOCK = 4096  # characters; this also limits the longest chunk, whose training time grows with the square of its length
+_LINE_END = re.compile(r"\n(?=\S)")  # no chunk of the pre-tokenization pattern crosses such a line end
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Texts in a row: one of at most two `BLOCK`s of characters, or shorter ones of at most one together. They are held
-    joined, with the place where each ends, since five million strings of a letter take a hundred times their text."""
+    """Consecutive texts: one text of at most 2 · `BLOCK` characters, or several shorter ones of at most `BLOCK` characters in
+    total. They are stored as one string with the end of each text, because millions of short strings would need up to a hundred
+    times as much memory."""
 
     joined: str
     ends: "array[int]"
@@ -37,14 +37,20 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class TextSample:
-    """`blocks` in the order of the stream, of `bytes` bytes of UTF-8 out of `total_bytes` seen."""
+    """A sample of texts.
+
+    Attributes:
+        blocks: the blocks of the sample, in the order of the stream.
+        bytes: the size of the sample in UTF-8, in bytes.
+        total_bytes: the size of all texts, in bytes.
+    """
 
     blocks: list[TextBlock]
     bytes: int
     total_bytes: int
 
     def texts(self) -> Iterator[str]:
-        """What to train on: texts that came apart stay apart."""
+        """Yields the texts of the sample. Texts that were separate are not joined."""
         for block in self.blocks:
             yield from block.texts()
 
@@ -53,10 +59,10 @@ def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> TextSample:
     """Reads all of `texts` and keeps at most `limit` bytes of them.
 
     Raises:
-        LiuliError: there is no text, or one holds a lone surrogate.
+        LiuliError: there is no text, or a text contains a lone surrogate.
     """
     draw = random.Random(0)
-    kept: list[tuple[float, int, TextBlock, int]] = []  # a heap, the largest number drawn (as negative) on top
+    kept: list[tuple[float, int, TextBlock, int]] = []  # a heap with the largest random number (as a negative number) on top
     bytes, total, bound = 0, 0, 1.0
     for number, block in enumerate(_blocks(_pieces(texts))):
         drawn, size = draw.random(), len(block.joined.encode())
@@ -92,7 +98,7 @@ def _joined(pieces: list[str]) -> TextBlock:
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    """The texts, those that are longer than two `BLOCK`s cut at line ends."""
+    """Yields the texts in pieces of at most 2 · `BLOCK` characters. A long text is split at line ends if possible."""
     for number, text in enumerate(texts, 1):
         try:
             check_encodable(text)

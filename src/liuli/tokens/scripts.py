@@ -1,4 +1,4 @@
-"""Which script a character belongs to: as reports on a corpus tell them apart, and more coarsely those on a tokenizer."""
+"""The script of a character: a detailed one for reports about a corpus, and a coarse one for reports about a tokenizer."""
 
 import re
 import unicodedata
@@ -6,14 +6,15 @@ from functools import lru_cache
 
 SCRIPTS = ("Han", "Latin", "digits", "other")
 _HAN = ("CJK ", "IDEOGRAPHIC ", "KANGXI ", "VERTICAL IDEOGRAPHIC ")
-_NO_SCRIPTS = ("", "Modifier", "Caron", "Space", "Turned", "Roman", "Vertical", "Masu", "Combining")  # letters of no one script
+# First words of the names of letters that do not belong to one script.
+_NO_SCRIPTS = ("", "Modifier", "Caron", "Space", "Turned", "Roman", "Vertical", "Masu", "Combining")
 _KINDS = {"N": "digits", "P": "punctuation", "S": "symbols", "Z": "white space", "M": "marks"}  # by general category
 
 
 @lru_cache(maxsize=100_000)
 def kind_of(character: str) -> str:
-    """The script of a letter, which is the first word of its Unicode name (Han, Latin, Hiragana …), or what else it is.
-    Compatible forms count as what they stand for: fullwidth letters, ª and µ."""
+    """Returns the script of a letter, which is the first word of its Unicode name (Han, Latin, Hiragana, …), or the kind of any
+    other character. Compatibility forms (fullwidth letters, ª, µ) have the script of their normal form."""
     name, category = unicodedata.name(character, ""), unicodedata.category(character)
     if name.startswith(_HAN) and category in ("Lo", "Lm", "Nl", "So"):
         return "Han"
@@ -24,11 +25,11 @@ def kind_of(character: str) -> str:
 
 
 def script_of(character: str) -> str:
-    """One of `SCRIPTS`: `kind_of`, with every other kind as "other"."""
+    """Returns the result of `kind_of` if it is in `SCRIPTS`, else "other"."""
     kind = kind_of(character)
     return kind if kind in SCRIPTS else "other"
 
 
 def script_of_text(text: str) -> str:
-    """The script of the first character that has one; "other" where none has."""
+    """Returns the script of the first character whose script is not "other"; "other" if there is none."""
     return next((script for script in map(script_of, text) if script != "other"), "other")

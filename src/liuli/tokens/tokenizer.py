@@ -1,7 +1,7 @@
 """A tokenizer: text to ids and back, for every file layout.
 
-An *encoder* (`pipeline.py` or `bpe.py`) cuts plain content. This file has what all layouts share: special tokens, the begin
-token, and decoding that never shows half a character.
+An *encoder* (`pipeline.py` or `bpe.py`) encodes plain content. This file has the parts that all layouts share: special tokens,
+the begin token, and decoding that never shows a part of a character.
 """
 
 import codecs
@@ -21,8 +21,8 @@ class Token:
     """One token.
 
     Attributes:
-        text: how it looks alone: `�` for part of a character, the name of a special token.
-        bytes: what it adds to the text; nothing for a special token.
+        text: the token as text: `�` for a part of a character; the name of a special token.
+        bytes: the bytes that it adds to a text; empty for a special token.
         span: the half-open range of characters that it covers, if it comes from an encoded text.
     """
 
@@ -39,13 +39,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A token in addition to the vocabulary's pieces. A special token stands for no text and is read in prompts only. Any other
-    added token stands for its own text and is read everywhere.
+    """A token in addition to the vocabulary's pieces. A special token adds nothing to a text, and its name is read as a token
+    only in prompts. Any other added token stands for its own text and is read everywhere.
 
     Attributes:
-        strip_left, strip_right: whether it takes the white space next to it.
+        strip_left, strip_right: whether it includes the white space next to it.
         normalized: whether it is searched for in normalized text.
-        single_word: whether it is read as a whole word only.
+        single_word: whether it is read only as a whole word.
     """
 
     id: int
@@ -58,11 +58,11 @@ class Added:
 
 
 class Encoder(Protocol):
-    """Cuts text into ids. The argument `special` says whether special tokens are read too.
+    """Encodes text to ids. The argument `special` says whether special tokens are read too.
 
     Attributes:
-        style: how pieces join into text. "bytes": as they are. "spaced": as they are, but one space at the very beginning is
-            dropped. "words": with a space before each piece that begins a word.
+        style: how pieces are joined to text. "bytes": unchanged. "spaced": unchanged, but one space at the very beginning is
+            removed. "words": with a space before each piece that begins a word.
     """
 
     style: str
@@ -72,32 +72,32 @@ class Encoder(Protocol):
     def encode(self, text: str, special: bool = False) -> list[int]: ...
 
     def spans(self, text: str, special: bool = False) -> list[tuple[int, int, int]]:
-        """(id, first character, character after the last) of every token."""
+        """Returns (id, first character, character after the last) of every token."""
         ...
 
     def reading_as_text(self, texts: frozenset[str]) -> "Encoder":
-        """Returns an encoder that reads these added tokens like special ones: only if `special` is true."""
+        """Returns an encoder that reads these added tokens only if `special` is true, like special tokens."""
         ...
 
     def piece(self, id: int) -> tuple[bytes, bool] | None:
-        """The bytes that an id adds to the text, and whether it continues a word; None if the id is unknown."""
+        """Returns the bytes that an id adds to the text, and whether it continues a word; None if the id is unknown."""
         ...
 
 
 class Tokenizer:
-    """Made by `open_tokenizer`.
+    """A tokenizer. `open_tokenizer` creates it.
 
     Attributes:
         kind: "byte-level BPE", "SentencePiece BPE", "characters" or "WordPiece".
         begin: the ids that a prompt starts with: usually one, or none.
         end: a list with the id that ends a document, or an empty list. If several ids are assigned, the first one that the
             model has is used.
-        unknown: the id for text that the vocabulary cannot spell, if there is one.
+        unknown: the id for text that the vocabulary cannot represent, if there is one.
         added: the tokens in addition to the vocabulary's pieces, by text.
         specials: the ids of the special tokens, by text.
         names: the texts of the named tokens (`bos_token` and so on), by name.
-        vocab_size: the number of ids, special tokens included (the largest id + 1).
-        missing: the ids of added tokens for which the model has no row. A text that uses one is refused.
+        vocab_size: the number of ids, including special tokens (the largest id + 1).
+        missing: the ids of added tokens for which the model's embedding has no row. A text with such a token is refused.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Tokenizer:
         self.names = dict(names or {})
         self.added = {token.text: token for token in added}
         self.specials = {token.text: token.id for token in self.added.values() if token.special}
-        # The unknown token stands for text, even if that text is lost: it is shown.
+        # The unknown token stands for a text, although that text is lost. So it is shown.
         self._hidden = {id: text for text, id in self.specials.items() if id != unknown}
         self.vocab_size = max(encoder.vocab_size, max((token.id for token in self.added.values()), default=-1) + 1)
         self._tokens: dict[int, Token] = {}
@@ -129,10 +129,10 @@ class Tokenizer:
         self._ends = list(ids)
 
     def fit(self, rows: int, where: str) -> None:
-        """Makes this the tokenizer of a model whose embedding has `rows` rows.
+        """Adapts the tokenizer to a model whose embedding has `rows` rows.
 
-        Many folders name an added token that the model has no row for, such as `<pad>`. Such a token stays known. A text that
-        uses it is refused. If it is the begin token, prompts start without it, and a remark says so.
+        Many folders name an added token for which the model has no row, such as `<pad>`. Such a token remains in the tokenizer,
+        but a text that uses it is refused. If it is the begin token, it is not put before prompts, and a remark is printed.
 
         Args:
             where: the model, for messages.
@@ -142,20 +142,21 @@ class Tokenizer:
         """
         if self.encoder.pieces_size > rows:
             raise LiuliError(
-                f"{where}: the tokenizer has {self.encoder.pieces_size} ids, but the model's embedding only {rows}: they do "
-                f"not belong together"
+                f"{where}: the tokenizer has {self.encoder.pieces_size} ids, but the model's embedding has only {rows} rows: "
+                f"give the tokenizer that belongs to the model"
             )
         self.missing = frozenset(token.id for token in self.added.values() if token.id >= rows)
-        self.leave_out_begin(lambda token_id: token_id in self.missing, where, "for which the model has no row")
+        self.leave_out_begin(lambda token_id: token_id in self.missing, where, "the model's embedding has no row for it")
 
     def leave_out_begin(self, is_wrong: Callable[[int], bool], where: str, reason: str) -> None:
         """Removes begin tokens that cannot be used from `begin`, with a remark about each.
 
         Args:
-            where: the model, for the remark. reason: what is wrong with such a token, as a relative clause.
+            where: the model, for the remark.
+            reason: why such a token cannot be used, as a sentence.
         """
         for token_id in filter(is_wrong, self.begin):
-            remark(f"{where}: prompts start without the begin token {shortened(token_id)}, {reason}")
+            remark(f"{where}: the begin token {shortened(token_id)} is not put before prompts: {reason}")
         self.begin = [token_id for token_id in self.begin if not is_wrong(token_id)]
 
     def check_rows(self, ids: Iterable[int]) -> None:
@@ -164,15 +165,15 @@ class Tokenizer:
         if wrong is not None:
             raise LiuliError(
                 f"the text uses the token {self.token(wrong).text!r} (id {wrong}), for which the model's embedding has no row: "
-                f"leave it out, or use the model that this tokenizer belongs to"
+                f"remove it from the text, or use the model that this tokenizer belongs to"
             )
 
     def encode(self, text: str, prompt: bool = False) -> list[int]:
-        """Returns the ids of a text. In content (the default), special strings stay text and nothing is added. In a prompt,
-        they are read as special tokens, and the begin token is put first unless the text begins with it.
+        """Returns the ids of a text. In content (the default), the names of special tokens are plain text, and nothing is
+        added. In a prompt, they are read as special tokens, and the begin token is put first unless the text begins with it.
 
         Raises:
-            LiuliError: the text is not a string, holds a lone surrogate, or uses a token that the model has no row for.
+            LiuliError: the text is not a string, contains a lone surrogate, or uses a token for which the model has no row.
         """
         check_encodable(text)
         ids = self.encoder.encode(text, special=prompt)
@@ -182,10 +183,10 @@ class Tokenizer:
 
     def encode_on(self, text: str) -> list[int]:
         """Returns the ids of content that continues a document after the end of a line or paragraph. It differs from `encode`
-        for a tokenizer that puts a space before a text: here no space is put.
+        only for a tokenizer that puts a space before a text: here it does not.
 
         Raises:
-            LiuliError: see `encode`; or the tokenizer cannot continue a text.
+            LiuliError: see `encode`; or the tokenizer cannot encode a document in parts.
         """
         check_encodable(text)
         if self.encoder.style != "spaced":
@@ -194,12 +195,13 @@ class Tokenizer:
         ids = self.encode("\n" + text)
         if ids[: len(around)] != around:
             raise LiuliError(
-                "this tokenizer joins a line break with what follows, so that a long document cannot be encoded block by block"
+                "this tokenizer joins a line break with the text after it, so a long document cannot be encoded in parts: use "
+                "another tokenizer for training"
             )
         return ids[len(around) :]
 
     def tokens(self, text: str, prompt: bool = False) -> list[Token]:
-        """As `encode`, but returns `Token`s with the characters that they cover (none for a begin token that was added)."""
+        """Returns the tokens of `encode` as `Token`s with the characters that they cover (none for an added begin token)."""
         check_encodable(text)
         found = self.encoder.spans(text, special=prompt)
         begin = self._missing_begin([id for id, _, _ in found]) if prompt else []
@@ -214,7 +216,7 @@ class Tokenizer:
         """
         stream, shown, size = TextStream(self, special=special), [], self.vocab_size
         for id in ids:
-            # The type first: `isinstance` of an abstract class takes longer than all the rest.
+            # The type is checked first, because `isinstance` with an abstract class takes longer than everything else here.
             if not (type(id) is int or isinstance(id, Integral)) or not 0 <= id < size:
                 raise LiuliError(f"there is no token {id!r}: the ids of this tokenizer are 0 to {size - 1}")
             shown.append(stream.push(id))
@@ -231,37 +233,37 @@ class Tokenizer:
         return self._tokens[id]
 
     def _missing_begin(self, ids: list[int]) -> list[int]:
-        """The begin token, unless the prompt begins with it."""
+        """Returns the begin tokens, or [] if the prompt begins with them."""
         return [] if ids[: len(self.begin)] == self.begin else self.begin
 
 
 class TextStream:
-    """Turns ids into text one at a time. A character is given only when all of its bytes have come.
+    """Converts ids to text, one id at a time. A character is returned only when all its bytes are known.
 
     `decode` uses this class too, so streamed and decoded text cannot differ.
 
     Args:
-        after: ids whose text is known already (a prompt); the text is spaced as their continuation.
-        special: whether the texts of special tokens are given too.
+        after: ids before the text, such as a prompt. They are not returned, but they can decide whether a space is needed.
+        special: whether the names of special tokens are returned too.
     """
 
     def __init__(self, tokenizer: Tokenizer, after: Iterable[int] = (), special: bool = False):
         self._tokenizer = tokenizer
         self._special = special
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._last: str | None = None  # the last piece's text, for those who space by words; None at the beginning
+        self._last: str | None = None  # the last piece's text, for the style "words"; None at the beginning
         for id in after:
             self.push(id)
 
     def push(self, id: int) -> str:
-        """The text that may be shown now that `id` has come; "" while a character is incomplete."""
+        """Adds an id. Returns the text that is now complete; "" if a character is incomplete."""
         token = self._tokenizer.token(id)
         if token.special:
             return self._utf8.decode(token.text.encode()) if self._special else ""
         return self._utf8.decode(self._joined(token))
 
     def finish(self) -> str:
-        """What is left at the end: U+FFFD for a character that never became whole."""
+        """Returns the rest of the text: U+FFFD if the last character is incomplete, else ""."""
         return self._utf8.decode(b"", final=True)
 
     def _joined(self, token: Token) -> bytes:
@@ -277,7 +279,8 @@ class TextStream:
 
 
 def _stand_together(left: str, right: str) -> bool:
-    """Whether two words are written without a space: before certain punctuation, and between two East Asian characters."""
+    """Returns whether two words are written without a space between them: before certain punctuation, and between two East
+    Asian characters."""
     return right in {".", ",", "?", "!"} or (_is_wide(left[-1:]) and _is_wide(right[:1]))
 
 
@@ -286,8 +289,8 @@ def _is_wide(character: str) -> bool:
 
 
 def check_encodable(text: str) -> None:
-    """Raises LiuliError if `text` is not a string, or holds a lone surrogate (which bytes that are not UTF-8 may be read
-    as)."""
+    """Raises LiuliError if `text` is not a string, or contains a lone surrogate, to which Python can decode bytes that are not
+    UTF-8."""
     if not isinstance(text, str):
         raise LiuliError(f"a text must be a string, not {type(text).__name__}")
     try:
@@ -295,5 +298,5 @@ def check_encodable(text: str) -> None:
     except UnicodeEncodeError as error:
         raise LiuliError(
             f"the text is not valid Unicode: character {error.start + 1} is the lone surrogate "
-            f"U+{ord(text[error.start]):04X}; was it read from bytes that are not UTF-8?"
+            f"U+{ord(text[error.start]):04X}: remove it, or check that the text was read as UTF-8"
         ) from None

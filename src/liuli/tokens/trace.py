@@ -1,7 +1,8 @@
-"""How a text was cut: its chunks, and in each chunk every BPE merge in order, or every longest match of WordPiece.
+"""The steps by which a text is tokenized: its chunks, and in each chunk every BPE merge in order, or every longest match of
+WordPiece.
 
-In: a tokenizer and a text. Out: `Chunk`s, which `replay` turns into the same ids that `encode` gives; a test holds
-them to it. The cutting is done here a second time, step by step; the encoders themselves stay fast.
+In: a tokenizer and a text. Out: `Chunk`s, which `replay` converts to ids. A test checks that they equal the ids of `encode`.
+The text is tokenized a second time here, step by step, so that the encoders themselves stay fast.
 """
 
 import itertools
@@ -22,7 +23,7 @@ Span = tuple[int, int]  # half-open range of characters
 
 @dataclass(frozen=True, slots=True)
 class Join(Record):
-    """One merge: the pieces at `at` and `at + 1`, as they stood then, became `result`. A lower rank goes first."""
+    """One merge: the pieces with the indices `at` and `at + 1` at that moment became `result`. Lower ranks are merged first."""
 
     at: int
     rank: int
@@ -33,7 +34,7 @@ class Join(Record):
 
 @dataclass(frozen=True, slots=True)
 class Match(Record):
-    """WordPiece took `word[start:end]`, the longest piece of the vocabulary that begins there."""
+    """One match of WordPiece: `word[start:end]` is the longest piece of the vocabulary that begins at `start`."""
 
     start: int
     end: int
@@ -42,8 +43,15 @@ class Match(Record):
 
 @dataclass(frozen=True, slots=True)
 class Chunk(Record):
-    """A stretch of text that no token crosses. `text` is as the model's normaliser left it, `span` its characters in
-    the text that was given. BPE begins with `symbols` and makes `joins`; WordPiece makes `matches`."""
+    """A part of the text that is tokenized separately.
+
+    Attributes:
+        text: the normalized text of the chunk.
+        span: the range of its characters in the original text.
+        symbols: the tokens with which BPE begins.
+        joins: the merges of BPE, in order.
+        matches: the matches of WordPiece, in order.
+    """
 
     text: str
     span: Span
@@ -53,7 +61,7 @@ class Chunk(Record):
 
     @property
     def ids(self) -> list[int]:
-        """The chunk's ids, by doing its steps again."""
+        """The chunk's ids, computed from its steps."""
         if self.matches:
             return [match.piece.id for match in self.matches]
         ids = [symbol.id for symbol in self.symbols]
@@ -67,7 +75,7 @@ class Chunk(Record):
 
 
 def trace(tokenizer: Tokenizer, text: str, prompt: bool = False) -> list[Chunk]:
-    """Every step of `tokenizer.encode(text, prompt)`, but for the begin token that a prompt gets."""
+    """Returns every step of `tokenizer.encode(text, prompt)`, except the begin token that is put before a prompt."""
     check_encodable(text)
     encoder = tokenizer.encoder
     if isinstance(encoder, RankedEncoder):
@@ -77,7 +85,7 @@ def trace(tokenizer: Tokenizer, text: str, prompt: bool = False) -> list[Chunk]:
 
 
 def replay(chunks: list[Chunk]) -> list[int]:
-    """The ids that the steps lead to."""
+    """Returns the ids that result from the steps."""
     return [id for chunk in chunks for id in chunk.ids]
 
 
@@ -110,7 +118,7 @@ def _trace_pipeline(tokenizer: Tokenizer, encoder: PipelineEncoder, text: str, p
 
 
 def _pre_tokenize(encoder: PipelineEncoder, text: str, added: list[Span]) -> Iterator[tuple[str, Span]]:
-    """The library's own pre-tokens, with the characters of `text` that each came from; `added` spans come whole."""
+    """Yields the library's pre-tokens with the ranges of their characters in `text`. The `added` ranges are not split."""
     backend, whole = encoder.backend, PreTokenizedString(text)
     edges = sorted({0, len(text), *itertools.chain(*added)})
     whole.split(lambda _, string: [string[start:end] for start, end in itertools.pairwise(edges)])
@@ -121,7 +129,7 @@ def _pre_tokenize(encoder: PipelineEncoder, text: str, added: list[Span]) -> Ite
     waiting = list(added)
     for chunk, span, _ in whole.get_splits("original", "char"):
         inside = next((fixed for fixed in added if fixed[0] <= span[0] and span[1] <= fixed[1]), None)
-        if inside in waiting:  # its first piece; the others are passed over
+        if inside in waiting:  # the first piece of this range; its other pieces are skipped
             waiting.remove(inside)
             yield chunk, inside
         elif inside is None and chunk:
@@ -147,7 +155,7 @@ def _merged_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, chunk: str, sp
 
 def _bpe_chunk(tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], rank: Callable, ids: dict[Any, int]) -> Chunk:
     chunk = Chunk(text, span, [tokenizer.token(ids[symbol]) for symbol in symbols])
-    firsts = list(range(len(symbols)))  # the index of each standing piece's first symbol
+    firsts = list(range(len(symbols)))  # the index of the first symbol of each current piece
 
     def note(first: int, left: Any, right: Any, rank: int) -> None:
         at = bisect_left(firsts, first)
@@ -159,8 +167,8 @@ def _bpe_chunk(tokenizer: Tokenizer, text: str, span: Span, symbols: list[Any], 
 
 
 def _wordpiece_chunk(tokenizer: Tokenizer, encoder: PipelineEncoder, word: str, span: Span) -> Chunk:
-    """Longest match first, from the left (Wu et al. 2016, https://arxiv.org/abs/1609.08144); a word that cannot be
-    matched to its end, or is too long, is unknown as a whole."""
+    """Finds the longest match again and again, from the left (Wu et al. 2016, https://arxiv.org/abs/1609.08144). A word that is
+    too long, or cannot be matched to its end, becomes the unknown token."""
     settings, vocab = encoder.model_json, encoder.model_json["vocab"]
     unknown = Chunk(word, span, [], matches=[Match(0, len(word), tokenizer.token(vocab[settings["unk_token"]]))])
     if len(word) > settings["max_input_chars_per_word"]:

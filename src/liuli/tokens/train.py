@@ -1,8 +1,9 @@
-"""Training a tokenizer: from an iterator of texts to a folder that `transformers`, `tokenizers` and Liuli open alike.
+"""Trains a tokenizer: from an iterator of texts to a folder that `transformers`, `tokenizers` and Liuli can open.
 
-Two kinds. "bpe": byte-level byte-pair encoding (Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162; over
-bytes as GPT-2 has it), trained by the `tokenizers` library on the chunks that `TRAINED` cuts. "char": every character a
-token, what is not in the vocabulary as its UTF-8 bytes. Both can write any text and give it back unchanged.
+There are two kinds. "bpe" is byte-level byte-pair encoding as in GPT-2 (Sennrich, Haddow and Birch 2016,
+https://aclanthology.org/P16-1162). The `tokenizers` library trains it on chunks that the pattern `TRAINED` gives. In "char",
+every character is a token, and a character that is not in the vocabulary is written as its UTF-8 bytes. Both can encode any
+text and decode it unchanged.
 """
 
 import json
@@ -20,7 +21,7 @@ from liuli.files import read_json
 from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.sample import TextSample, take_sample
 
-# In front, so that a special token has the same id in every tokenizer trained here, whatever its kind and size.
+# These come first in the vocabulary, so that they have the same ids in every tokenizer that Liuli trains.
 SPECIALS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
 )  # fmt: skip
@@ -33,7 +34,13 @@ FILES = {"tokenizer.json", "tokenizer_config.json"}
 
 @dataclass(frozen=True)
 class TrainedTokenizer:
-    """`backend` is the library's own object, `kind` "bpe" or "char", `sample` the text that it was trained on."""
+    """A trained tokenizer.
+
+    Attributes:
+        backend: the object of the `tokenizers` library.
+        kind: "bpe" or "char".
+        sample: the text that it was trained on.
+    """
 
     backend: tokenizers.Tokenizer
     kind: str
@@ -55,21 +62,21 @@ class TrainedTokenizer:
             "liuli": {"kind": self.kind, "trained_on_bytes": self.sample.bytes, "of_bytes": self.sample.total_bytes},
         }
         folder.mkdir(parents=True, exist_ok=True)
-        # First what says that the folder is ours: after a crash in between it may be written again.
+        # This file marks the folder as one of Liuli's. It comes first, so that the folder can be overwritten after a crash.
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True) + "\n", encoding="utf-8")
 
 
 def check_out(folder: Path) -> None:
-    """Raises LiuliError unless `folder` is new, empty, or holds nothing but a tokenizer that was trained here."""
+    """Raises LiuliError unless `folder` is new, empty, or contains only a tokenizer that Liuli trained."""
     if folder.exists() and not folder.is_dir():
-        raise LiuliError(f"{folder} is a file: name a folder for the tokenizer")
+        raise LiuliError(f"{folder} is a file: give a folder for the tokenizer")
     held = {path.name for path in folder.iterdir()} if folder.exists() else set()
     others = sorted(held - FILES)
     if others:
-        raise LiuliError(f"{folder} holds other files ({', '.join(map(printable, others[:3]))}): name a new or an empty folder")
+        raise LiuliError(f"{folder} contains other files ({', '.join(map(printable, others[:3]))}): give a new or empty folder")
     if held and "liuli" not in read_json(folder / "tokenizer_config.json"):
-        raise LiuliError(f"{folder} holds a tokenizer that was not trained here: name a new or an empty folder")
+        raise LiuliError(f"{folder} contains a tokenizer that Liuli did not train: give a new or empty folder")
 
 
 def train(
@@ -79,18 +86,18 @@ def train(
     note: Callable[[str], None] = lambda _: None,
     most: int = VOCAB_SIZE,
 ) -> TrainedTokenizer:
-    """Trains on a sample of `texts` (see `take_sample`; characters are counted in all of it). The same texts give the
-    same tokenizer, to the byte.
+    """Trains a tokenizer on a sample of `texts` (see `take_sample`; for "char", the characters of all texts are counted). The
+    same texts give the same tokenizer, to the byte.
 
     Args:
         kind: "bpe" or "char".
-        vocab_size: tokens, special ones and the 256 bytes included. By default `most`, or as many as the text gives. More
-            frequent characters come first, equally frequent ones by code point.
-        note: is told in words when the text has been read and training begins.
+        vocab_size: the number of tokens, including special tokens and the 256 bytes. Default: `most`, or fewer if the text
+            gives fewer. For "char", the most frequent characters are used; equally frequent ones by code point.
+        note: a function that is called with a message when the text has been read and training begins.
 
     Raises:
-        LiuliError: `vocab_size` is below the special tokens and bytes, or more than the text gives; no text; a lone
-            surrogate; an unknown kind.
+        LiuliError: `vocab_size` is too small for the special tokens and bytes, or larger than the text gives; there is no
+            text; a text contains a lone surrogate; the kind is unknown.
     """
     if kind not in ("bpe", "char"):
         raise LiuliError(f"there is no tokenizer of kind {kind!r}: choose bpe or char")
@@ -123,12 +130,12 @@ def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        # The library reserves memory for as many tokens as it is asked for; no text gives more than this.
+        # The library reserves memory for this number of tokens, and no text gives more than the second number.
         vocab_size=min(vocab_size, LEAST + sample.bytes // 2),
         min_frequency=2,
         special_tokens=list(SPECIALS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        max_token_length=MAX_PIECE + 1,  # the library makes shorter ones only
+        max_token_length=MAX_PIECE + 1,  # in the library, this length is excluded
         show_progress=False,
     )
     backend.train_from_iterator(sample.texts(), trainer)
@@ -136,7 +143,7 @@ def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
 
 
 def _train_characters(counts: Counter[str], vocab_size: int) -> tokenizers.Tokenizer:
-    """BPE without a merge, which spells what it does not know in bytes."""
+    """Returns BPE without merges, with byte fallback for unknown characters."""
     _check_reached(LEAST + len(counts), vocab_size)
     by_frequency = sorted(counts, key=lambda character: (-counts[character], character))
     pieces = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), *by_frequency[: vocab_size - LEAST]]
@@ -155,6 +162,6 @@ def _counted(texts: Iterable[str], counts: Counter[str]) -> Iterator[str]:
 def _check_reached(reached: int, vocab_size: int) -> None:
     if reached < vocab_size:
         raise LiuliError(
-            f"the text gives no more than {reached:,} tokens and {vocab_size:,} were asked for: "
-            f"use --vocab-size {reached} or less, or more text"
+            f"the text gives only {reached:,} tokens, but {vocab_size:,} were requested: give --vocab-size {reached} or less, "
+            f"or more text"
         )

@@ -85,7 +85,9 @@ def token_branch(world: World, tokenizer: Tokenizer, prefix: str) -> TokenBranch
     pieces = world.next_pieces(prefix)
     if END in pieces:
         if not tokenizer.end:
-            raise LiuliError("this tokenizer has no end token: none follows a whole document")
+            raise LiuliError(
+                "this tokenizer has no end token, so no token follows a whole document: use a tokenizer that has one"
+            )
         return TokenBranch(ids, {tokenizer.end[0]: 1.0}, pieces, ())
     tokens: dict[int, list[float]] = {}
     joined: dict[str, None] = {}

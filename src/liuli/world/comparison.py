@@ -94,9 +94,9 @@ def compare(
         LiuliError: a score that is NaN; a number of points, or of continuations where they are sampled, below 1.
     """
     if points < 1:
-        raise LiuliError(f"a comparison needs at least 1 choice of each kind, not {points}")
+        raise LiuliError(f"--points must be at least 1, not {points}")
     if sample and samples < 1:
-        raise LiuliError(f"a comparison with a sampler needs at least 1 continuation of each kind, not {samples}")
+        raise LiuliError(f"samples must be at least 1, not {samples}")
     found, documents = _collect(world, points, seed)
     models = {kind: _shares(score, found[kind]) for kind in KINDS}
     gaps: dict[Kind, Gap] = {
@@ -136,7 +136,7 @@ def shares_at(world: World, score: Scorer, prefix: str) -> list[tuple[str, float
     branch = world.branch(prefix)
     *_, (state, choice, place) = read(world.start, prefix)
     if choice is None or place != len(prefix):
-        raise LiuliError(f"{prefix!r} does not end where something is chosen; there may follow {', '.join(branch.pieces)}")
+        raise LiuliError(f"{prefix!r} does not end at a choice; only these can follow: {', '.join(branch.pieces)}")
     point = _point(state, choice, prefix, "")
     (shares,) = _shares(score, [point])
     pieces = [state.lead + value for value in choice.values]
@@ -152,7 +152,10 @@ def token_scorer(tokenizer: Tokenizer, log_probabilities: Callable[[list[list[in
         LiuliError: the tokenizer has no begin token, so that a text's first token cannot be predicted from anything.
     """
     if not tokenizer.begin:
-        raise LiuliError("this tokenizer has no begin token: the first token of a text cannot be scored")
+        raise LiuliError(
+            "this tokenizer has no begin token, so the first token of a text cannot be scored: use a model whose tokenizer has "
+            "one"
+        )
 
     def score(texts: Sequence[str]) -> Sequence[float]:
         return log_probabilities(
@@ -230,7 +233,7 @@ def _shares(score: Scorer, points: Sequence[ChoicePoint]) -> list[list[float]]:
     known = dict(zip(texts, map(float, score(texts)), strict=True))
     for text, value in known.items():
         if math.isnan(value) or value == math.inf:
-            raise LiuliError(f"the model's log-probability of {text!r} is {value}")
+            raise LiuliError(f"the model's log-probability of {text!r} is {value}: check the model's weights")
     return [_normalise([known[text] for text in point.texts]) for point in points]
 
 

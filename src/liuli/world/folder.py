@@ -104,7 +104,7 @@ def _new_folders(place: Path) -> list[Path]:
     """The folders that are to be made, the innermost first. Raises LiuliError: the place is a file, or lies in one."""
     for each in (place, *place.parents):
         if each.exists() and not each.is_dir():
-            raise LiuliError(f"{printable(str(each))} is a file: name a folder")
+            raise LiuliError(f"{printable(str(each))} is a file: give a folder")
     return [each for each in (place, *place.parents) if not each.exists()]
 
 
@@ -124,5 +124,5 @@ def _check_own(place: Path) -> None:
     if foreign or (present and _about(place) is None):
         held = printable(", ".join((foreign or present)[:3]))
         raise LiuliError(
-            f"{printable(str(place))} holds something else than a world ({held}): give --out a new or empty folder"
+            f"{printable(str(place))} contains something other than a world ({held}): give --out a new or empty folder"
         )

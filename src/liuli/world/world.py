@@ -51,7 +51,7 @@ class World:
     def __init__(self, size: Size = "begin", seed: int = 0, lang: Lang = "both"):
         for name, value, known in (("size", size, get_args(Size)), ("lang", lang, get_args(Lang))):
             if value not in known:
-                raise LiuliError(f"a world's {name} is one of {', '.join(known)}, not {value!r}")
+                raise LiuliError(f"a world's {name} must be one of {', '.join(known)}, not {value!r}")
         check_seed(seed)
         self.size, self.seed, self.lang = size, seed, lang
         self.facts = make_facts(size, 2 * seed)  # even seeds for facts, odd ones for documents: never the same draws
@@ -80,11 +80,13 @@ class World:
         if choice is None:
             if not rest:
                 return Branch("end", {END: 1.0})
-            raise LiuliError(f"no document begins with {prefix!r}: one ends after {prefix[:place]!r}")
+            raise LiuliError(
+                f"no document of this world begins with {prefix!r}: after {prefix[:place]!r}, the document is at its end"
+            )
         found = _going_on(state, choice, rest)
         if not found:
             pieces = [state.lead + piece for piece in choice.pieces]
-            raise LiuliError(_refusal(prefix, place, pieces) + _never_told(state, rest))
+            raise LiuliError(_refusal(prefix, place, pieces) + _not_mentioned(state, rest))
         total = sum(choice.weights[i] for i in found)
         pieces = {(state.lead + choice.pieces[i])[len(rest) :]: choice.weights[i] / total for i in found}
         return Branch(choice.kind, pieces)
@@ -100,7 +102,7 @@ class World:
             LiuliError: it is none; says how far it could be read.
         """
         if self.branch(document).kind != "end":
-            raise LiuliError(f"{document!r} is the beginning of a document, but no whole one")
+            raise LiuliError(f"{document!r} is only the beginning of a document: give a whole document")
         return self.log_probability_of_prefix(document)
 
     def log_probability_of_prefix(self, prefix: str) -> float:
@@ -136,24 +138,25 @@ def _going_on(state: GrammarState, choice: GrammarChoice, rest: str) -> list[int
 
 
 def _refusal(prefix: str, place: int, pieces: Sequence[str]) -> str:
-    """How far the prefix could be read, and the pieces nearest to what it has there."""
+    """Returns the message for a prefix with which no document begins: how much of it matches, and the most similar pieces that
+    can follow there."""
     rest = prefix[place:]
     near = sorted(pieces, key=lambda piece: -_shared(piece, rest))
     reached = place + _shared(near[0], rest)
-    where = f": it can be read up to {prefix[:reached]!r} ({reached} of {len(prefix)} characters)" if reached else ""
-    may = f"after {prefix[:place]!r} may come" if place else "one may begin with"
+    matched = f". The first {reached} of {len(prefix)} characters match" if reached else ""
+    possible = f"After {prefix[:place]!r}, only these can follow:" if place else "A document can begin with"
     shown = ", ".join(repr(piece) for piece in islice(near, 5))
     more = f" and {len(near) - 5:,} more" if len(near) > 5 else ""
-    return f"no document begins with {prefix!r}{where}; {may} {shown}{more}"
+    return f"no document of this world begins with {prefix!r}{matched}. {possible} {shown}{more}"
 
 
-def _never_told(state: GrammarState, rest: str) -> str:
-    """What a reader who asks for an untold fact should know."""
+def _not_mentioned(state: GrammarState, rest: str) -> str:
+    """Returns a sentence for a prefix that asks for a fact that no document mentions; else ""."""
     fact = state.step.untold(state, rest) if isinstance(state.step, Tell) else None
     if fact is None:
         return ""
     name: Term = state.subject.name
-    return f". The {fact} of {name.zh} ({name.en}) is true in this world but never told: only facts.json has it"
+    return f". The {fact} of {name.zh} ({name.en}) is in facts.json, but no document mentions it"
 
 
 def _shared(one: str, other: str) -> int:

@@ -141,7 +141,7 @@ CONVERTERS: dict[tuple[str, ...], Callable[[dict[str, Any]], Converted | Problem
 
 def _with_extras(record: dict[str, Any], layout: str, messages: list[Any]) -> Converted | Problem:
     """The record's own system message in front, and its tools."""
-    system, tools = record.get("system"), _tools(record.get("tools"))
+    system, tools = record.get("system"), function_tools(record.get("tools"))
     first = [] if system in NOTHING else [{"role": "system", "content": system}]
     return tools if isinstance(tools, Problem) else Converted(layout, tuple(map(tidy, first + messages)), tools)
 
@@ -164,7 +164,7 @@ def _of_turn(turn: Any) -> Any:
     return others | {"role": role, "content": value}
 
 
-def _tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
+def function_tools(given: Any) -> tuple[dict[str, Any], ...] | Problem:
     """Function tools in the form that chat templates read. A bare `{name, description, parameters}` is wrapped in that form."""
     tools = object_in(given) if given else []
     if not isinstance(tools, list):

@@ -112,10 +112,10 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
 def _most_steps(setup: Setup) -> int | None:
     """Returns the steps of `PUBLISHED_PASSES` over the data. None: no published model is trained further, or not all data was
     read."""
+    if setup.plan.data.parent is None or not is_large(setup.plan.config):
+        return None  # before the data is read again
     lengths, all_read = setup.plan.corpus.document_lengths()
-    if setup.plan.data.parent is None or not is_large(setup.plan.config) or not all_read:
-        return None
-    return math.ceil(PUBLISHED_PASSES * sum(lengths) / setup.facts.recipe.tokens)
+    return math.ceil(PUBLISHED_PASSES * sum(lengths) / setup.facts.recipe.tokens) if all_read else None
 
 
 def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None) -> tuple[Pace, Beginning, Decoder]:

@@ -149,7 +149,9 @@ class Setup:
     def ready(self, training: Training, machine: Machine, memory: MemoryOutlook, seconds: float | None = None) -> Ready:
         """`seconds`: the budget, if it is one of time."""
         fixed, recipe = self.facts.fixed.to_json(), self.facts.recipe
-        flops = 3 * forward_flops(self.plan.config, recipe.length / 2)
+        # Forward pass, gradients of the inputs, and gradients of the weights, which a frozen base does not need.
+        products = 3 if self.plan.job.model.lora is None else 2
+        flops = products * forward_flops(self.plan.config, recipe.length / 2)
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
         expected = memory.expected.total, memory.free

@@ -1,14 +1,14 @@
-"""LoRA: a projection's matrix is frozen, and the product of two small matrices, which learn, is added to it.
+"""LoRA: the matrix of a projection is frozen. The product of two small matrices, which are trained, is added to it.
 
     y = W x + scale · B A dropout(x),    scale = alpha / rank, or alpha / √rank if it is rank-stabilised
 
-A has the shape (rank, inputs), B (outputs, rank). B is zero at first, so training starts from the base itself. Only A and B
-require a gradient and optimizer state, and they are saved as a small file (`peft_folder.py`).
+A has the shape (rank, inputs), B (outputs, rank). B is zero at first, so that training starts from the base model itself. Only
+A and B require a gradient and optimizer state, and they are saved in a small file (`peft_folder.py`).
 Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; Kalajdzievski 2023, https://arxiv.org/abs/2312.03732 (√rank); A
 starts as in PEFT, https://github.com/huggingface/peft.
 
-An adapter consists of an A and B for each adapted projection, and may have rows for some tokens (`token_rows.py`) or tables of
-its own (`own_table.py`). Several adapters may be open over one base; at most one of them is active.
+An adapter consists of A and B for each adapted projection. It may also have embedding rows for some tokens (`token_rows.py`)
+or a whole embedding or head (`own_table.py`). Several adapters may be open on one base model; at most one of them is active.
 
 Legend: I inputs, O outputs, R rank.
 """
@@ -45,7 +45,7 @@ class LoRASettings(Record):
         rank_stabilised: the product is multiplied by alpha / √rank instead (PEFT's `use_rslora`).
         dropout: the fraction of a projection's inputs that is dropped before A in a training step.
         projections: some of `PROJECTIONS`, in every block; None: all that can be adapted.
-        tokens: ids whose rows learn too, in the embedding and in a head that is not tied to it.
+        tokens: ids whose rows are trained too, in the embedding and in a head that is not tied to it.
     """
 
     rank: int = 16
@@ -76,7 +76,8 @@ def _are_projections(names: Any) -> bool:
 
 
 class LoRA(nn.Module):
-    """What an adapter adds to one projection, x (..., I) -> (..., O). A and B are fp32; it multiplies in the dtype of x."""
+    """The part of an adapter that is added to one projection, x (..., I) -> (..., O). A and B are fp32; they are converted to
+    the dtype of x for the matrix multiplications."""
 
     def __init__(self, inputs: int, outputs: int, settings: LoRASettings):
         super().__init__()
@@ -86,8 +87,8 @@ class LoRA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a_RI, b_OR = self.a, self.b
-        # The project's modules know no training mode. Dropout is for training steps, in which a gradient can reach A: an
-        # adapter that was loaded, or a pass without gradients, drops nothing.
+        # The project's modules have no training mode. Dropout is active only if A gets a gradient, as in a training step: not
+        # in an adapter that was loaded for inference, and not in a pass without gradients.
         if self.settings.dropout and a_RI.requires_grad and torch.is_grad_enabled():
             x = F.dropout(x, self.settings.dropout)
         return F.linear(F.linear(x, a_RI.to(x.dtype)) * self.scale, b_OR.to(x.dtype))
@@ -95,13 +96,13 @@ class LoRA(nn.Module):
     __call__ = forward
 
     def start(self, random: torch.Generator) -> None:
-        """Fills A uniformly within ±1/√I (He et al.'s bound with PEFT's slope of √5), and B with 0."""
+        """Fills A with uniform numbers within ±1/√I (He et al.'s bound with PEFT's slope of √5), and B with 0."""
         bound = self.a.shape[1] ** -0.5
         nn.init.uniform_(self.a, -bound, bound, random)
         nn.init.zeros_(self.b)
 
     def dense(self) -> Tensor:
-        """What it adds to the matrix, fp32 (O, I)."""
+        """Returns the matrix that is added to the projection's, fp32 (O, I)."""
         return self.scale * self.b.detach() @ self.a.detach()
 
 
@@ -122,19 +123,19 @@ class LoRALinear(LinearSlot):
         return self.base.dense() if self.active is None else self.base.dense() + self.active.dense()
 
 
-AdapterModule = LoRA | TokenRows | OwnTable  # what an adapter has in a slot
+AdapterModule = LoRA | TokenRows | OwnTable  # the module of an adapter in one slot
 
 
 def add(decoder: Decoder, settings: LoRASettings, seed: int, name: str = "default", like: int | None = None) -> None:
-    """Adds a new adapter and makes it active. From then on only the adapter learns. The same seed gives the same adapter on
-    every machine and device.
+    """Adds a new adapter, makes it active, and freezes all other parameters. The same seed gives the same adapter on every
+    machine and device.
 
     Args:
-        like: the token from whose rows the rows of the settings' tokens start; None: each starts from its own.
+        like: a token; the rows of `settings.tokens` start as copies of its rows. None: each starts from its own row.
 
     Raises:
-        LiuliError: an adapter of that name is open; a projection or a token that the decoder lacks; a projection that cannot
-            be adapted.
+        LiuliError: an adapter with this name is open already; the decoder does not have a projection or a token; a projection
+            cannot be adapted.
     """
     random = torch.Generator("cpu").manual_seed(seed)
     modules = empty_modules(decoder, settings)
@@ -145,31 +146,33 @@ def add(decoder: Decoder, settings: LoRASettings, seed: int, name: str = "defaul
 
 
 def empty_modules(decoder: Decoder, settings: LoRASettings) -> dict[str, LoRA]:
-    """Returns an A and B without values for every projection that the settings name, by name in the decoder, in order.
+    """Returns A and B, without values, for every projection that the settings name. The keys are the projections' names in the
+    decoder, in its order.
 
     Raises:
-        LiuliError: a projection that the decoder lacks; or only some of GPT-2's q, k and v, which are stored as one matrix.
+        LiuliError: the decoder does not have a projection; or the settings name only some of GPT-2's q, k and v, which are
+            stored as one matrix.
     """
     can = projections_of(decoder)
     for name in settings.projections or ():
         if name not in can:
             raise LiuliError(
-                f"a {decoder.config.family} decoder can have LoRA at {', '.join(can)}, and not at {name}: leave it out"
+                f"a {decoder.config.family} model can have LoRA at {', '.join(can)}, but not at {name}: remove {name}"
             )
     found: dict[str, LoRA] = {}
     for paths in block_modules(decoder.config).values():
         asked = [kind for kind in map(kind_of, paths) if kind in (settings.projections or can)]
         if asked and len(asked) < len(paths):
             together = ", ".join(map(kind_of, paths))
-            raise LiuliError(f"a {decoder.config.family} decoder stores {together} as one matrix: adapt all of them, or none")
+            raise LiuliError(f"a {decoder.config.family} model stores {together} as one matrix: adapt all of them, or none")
         if asked:
             found |= empty_at(decoder, paths, settings)
     return found
 
 
 def empty_at(decoder: Decoder, paths: Sequence[str], settings: LoRASettings) -> dict[str, LoRA]:
-    """Returns an A and B without values for each of the projections that are stored as one matrix. They share one A, and each B
-    is a part of the matrix's B, so that together they equal one LoRA of the stored matrix."""
+    """Returns A and B, without values, for each of several projections that are stored as one matrix. They share one A, and
+    each B is a part of the matrix's B. So together they equal one LoRA of the stored matrix."""
     linears: Any = {path: decoder.get_submodule(path) for path in paths}
     found = {path: LoRA(linear.inputs, linear.outputs, settings) for path, linear in linears.items()}
     for module in found.values():
@@ -178,27 +181,27 @@ def empty_at(decoder: Decoder, paths: Sequence[str], settings: LoRASettings) -> 
 
 
 def projections_of(decoder: Decoder) -> list[str]:
-    """The kinds of projections that the decoder has, in the order of `PROJECTIONS`."""
+    """Returns the names of the projections that the decoder has, in the order of `PROJECTIONS`."""
     kinds = {kind_of(path) for paths in block_modules(decoder.config).values() for path in paths}
     return [name for name in PROJECTIONS if name in kinds]
 
 
 def kind_of(path: str) -> str:
-    """A projection's name in its block, from its name in the decoder."""
+    """Returns a projection's name in its block, such as q, from its name in the decoder."""
     return path.rpartition(".")[2]
 
 
 def attach(decoder: Decoder, name: str, modules: Mapping[str, AdapterModule]) -> None:
-    """Opens an adapter and makes it active. All parameters, including the adapter's own, are frozen.
+    """Opens an adapter and makes it active. All parameters are frozen, including the adapter's own.
 
     Args:
         modules: the adapter's modules, by the names of the layers that they adapt.
 
     Raises:
-        LiuliError: an adapter of that name is open.
+        LiuliError: an adapter with this name is open already.
     """
     if name in names(decoder):
-        raise LiuliError(f"an adapter {name!r} is open already: give this one another name")
+        raise LiuliError(f"an adapter named {name!r} is open already: give the new adapter another name")
 
     def linear_slot(path: str, linear: Any) -> nn.Module:
         if path not in modules:
@@ -215,19 +218,19 @@ def attach(decoder: Decoder, name: str, modules: Mapping[str, AdapterModule]) ->
 
 
 def use(decoder: Decoder, name: str | None) -> None:
-    """Makes the adapter of that name active; None: the decoder computes as the base alone.
+    """Makes the adapter with this name active. None: no adapter is active, and the decoder computes as the base model.
 
     Raises:
-        LiuliError: no adapter of that name is open.
+        LiuliError: no adapter with this name is open.
     """
     if name is not None and name not in names(decoder):
-        raise LiuliError(f"no adapter {name!r} is open; open: {', '.join(names(decoder)) or 'none'}")
+        raise LiuliError(f"no adapter named {name!r} is open; open adapters: {', '.join(names(decoder)) or 'none'}")
     for slot in adapter_slots(decoder).values():
         slot.active_name = name
 
 
 def learn(decoder: Decoder, name: str) -> None:
-    """Makes the adapter of that name active; from now on only its parameters require a gradient. Raises as `use`."""
+    """Makes the adapter with this name active, and only its parameters require a gradient. Raises the errors of `use`."""
     use(decoder, name)
     decoder.requires_grad_(False)
     for slot in adapter_slots(decoder).values():
@@ -236,19 +239,19 @@ def learn(decoder: Decoder, name: str) -> None:
 
 
 def names(decoder: Decoder) -> list[str]:
-    """The names of the adapters that are open."""
+    """Returns the names of the open adapters."""
     return list(dict.fromkeys(name for slot in adapter_slots(decoder).values() for name in slot.adapters))
 
 
 def adapted(decoder: Decoder) -> dict[str, LoRALinear]:
-    """The projections with adapters, by their names in the decoder."""
+    """Returns the projections with adapters, by their names in the decoder."""
     return {path: module for path, module in decoder.named_modules() if isinstance(module, LoRALinear)}
 
 
 def merge(decoder: Decoder) -> None:
-    """W ← W + scale · B A for the active adapter, computed in fp32 and stored in W's dtype; its rows and tables replace the
-    base's. Then the decoder has the base's kinds of layers again, all its parameters may learn, and no adapter is open. A head
-    that was tied stays so, unless the adapter gives it other numbers than the embedding."""
+    """Merges the active adapter into the decoder: W ← W + scale · B A, computed in fp32 and stored in W's dtype. The adapter's
+    rows and tables replace the base's. Afterwards the decoder has only ordinary layers, all its parameters require a gradient,
+    and no adapter is open. A tied head stays tied, unless the adapter gives it other numbers than the embedding."""
     exchange(decoder, lambda _, slot: slot.base.replaced(slot.dense()), AdapterSlot)
     if decoder.config.tied and torch.equal(decoder.head.dense(), decoder.embedding.dense()):
         decoder.head.tie(decoder.embedding)

@@ -1,7 +1,7 @@
-"""A table of an adapter's own: an embedding or a head that was trained in full, together with LoRA.
+"""A whole embedding or head that belongs to an adapter and was trained together with LoRA.
 
 Source: PEFT's `modules_to_save`, https://github.com/huggingface/peft. It is common in adapters that add tokens to a model. It
-makes an adapter as large as its tables; for a few tokens, `token_rows.py` is enough.
+makes the adapter's file large; for a few tokens, `token_rows.py` is enough. "Table" means an embedding or a head.
 
 Legend: D width, V vocabulary.
 """
@@ -14,18 +14,18 @@ from liuli.model.linear import Embedding, Linear
 
 
 class OwnTable(nn.Module):
-    """A table that replaces the base's, fp32 (V, D)."""
+    """A table that replaces the base model's, fp32 (V, D)."""
 
     def __init__(self, count: int, width: int):
         super().__init__()
         self.table = nn.Parameter(torch.empty(count, width))
 
     def embed(self, ids: Tensor, base: Embedding) -> Tensor:
-        """(..., D): this table's vectors of ids (...), in the base's dtype."""
+        """Returns this table's vectors (..., D) of ids (...), in the base's dtype."""
         return F.embedding(ids, self.table).to(base.dtype)
 
     def logits(self, x: Tensor, base: Linear) -> Tensor:
-        """(..., V): the logits of x (..., D) by this table."""
+        """Returns the logits (..., V) of x (..., D) with this table as the head."""
         return F.linear(x, self.table.to(x.dtype), base.bias)
 
     def replaced_in(self, table_VD: Tensor) -> Tensor:

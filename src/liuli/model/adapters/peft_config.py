@@ -1,7 +1,7 @@
 """Reads PEFT's `adapter_config.json`: which modules an adapter changes, and its settings at each of them.
 
-Modules have Hugging Face's names here. A setting that is not read, but would change what the adapter computes, is refused by
-name. Source: https://github.com/huggingface/peft, `LoraConfig` and `tuners/tuners_utils.py`.
+Modules have Hugging Face's names in this file. A setting that is not supported, but would change what the adapter computes, is
+refused by name. Source: https://github.com/huggingface/peft, `LoraConfig` and `tuners/tuners_utils.py`.
 """
 
 import json
@@ -23,7 +23,7 @@ PATTERNS = ("rank_pattern", "alpha_pattern")
 NAMES = ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save")
 ALL_LINEAR = "all-linear"
 READ = (*SETTINGS, *PATTERNS, *NAMES, TOKENS, "layers_to_transform", "use_rslora", "ensure_weight_tying")
-ONLY = {  # the supported values of these settings; with other values an adapter changes the base too
+ONLY = {  # the supported values of these settings; with other values an adapter is not LoRA, or also changes the base's weights
     "peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
 }  # fmt: skip
 WITHOUT_EFFECT = {  # settings that do not change what a saved adapter computes
@@ -31,7 +31,7 @@ WITHOUT_EFFECT = {  # settings that do not change what a saved adapter computes
     "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type",
 }  # fmt: skip
 # Matching a regular expression from a file must not take long. So an expression may have at most MOST_CHOICES repeats and
-# groups together, and no group may be repeated.
+# groups in total, and no group may be repeated.
 MOST_CHOICES, LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_PATTERNS = 3, 200, 32, 10_000
 CHOICE = re.compile(r"\\.|(\((?:\?[:=!])?|[*+?{])", re.DOTALL)
 REPEATED_GROUP = re.compile(r"(?<!\\)(?:\\\\)*\)[*+{]")
@@ -44,13 +44,13 @@ class PeftConfig:
 
     Attributes:
         settings: the settings of every module that no pattern matches, without projections and tokens.
-        ranks, alphas: other ranks and alphas, by a regular expression for the end of a module's name.
-        targets, excluded: names of modules, or ends of names; None: the file has a regular expression or nothing, so the names
-            of the stored tensors decide which modules are adapted.
+        ranks, alphas: ranks and alphas of single modules; the keys are regular expressions for the end of a module's name.
+        targets, excluded: names of modules, or ends of names. None: the file has a regular expression or nothing; then the
+            names of the stored tensors decide which modules are adapted.
         layers: the numbers of the adapted blocks; None: all.
         blocks: possible names of the list of blocks (PEFT's `layers_pattern`); (): any name.
-        saved: ends of the names of the modules of which the adapter has whole copies.
-        saved_together: whether a head that is tied to the embedding is copied whenever the embedding is, and vice versa.
+        saved: ends of the names of modules that the adapter contains as whole copies (PEFT's `modules_to_save`).
+        saved_together: whether a tied head is copied whenever the embedding is, and vice versa (PEFT's `ensure_weight_tying`).
         tokens: `trainable_token_indices`, unchanged.
     """
 
@@ -78,7 +78,7 @@ class PeftConfig:
         )
 
     def adapts(self, module: str) -> bool | None:
-        """Whether a projection has an A and B; None: the names of the stored tensors decide."""
+        """Returns whether a projection has A and B; None: the names of the stored tensors decide."""
         if self.targets is None or self.excluded is None:
             return None
         if any(ends_in(module, name) for name in self.excluded):
@@ -90,8 +90,8 @@ class PeftConfig:
         )
 
     def identity(self) -> str:
-        """Text for the adapter's hash: the settings that change what it computes, except those that the names and shapes of its
-        tensors show."""
+        """Returns text for the adapter's hash: the settings that change what the adapter computes, except those that the names
+        and shapes of its tensors show."""
         lines = [f"alpha {float(self.settings.alpha)}"]
         lines += [f"tokens {json.dumps(self.tokens, sort_keys=True)}"] if self.tokens else []
         lines += [f"alphas {json.dumps(dict(self.alphas), sort_keys=True)}"] if self.alphas else []
@@ -108,7 +108,7 @@ class PeftConfig:
 
 
 def ends_in(module: str, name: str) -> bool:
-    """Whether a module has that name, or a dotted name that ends with it."""
+    """Returns whether a module has this name, or a dotted name that ends with it."""
     return module == name or module.endswith(f".{name}")
 
 
@@ -124,17 +124,19 @@ def read_peft_config(folder: Path) -> PeftConfig:
         known = name in READ or name in WITHOUT_EFFECT
         harmless = value in ONLY[name] if name in ONLY else known or value in (None, False, {}, [])
         if not harmless:
-            raise LiuliError(f"{path}: {shown(name)} = {quoted(value)} is not supported")
+            advice = f"supported: {', '.join(map(str, ONLY[name]))}" if name in ONLY else "use an adapter without this setting"
+            raise LiuliError(f"{path}: {shown(name)} = {quoted(value)} is not supported; {advice}")
     try:
         values = (raw.get(name, silent) for name, silent in SETTINGS.items())
         settings = LoRASettings(*values, rank_stabilised=raw.get("use_rslora") or False)
     except (LiuliError, TypeError, ValueError, RecursionError) as error:
         raise LiuliError(f"{path}: {shown(str(error))}") from error
     for name in NAMES:
-        _check(path, name, raw.get(name), _are_names)
+        _check(path, name, raw.get(name), _are_names, "a name or a list of names")
     for name in PATTERNS:
-        _check(path, name, raw.get(name), _is_pattern)
-    _check(path, "layers_to_transform", raw.get("layers_to_transform"), _are_layers)
+        wanted = f"an object with at most {MOST_PATTERNS:,} names, of which at most {MOST_EXPRESSIONS} are regular expressions"
+        _check(path, name, raw.get(name), _is_pattern, wanted)
+    _check(path, "layers_to_transform", raw.get("layers_to_transform"), _are_layers, "a whole number or a list of them")
     layers = raw.get("layers_to_transform")
     targets, excluded = raw.get("target_modules"), raw.get("exclude_modules") or ()
     by_expression = isinstance(targets, str) and targets.lower() != ALL_LINEAR
@@ -153,8 +155,8 @@ def read_peft_config(folder: Path) -> PeftConfig:
 
 
 def patterns_to(settings: Mapping[str, LoRASettings]) -> dict[str, Any]:
-    """Returns PEFT's settings for the settings of each module. Patterns are written for the modules that differ from the most
-    frequent rank or alpha."""
+    """Returns the settings of all modules as PEFT's fields. Modules that do not have the most frequent rank or alpha are listed
+    in `rank_pattern` and `alpha_pattern`."""
     every = list(settings.values())
     ranks, alphas = [each.rank for each in every], [each.alpha for each in every]
     rank, alpha = max(ranks, key=ranks.count), max(alphas, key=alphas.count)
@@ -167,7 +169,7 @@ def patterns_to(settings: Mapping[str, LoRASettings]) -> dict[str, Any]:
 
 
 def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
-    """The value of the first pattern that matches the end of a module's name, as in PEFT; None if none does."""
+    """Returns the value of the first pattern that matches the end of a module's name, as in PEFT; None if none matches."""
     for pattern, value in patterns.items():
         if ends_in(module, pattern):
             return value
@@ -176,8 +178,8 @@ def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
         choices = sum(bool(found) for found in CHOICE.findall(pattern))
         if choices > MOST_CHOICES or len(pattern) > LONGEST_EXPRESSION or REPEATED_GROUP.search(pattern):
             raise LiuliError(
-                f"the pattern {quoted(pattern)} could take very long: name the modules, or use at most {MOST_CHOICES} repeats "
-                f"and groups, and repeat no group"
+                f"the pattern {quoted(pattern)} could take very long to match: list the names of the modules instead, or use "
+                f"at most {MOST_CHOICES} repeats and groups, and no repeated group"
             )
         try:
             if re.match(rf"(.*\.)?({pattern})$", module):
@@ -191,9 +193,9 @@ def _several(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _check(path: Path, name: str, value: Any, good: Any) -> None:
+def _check(path: Path, name: str, value: Any, good: Any, wanted: str) -> None:
     if value is not None and not good(value):
-        raise LiuliError(f"{path}: {name} = {quoted(value)} is not supported")
+        raise LiuliError(f"{path}: {name} must be {wanted}, not {quoted(value)}")
 
 
 def _are_names(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """Reads, writes and hashes an adapter's folder in PEFT's format.
 
 In: a folder with `adapter_config.json` (`peft_config.py`) and `adapter_model.safetensors` or `adapter_model.bin`. Out: the
-matrices A and B (`lora.py`), token rows (`token_rows.py`) and tables (`own_table.py`), opened in a decoder. `liuli.json` in the
-folder records the hash of the base. Nothing in a folder is ever executed.
+matrices A and B (`lora.py`), token rows (`token_rows.py`) and tables (whole embeddings or heads, `own_table.py`), opened in a
+decoder. `liuli.json` in the folder records the hash of the base model. Nothing in a folder is ever executed.
 """
 
 import re
@@ -41,10 +41,11 @@ from liuli.model.formats.weight_files import (
 )
 
 TENSORS, OLD_TENSORS, CARD = "adapter_model.safetensors", "adapter_model.bin", "liuli.json"
-SUFFIXES = {  # of PEFT's tensor names, by the names of our parameters
+OTHER_BASE = "give the model that the adapter was trained on, or download the adapter again"
+SUFFIXES = {  # the ends of PEFT's tensor names, by the names of Liuli's parameters
     "a": "lora_A.weight", "b": "lora_B.weight", "rows": "token_adapter.trainable_tokens_delta", "table": "weight",
 }  # fmt: skip
-# Tensor names that contain the adapter's name (`.default.`), as in a file of a whole model, and what replaces that part.
+# Tensor names may contain the adapter's name (`.default.`), as in a file of a whole model. These replacements remove it.
 OWN_NAMES = (
     (re.compile(r"\.(lora_[AB])\.[^.]+\.weight$"), r".\1.weight"),
     (re.compile(r"\.modules_to_save\.[^.]+\.weight$"), ".weight"),
@@ -54,10 +55,11 @@ PREFIX = "base_model.model."
 
 
 def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
-    """Writes the active adapter: A, B, rows and tables in fp32, the settings, and the card.
+    """Writes the active adapter: its tensors in fp32, its settings, and `liuli.json`.
 
     Args:
-        base: the base's folder or its name on the hub, for other programs. base_hash: the base's `hash_model`.
+        base: the base model's folder or its name on the Hugging Face Hub, for other programs.
+        base_hash: the base model's `hash_model`.
 
     Raises:
         LiuliError: the folder cannot be written.
@@ -88,11 +90,12 @@ def save(decoder: Decoder, folder: Path, base: str, base_hash: str) -> None:
 
 
 def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
-    """Opens the adapter in a folder and makes it active. No parameter of the decoder requires a gradient from then on;
-    `lora.learn` lets the adapter continue learning.
+    """Opens the adapter in a folder and makes it active. All parameters of the decoder are frozen; call `lora.learn` to
+    continue training the adapter.
 
     Args:
-        name: the name of the opened adapter. base: the folder that the decoder was read from.
+        name: the name of the opened adapter.
+        base: the folder that the decoder was read from.
 
     Raises:
         LiuliError: there is no adapter, a file is broken, a setting is not supported, the adapter was made for another base, or
@@ -100,27 +103,30 @@ def load(decoder: Decoder, folder: Path, name: str, base: Path) -> None:
     """
     config, file, stored = _read(folder)
     modules: dict[str, AdapterModule] = {**empty_rows(decoder, _tokens(decoder.config, config.tokens, folder))}
-    with torch.device("meta"):  # takes no memory, whatever rank the settings claim; A and B get the tensors below
+    with torch.device("meta"):  # needs no memory, even for a huge rank in the settings; A and B get their tensors below
         modules |= _own_tables(decoder, config, folder)
         of_tables = _places(decoder.config, modules).keys()
         modules |= _projections(decoder, config, [key for key in stored if key not in of_tables], file)
     places = _places(decoder.config, modules)
     missing = sorted(places.keys() - stored.keys())
     if missing:
-        raise LiuliError(f"{folder} is not an adapter of {base}: it lacks {listed(missing)}")
+        raise LiuliError(f"{folder} is not an adapter of {base}: the tensors {listed(missing)} are missing; {OTHER_BASE}")
     for key, parameters in places.items():
         tensor, expected = stored[key](), _shape(key, parameters)
         if list(tensor.shape) != expected:
             shapes = f"shape {list(tensor.shape)}, but {CONFIG} and that model imply {expected}"
-            raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}")
+            raise LiuliError(f"{folder} is not an adapter of {base}: {key} has {shapes}; {OTHER_BASE}")
         if tensor.dtype not in STORED_DTYPES:
-            raise LiuliError(f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported")
+            raise LiuliError(
+                f"{folder}: the tensor {key} is {tensor.dtype}: quantised adapters are not supported; use the unquantised "
+                f"adapter"
+            )
         check_finite(tensor, key, folder)
         _fill(key, parameters, tensor)
     recorded = read_json(folder / CARD).get("parent")
     if recorded is not None and recorded != (found := hash_model(base)):
-        hashes = f"it was made for the model with hash {shown(recorded)}, and that one has {found}"
-        raise LiuliError(f"{folder} is not an adapter of {base}: {hashes}")
+        hashes = f"{CARD} says that it was trained on the model with the hash {shown(recorded)}, but this model has {found}"
+        raise LiuliError(f"{folder} is not an adapter of {base}: {hashes}; {OTHER_BASE}")
     attach(decoder, name, modules)
 
 
@@ -134,26 +140,26 @@ def hash_adapter(folder: Path) -> str:
 def _read(folder: Path) -> tuple[PeftConfig, Path, dict[str, Lazy]]:
     """Returns an adapter's settings, the file of its tensors, and all tensors of that file by PEFT's names."""
     if not folder.is_dir():
-        raise LiuliError(f"there is no folder {folder}; give an adapter's folder")
+        raise LiuliError(f"there is no folder {folder}: give an adapter's folder")
     file = next((folder / name for name in (TENSORS, OLD_TENSORS) if (folder / name).is_file()), None)
     if not (folder / CONFIG).is_file():
         if file is None:
-            raise LiuliError(f"{folder} holds no {CONFIG}, so it is not an adapter's folder")
-        raise LiuliError(f"{folder} holds {file.name} but no {CONFIG}: download that file too")
+            raise LiuliError(f"{folder} contains no {CONFIG}, so it is not an adapter's folder: give a LoRA adapter's folder")
+        raise LiuliError(f"{folder} contains {file.name} but no {CONFIG}: download that file too")
     config = read_peft_config(folder)
     if file is None:
-        raise LiuliError(f"{folder} holds {CONFIG} but neither {TENSORS} nor {OLD_TENSORS}: download the adapter again")
+        raise LiuliError(f"{folder} contains {CONFIG} but neither {TENSORS} nor {OLD_TENSORS}: download the adapter again")
     stored: dict[str, Lazy] = {}
     for name, tensor in read_tensors(file):
         key = _canonical(name)
         if key in stored:
-            raise LiuliError(f"{file} holds {shown(key)} twice: keep one adapter in a file")
+            raise LiuliError(f"{file} contains {shown(key)} twice: save each adapter in its own file")
         stored[key] = tensor
     return config, file, stored
 
 
 def _canonical(name: str) -> str:
-    """A tensor's name as PEFT writes it when it saves an adapter alone."""
+    """Returns a tensor's name as PEFT writes it when it saves only an adapter."""
     inner = without_wrappers(name)
     for pattern, instead in OWN_NAMES:
         inner = pattern.sub(instead, inner)
@@ -165,7 +171,7 @@ def _key(module: str, parameter: str) -> str:
 
 
 def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Path) -> dict[str, LoRA]:
-    """Returns an A and B without values for each projection that has a stored tensor or that the settings name.
+    """Returns A and B, without values, for each projection that has a stored tensor or that the settings name.
 
     Raises:
         LiuliError: a tensor belongs to no projection, or to one that the settings do not name; a rank or an alpha is out of
@@ -178,18 +184,21 @@ def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Pa
     tables = {_key(name, "table") for name in table_names(decoder.config).values()}
     if whole := sorted(tables.intersection(extra)):
         raise LiuliError(
-            f"{file} holds {listed(whole)}, a whole table that {CONFIG} does not name in modules_to_save: it is for a base "
-            f"with a larger vocabulary; merge the two with PEFT (merge_and_unload), and open the result"
+            f"{file} contains a whole embedding or head ({listed(whole)}) that {CONFIG} does not name in modules_to_save, so "
+            f"the adapter was made for a base model with a larger vocabulary: merge adapter and base with PEFT "
+            f"(merge_and_unload), and use the result"
         )
     if extra or not keys:
-        where = (
-            f"a {decoder.config.family} decoder of {decoder.config.layers} blocks can have LoRA only at their {', '.join(can)}"
+        problem = f"contains unknown tensors ({listed(extra)})" if extra else "is empty"
+        raise LiuliError(
+            f"{file} {problem}: a {decoder.config.family} model of {decoder.config.layers} blocks can have LoRA only at "
+            f"{', '.join(can)} of its blocks; {OTHER_BASE}"
         )
-        raise LiuliError(f"{file} {f'holds {listed(extra)}' if extra else 'is empty'}, and {where}")
     unnamed = sorted(key for key in keys if config.adapts(module_of[key]) is False)
     if unnamed:
         raise LiuliError(
-            f"{file} holds {listed(unnamed)}, which {CONFIG} does not name: the two files do not belong to the same adapter"
+            f"{file} contains {listed(unnamed)}, which {CONFIG} does not name: the two files do not belong to the same "
+            f"adapter; download the adapter again"
         )
     stored = {module_of[key] for key in keys}
     found: dict[str, LoRA] = {}
@@ -203,7 +212,7 @@ def _projections(decoder: Decoder, config: PeftConfig, keys: list[str], file: Pa
 
 
 def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str, AdapterModule]:
-    """Returns tables without values for the embedding and the head if the settings name them.
+    """Returns `OwnTable` modules, without values, for the embedding and the head if the settings name them.
 
     Raises:
         LiuliError: the settings name another module.
@@ -212,8 +221,8 @@ def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str,
     for module in config.saved:
         if not any(ends_in(name, module) for name in names.values()):
             raise LiuliError(
-                f"{folder / CONFIG}: modules_to_save = {quoted(list(config.saved))} is not supported: an adapter can have an "
-                f"embedding or a head of its own, but no {shown(module)}"
+                f"{folder / CONFIG}: modules_to_save = {quoted(list(config.saved))} is not supported: an adapter can contain "
+                f"a whole embedding or head, but not {shown(module)}; use an adapter without it"
             )
     found = {table for table, name in names.items() if any(ends_in(name, module) for module in config.saved)}
     if found and config.saved_together and decoder.config.tied:
@@ -222,14 +231,14 @@ def _own_tables(decoder: Decoder, config: PeftConfig, folder: Path) -> dict[str,
 
 
 def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
-    """Returns the tokens that have rows of their own, by table of the decoder ("embedding" or "head").
+    """Returns the tokens whose rows the adapter contains, for "embedding" and "head".
 
-    PEFT writes either a list, which is for the embedding, or a mapping from the ends of module names to lists. If the head is
-    tied, it has the embedding's rows.
+    PEFT writes either a list, which is for the embedding, or a mapping from the ends of module names to lists. A tied head
+    shares the embedding's rows.
 
     Raises:
-        LiuliError: another module is named, a list does not hold token ids, or the rows of a tied head would differ from the
-            embedding's.
+        LiuliError: another module is named, a list has other values than token ids, or the rows of a tied head would differ
+            from the embedding's.
     """
     names = table_names(config)
     by_module = (indices if isinstance(indices, dict) else {names["embedding"]: indices}) if indices else {}
@@ -237,12 +246,16 @@ def _tokens(config: Config, indices: Any, folder: Path) -> dict[str, list[int]]:
     found = {table: by_module[module] for module, tables in of.items() for table in tables}
     apart = config.tied and found.get("head", found.get("embedding")) != found.get("embedding")
     if apart or len(found) < len(by_module) or not all(ids and are_tokens(ids) for ids in found.values()):
-        raise LiuliError(f"{folder / CONFIG}: {TOKENS} = {quoted(indices)} is not supported")
+        raise LiuliError(
+            f"{folder / CONFIG}: {TOKENS} = {quoted(indices)} is not supported: {TOKENS} must be a list of different token "
+            f"ids, or have one such list for the embedding and one for an untied head"
+        )
     return found
 
 
 def _token_indices(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, Any]:
-    """PEFT's setting for the token rows among the modules: a list if only the embedding has such rows, else a mapping."""
+    """Returns PEFT's setting for the token rows among the modules: a list if only the embedding has such rows, else a
+    mapping."""
     rows = {path: module.tokens_C.tolist() for path, module in modules.items() if isinstance(module, TokenRows)}
     if config.tied or rows.keys() == {"embedding"}:
         return {TOKENS: rows["embedding"]} if rows else {}
@@ -251,7 +264,7 @@ def _token_indices(config: Config, modules: Mapping[str, AdapterModule]) -> dict
 
 
 def _saved_modules(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, Any]:
-    """PEFT's setting for the tables among the modules."""
+    """Returns PEFT's setting for the `OwnTable` modules."""
     names = table_names(config)
     saved = [names[path].rpartition(".")[2] for path, module in modules.items() if isinstance(module, OwnTable)]
     return {"modules_to_save": saved} if saved else {}
@@ -260,8 +273,8 @@ def _saved_modules(config: Config, modules: Mapping[str, AdapterModule]) -> dict
 def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, list[tuple[nn.Module, str]]]:
     """Returns the parameters that each tensor of the adapter fills, as (module, parameter name), by PEFT's tensor names.
 
-    If a projection is stored as one matrix with others (GPT-2's c_attn), each of them holds a part of the stored B, in order,
-    and all of them share the stored A. A tied head has the embedding's rows.
+    If several projections are stored as one matrix (GPT-2's c_attn), each of them has a part of the stored B, in order, and all
+    of them share the stored A. A tied head shares the embedding's rows.
     """
     found: dict[str, list[tuple[nn.Module, str]]] = {}
     for theirs, paths in block_modules(config).items():
@@ -277,19 +290,19 @@ def _places(config: Config, modules: Mapping[str, AdapterModule]) -> dict[str, l
 
 
 def _shape(key: str, places: list[tuple[nn.Module, str]]) -> list[int]:
-    """The shape of the tensor that the parameters form."""
+    """Returns the shape of the tensor that the parameters form together."""
     shapes = [list(getattr(module, name).shape) for module, name in places]
     return shapes[0] if key.endswith(SUFFIXES["a"]) else [sum(shape[0] for shape in shapes), *shapes[0][1:]]
 
 
 def _joined(key: str, places: list[tuple[nn.Module, str]]) -> Tensor:
-    """The tensor that the parameters form: a copy on the CPU."""
+    """Returns the tensor that the parameters form together, as a copy on the CPU."""
     parts = [getattr(module, name).detach().cpu() for module, name in places]
     return (parts[0] if key.endswith(SUFFIXES["a"]) else torch.cat(parts)).clone().contiguous()
 
 
 def _fill(key: str, places: list[tuple[nn.Module, str]], tensor: Tensor) -> None:
-    """Makes the parameters from the tensor, in fp32."""
+    """Creates the parameters from the tensor, in fp32."""
     if key.endswith(SUFFIXES["a"]):
         shared = nn.Parameter(tensor.to(torch.float32, copy=True))
         pieces = [shared for _ in places]
@@ -301,8 +314,9 @@ def _fill(key: str, places: list[tuple[nn.Module, str]], tensor: Tensor) -> None
 
 
 def _targets(decoder: Decoder, adapted: list[str]) -> list[str]:
-    """Returns PEFT's `target_modules` for the adapted modules: the names of the projections; for GPT-2, in which two
-    projections are called c_proj, their paths within a block; whole names, if a projection is adapted in some blocks only."""
+    """Returns PEFT's `target_modules` for the adapted modules. These are the names of the projections, or, for GPT-2, in which
+    two projections are called c_proj, their paths within a block. If a projection is adapted in some blocks only, they are the
+    full names."""
     short = {name: name.split(".", 3)[3] if decoder.config.family == "gpt2" else kind_of(name) for name in adapted}
     meant = [name for name in block_modules(decoder.config) if any(ends_in(name, each) for each in {*short.values()})]
     return sorted({*short.values()} if meant == adapted else adapted)

@@ -10,12 +10,12 @@ from liuli.model.linear import Embedding, Layer, Linear
 
 
 class AdapterSlot(Layer):
-    """Takes the place of a layer, which is its `base`.
+    """Replaces a layer, which becomes its `base`.
 
     Attributes:
-        adapters: each adapter's module here, by the adapter's name.
-        active_name: the active adapter's name. If it is None, or that adapter has no module here, the slot computes exactly
-            what the base does.
+        adapters: each adapter's module in this slot, by the adapter's name.
+        active_name: the active adapter's name. If it is None, or if that adapter has no module in this slot, the slot computes
+            exactly what the base does.
     """
 
     def __init__(self, base: Any):
@@ -26,18 +26,18 @@ class AdapterSlot(Layer):
         self.active_name: str | None = None
 
     def add(self, name: str, module: nn.Module) -> None:
-        """Adds an adapter's module over the base."""
+        """Adds an adapter's module to the slot."""
         self.adapters[name] = module
         self.parts.append(module)
 
     @property
     def active(self) -> Any:
-        """The active adapter's module; None: the base alone."""
+        """The active adapter's module in this slot, or None if there is none."""
         return None if self.active_name is None else self.adapters.get(self.active_name)
 
 
 class LinearSlot(AdapterSlot):
-    """Takes the place of a `Linear`."""
+    """Replaces a `Linear`."""
 
     base: Linear
 
@@ -52,7 +52,7 @@ class LinearSlot(AdapterSlot):
 
 
 class EmbeddingSlot(AdapterSlot):
-    """Takes the place of the embedding, ids (...) int64 -> (..., D). An adapter's module has rows or a table of its own."""
+    """Replaces the embedding, ids (...) int64 -> (..., D). An adapter's module is a `TokenRows` or an `OwnTable`."""
 
     base: Embedding
 
@@ -72,7 +72,7 @@ class EmbeddingSlot(AdapterSlot):
 
 
 class HeadSlot(LinearSlot):
-    """Takes the place of the head, x (..., D) -> (..., V). An adapter's module has rows or a table of its own."""
+    """Replaces the head, x (..., D) -> (..., V). An adapter's module is a `TokenRows` or an `OwnTable`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.base(x) if self.active is None else self.active.logits(x.to(self.base.dtype), self.base)
@@ -85,5 +85,5 @@ class HeadSlot(LinearSlot):
 
 
 def adapter_slots(decoder: Decoder) -> dict[str, AdapterSlot]:
-    """All slots, by their names in the decoder."""
+    """Returns all slots, by their names in the decoder."""
     return {path: module for path, module in decoder.named_modules() if isinstance(module, AdapterSlot)}

@@ -1,1 +1,1 @@
-"""Models on disk: Hugging Face folders."""
+"""Models on disk: folders in Hugging Face's format, and GGUF files."""

@@ -1,6 +1,6 @@
-"""The config, the decoder and the hash of a model, whether it is a folder in Hugging Face's format or a GGUF file.
+"""Reads the config, the decoder and the hash of a model, which may be a folder in Hugging Face's format or a GGUF file.
 
-The path is what `hub.find_model` returns. Other packages read models through this file; `hugging_face.py` and `gguf.py` read
+The path is the result of `hub.find_model`. Other packages read models through this file; `hugging_face.py` and `gguf.py` read
 one format each.
 """
 
@@ -17,7 +17,7 @@ from liuli.model.formats.weight_files import stored_tensors
 
 
 def read_config(path: Path) -> Config:
-    """Returns the model's `Config` as `config.json` or the GGUF metadata states it.
+    """Returns the `Config` in the model's `config.json` or GGUF metadata.
 
     Raises:
         LiuliError: see `families.read_folder_config` and `gguf.read_gguf_config`.
@@ -26,8 +26,9 @@ def read_config(path: Path) -> Config:
 
 
 def stored_config(path: Path) -> Config:
-    """Returns the `Config` of the decoder that `read_decoder` returns. It differs from `read_config` if `config.json` calls the
-    head tied but the weights do not. In a GGUF file the weights alone decide whether the head is tied, so both are the same.
+    """Returns the `Config` of the decoder that `read_decoder` returns. It differs from `read_config` only if `config.json` says
+    that the head is tied, but the weights contain a head that differs from the embedding. This cannot happen in a GGUF file, in
+    which only the weights decide whether the head is tied.
 
     Raises:
         LiuliError: see `hugging_face.stored_folder_config` and `gguf.read_gguf_config`.
@@ -39,7 +40,7 @@ def read_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
     """Returns the model's decoder.
 
     Args:
-        dtype: of the parameters; None: as stored, for a base that stays frozen.
+        dtype: the dtype of the parameters; None: as stored, for a base model that stays frozen.
 
     Raises:
         LiuliError: see `hugging_face.read_folder_decoder` and `gguf.read_gguf_decoder`.
@@ -49,8 +50,9 @@ def read_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
 
 
 def frozen_itemsize(path: Path) -> int:
-    """Bytes of a number of the matrices that `read_decoder` gives if its dtype is None: 2, or 4 of a model stored in fp32. One
-    matrix decides; in most models all have one dtype. Raises as `read_decoder`."""
+    """Returns the bytes per number of the matrices that `read_decoder` returns if its dtype is None: 2, or 4 for a model stored
+    in fp32. Only one matrix is checked, because in most models all have the same dtype. Raises the errors of
+    `read_decoder`."""
     if is_gguf(path):
         types = (tensor.type.name for tensor in open_gguf(path).tensors.values() if len(tensor.shape) == 2)
         return 4 if next(types, None) == "F32" else 2
@@ -59,7 +61,7 @@ def frozen_itemsize(path: Path) -> int:
 
 
 def hash_model(path: Path) -> str:
-    """Returns the model's identity: SHA-256 over its tensors as stored.
+    """Returns the model's identity: the SHA-256 over its tensors as stored.
 
     Raises:
         LiuliError: see `hugging_face.hash_folder` and `gguf.hash_gguf`.

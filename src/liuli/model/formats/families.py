@@ -1,7 +1,7 @@
 """Converts Hugging Face's `config.json` to a `Config`, and back. `family_fields.py` has the differences between the families.
 
-Only these two files and `tensor_names.py` know Hugging Face's names of fields and tensors, except for those of tokenizers and
-generation settings.
+Hugging Face's names of fields and tensors are only in these two files and in `tensor_names.py`, except for the names in the
+settings of tokenizers and of generation.
 """
 
 import math
@@ -17,10 +17,14 @@ from liuli.model.formats.weight_files import listed, quoted, shown
 
 FAMILIES = get_args(Family)
 LONGEST_MESSAGE = 300  # characters of a message that quotes config.json
+WITHOUT_IT = "use a model without this setting"
 ACTIVATION_OF = {
     "swish": "silu", "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu",
 }  # fmt: skip
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
+ROTARY_NAMES = {  # the fields of `RotaryScaling` that have another name in `config.json`
+    "original": "original_max_position_embeddings", "low_frequency": "low_freq_factor", "high_frequency": "high_freq_factor",
+}  # fmt: skip
 REFUSED = {  # settings that change the computation and are not supported, with the values that change nothing
     "quantization_config": (None,),
     "scale_attn_weights": (None, True),
@@ -38,34 +42,51 @@ def read_folder_config(folder: Path) -> Config:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise LiuliError(f"{folder} holds no config.json, so it is not a model's folder{_hint(folder)}")
+        raise LiuliError(f"{folder} contains no config.json, so it is not a model folder: {_advice(folder)}")
     return config_from(read_json(path), str(path))
 
 
-def _hint(folder: Path) -> str:
-    """Advice for a user who gave the folder of a run or of an adapter."""
+def _advice(folder: Path) -> str:
+    """What a user should do who gave a folder without a model, such as that of a run or of an adapter."""
     if (folder / "model" / "config.json").is_file():
-        return f"; its model is {folder / 'model'}"
-    return "; it is an adapter's: give its base's folder, and --adapter" if (folder / "adapter_config.json").is_file() else ""
+        return f"it is a run, and its model is {folder / 'model'}"
+    if (folder / "adapter_config.json").is_file():
+        return f"it is an adapter's folder; give the base model's folder, and --adapter {folder}"
+    return "give a folder with config.json and weights"
 
 
 def config_from(raw: dict[str, Any], where: str) -> Config:
-    """A `Config` from a parsed `config.json`; `where` names the file in errors. Raises as `read_folder_config`."""
+    """Returns a `Config` from a parsed `config.json`. `where` is the file's name in error messages. Raises the errors of
+    `read_folder_config`."""
     family: Any = raw.get("model_type")
     if family not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise LiuliError(f"{where}: the architecture {quoted(family)} is not supported; supported: {known}")
     for name, harmless in (REFUSED | FIELDS[family].refused).items():
         if raw.get(name) not in harmless:
-            raise LiuliError(f"{where}: {name} = {quoted(raw[name])} is not supported")
+            raise LiuliError(f"{where}: {name} = {quoted(raw[name])} is not supported: {WITHOUT_IT}")
     try:
         return _config(family, raw)
     except KeyError as error:
-        raise LiuliError(f"{where} is broken: it has no {error.args[0]}") from error
+        raise LiuliError(f'{where}: "{error.args[0]}" is missing. Download the model again, or add the field.') from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise LiuliError(f"{where} is broken: {shown(str(error), LONGEST_MESSAGE)}") from error
+        reason = shown(str(error), LONGEST_MESSAGE)
+        raise LiuliError(f"{where} has an invalid value ({reason}): correct it, or download the model again") from error
     except LiuliError as error:
-        raise LiuliError(f"{where}: {shown(str(error), LONGEST_MESSAGE)}") from error
+        raise LiuliError(f"{where}: {shown(_with_names_in_file(str(error), family), LONGEST_MESSAGE)}") from error
+
+
+def _with_names_in_file(message: str, family: Family) -> str:
+    """Returns an error message of `Config` with the names of fields in `config.json`."""
+    fields = FIELDS[family]
+    theirs_of = {ours: theirs for theirs, ours in fields.names.items()}
+    theirs_of |= {ours: switch for switch, biases in fields.biases.items() for ours in biases}
+    for ours, theirs in theirs_of.items():
+        message = message.replace(f"a model's {ours} ", f"{theirs} ")
+    for ours, theirs in ROTARY_NAMES.items():
+        message = message.replace(f"a rotary scaling's {ours} ", f"a rotary scaling's {theirs} ")
+        message = message.replace(f" its {ours} ", f" its {theirs} ")
+    return message
 
 
 def config_to(config: Config) -> dict[str, Any]:
@@ -84,7 +105,7 @@ def config_to(config: Config) -> dict[str, Any]:
 
 
 def _activation_to(activation: str, usual: str) -> str:
-    """Hugging Face's name of an activation, in the spelling that the family usually has."""
+    """Returns Hugging Face's name of an activation, in the usual spelling of the family."""
     if ACTIVATION_OF[usual] == activation:
         return usual
     return next(name for name, ours in reversed(ACTIVATION_OF.items()) if ours == activation)
@@ -124,7 +145,7 @@ def _field(fields: FamilyFields, raw: dict[str, Any], name: str) -> Any:
 
 
 def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...]:
-    """The window of each layer, or () if no layer has one."""
+    """Returns the attention window of each layer, or () if no layer has one."""
     layers, window = raw["num_hidden_layers"], raw.get("sliding_window", fields.window)
     types = raw.get("layer_types")
     if types is not None and not (isinstance(types, list) and all(isinstance(kind, str) for kind in types)):
@@ -137,31 +158,39 @@ def _windows(raw: dict[str, Any], fields: FamilyFields) -> tuple[int | None, ...
     else:
         unknown = set(types) - {"full_attention", "sliding_attention"}
         if unknown:
-            raise LiuliError(f"attention layers of type {listed(sorted(unknown))} are not supported")
+            raise LiuliError(
+                f"attention layers of type {listed(sorted(unknown))} are not supported; supported: full_attention, "
+                f"sliding_attention"
+            )
         slides = [kind == "sliding_attention" for kind in types]
     if window is None and any(slides) and fields.rope_by_layer:
-        raise LiuliError("sliding_window is null, but some layers have sliding attention")
+        raise LiuliError("sliding_window is null, but some layers have sliding attention: set the number of tokens")
     return tuple(window if slide else None for slide in slides) if window is not None and any(slides) else ()
 
 
 def _windows_to(config: Config, fields: FamilyFields) -> dict[str, Any]:
     sliding = {window for window in config.windows if window is not None}
-    assert len(sliding) <= 1, "config.json holds one window length"
+    assert len(sliding) <= 1, "config.json has only one window length"
     types = ["full_attention" if config.window(i) is None else "sliding_attention" for i in range(config.layers)]
     found = {"use_sliding_window": bool(sliding), "sliding_window": max(sliding, default=None), "layer_types": types}
     return {name: found[name] for name in fields.window_fields}
 
 
 def _rotary(raw: dict[str, Any], default_theta: float) -> dict[str, Any]:
-    """The fields `rope_theta`, `rope_scaling` and `context`, from either the older `rope_theta` and `rope_scaling` or the newer
-    `rope_parameters`."""
+    """Returns the fields `rope_theta`, `rope_scaling` and `context`. A file has either the older `rope_theta` and
+    `rope_scaling` or the newer `rope_parameters`."""
     given = _rotary_settings(raw, default_theta)
     kind = given.get("rope_type", given.get("type", "default"))
-    if kind not in ROTARY_KINDS or any(isinstance(value, dict) for value in given.values()):
-        kind = kind if kind not in ROTARY_KINDS else "one for each type of layer"
+    if kind not in ROTARY_KINDS:
         raise LiuliError(f"the rotary scaling {quoted(kind)} is not supported; supported: {', '.join(ROTARY_KINDS)}")
+    if any(isinstance(value, dict) for value in given.values()):
+        raise LiuliError(
+            "rotary settings for each type of layer are not supported in this architecture: use a model with the same "
+            "settings in all layers"
+        )
     if given.get("partial_rotary_factor", 1.0) != 1.0:
-        raise LiuliError(f"partial_rotary_factor = {quoted(given['partial_rotary_factor'])} is not supported")
+        factor = quoted(given["partial_rotary_factor"])
+        raise LiuliError(f"partial_rotary_factor = {factor} is not supported: {WITHOUT_IT}")
     theta = float(given.get("rope_theta") or raw.get("rope_theta") or default_theta)
     scaling, context = _scaling(given, kind, raw["max_position_embeddings"])
     return {"rope_theta": theta, "rope_scaling": scaling, "context": context}
@@ -171,7 +200,7 @@ def _rotary_settings(raw: dict[str, Any], default_theta: float) -> dict[str, Any
     """Returns `rope_scaling` if it is not empty, else `rope_parameters`, as `transformers` does.
 
     Raises:
-        LiuliError: both are there, and only `rope_parameters` has a base of the rotary positions, which would be ignored.
+        LiuliError: the file has both, and only `rope_parameters` has a rotary base (`rope_theta`), which would be ignored.
     """
     scaling, parameters = raw.get("rope_scaling"), raw.get("rope_parameters")
     if scaling and parameters and not (scaling.get("rope_theta") or raw.get("rope_theta")):
@@ -185,7 +214,7 @@ def _rotary_settings(raw: dict[str, Any], default_theta: float) -> dict[str, Any
 
 
 def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScaling | None, int]:
-    """The rotary scaling, and the context that it gives."""
+    """Returns the rotary scaling, and the context with this scaling, in tokens."""
     if kind == "default":
         return None, trained
     factor = float(given["factor"])
@@ -202,20 +231,22 @@ def _scaling(given: dict[str, Any], kind: str, trained: int) -> tuple[RotaryScal
 
 
 def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any]:
-    """As `_rotary`, with `sliding_rope_theta`. The settings are the older `rope_theta`, `rope_local_base_freq` and
-    `rope_scaling`, or the newer `rope_parameters` with settings for each type of layer. The scaling applies to layers with full
-    attention only. The context in the file includes the scaling already."""
+    """Returns the fields of `_rotary` and `sliding_rope_theta`. A file has either the older `rope_theta`,
+    `rope_local_base_freq` and `rope_scaling`, or the newer `rope_parameters` with settings for each type of layer. The scaling
+    applies to layers with full attention only. The context in the file includes the scaling already."""
     given = raw.get("rope_parameters") or {}
     full, sliding = given.get("full_attention") or {}, given.get("sliding_attention") or {}
     unknown = given.keys() - {"full_attention", "sliding_attention"}
     if unknown:
         raise LiuliError(
             f"rope_parameters must have the fields full_attention and sliding_attention, not {listed(sorted(unknown))}: put "
-            f"the settings into these two"
+            f"the settings into these two fields"
         )
     kind = sliding.get("rope_type", sliding.get("type", "default"))
     if kind != "default":
-        raise LiuliError(f"the rotary scaling {quoted(kind)} in layers with sliding attention is not supported")
+        raise LiuliError(
+            f"the rotary scaling {quoted(kind)} in layers with sliding attention is not supported; supported: default"
+        )
     theta = sliding.get("rope_theta") or raw.get("rope_local_base_freq") or fields.defaults["rope_local_base_freq"]
     flat = raw | {"rope_parameters": full | (raw.get("rope_scaling") or {}), "rope_scaling": None}
     found = _rotary(flat, fields.defaults["rope_theta"])
@@ -223,7 +254,7 @@ def _rotary_by_layer(raw: dict[str, Any], fields: FamilyFields) -> dict[str, Any
 
 
 def _yarn_attention(given: dict[str, Any], factor: float) -> float:
-    """The factor of cosine and sine: 0.1 ln(factor) + 1 unless the file gives another (YaRN, equation 22)."""
+    """Returns the factor of cosine and sine: 0.1 ln(factor) + 1 if the file does not set it (YaRN, equation 22)."""
 
     def grown(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0

@@ -41,7 +41,7 @@ class FamilyFields:
         defaults: values of fields that may be missing; the others are required. If the default is a function of the parsed
             file, it also replaces null.
         fixed: fields of `Config` that have one value in the whole family.
-        biases: the fields of `Config` that a switch in the file sets.
+        biases: for each true/false field of the file, the fields of `Config` that it sets.
         refused: settings that change the computation and are not supported, with the values that change nothing.
         window_fields: the fields that define attention windows; (): the family has none.
         window: the window, in tokens, of a file without `sliding_window`.

@@ -1,8 +1,8 @@
 """A model in a GGUF file: its `Config`, its decoder and its hash.
 
-In: a file, or the first of several shards. Out: a `Decoder` whose parameters were dequantised one after the other straight
-into the wanted dtype, so that the most memory taken is the decoder and a few blocks of rows. Tensors that the file holds in
-the wanted dtype are the mapped file itself.
+In: a file, or the first of several shards. Out: a `Decoder`. The tensors are dequantised one after the other, directly into the
+requested dtype. So the peak memory is that of the decoder and of a few blocks of rows. Tensors that the file contains in the
+requested dtype are the mapped file itself.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from liuli.model.formats.hugging_face import filled
 from liuli.model.formats.tensor_names import tensor_names
 from liuli.model.formats.weight_files import check_finite, listed
 
-BLOCK = 1 << 18  # numbers that are dequantised at once, so that they stay in the processor's cache
-FROZEN = torch.bfloat16  # of a frozen base's quantised matrices
+BLOCK = 1 << 18  # numbers that are dequantised at once; they fit in the processor's cache
+FROZEN = torch.bfloat16  # the dtype of a frozen base's quantised matrices
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def read_gguf_config(path: Path) -> Config:
-    """The `Config` that a file's metadata says. Raises LiuliError: as `open_gguf`, `settings_of` and `config_from`."""
+    """Returns the `Config` in a file's metadata. Raises LiuliError: see `open_gguf`, `settings_of` and `config_from`."""
     return _config(open_gguf(path))
 
 
@@ -40,14 +40,16 @@ def _config(file: GGUFFile) -> Config:
 
 
 def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32) -> Decoder:
-    """The decoder in a file.
+    """Returns the decoder in a file.
 
     Args:
-        dtype: of all parameters. None: for a base that stays frozen (see `hugging_face.read_decoder`): matrices in F16 and BF16
-            as the mapped file itself, F32 likewise, and quantised ones in bf16; every other parameter is fp32.
+        dtype: the dtype of all parameters. None is for a base model that stays frozen (see
+            `hugging_face.read_folder_decoder`): matrices in F32, F16 and BF16 are the mapped file itself, quantised matrices
+            are bf16, and every other parameter is fp32.
 
     Raises:
-        LiuliError: as `read_gguf_config`; tensors that are missing, unknown, of another shape or not finite; each named.
+        LiuliError: see `read_gguf_config`; a tensor is missing, unknown, of another shape, or has values that are NaN or
+            infinite. The message names it.
     """
     file = open_gguf(path)
     config = _config(file)
@@ -61,7 +63,7 @@ def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: tor
         expected = (sum(shape[0] for shape in parts), *parts[0][1:])
         if stored.shape != expected:
             shapes = f"shape {list(stored.shape)}, but the metadata implies {list(expected)}"
-            raise LiuliError(f"{path}: the tensor {stored.name} has {shapes}")
+            raise LiuliError(f"{path}: the tensor {stored.name} has {shapes}: download the file again")
         heads = config.kv_heads if ".k_proj." in canonical else config.heads
         order = interleaved(heads, expected[0]).argsort() if is_permuted(canonical, config.family) else None
         tensor = _dequantised(stored, order, dtype)
@@ -74,17 +76,20 @@ def read_gguf_decoder(path: Path, device: torch.device | str = "cpu", dtype: tor
 
 
 def _checked_names(file: GGUFFile, config: Config) -> dict[str, str]:
-    """GGUF's name of every tensor of the decoder, by canonical name; all are there, and nothing else."""
+    """Returns GGUF's name of every tensor of the decoder, by canonical name. The file contains all of them and no others."""
     names = {canonical: gguf_name(canonical, config.family) for canonical in tensor_names(config)}
     if missing := sorted({*names.values()} - file.tensors.keys()):
-        raise LiuliError(f"{file.path}: the tensors {listed(missing)} are missing")
+        raise LiuliError(f"{file.path}: the tensors {listed(missing)} are missing: download the file again")
     if extra := sorted(file.tensors.keys() - names.values() - {FREQUENCIES}):
-        raise LiuliError(f"{file.path} holds what a {config.family} decoder has no place for: {listed(extra)}")
+        raise LiuliError(
+            f"{file.path} contains tensors that a {config.family} model does not have: {listed(extra)}; use a model without "
+            f"them, or download the file again"
+        )
     return names
 
 
 def _dequantised(stored: GGUFTensor, order: Tensor | None, dtype: torch.dtype | None) -> Tensor:
-    """The numbers of a tensor, its rows in the given order, in `dtype`; None: as `read_gguf_decoder` says."""
+    """Returns the numbers of a tensor with its rows in the given order, in `dtype` (None: see `read_gguf_decoder`)."""
     plain = PLAIN.get(stored.type.name)
     if dtype is None:
         dtype = torch.float32 if len(stored.shape) == 1 else plain or FROZEN
@@ -98,8 +103,8 @@ def _dequantised(stored: GGUFTensor, order: Tensor | None, dtype: torch.dtype | 
     by_row, width = found.view(len(stored.rows), -1), stored.shape[-1]
     step = max(BLOCK // width, 1)
 
-    # One thread: NumPy's calls are so short here that two threads wait for each other longer than they compute.
-    # NumPy warns of scales that are no numbers; `check_finite` says so with the tensor's name.
+    # One thread is fastest: the calls of NumPy are so short that two threads would wait for each other most of the time.
+    # NumPy's warnings about scales that are NaN are off, because `check_finite` reports them with the tensor's name.
     with np.errstate(all="ignore"):
         for start in range(0, len(by_row), step):
             chosen = slice(start, start + step) if order is None else order[start : start + step].numpy()
@@ -109,11 +114,11 @@ def _dequantised(stored: GGUFTensor, order: Tensor | None, dtype: torch.dtype | 
 
 
 def hash_gguf(path: Path) -> str:
-    """SHA-256 over the tensors as stored: GGUF's name, type, shape and bytes, by name. It is the same for one file or shards,
-    and says nothing of the metadata. A file that did not change is not read again (`hash_cache.py`).
+    """Returns the SHA-256 over the tensors as stored: GGUF's name, type, shape and bytes, sorted by name. It is the same for
+    one file or shards and does not depend on the metadata. A file that has not changed is not read again (`hash_cache.py`).
 
     Raises:
-        LiuliError: as `open_gguf`.
+        LiuliError: see `open_gguf`.
     """
     file = open_gguf(path)
 

@@ -1,7 +1,7 @@
-"""From a `Config` to the metadata of a GGUF file: the way back of `gguf_settings.py`.
+"""Converts a `Config` to the metadata of a GGUF file, the inverse of `gguf_settings.py`.
 
-In: a `Config`. Out: keys and values. What llama.cpp would compute in another way is refused, so that a file that is written is
-the same model there.
+In: a `Config`. Out: keys and values. A model that llama.cpp would compute differently is refused, so that a written file is the
+same model in llama.cpp.
 """
 
 import math
@@ -16,16 +16,16 @@ from liuli.model.formats.gguf_names import ARCHITECTURE_OF, ATTENTION_FACTOR_KEY
 from liuli.model.formats.gguf_settings import GEMMA_27B, GEMMA_PATTERN, HEAD_WIDTHS, LLAMA3_BOUNDS
 from liuli.model.rotary import frequencies
 
-FLOATS = ("epsilon", "freq_base", "factor", "beta_fast", "beta_slow")  # what the key of a number in fp32 ends with
-GEMMA_BASE = 10_000.0  # of the positions in layers with a window, which llama.cpp does not read from a file
+FLOATS = ("epsilon", "freq_base", "factor", "beta_fast", "beta_slow")  # the keys of fp32 numbers end with one of these
+GEMMA_BASE = 10_000.0  # the rotary base of layers with a window; llama.cpp does not read it from a file
 BIASED = ("gpt2", "llama", "mistral", "qwen2")  # families whose biases llama.cpp reads
 
 
 def metadata_of(config: Config) -> dict[str, Any]:
-    """The metadata that says a model's shape, in the order of llama.cpp's converter.
+    """Returns the metadata that describe a model's shape, in the order of llama.cpp's converter.
 
     Raises:
-        LiuliError: llama.cpp has no way to say, or to compute, something of this model.
+        LiuliError: llama.cpp does not support something in this model.
     """
     _check(config)
     architecture, raw = ARCHITECTURE_OF[config.family], config_to(config)
@@ -39,15 +39,15 @@ def metadata_of(config: Config) -> dict[str, Any]:
         scaling = raw["rope_scaling"]
         found |= {key: scaling[theirs] for key, theirs in SCALING_KEYS.items() if theirs in scaling}
         if config.rope_scaling.kind == "yarn":
-            grown = 0.1 * math.log(max(config.rope_scaling.factor, 1.0)) + 1.0  # which llama.cpp multiplies by itself
+            grown = 0.1 * math.log(max(config.rope_scaling.factor, 1.0)) + 1.0  # llama.cpp multiplies by this factor itself
             found[ATTENTION_FACTOR_KEY] = config.rope_scaling.attention_factor / grown
     typed = {key: float(value) if key.endswith(FLOATS) else value for key, value in found.items()}
     return {"general.architecture": architecture} | {f"{architecture}.{key}": value for key, value in typed.items()}
 
 
 def frequency_divisors(config: Config) -> torch.Tensor | None:
-    """What each pair's frequency is divided by, (head width / 2) fp32, which is how GGUF holds llama3's scaling; None if there
-    is no such."""
+    """Returns the divisor of each pair's frequency, (head width / 2) fp32, as GGUF stores llama3's scaling; None for a model
+    without this scaling."""
     scaling = config.rope_scaling
     if scaling is None or scaling.kind != "llama3":
         return None
@@ -56,33 +56,34 @@ def frequency_divisors(config: Config) -> torch.Tensor | None:
 
 
 def _check(config: Config) -> None:
-    """Raises LiuliError if llama.cpp would compute this model in another way."""
+    """Raises LiuliError if llama.cpp would compute this model differently."""
     scaling, gemma = config.rope_scaling, config.family == "gemma3_text"
     usual = "silu" if config.gated and not gemma else "gelu_tanh"
     slides, biased = any(config.windows), config.qkv_bias or config.output_bias
     cannot = {
-        f"the activation {config.activation} in a {config.family} decoder": config.activation != usual,
-        f"an attention window in a {config.family} decoder": slides and not gemma and config.family != "mistral",
-        f"biases in a {config.family} decoder": biased and config.family not in BIASED,
-        "YaRN without rounded bounds": scaling is not None and not scaling.truncate,
-        "other frequency bounds than Llama 3's": scaling is not None
+        f"the activation {config.activation} in a {config.family} model": config.activation != usual,
+        f"an attention window in a {config.family} model": slides and not gemma and config.family != "mistral",
+        f"biases in a {config.family} model": biased and config.family not in BIASED,
+        "YaRN without rounded bounds (truncate = false)": scaling is not None and not scaling.truncate,
+        "frequency bounds other than Llama 3's": scaling is not None
         and scaling.kind == "llama3"
         and (scaling.low_frequency, scaling.high_frequency) != LLAMA3_BOUNDS,
     }
     cannot |= _gemmas(config) if gemma else {}
     for what, present in cannot.items():
         if present:
-            raise LiuliError(f"llama.cpp does not compute {what}: this model cannot be a GGUF file")
+            raise LiuliError(f"llama.cpp does not support {what}, so this model cannot be converted to GGUF")
 
 
 def _gemmas(config: Config) -> dict[str, bool]:
-    """What llama.cpp takes for granted in Gemma, and whether this model has it in another way."""
+    """Returns settings that llama.cpp does not support in Gemma, and whether this model has them."""
     full = [window is None for window in config.windows]
     sixth = [(layer + 1) % GEMMA_PATTERN == 0 for layer in range(config.layers)]
     scalar = config.width // config.heads if config.layers == GEMMA_27B else config.head_width
     return {
-        "a window in other layers of Gemma than five of six": any(config.windows) and full != sixth,
-        f"a RoPE base of {config.sliding_rope_theta} in Gemma's layers with a window": any(config.windows)
+        "a layer pattern in Gemma other than five sliding-window layers and one full-attention layer": any(config.windows)
+        and full != sixth,
+        f"a rotary base of {config.sliding_rope_theta} in Gemma's sliding-window layers": any(config.windows)
         and config.sliding_rope_theta != GEMMA_BASE,
-        f"attention scores of Gemma divided by √{config.query_pre_attn_scalar}": config.query_pre_attn_scalar != scalar,
+        f"attention scores divided by √{config.query_pre_attn_scalar} in Gemma": config.query_pre_attn_scalar != scalar,
     }

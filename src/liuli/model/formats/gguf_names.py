@@ -1,8 +1,7 @@
-"""What GGUF calls things, for each architecture: metadata keys and tensor names next to Hugging Face's.
+"""GGUF's names of metadata keys and tensors for each architecture, with Hugging Face's names for the same things.
 
-One table for reading and for writing. In: metadata without the architecture's prefix, or a tensor's canonical name
-(`families.py`). Out: the same settings as a `config.json` has, or the tensor's name in a GGUF file. Whoever writes goes the
-other way: `keys_of` and `gguf_name` are one-to-one.
+Reading and writing use the same tables, because they are one-to-one. The canonical name of a tensor is its name in Hugging
+Face's format (`tensor_names.py`).
 
 Source: gguf-py's constants.py and tensor_mapping.py, and llama.cpp's conversion/*.py.
 """
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from liuli.model.config import Family
 
-# The architecture that a family is written as. Mistral is Llama there, with a window if it slides.
+# GGUF's name of the architecture of each family. In GGUF, Mistral is Llama; its window is a setting.
 ARCHITECTURE_OF: dict[str, str] = {
     "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2",
     "gemma3_text": "gemma3",
@@ -40,7 +39,7 @@ _GPT2_KEYS = {
     "attention.layer_norm_epsilon": "layer_norm_epsilon",
 }
 WINDOW_KEY = "attention.sliding_window"
-# Gemma 3: the window slides in all layers but every n-th, and there positions turn with a base of their own.
+# Gemma 3: all layers except every n-th have a sliding window and their own rotary base.
 PATTERN_KEY, SLIDING_BASE_KEY = "attention.sliding_window_pattern", "rope.freq_base_swa"
 SCALING_KEYS = {  # GGUF's key, below the architecture's name -> the field of config.json's rope_scaling
     "rope.scaling.type": "rope_type",
@@ -49,11 +48,11 @@ SCALING_KEYS = {  # GGUF's key, below the architecture's name -> the field of co
     "rope.scaling.yarn_beta_fast": "beta_fast",
     "rope.scaling.yarn_beta_slow": "beta_slow",
 }
-# cosine and sine are multiplied by it, and by YaRN's own 0.1 ln(factor) + 1, which config.json's attention_factor includes
+# llama.cpp multiplies cosine and sine by this and by YaRN's 0.1 ln(factor) + 1; attention_factor in config.json includes both.
 ATTENTION_FACTOR_KEY = "rope.scaling.attn_factor"
-FREQUENCIES = "rope_freqs.weight"  # llama3's scaling: what each pair's frequency is divided by, (head width / 2) F32
+FREQUENCIES = "rope_freqs.weight"  # llama3's scaling: the divisor of each pair's frequency, (head width / 2) F32
 
-_ROTARY_MODULES = {  # Hugging Face's module, in a block or outside -> GGUF's
+_ROTARY_MODULES = {  # Hugging Face's name of a module, within its block if it is in one -> GGUF's name
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
     "lm_head": "output",
@@ -90,12 +89,12 @@ BLOCKS = ("model.layers.", "transformer.h.")
 
 
 def keys_of(family: Family) -> dict[str, str]:
-    """GGUF's keys, below the architecture's name -> the fields of `config.json`."""
+    """Returns the fields of `config.json` by GGUF's keys, without the architecture's prefix."""
     return _GPT2_KEYS if family == "gpt2" else _ROTARY_KEYS
 
 
 def gguf_name(canonical: str, family: Family) -> str:
-    """A tensor's name in a GGUF file, by its canonical name, such as `model.layers.0.self_attn.q_proj.weight`."""
+    """Returns a tensor's name in a GGUF file from its canonical name, such as `model.layers.0.self_attn.q_proj.weight`."""
     modules = {"gpt2": _GPT2_MODULES, "gemma3_text": _GEMMA_MODULES}.get(family, _ROTARY_MODULES)
     path, _, kind = canonical.rpartition(".")
     for root in BLOCKS:
@@ -106,25 +105,27 @@ def gguf_name(canonical: str, family: Family) -> str:
 
 
 def is_permuted(canonical: str, family: Family) -> bool:
-    """Whether GGUF stores a tensor's rows in the order of `interleaved`: those of Llama's queries and keys."""
+    """Returns whether GGUF stores a tensor's rows in the order of `interleaved`. This is so for Llama's queries and keys."""
     return family in ("llama", "mistral") and (".q_proj." in canonical or ".k_proj." in canonical)
 
 
 def interleaved(heads: int, rows: int) -> Tensor:
-    """The row of Hugging Face's matrix (or bias) that each row of GGUF's is, (rows) int64.
+    """Returns, for each row of GGUF's matrix or bias, the number of that row in Hugging Face's, (rows) int64.
 
-    llama.cpp turns neighbours, (2i, 2i + 1); Hugging Face turns halves of a head, (i, i + D/2). `matrix[interleaved(…)]` is
-    GGUF's, and `matrix[interleaved(…).argsort()]` takes GGUF's back.
+    Rotary positions rotate pairs of numbers. In llama.cpp, a pair is (2i, 2i + 1); in Hugging Face, it is (i, i + D/2) in a
+    head of width D. `matrix[interleaved(…)]` converts Hugging Face's order to GGUF's, and `matrix[interleaved(…).argsort()]`
+    converts it back.
     """
     return torch.arange(rows).view(heads, 2, -1).transpose(1, 2).flatten()
 
 
 def stored_shift(canonical: str, family: Family) -> float:
-    """What GGUF adds to a tensor's numbers: norms that Hugging Face stores as their difference from 1 are whole there."""
+    """Returns the number that GGUF adds to a tensor: 1 for Gemma's norms, whose weights w Hugging Face stores as w − 1, else
+    0."""
     return 1.0 if family == "gemma3_text" and canonical.endswith("norm.weight") else 0.0
 
 
 def without_architecture(metadata: dict[str, Any], architecture: str) -> dict[str, Any]:
-    """The metadata of an architecture, by the keys below its name."""
+    """Returns the metadata of an architecture by key, without the architecture's prefix."""
     prefix = f"{architecture}."
     return {key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)}

@@ -1,7 +1,7 @@
-"""From a GGUF file's metadata to the settings that a `config.json` holds.
+"""Converts a GGUF file's metadata to the settings of a `config.json`.
 
-In: an open file. Out: a dict for `families.config_from`, which checks it as any other. A setting that would change the maths
-and is not followed is refused by name.
+In: an open file. Out: a dict for `families.config_from`, which checks it like any other `config.json`. A setting that is not
+supported but would change the computation is refused by name.
 """
 
 import math
@@ -13,7 +13,8 @@ import torch
 
 from liuli.errors import LiuliError
 from liuli.fields import is_size
-from liuli.gguf_file import GGUFFile, is_number
+from liuli.gguf_file import GGUFFile, is_finite_number
+from liuli.model.formats.families import WITHOUT_IT
 from liuli.model.formats.gguf_names import (
     ARCHITECTURE_OF,
     ATTENTION_FACTOR_KEY,
@@ -27,11 +28,12 @@ from liuli.model.formats.gguf_names import (
 )
 from liuli.model.formats.weight_files import quoted, shown
 
-# What llama.cpp takes if a key is missing; all other keys of `keys_of` are required.
+# Keys for which llama.cpp has a default; all other keys of `keys_of` are required.
 OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
-HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be the same
+HEAD_WIDTHS = ("attention.key_length", "attention.value_length", "rope.dimension_count")  # must all be equal
 WINDOW_KEYS = {"mistral": (WINDOW_KEY,), "gemma3_text": (WINDOW_KEY, PATTERN_KEY, SLIDING_BASE_KEY)}
-GEMMA_PATTERN, GEMMA_27B = 6, 62  # every sixth layer sees all; the layers of the one size whose scores have another scale
+# Every sixth layer of Gemma 3 has full attention. The 27B model, which has 62 layers, scales attention scores differently.
+GEMMA_PATTERN, GEMMA_27B = 6, 62
 SCALING_KIND_KEY = "rope.scaling.type"
 LINEAR_FACTOR_KEY = "rope.scale_linear"  # the old name of rope.scaling.factor
 YARN_ATTENTION_KEY = "rope.scaling.yarn_attn_factor"  # config.json's attention_factor, as llama.cpp's converter writes it
@@ -40,22 +42,22 @@ NUMBERS = {
     *HEAD_WIDTHS, WINDOW_KEY, SLIDING_BASE_KEY, LINEAR_FACTOR_KEY, ATTENTION_FACTOR_KEY, YARN_ATTENTION_KEY,
     *(SCALING_KEYS.keys() - {SCALING_KIND_KEY}),
 }  # fmt: skip
-WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"}  # the tensors have the shapes
-# Settings and the values that change nothing. Zero, false and an empty text change nothing in any.
+WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"}  # the shapes are those of the tensors
+# Settings with a value that changes nothing. For every setting, zero, false and an empty text change nothing.
 HARMLESS = {"attention.causal": True, "rope.scaling.yarn_ext_factor": 1.0}
-LLAMA3_BOUNDS = 1.0, 4.0  # low and high frequency factors of every model with llama3's scaling
-LLAMA3_ORIGINALS = [8192, *(2**power for power in range(4, 21))]  # contexts before stretching that are tried
+LLAMA3_BOUNDS = 1.0, 4.0  # low and high frequency factors of every published model with llama3's scaling
+LLAMA3_ORIGINALS = [8192, *(2**power for power in range(4, 21))]  # contexts before scaling that are tried, in tokens
 
 
 def settings_of(file: GGUFFile) -> dict[str, Any]:
-    """The settings as `config.json` has them.
+    """Returns the settings as fields of a `config.json`.
 
     Raises:
-        LiuliError: an architecture or a setting that is not supported, a key that is missing, a value of the wrong type.
+        LiuliError: the architecture or a setting is not supported, a key is missing, or a value has the wrong type.
     """
     architecture, kind = file.text("general.architecture"), file.text("general.type")
     if kind not in (None, "model"):
-        raise LiuliError(f"{file.path} is no model but of the kind {shown(kind)} (general.type); give the model's own file")
+        raise LiuliError(f"{file.path} is not a model (general.type is {shown(kind)}): give the model's file")
     families: dict[str, Any] = {theirs: family for family, theirs in reversed(ARCHITECTURE_OF.items())}
     if architecture not in families:
         known = ", ".join(dict.fromkeys(ARCHITECTURE_OF.values()))
@@ -69,7 +71,10 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
             raise file.broken(f"its metadata has no {architecture}.{key}")
     found = {ours: given[key] for key, ours in keys.items() if key in given}
     if "token_embd.weight" not in file.tensors:
-        raise file.broken("it has no tensor token_embd.weight; a file of a vocabulary alone is no model")
+        raise LiuliError(
+            f"{file.path} is not a model: it contains no tensor token_embd.weight, and may be only a vocabulary; give the "
+            f"model's file"
+        )
     for key in ("block_count", "embedding_length", "attention.head_count"):
         if not is_size(given[key]):
             raise file.broken(f"{architecture}.{key} must be an integer above 0, not {given[key]}")
@@ -89,13 +94,13 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
 
 
 def _values(file: GGUFFile, architecture: str, keys: Collection[str]) -> dict[str, Any]:
-    """The metadata below an architecture's name.
+    """Returns the metadata of an architecture by key, without the architecture's prefix.
 
     Args:
-        keys: those whose number may be given for each layer. If it is the same in all, it is returned once.
+        keys: keys whose value may be an array with a number for each layer. If all are equal, the number is returned.
 
     Raises:
-        LiuliError: a value that `settings_of` computes with is not of its type.
+        LiuliError: a value that `settings_of` needs has the wrong type, or is not the same in all layers.
     """
     given = without_architecture(file.metadata, architecture)
     file.text(f"{architecture}.{SCALING_KIND_KEY}")
@@ -103,20 +108,20 @@ def _values(file: GGUFFile, architecture: str, keys: Collection[str]) -> dict[st
         name = f"{architecture}.{key}"
         if key in keys:
             given[key] = _same_in_all_layers(file, name, given[key])
-        if not is_number(given[key]):
+        if not is_finite_number(given[key]):
             raise file.broken(f"{name} must be a number, not {shown(str(given[key]))}")
     return given
 
 
 def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What the families with rotary positions have in addition."""
+    """Returns the settings that only the families with rotary positions have."""
     heads = found["num_attention_heads"]
     head_width = found.get("head_dim", found["hidden_size"] // heads)
     for key in HEAD_WIDTHS:
         if given.get(key, head_width) != head_width:
             raise LiuliError(
                 f"{file.path}: {architecture}.{key} = {quoted(given[key])} differs from the head width {shown(head_width)}, "
-                f"which is not supported"
+                f"which is not supported: use a model in which they are equal"
             )
     more = {
         "head_dim": head_width,
@@ -131,8 +136,8 @@ def _rotary_settings(file: GGUFFile, architecture: str, given: dict[str, Any], f
 
 
 def _gemma_settings(file: GGUFFile, given: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Which layers have a window, the base of their positions, and what scores are divided by, as llama.cpp has them. Raises
-    LiuliError: a pattern of windows that is neither a number nor an array."""
+    """Returns which layers have a window, their rotary base, and the divisor of attention scores, as in llama.cpp. Raises
+    LiuliError: the pattern of windows is neither a number nor an array."""
     layers = range(found["num_hidden_layers"])
     pattern = given.get(PATTERN_KEY, GEMMA_PATTERN)
     if isinstance(pattern, np.ndarray):
@@ -157,31 +162,34 @@ def _refuse_unknown(file: GGUFFile, architecture: str, given: dict[str, Any], kn
     for key, value in given.items():
         harmless = key in known or (isinstance(value, (bool, int, float, str)) and (not value or value == HARMLESS.get(key)))
         if not harmless:
-            raise LiuliError(f"{file.path}: {shown(f'{architecture}.{key}')} = {quoted(value)} is not supported")
+            raise LiuliError(f"{file.path}: {shown(f'{architecture}.{key}')} = {quoted(value)} is not supported: {WITHOUT_IT}")
 
 
 def _same_in_all_layers(file: GGUFFile, key: str, value: Any) -> Any:
-    """A value that may be given for each layer."""
+    """Returns a value that may be given once for each layer."""
     if not isinstance(value, np.ndarray):
         return value
     if not len(value) or (value != value[0]).any():
-        raise LiuliError(f"{file.path}: {key} differs from layer to layer, which is not supported")
+        raise LiuliError(f"{file.path}: {key} must be the same in all layers: use another model")
     return value[0].item()
 
 
 def _scaling(file: GGUFFile, given: dict[str, Any], theta: Any, head_width: Any) -> dict[str, Any] | None:
-    """The `rope_scaling` of a `config.json`."""
+    """Returns `rope_scaling` as in a `config.json`; None: positions are not scaled."""
     kind = given.get(SCALING_KIND_KEY, "linear")
     factor = given.get("rope.scaling.factor", given.get(LINEAR_FACTOR_KEY, 0.0))
     stretched = kind != "none" and factor not in (0.0, 1.0)
     if FREQUENCIES in file.tensors:
         if stretched:
-            raise LiuliError(f"{file.path} has both {FREQUENCIES} and a rotary scaling, which is not supported")
+            raise LiuliError(
+                f"{file.path} has both {FREQUENCIES} and a factor of its rotary scaling, which is not supported: use a model "
+                f"with only one of them"
+            )
         return _llama3(file, theta, head_width)
     if not stretched:
         return None
     if factor <= 0:
-        raise file.broken(f"the factor of its rotary scaling is {quoted(factor)}")
+        raise file.broken(f"the factor of its rotary scaling must be above 0, not {quoted(factor)}")
     if kind != "yarn":
         return {"rope_type": kind, "factor": factor}
     found = {ours: given[key] for key, ours in SCALING_KEYS.items() if key in given}
@@ -191,11 +199,13 @@ def _scaling(file: GGUFFile, given: dict[str, Any], theta: Any, head_width: Any)
 
 
 def _llama3(file: GGUFFile, theta: Any, head_width: Any) -> dict[str, Any] | None:
-    """llama3's scaling, which a file holds as what each pair's frequency is divided by. The factor is the largest; the bounds
-    are those of every such model; the context before stretching is found by comparison."""
+    """Returns llama3's scaling, of which a file contains only the divisor of each pair's frequency. The factor is the largest
+    divisor. The bounds are those of every published model. The context before scaling is found by trying `LLAMA3_ORIGINALS`."""
     tensor = file.tensors[FREQUENCIES]
     if tensor.type.name != "F32" or tensor.shape != (head_width // 2,):
-        raise file.broken(f"{FREQUENCIES} is {tensor.type.name} of shape {list(tensor.shape)}, not F32 of [{head_width // 2}]")
+        raise file.broken(
+            f"{FREQUENCIES} must be F32 of shape [{head_width // 2}], not {tensor.type.name} of shape {list(tensor.shape)}"
+        )
     divisors = torch.from_numpy(tensor.rows.view(np.float32)).flatten().double()
     factor = divisors.max().item()
     if (divisors == 1).all():
@@ -209,4 +219,7 @@ def _llama3(file: GGUFFile, theta: Any, head_width: Any) -> dict[str, Any] | Non
                 "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
                 "original_max_position_embeddings": original,
             }  # fmt: skip
-    raise LiuliError(f"{file.path}: {FREQUENCIES} stretches positions in another way than Llama 3, which is not supported")
+    raise LiuliError(
+        f"{file.path}: {FREQUENCIES} scales positions differently from Llama 3, which is not supported: use a model with the "
+        f"scaling of Llama 3"
+    )

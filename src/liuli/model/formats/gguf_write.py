@@ -1,7 +1,7 @@
-"""Writes a model as a GGUF file, which llama.cpp and the programs made of it open.
+"""Writes a model as a GGUF file, which llama.cpp and programs based on it open.
 
-In: a decoder, and the metadata of its tokenizer. Out: one file. Each tensor is taken, quantised and written before the next, so
-that the memory needed is the decoder and a few copies of its largest tensor.
+In: a decoder, and the metadata of its tokenizer. Out: one file. Tensors are quantised and written one after the other, so that
+the peak memory is that of the decoder and of a few copies of its largest tensor.
 """
 
 import logging
@@ -28,7 +28,7 @@ from liuli.model.formats.tensor_names import tensor_names
 
 BLOCK = 1 << 20  # numbers that are quantised at once
 TABLES = ("token_embd.weight", "output.weight")
-TYPES = {  # the types that can be written, and what llama.cpp calls a file of them
+TYPES = {  # the types that can be written, with llama.cpp's file type
     "f32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
     "f16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
     "bf16": (GGMLQuantizationType.BF16, LlamaFileType.MOSTLY_BF16),
@@ -39,31 +39,33 @@ TYPES = {  # the types that can be written, and what llama.cpp calls a file of t
     "q4_0": (GGMLQuantizationType.Q4_0, LlamaFileType.MOSTLY_Q4_0),
 }
 COARSE = ("q5_1", "q5_0", "q4_1", "q4_0")
-FINER = "q8_0"  # of the embedding and the head in a file of a coarse type
+FINER = "q8_0"  # the type of the embedding and the head in a file of a coarse type
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
-INSTEAD = GGMLQuantizationType.F16  # of a matrix whose rows are no multiple of a block
+INSTEAD = GGMLQuantizationType.F16  # the type of a matrix whose row length is not a multiple of the block size
 
 
 def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any], name: str) -> dict[str, int]:
-    """Writes a file that holds the decoder.
+    """Writes the decoder to a file.
 
     Args:
-        kind: of `TYPES`; of the matrices. Vectors, and GPT-2's table of positions, are always F32; the embedding and the head
-            have 8 bits at least.
-        tokenizer: metadata of the tokenizer and more, by key: numbers, truth values, strings, arrays of strings or of numbers.
-        name: what the file calls the model.
+        kind: the type of the matrices, a key of `TYPES`. Vectors and GPT-2's position embeddings are always F32; the embedding
+            and the head have at least 8 bits.
+        tokenizer: metadata of the tokenizer and other metadata, by key: numbers, booleans, strings, arrays of strings or
+            numbers.
+        name: the model's name in the file (general.name).
 
     Returns:
-        How many tensors there are of each type.
+        The number of tensors of each type.
 
     Raises:
-        LiuliError: see `metadata_of`; a number that is too large for F16. OSError: the file cannot be written.
+        LiuliError: see `metadata_of`; a number is too large for F16.
+        OSError: the file cannot be written.
     """
     file_type = TYPES[kind][1]
     metadata = metadata_of(decoder.config) | {"general.name": name, "general.file_type": int(file_type)}
     if kind.startswith("q"):
         metadata["general.quantization_version"] = gguf.GGML_QUANT_VERSION
-    logging.getLogger("gguf").setLevel(logging.ERROR)  # it reports what is no news
+    logging.getLogger("gguf").setLevel(logging.ERROR)  # suppresses progress messages of the package
     writer = gguf.GGUFWriter(path, metadata.pop("general.architecture"))
     for key, value in (metadata | tokenizer).items():
         _add(writer, key, value)
@@ -85,11 +87,12 @@ def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class TensorToWrite:
-    """A tensor of a file that is written.
+    """A tensor to be written to a file.
 
     Attributes:
-        parts: the decoder's parameters that it holds, one below the other. order: of the rows; None: as they are.
-        added: to every number.
+        parts: the decoder's parameters that it consists of, joined along the rows.
+        order: the order in which the rows are written; None: unchanged.
+        added: a number that is added to every number.
     """
 
     name: str
@@ -103,7 +106,7 @@ class TensorToWrite:
         return (sum(len(part) for part in self.parts), *self.parts[0].shape[1:])
 
     def stored(self) -> np.ndarray:
-        """Its bytes, (rows, bytes of a row) uint8. Raises LiuliError: a number is too large for F16."""
+        """Returns the tensor's bytes, (rows, bytes per row) uint8. Raises LiuliError: a number is too large for F16."""
         whole = self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
         rows = whole.view(len(whole), -1)
         found = np.empty(gguf.quant_shape_to_byte_shape(tuple(rows.shape), self.type), np.uint8)
@@ -115,7 +118,7 @@ class TensorToWrite:
             numbers = piece.to("cpu", torch.float32).add(self.added).numpy()
             packed = np.ascontiguousarray(quants.quantize(numbers, self.type))
             if packed.dtype == np.float16 and not np.isfinite(packed).all():
-                raise LiuliError(f"the tensor {self.name} holds numbers that are too large for F16: choose --type bf16 or f32")
+                raise LiuliError(f"the tensor {self.name} has numbers that are too large for F16: give --type bf16 or f32")
             found[chosen] = packed.view(np.uint8).reshape(len(numbers), -1)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool, np.errstate(over="ignore"):
@@ -137,7 +140,7 @@ def _tensors(decoder: Decoder, kind: str) -> Iterator[TensorToWrite]:
 
 
 def _type(name: str, part: Tensor, kind: str) -> GGMLQuantizationType:
-    """What a tensor is stored as."""
+    """Returns the type in which a tensor is stored."""
     if part.ndim == 1 or name.startswith("position_embd"):
         return GGMLQuantizationType.F32
     wanted = TYPES[FINER if name in TABLES and kind in COARSE else kind][0]
@@ -145,8 +148,8 @@ def _type(name: str, part: Tensor, kind: str) -> GGMLQuantizationType:
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
-    """Adds one key to the metadata, with the type that llama.cpp expects of such a value. An empty array is left out: the
-    package refuses it, and llama.cpp's converter leaves it out too."""
+    """Adds one key to the metadata, with the type that llama.cpp expects for its value. An empty array is not written: the
+    package `gguf` refuses it, and llama.cpp's converter does not write it either."""
     if isinstance(value, np.ndarray):
         kind = GGUFValueType[value.dtype.name.upper()]
         array = value.tolist()
@@ -161,7 +164,7 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 
 def _type_of(value: bool | int | float | str) -> GGUFValueType:
-    """The type of a single value: 32 bits unless it needs more."""
+    """Returns the type of a single value: 32 bits if they are enough, else 64."""
     if isinstance(value, bool):
         return GGUFValueType.BOOL
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Hashes of files that did not change since they were hashed: reading a model of 1 GB takes seconds, asking for its size none.
+"""A cache of file hashes, because hashing a model of 1 GB takes seconds.
 
-Each hash is a small file in the user's cache folder. A file counts as unchanged if its path, size, inode and times are the
-same: the time of its last change (ctime) cannot be set by a program that rewrites the file and then restores its date.
+Each hash is a small file in the user's cache folder. A hash is used again if the path, size, inode and times of the file are
+the same. These include ctime, which a program cannot restore after it has changed a file.
 """
 
 import hashlib
@@ -15,20 +15,21 @@ from pathlib import Path
 
 from liuli.files import write_json
 
-FORMAT = 1  # of the cache, and of what is hashed
-KEPT = 200  # hashes
-SETTLED = 2.0  # seconds: a file that is newer could still be changed within the resolution of its times
+FORMAT = 1  # the version of the cache and of the hash functions
+KEPT = 200  # the number of hashes that are kept
+SETTLED = 2.0  # seconds; a file that is newer could still change without a new time, because times have a limited resolution
 
 
 FileState = list[str | int]  # name, resolved path, device, inode, size in bytes, mtime and ctime in ns
 
 
 def cached_hash(paths: Sequence[Path], compute: Callable[[], str]) -> str:
-    """What `compute` returns for these files, from the cache if they did not change since. Raises what `compute` raises."""
+    """Returns the result of `compute` for these files, from the cache if they have not changed. Exceptions of `compute` are
+    passed on."""
     try:
         before = _states(paths)
         entry = cache_folder() / f"{hashlib.sha256(json.dumps([FORMAT, before]).encode()).hexdigest()}.json"
-    except (OSError, RuntimeError):  # a file that is not there, which `compute` reports; no home folder
+    except (OSError, RuntimeError):  # a file is missing, which `compute` reports; or there is no home folder
         return compute()
     known = _read(entry, before)
     if known is not None:
@@ -42,7 +43,7 @@ def cached_hash(paths: Sequence[Path], compute: Callable[[], str]) -> str:
 
 
 def cache_folder() -> Path:
-    """Where the hashes are: `liuli/hashes` in the user's cache folder."""
+    """Returns the folder of the hashes: `liuli/hashes` in the user's cache folder."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     cache = Path(given) if os.path.isabs(given) else Path.home() / ".cache"  # the XDG standard ignores a relative path
     return cache / "liuli" / "hashes"

@@ -1,9 +1,9 @@
 """Reads, writes and hashes a model's folder in Hugging Face's format.
 
-In: a folder with `config.json` and weights (`model.safetensors`, its shards, or `pytorch_model.bin`, weights only).
-Out: a `Decoder`. If dtype and device allow, its parameters are the memory-mapped file, without a second copy.
-Nothing in a folder is ever executed. The tensors are compared with `config.json` before memory of the sizes that it claims is
-allocated.
+In: a folder with `config.json` and weights (`model.safetensors`, its shards, or `pytorch_model.bin`, which is loaded with
+PyTorch's `weights_only`). Out: a `Decoder`. If dtype and device allow, its parameters are the memory-mapped file, without a
+second copy. Nothing in a folder is ever executed. The shapes of the tensors are compared with `config.json` before memory of
+the sizes that it claims is allocated.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from liuli.model.formats.families import config_to, read_folder_config
 from liuli.model.formats.hash_cache import cached_hash
 from liuli.model.formats.tensor_names import HEAD, canonical_name, is_known_extra, tensor_names
 from liuli.model.formats.weight_files import (
+    MISMATCH,
     STORED_DTYPES,
     WEIGHT_FILE,
     Lazy,
@@ -44,16 +45,16 @@ def read_folder_decoder(folder: Path, device: torch.device | str = "cpu", dtype:
     """Returns the decoder in a folder.
 
     Args:
-        dtype: of all parameters. None: as stored, for a base that stays frozen. Matrices in 16 bits then stay the mapped file
-            in 16 bits, and do not require a gradient; every other parameter is fp32. The decoder computes in fp32, with the
-            same results as if all its parameters were fp32.
+        dtype: the dtype of all parameters. None: as stored, for a base model that stays frozen. Then 16-bit matrices stay the
+            mapped file in 16 bits and do not require a gradient, and every other parameter is fp32. The decoder computes in
+            fp32, with the same results as if all its parameters were fp32.
 
-    A run that trains an adapter reads its base with dtype None, adds the adapter (`lora.add`, or `peft_folder.load` and
-    `lora.learn`), exchanges the projections for `MixedLinear` if it multiplies in bf16, and calls `own_learning_memory`.
+    To train an adapter, read the base with dtype None, add the adapter (`lora.add`, or `peft_folder.load` and `lora.learn`),
+    exchange the projections for `MixedLinear` if matrix multiplications are in bf16, and call `own_learning_memory`.
 
     Raises:
-        LiuliError: there are no weights; a file is broken or unsafe; a tensor is missing, unknown, not finite or of another
-            shape. The message names it.
+        LiuliError: there are no weights; a file is broken or unsafe; a tensor is missing, unknown, of another shape, or has
+            values that are NaN or infinite. The message names the file or the tensor.
     """
     decoder, stored = _empty_decoder(folder)
     config = decoder.config
@@ -69,8 +70,8 @@ def read_folder_decoder(folder: Path, device: torch.device | str = "cpu", dtype:
 
 
 def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype | None) -> Decoder:
-    """Fills a decoder without memory with its parameters and returns it. A tied head gets the embedding's. If dtype is None,
-    matrices in 16 bits are frozen."""
+    """Assigns the parameters to a decoder on the meta device and returns it. A tied head gets the embedding's matrix. If dtype
+    is None, 16-bit matrices are frozen."""
     if decoder.config.tied:
         parameters["head.weight"] = parameters["embedding.weight"]
     decoder.load_state_dict(parameters, assign=True)
@@ -82,15 +83,16 @@ def filled(decoder: Decoder, parameters: dict[str, Tensor], dtype: torch.dtype |
 
 
 def stored_folder_config(folder: Path) -> Config:
-    """Returns the `Config` of the decoder in the folder. It is that of `config.json`, with one exception: a head whose stored
-    numbers differ from the embedding's is not tied, whatever the file says. Raises as `read_folder_decoder`."""
+    """Returns the `Config` of the decoder in the folder. It is that of `config.json`, with one exception: if the stored head
+    differs from the embedding, the head is not tied, even if the file says that it is. Raises the errors of
+    `read_folder_decoder`."""
     return _expected_tensors(folder)[0]
 
 
 def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
-    """Returns a decoder without memory, and the folder's mapped tensors by Hugging Face's names. Each tensor has the shape that
-    the decoder needs."""
-    config, stored = _expected_tensors(folder)  # before the decoder is made, since it bounds the number of layers
+    """Returns a decoder on the meta device, and the folder's mapped tensors by Hugging Face's names. The shapes of the tensors
+    have been checked."""
+    config, stored = _expected_tensors(folder)  # before the decoder is created, because it limits the number of layers
     with torch.device("meta"):
         decoder = Decoder(config)
     found: dict[str, Tensor] = {}
@@ -102,61 +104,74 @@ def _empty_decoder(folder: Path) -> tuple[Decoder, dict[str, Tensor]]:
             expected.reverse()
         if list(tensor.shape) != expected:
             shapes = f"shape {list(tensor.shape)}, but config.json implies {expected}"
-            raise LiuliError(f"{folder}: the tensor {name} has {shapes}")
+            raise LiuliError(f"{folder}: the tensor {name} has {shapes}: {MISMATCH}")
         if tensor.dtype not in STORED_DTYPES:
-            raise LiuliError(f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported")
+            raise LiuliError(
+                f"{folder}: the tensor {name} is {tensor.dtype}: quantised weights are not supported in this format; use the "
+                f"unquantised model, or a GGUF file"
+            )
         found[name] = tensor
     return decoder, found
 
 
 def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
-    """Returns the folder's `Config` (see `stored_folder_config`) and its tensors by canonical name. A tensor is mapped when it
-    is called. All expected tensors are there, and no others."""
+    """Returns the folder's `Config` (see `stored_folder_config`), and for each tensor, by canonical name, a function that maps
+    it. The result has all expected tensors and no others."""
     config = read_folder_config(folder)
     stored: dict[str, Lazy] = {}
     for name, tensor in stored_tensors(folder).items():
         if canonical_name(name, config) in stored:
-            raise LiuliError(f"{folder}: the weights hold {listed([name])} twice, with and without its prefix")
+            raise LiuliError(
+                f"{folder}: the weights contain {listed([name])} twice, with and without its prefix: save the model again"
+            )
         stored[canonical_name(name, config)] = tensor
     if unmerged := [name for name in stored if ".lora_" in name or ".base_layer." in name]:
         raise LiuliError(
-            f"{folder}: the weights hold an adapter that is not merged into them ({listed(unmerged)}): merge it with PEFT "
+            f"{folder}: the weights contain an adapter that is not merged into them ({listed(unmerged)}): merge it with PEFT "
             f"(merge_and_unload), or save the model and the adapter in separate folders"
         )
     if config.layers > len(stored):
-        raise LiuliError(f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors")
+        raise LiuliError(
+            f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors: {MISMATCH}"
+        )
     config = _tied_as_stored(folder, config, stored)
     expected = tensor_names(config)
     missing = sorted(expected.keys() - stored.keys())
     if missing:
-        raise LiuliError(f"{folder}: the weights lack {listed(missing)}")
+        raise LiuliError(f"{folder}: the tensors {listed(missing)} are missing from the weights: {MISMATCH}")
     extra = sorted(name for name in stored.keys() - expected.keys() if not is_known_extra(name))
     if config.tied and HEAD in extra:
         extra.remove(HEAD)
     if extra:
-        raise LiuliError(f"{folder}: the weights hold what a {config.family} decoder has no place for: {listed(extra)}")
+        raise LiuliError(
+            f"{folder}: the weights contain tensors that a {config.family} model does not have: {listed(extra)}; use a model "
+            f"without them, or download the model again"
+        )
     return config, stored
 
 
 def _tied_as_stored(folder: Path, config: Config, stored: dict[str, Lazy]) -> Config:
-    """Decides, as `transformers` does, what a stored head means if `config.json` ties it. If its numbers differ from the
-    embedding's, it is not tied. If the embedding is not stored, the stored head is the embedding."""
+    """Decides whether the head is tied if `config.json` says so but the weights contain a head. As in `transformers`, it is not
+    tied if its numbers differ from the embedding's; if no embedding is stored, the head is also the embedding."""
     if not config.tied or HEAD not in stored:
         return config
     table = next(name for name, place in tensor_names(config).items() if place.parts == ("embedding.weight",))
     if are_equal(stored.setdefault(table, stored[HEAD]), stored[HEAD]):
         return config
-    remark(f"{folder}: config.json says that the head is tied, but {HEAD} differs from {table}: both are used as stored")
+    remark(
+        f"{folder}: config.json says that head and embedding are tied, but {HEAD} differs from {table}: they are used as two "
+        f"separate matrices"
+    )
     return replace(config, tied=False)
 
 
 def _as_stored(tensor: Tensor) -> torch.dtype:
-    """The dtype of a matrix in 16 bits, else fp32."""
+    """Returns the tensor's own dtype if it is a 16-bit matrix, else fp32."""
     return tensor.dtype if tensor.ndim == 2 and tensor.itemsize == 2 else torch.float32
 
 
 def _freeze_16_bits(decoder: Decoder) -> None:
-    """Makes the layers whose matrices are in 16 bits compute in fp32, and freezes these matrices."""
+    """Makes the layers with 16-bit matrices compute in fp32, and freezes these matrices."""
 
     def linear_layer(_: str, linear: Linear) -> Linear:
         return MixedLinear(linear, torch.float32) if linear.dtype.itemsize == 2 else linear
@@ -171,8 +186,8 @@ def _freeze_16_bits(decoder: Decoder) -> None:
 
 
 def own_learning_memory(decoder: nn.Module) -> None:
-    """Moves the parameters that require a gradient into memory of their own. Those of a decoder that was read are the mapped
-    file, which a training step must not write to. Frozen ones stay mapped."""
+    """Copies the parameters that require a gradient into memory. After reading, parameters are the mapped file, which a
+    training step must not write to. Frozen parameters stay mapped."""
     for parameter in decoder.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.clone()
@@ -181,9 +196,9 @@ def own_learning_memory(decoder: nn.Module) -> None:
 def write_decoder(decoder: Decoder, folder: Path, dtype: torch.dtype = torch.float32, shard_bytes: int = SHARD_BYTES) -> None:
     """Writes `config.json` and the weights, sharded with an index if they are larger than `shard_bytes`.
 
-    Each file is written under a temporary name and then renamed, so that a file with its final name is complete. A model that
-    the folder holds already is replaced: all other files with a name of weights (`WEIGHT_FILE`) are removed, because they could
-    be read instead of these. Every other file stays.
+    Each file is written under a temporary name and then renamed, so that a file with its final name is complete. If the folder
+    contains a model, it is replaced: all other weight files (`WEIGHT_FILE`) are removed, because they could be read instead of
+    the new ones. Other files are not changed.
 
     Raises:
         LiuliError: the folder cannot be written.
@@ -237,7 +252,7 @@ def hash_folder(folder: Path) -> str:
     (`hash_cache.py`).
 
     Raises:
-        LiuliError: as `read_folder_decoder`, except that numbers may be infinite.
+        LiuliError: see `read_folder_decoder`; but values that are NaN or infinite are not an error here.
     """
 
     def compute() -> str:
@@ -248,7 +263,7 @@ def hash_folder(folder: Path) -> str:
 
 
 def hash_tensors(tensors: dict[str, Lazy], first: str = "") -> str:
-    """SHA-256 over `first`, then name, dtype, shape and bytes of each tensor, by name."""
+    """Returns the SHA-256 over `first`, then the name, dtype, shape and bytes of each tensor, sorted by name."""
     digest = hashlib.sha256(first.encode())
     for name in sorted(tensors):
         tensor = tensors[name]()

@@ -1,6 +1,6 @@
 """Hugging Face's names of the tensors in a checkpoint, for each family.
 
-In: a `Config`. Out: which parameters of the decoder each stored tensor holds.
+In: a `Config`. Out: for each stored tensor, the parameters of the decoder that it contains.
 """
 
 import re
@@ -18,7 +18,7 @@ class StoredTensor:
     """A tensor in a checkpoint.
 
     Attributes:
-        parts: the decoder's parameters that it holds, stacked along the outputs.
+        parts: the decoder's parameters that it contains, joined along the outputs.
         transposed: whether it is stored as (inputs, outputs).
     """
 
@@ -38,18 +38,19 @@ def tensor_names(config: Config) -> dict[str, StoredTensor]:
 
 
 def block_modules(config: Config) -> dict[str, tuple[str, ...]]:
-    """Returns the modules with weights in the blocks: for each of Hugging Face's names, the decoder's modules that it holds.
-    GPT-2's c_attn holds q, k and v."""
+    """Returns the modules with weights in the blocks: for each of Hugging Face's modules, the decoder's modules that it
+    contains. GPT-2's c_attn contains q, k and v."""
     return {theirs: tuple(ours) for theirs, ours, _ in _layers(config) if ours[0].startswith("blocks.")}
 
 
 def table_names(config: Config) -> dict[str, str]:
-    """Hugging Face's names of the embedding and the head, by the decoder's names."""
+    """Returns Hugging Face's names of the embedding and the head, by the decoder's names."""
     return {ours[0]: theirs for theirs, ours, _ in _layers(config) if ours == ["embedding"]} | {"head": "lm_head"}
 
 
 def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
-    """(Hugging Face's name, the decoder's parts, whether it has a bias) of every module with weights, except the head."""
+    """Yields (Hugging Face's name, the decoder's modules, whether it has a bias) for every module with weights, except the
+    head."""
     if config.family == "gpt2":
         root, blocks = "transformer", "transformer.h"
         outside = [("wte", "embedding", False), ("wpe", "positions", False), ("ln_f", "norm", True)]
@@ -87,14 +88,14 @@ def _layers(config: Config) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def canonical_name(name: str, config: Config) -> str:
-    """The full name of a tensor, which a file may hold without the family's prefix or with the prefix of a wrapper."""
+    """Returns the full name of a tensor, from a name without the family's prefix or with the prefix of a wrapper."""
     name = without_wrappers(name)
     prefix = "transformer." if config.family == "gpt2" else "model."
     return name if name.startswith(prefix) or name == HEAD else prefix + name
 
 
 def is_known_extra(name: str) -> bool:
-    """Whether a tensor (by its canonical name) is not a weight but a mask or a rotary frequency that was saved as a buffer, as
-    in many real checkpoints."""
+    """Returns whether a tensor (by its canonical name) is not a weight, but a mask or a rotary frequency that was saved as a
+    buffer. Many published checkpoints contain such tensors."""
     masks, frequencies = r"transformer\.h\.\d+\.attn\.(masked_)?bias", r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
     return re.fullmatch(f"{masks}|{frequencies}", name) is not None

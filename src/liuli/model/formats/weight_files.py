@@ -1,8 +1,8 @@
-"""Reads the files that hold a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and shards.
+"""Reads the files with a model's or an adapter's tensors: `.safetensors`, PyTorch's `.bin` (weights only), and shards.
 Files from before PyTorch 1.6 are read too, but cannot be memory-mapped.
 
-In: a folder or a file. Out: each tensor's name, with a function that maps the tensor. Nothing in a file is ever executed. A
-size that a file claims is not trusted: a tensor has no more numbers than the file holds.
+In: a folder or a file. Out: each tensor's name, with a function that maps the tensor into memory. Nothing in a file is ever
+executed. Claimed sizes are checked: a tensor must not have more numbers than the file contains.
 """
 
 import os
@@ -21,7 +21,8 @@ from liuli.errors import LiuliError
 from liuli.files import read_json, refuse_lfs_pointer
 
 STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-LONGEST_NAME = 120  # characters of a foreign name in a message
+LONGEST_NAME = 120  # characters of a name from a file in a message
+MISMATCH = "the files do not belong together; download the model again"
 
 # The exact names of files with a folder's weights, their shards, and the index of the shards.
 WEIGHT_FILE = re.compile(
@@ -36,28 +37,31 @@ Lazy = Callable[[], Tensor]
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the folder's weights: one file, or all shards.
+    """Returns the files with the folder's weights: one file, or all shards.
 
     Raises:
-        LiuliError: there are none; a broken index; a shard that is not there.
+        LiuliError: there are none; the index is broken; a shard is missing.
     """
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():
             return [folder / name]
         if (folder / f"{name}.index.json").is_file():
             return _shards(folder / f"{name}.index.json")
-    raise LiuliError(f"{folder} holds no weights; looked for model.safetensors, pytorch_model.bin and their indices")
+    raise LiuliError(
+        f"{folder} contains no weights (model.safetensors, pytorch_model.bin, or the index of their shards): download the "
+        f"model again"
+    )
 
 
 def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise LiuliError(f"{index} is broken: its weight_map must say which file holds each tensor")
-    # A shard is in the same folder as its index, whatever the index says.
+        raise LiuliError(f"{index} is broken: its weight_map must name the file of each tensor; download it again")
+    # A shard is always read from the folder of its index, even if the index names another folder.
     paths = [index.parent / os.path.basename(name) for name in sorted(set(weight_map.values()))]
     for path in paths:
-        if not os.path.isfile(path):  # unlike Path.is_file, it answers for a name that is too long
-            raise LiuliError(f"{index.parent}: the shard {shown(path.name)} that {index.name} names is not there")
+        if not os.path.isfile(path):  # unlike Path.is_file, it returns False for a name that is too long
+            raise LiuliError(f"{index.parent}: the shard {shown(path.name)} that {index.name} names is missing: download it")
     return paths
 
 
@@ -65,7 +69,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
     """Returns every tensor in a folder's weight files, by name. A tensor may be in several shards if its numbers are the same.
 
     Raises:
-        LiuliError: see `weight_files` and `read_tensors`; two shards hold different numbers for one tensor.
+        LiuliError: see `weight_files` and `read_tensors`; two shards contain different numbers for one tensor.
     """
     found: dict[str, Lazy] = {}
     shard_of: dict[str, Path] = {}
@@ -73,7 +77,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
         for name, tensor in read_tensors(path):
             if not are_equal(found.setdefault(name, tensor), tensor):
                 raise LiuliError(
-                    f"{folder}: the shards {shown(shard_of[name].name)} and {shown(path.name)} hold different numbers for "
+                    f"{folder}: the shards {shown(shard_of[name].name)} and {shown(path.name)} contain different numbers for "
                     f"{shown(name)}: they do not belong to the same model; download or save the model again"
                 )
             shard_of.setdefault(name, path)
@@ -81,7 +85,7 @@ def stored_tensors(folder: Path) -> dict[str, Lazy]:
 
 
 def are_equal(one: Lazy, other: Lazy) -> bool:
-    """Whether two tensors have the same dtype, shape and numbers."""
+    """Returns whether two tensors have the same dtype, shape and numbers."""
     if one is other:
         return True
     first, second = one(), other()
@@ -89,23 +93,23 @@ def are_equal(one: Lazy, other: Lazy) -> bool:
 
 
 def without_wrappers(name: str) -> str:
-    """A tensor's name without the prefixes of DataParallel, `torch.compile` and PEFT."""
+    """Returns a tensor's name without the prefixes of DataParallel, `torch.compile` and PEFT."""
     return WRAPPERS.sub("", name.replace("_orig_mod.", ""))
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file of either format. A tensor is mapped, if the format allows it, when it
-    is called.
+    """Returns (name, function) for every tensor in a file of either format. The function maps the tensor, if the format allows
+    it, and returns it.
 
     Raises:
-        LiuliError: the file is a Git LFS pointer; what `read_safetensors` and `read_bin` raise.
+        LiuliError: the file is a Git LFS pointer; see also `read_safetensors` and `read_bin`.
     """
     refuse_lfs_pointer(path)
     return read_bin(path) if path.suffix == ".bin" else read_safetensors(path)
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file. A tensor is mapped when it is called.
+    """Returns (name, function) for every tensor in a file. The function maps the tensor and returns it.
 
     Raises:
         LiuliError: the file is broken.
@@ -113,79 +117,91 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Lazy]]:
     try:
         file = safe_open(path, framework="pt")
     except (SafetensorError, OSError, ValueError) as error:
-        raise LiuliError(f"{path} is broken or truncated: {first_line(error)}") from error
+        raise LiuliError(f"{path} is broken or truncated: {first_line(error)}; download it again") from error
 
     def tensor(name: str) -> Tensor:
         try:
             return file.get_tensor(name)
         except (SafetensorError, ValueError, AttributeError) as error:  # a dtype that this PyTorch does not have
-            raise LiuliError(f"{path}: the tensor {shown(name)} cannot be read: {first_line(error)}") from error
+            raise LiuliError(
+                f"{path}: the tensor {shown(name)} cannot be read: {first_line(error)}; update PyTorch, or download the file "
+                f"again"
+            ) from error
 
-    return ((name, lambda name=name: tensor(name)) for name in file.keys())  # noqa: SIM118  # it is no mapping
+    return ((name, lambda name=name: tensor(name)) for name in file.keys())  # noqa: SIM118  # it is not a mapping
 
 
 def read_bin(path: Path) -> Iterator[tuple[str, Lazy]]:
-    """Returns (name, tensor) for every tensor in a file of `torch.save`. The tensors are mapped, or in memory if the file is
-    from before PyTorch 1.6.
+    """Returns (name, function) for every tensor in a file of `torch.save`. The function returns the tensor, which is mapped, or
+    in memory if the file is from before PyTorch 1.6.
 
     Raises:
-        LiuliError: the file holds code, is broken, or claims more numbers than it holds.
+        LiuliError: the file contains code, is broken, or claims more numbers than it contains.
     """
     try:
-        archive = zipfile.is_zipfile(path)  # else of the format before PyTorch 1.6, which cannot be mapped
+        archive = zipfile.is_zipfile(path)  # False for the format before PyTorch 1.6, which cannot be mapped
         if archive:
             _check_zip(path)
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
         raise LiuliError(
-            f"{path} is refused: it holds code or objects in addition to weights, and nothing in a file is run"
+            f"{path} is refused: it contains Python objects in addition to tensors, and loading them could run code. Use the "
+            f"model's safetensors files."
         ) from error
-    except Exception as error:  # a broken pickle makes the unpickler fail in any way
-        raise LiuliError(f"{path} is broken, truncated, or was not written by torch.save: {first_line(error)}") from error
-    if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
-        found = listed([shown(name) for name in tensors]) if isinstance(tensors, dict) else f"a {type(tensors).__name__}"
+    except Exception as error:  # a broken pickle can make the unpickler raise any exception
         raise LiuliError(
-            f"{path} does not hold tensors by name but {found}: if it is a checkpoint of a training program, save the model's "
-            f"state_dict() alone"
+            f"{path} is broken, truncated, or was not written by torch.save: {first_line(error)}; download it again"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in tensors.items()):
+        keys = f"the keys {listed([shown(name) for name in tensors])}" if isinstance(tensors, dict) else ""
+        raise LiuliError(
+            f"{path} must contain a mapping from names to tensors, but contains {keys or f'a {type(tensors).__name__}'}: if it "
+            f"is a checkpoint of a training program, save only the model's state_dict()"
         )
     for name, tensor in tensors.items():
         if not _is_stored(tensor):
-            raise LiuliError(f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored as dense numbers")
-    # A tied head shares the embedding's numbers. More sharing than that makes a small file a large model.
+            raise LiuliError(
+                f"{path}: the tensor {shown(name)} of shape {list(tensor.shape)} is not stored as dense numbers: save the "
+                f"model again with ordinary dense tensors"
+            )
+    # A tied head shares the embedding's numbers. If more tensors share numbers, a small file could claim a very large model.
     if sum(tensor.numel() * tensor.itemsize for tensor in tensors.values()) > 2 * path.stat().st_size:
-        raise LiuliError(f"{path}: its tensors claim far more numbers than the file holds")
+        raise LiuliError(f"{path}: its tensors claim far more numbers than the file contains: download it again")
     return ((name, lambda tensor=tensor: tensor) for name, tensor in tensors.items())
 
 
 def _check_zip(path: Path) -> None:
-    """Raises ValueError if a part of the archive is compressed, as PyTorch never does: it could expand without bounds."""
+    """Raises ValueError if a part of the archive is compressed. PyTorch never compresses, and a compressed part could expand
+    to any size."""
     with zipfile.ZipFile(path) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             raise ValueError("the archive is compressed")
 
 
 def _is_stored(tensor: Tensor) -> bool:
-    """Whether the file holds every number of a tensor: it is dense, and not a view that repeats a few numbers."""
+    """Whether the file contains every number of a tensor: it is dense, and not a view that repeats a few numbers."""
     plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and tensor.device.type == "cpu"
     return plain and not tensor.is_nested and tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
 
 
 def check_finite(tensor: Tensor, name: str, folder: Path) -> None:
     """Raises LiuliError if a number is NaN or infinite."""
-    # One pass without a temporary; a sum may overflow although every number is finite, so look again before refusing.
+    # The sum needs one pass and no temporary tensor. It may overflow although every number is finite, so check again then.
     if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
-        raise LiuliError(f"{folder}: the tensor {name} holds {bad} of {tensor.numel()} numbers that are NaN or infinite")
+        raise LiuliError(
+            f"{folder}: {bad} of the {tensor.numel()} values of the tensor {name} are NaN or infinite: download the model again"
+        )
 
 
 def shown(value: object, longest: int = LONGEST_NAME) -> str:
-    """A foreign name, message or value: on one line, printable, and cut if it is too long."""
+    """Returns a name, message or value from a file as printable text on one line, shortened if it is too long."""
     text = printable(value if isinstance(value, str) else quoted(value))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def quoted(value: object) -> str:
-    """A foreign value as Python writes it, `shown`."""
+    """Returns the `repr` of a value from a file as printable text (see `shown`)."""
     try:
         return shown(repr(value))
     except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
@@ -193,5 +209,5 @@ def quoted(value: object) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """The first of some foreign names, and how many more there are."""
+    """Returns the first five of some names from a file, and how many more there are."""
     return ", ".join(shown(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

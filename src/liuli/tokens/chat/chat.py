@@ -1,12 +1,12 @@
-"""Turns messages into ids, with a loss mask for training.
+"""Converts messages to ids, with a loss mask for training.
 
     chat = Chat.open(folder, tokenizer)
-    ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to where the reply begins
+    ids = chat.prompt([{"role": "user", "content": "你好"}])            # up to the beginning of the reply
     ids, supervised = chat.dialogue(messages)[:2]                        # a whole dialogue, with the loss mask
 
-A chat template turns the messages into one text (`sandbox.py`). The text is encoded with a loss mask (`mask.py`). A prompt
-needs the template alone. Whatever only the loss mask needs is computed when a dialogue is encoded, so a model whose template
-gives no loss mask can still be chatted with.
+A chat template renders the messages as one text (`sandbox.py`). The text is encoded with a loss mask, which says which tokens
+are supervised (`mask.py`). The loss mask is computed only when a whole dialogue is encoded. So a model can be used for chat
+even if its template allows no loss mask.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Chat:
 
     Attributes:
         template: the Jinja source; if there are several templates, the default one.
-        origin: where the template comes from, for people.
+        origin: a text for users that says where the template comes from.
 
     Args:
         template: a Jinja source, or several by name (see `folder_templates.py`).
@@ -64,11 +64,11 @@ class Chat:
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat":
-        """The chat of a folder or a GGUF file: with its own template if it has one; else with a built-in template for which the
-        tokenizer has the tokens.
+        """Returns the chat of a folder or a GGUF file: with its own template if it has one, else with a built-in template whose
+        tokens are in the tokenizer.
 
         Raises:
-            LiuliError: there is no template, and the tokenizer lacks the tokens of all built-in ones; a broken file.
+            LiuliError: there is no template, and the tokenizer does not have the tokens of a built-in one; a file is broken.
         """
         own = cls.own(folder, tokenizer, today)
         if own is not None:
@@ -78,16 +78,16 @@ class Chat:
             template, name = built_in
             return cls(tokenizer, template, f"{name}, as {what_holds(folder)} has no template")
         raise LiuliError(
-            f"{folder} has no chat template, and its tokenizer no {' and '.join(CHATML_TOKENS)}: it has not learned to answer; "
-            f"fine-tune it first (liuli finetune)"
+            f"{folder} has no chat template, and its tokenizer has no {' and '.join(CHATML_TOKENS)}, so it has not learned to "
+            f"answer: fine-tune it first (liuli finetune)"
         )
 
     @classmethod
     def own(cls, folder: Path, tokenizer: Tokenizer, today: str | None = None) -> "Chat | None":
-        """The chat with the template that the folder or the GGUF file itself holds; None if it holds none.
+        """Returns the chat with the template of the folder or the GGUF file itself; None if it has no template.
 
         Raises:
-            LiuliError: a broken file or template.
+            LiuliError: a file or a template is broken.
         """
         templates = folder_templates(folder)
         return cls(tokenizer, templates, f"{what_holds(folder)}'s own template", today=today) if templates else None
@@ -101,13 +101,16 @@ class Chat:
         """
         found = self._rendered.end_of_reply(self._made_up)
         if found is None:
-            raise LiuliError("the chat template's loss mask cannot be derived: no special token of the tokenizer ends a reply")
+            raise LiuliError(
+                f"the supervised tokens cannot be found: no special token of the tokenizer ends a reply in the chat template "
+                f"({self.origin}); use a template that writes one after each reply"
+            )
         return found
 
     @cached_property
     def stops(self) -> tuple[int, ...]:
-        """The ids that end a reply, in addition to the model's own: the token that the template writes after a reply, or else
-        the token that ends a document."""
+        """The ids that end a reply, in addition to those in the model's files: the token that the template writes after a
+        reply, or if there is none, the token that ends a document."""
         try:
             found = [self.stop]
         except LiuliError:  # an error for training only
@@ -115,10 +118,10 @@ class Chat:
         return tuple(token_id for token_id in found if token_id not in self.tokenizer.missing)
 
     def prompt(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
-        """Returns the ids of the messages, up to where the next reply begins.
+        """Returns the ids of the messages, up to the beginning of the next reply.
 
         Raises:
-            LiuliError: the template refuses the messages or fails; no template is for such a conversation.
+            LiuliError: the template refuses the messages or fails; there is no template for such a conversation.
         """
         renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, True)
@@ -126,11 +129,11 @@ class Chat:
         return [token_id for token_id, _, _ in self._rendered.encode(text, marks)[1]]
 
     def question(self, text: str) -> list[int]:
-        """Returns the ids of one question, up to where its reply begins. There is a system message only if the template refuses
-        a conversation without one.
+        """Returns the ids of one question, up to the beginning of its reply. It has a system message only if the template
+        refuses a conversation without one.
 
         Raises:
-            LiuliError: as `prompt`.
+            LiuliError: see `prompt`.
         """
         return self.prompt([*self._made_up_messages[:-2], {"role": "user", "content": text}])
 
@@ -138,12 +141,12 @@ class Chat:
         """Returns the ids of a whole dialogue, with its loss mask.
 
         Raises:
-            LiuliError: see `prompt` and `stop`; no message is a reply; or a reply cannot be located in the text, because the
-                template leaves it out, or writes the messages before it differently once the reply follows.
+            LiuliError: see `prompt` and `stop`; no message is a reply; or a reply cannot be found in the text, because the
+                template leaves it out, or writes the messages before it differently when the reply follows.
         """
         replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
         if not replies:
-            raise LiuliError("the dialogue has no message of role assistant: there is nothing to learn from it")
+            raise LiuliError("the dialogue has no message of role assistant, so it has no supervised tokens: add a reply")
         stop = self.stop
         renderer = self._renderer(self._chosen(tools))
         marks = self._marks(renderer, messages, tools, False)
@@ -152,17 +155,17 @@ class Chat:
         for i, beginning in zip(replies, beginnings, strict=True):
             if not text.startswith(beginning):
                 raise LiuliError(
-                    f"the chat template's loss mask cannot be derived: the template writes the text before message {i + 1}, a "
-                    f"reply, differently once the dialogue continues; use a template that only appends"
+                    f"the supervised tokens cannot be found: the chat template writes the text before message {i + 1}, a "
+                    f"reply, differently when the dialogue continues ({self.origin}); use a template that only appends text"
                 )
         return self._rendered.encode_with_mask(text, marks, beginnings, stop)
 
     def special_ids(self) -> tuple[int, ...]:
-        """The control tokens that the template writes around a question and its answer, in order."""
+        """Returns the control tokens that the template writes around a question and its answer, in order."""
         return self._rendered.control_ids(self._made_up)
 
     def template_for(self, tools: Sequence[Any]) -> str:
-        """The Jinja source of the template for a conversation with these tools. Raises as `prompt`."""
+        """Returns the Jinja source of the template for a conversation with these tools. Raises the errors of `prompt`."""
         return self._templates[self._chosen(tools)]
 
     def _chosen(self, tools: Sequence[Any]) -> str:
@@ -174,11 +177,11 @@ class Chat:
         return self._renderers[name]
 
     def _marks(self, renderer: Renderer, messages: Messages, tools: Sequence[Any], replying: bool) -> Marks:
-        """The messages with their typed control strings marked.
+        """Returns the messages in which typed control strings are marked.
 
-        Two kinds stay unmarked in the assistant's own messages: the model's own markers (`_own_markers`), and control strings
-        that the template searches for. To find the latter, each is rendered unmarked once. If that changes the text in any
-        other way, the template searches for the string.
+        In the assistant's messages, two kinds are not marked: the model's own markers (`_own_markers`), and control strings
+        that the template searches for. To find the latter, the messages are rendered once with each string unmarked. If the
+        rendered text differs in more than the marks, the template searches for the string.
         """
         marks = Marks(self._rendered.controls, messages, tools, self._own_markers)
         typed = sorted(marks.by_assistant)
@@ -208,7 +211,7 @@ class Chat:
     @cached_property
     def _rendered(self) -> RenderedText:
         """Encodes rendered text. Its control strings are the special tokens, and those added tokens that occur in the
-        template's source or in what it renders."""
+        template's source or in a dialogue that it renders."""
         plain = [text for text, token in self.tokenizer.added.items() if not token.special and not text.isspace()]
         if not plain:
             return RenderedText(self.tokenizer)
@@ -237,5 +240,5 @@ class Chat:
 
 
 def has_template(folder: Path) -> bool:
-    """Whether the folder or the GGUF file holds a chat template."""
+    """Returns whether the folder or the GGUF file has a chat template."""
     return bool(folder_templates(folder))

@@ -6,7 +6,7 @@ One template is named `default`. Some models have more, such as `tool_use` for c
 2. the field `chat_template` of `tokenizer_config.json`: one template, or several as an object or a list;
 3. `chat_template.json`, which older models with a processor have.
 
-The first place that has templates is used; the others are not read.
+The first of these that exists is used; the others are not read.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def folder_templates(folder: Path) -> dict[str, str]:
     """Returns the chat templates of a folder or a GGUF file, by name; {} if it has none.
 
     Raises:
-        LiuliError: a file that cannot be read; a field that is no template; too many templates.
+        LiuliError: a file cannot be read; a field is not a template; there are too many templates.
     """
     paths = {DEFAULT: folder / "chat_template.jinja"} if (folder / "chat_template.jinja").is_file() else {}
     paths |= {
@@ -63,7 +63,7 @@ def chosen_template(templates: Mapping[str, str], with_tools: bool) -> str:
 
 
 def _in_field(given: Any, path: Path) -> dict[str, str]:
-    """The templates in the field `chat_template` of a JSON file."""
+    """Returns the templates in the field `chat_template` of a JSON file."""
     if given is None:
         return {}
     if isinstance(given, list):  # of objects with a name and a template
@@ -72,23 +72,25 @@ def _in_field(given: Any, path: Path) -> dict[str, str]:
         given = {each["name"]: each.get("template") for each in given}
     found = given if isinstance(given, dict) else {DEFAULT: given}
     if not all(isinstance(template, str) for template in found.values()):
-        raise LiuliError(f"{path}: chat_template must be a string")
+        raise LiuliError(f"{path}: chat_template must be a string, or an object or a list of named strings; correct the file")
     _check_number(len(found), path)
     return found
 
 
 def _check_number(count: int, where: Path) -> None:
     if count > MOST:
-        raise LiuliError(f"{where} has {count:,} chat templates; at most {MOST} are read")
+        raise LiuliError(f"{where} has {count:,} chat templates; at most {MOST} are possible: remove some of them")
 
 
 def _read(path: Path) -> str:
     shown = printable(str(path))
     try:
         if path.stat().st_size > 4 * LARGEST:  # bytes; a character has four at most
-            raise LiuliError(f"{shown} has {path.stat().st_size:,} bytes; a chat template has at most {LARGEST:,} characters")
+            raise LiuliError(
+                f"{shown} has {path.stat().st_size:,} bytes; a chat template has at most {LARGEST:,} characters: shorten it"
+            )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise LiuliError(f"{shown} is not UTF-8 text") from error
+        raise LiuliError(f"{shown} is not UTF-8 text: convert it to UTF-8") from error
     except OSError as error:
         raise LiuliError(f"{shown} cannot be read: {why(error)}") from error

@@ -1,8 +1,8 @@
-"""Marks control strings that somebody typed into a message, so that they can be told apart in the rendered text.
+"""Marks control strings that somebody typed into a message, so that they can be distinguished in the rendered text.
 
 A control string is the text of a token that the template writes, such as `<|im_end|>`. If a user types it, it must be encoded
-as plain text, not as the control token. So each typed control string is put between two private-use characters that occur in no
-message. The string itself stays, so a template can still search for it (`content.split('</think>')`).
+as plain text, not as the control token. So each typed control string is put between two private-use characters that do not
+occur in any message. The string itself is not changed, so a template can still search for it (`content.split('</think>')`).
 """
 
 import re
@@ -28,14 +28,14 @@ class Marks:
     """Messages in which the typed control strings are marked.
 
     Attributes:
-        messages, tools: with marks.
+        messages, tools: the messages and tools with marks.
         by_assistant: the control strings that are marked in the assistant's messages.
 
     Args:
-        kept: control strings that stay unmarked in the assistant's messages (but not in the arguments of its tool calls).
+        kept: control strings that are not marked in the assistant's messages (except in the arguments of its tool calls).
 
     Raises:
-        LiuliError: the messages leave no character of private use.
+        LiuliError: the messages contain all private-use characters.
     """
 
     def __init__(self, controls: StringFinder, messages: Messages, tools: Sequence[Any], kept: frozenset[str] = frozenset()):
@@ -50,14 +50,14 @@ class Marks:
         self.tools = self._marked(list(tools))
 
     def keeping(self, kept: frozenset[str]) -> "Marks":
-        """The same messages, with these control strings unmarked too in the assistant's messages."""
+        """Returns the same messages, in which these control strings are not marked either in the assistant's messages."""
         return Marks(self._controls, *self._given, kept=self._kept | kept)
 
     def read(self, text: str) -> PlainText:
         """Removes the marks from the rendered text of these messages."""
         if not self._any:
             return PlainText(text, [])
-        pieces = re.split(f"([{self._begin}{self._end}])", text)  # texts and marks in turn
+        pieces = re.split(f"([{self._begin}{self._end}])", text)  # alternately texts and marks
         plain, typed, breaks, i = pieces[0], [], [], 1
         while i < len(pieces):
             if pieces[i] == self._begin and pieces[i + 2 : i + 3] == [self._end] and self._is_control(pieces[i + 1]):
@@ -68,7 +68,7 @@ class Marks:
                 breaks.append(len(plain))
                 plain += pieces[i + 1]
                 i += 2
-        # If a template took a marked string apart, its parts must not join into a control string.
+        # If a template split a marked string, its parts must not form a control string again.
         found = list(self._controls.find_all(plain)) if breaks else []
         typed += [(start, end) for start, end in found if any(start < place < end for place in breaks)]
         return PlainText(plain, sorted(typed))
@@ -102,12 +102,12 @@ def free_characters(texts: list[str]) -> tuple[str, str]:
     taken = set().union(*texts)
     free = list(islice((chr(code) for code in PRIVATE_USE if chr(code) not in taken), 2))
     if len(free) < 2:
-        raise LiuliError("the messages hold every private-use character of plane 15: remove some of them")
+        raise LiuliError("the messages contain every private-use character of plane 15: remove some of them")
     return free[0], free[1]
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string in messages."""
+    """Yields every string in messages."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -1,11 +1,12 @@
-"""The loss mask: which tokens of a rendered dialogue a model learns to write.
+"""The loss mask: which tokens of a rendered dialogue are supervised, so that a model learns to write them.
 
-The rendered text is encoded whole, so that every added token is read with its own properties (`strip_left` and so on). There is
-one exception: if somebody typed a control string (`marks.py`), the text between the two control tokens around it is encoded as
-content.
+The rendered text is encoded as a whole, so that every added token is read with its own properties (`strip_left` and so on).
+There is one exception: if somebody typed a control string (`marks.py`), the text between the two control tokens around it is
+encoded as content.
 
-A reply begins where the template, given only the messages before it, puts the beginning of a reply. It ends with the control
-token that the template writes after a reply. These tokens, and no others, are supervised.
+To find the beginning of a reply, the template renders only the messages before it, with the beginning of a reply. The reply
+ends with the control token that the template writes after a reply. Only the tokens of replies, including this one, are
+supervised.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ class Encoded(NamedTuple):
     """A rendered dialogue.
 
     Attributes:
-        supervised: for each id, whether the model learns to predict it, because it belongs to a reply or ends one.
+        supervised: for each id, whether it is supervised, because it belongs to a reply or ends one.
         text: the rendered text, with its special tokens.
         spans: for each id, the half-open range of characters of `text` that it covers.
     """
@@ -41,9 +42,8 @@ class RenderedText:
     """Encodes rendered text, with a loss mask, for one tokenizer.
 
     Attributes:
-        controls: finds the control strings in a text.
-        written: the texts of the added tokens that the template writes although they are not special. They are control strings
-            too.
+        controls: a finder for the control strings in a text.
+        written: the texts of added tokens that are not special, but that the template writes. They are control strings too.
     """
 
     def __init__(self, tokenizer: Tokenizer, written: Iterable[str] = ()):
@@ -65,19 +65,19 @@ class RenderedText:
             LiuliError: the template leaves the reply out.
         """
         if REPLY not in whole:
-            raise LiuliError("the chat template leaves replies out: there is nothing to learn with it")
+            raise LiuliError("the chat template leaves replies out, so there are no supervised tokens: use another template")
         found = self.controls.find(whole, whole.index(REPLY))
         return None if found is None else self._ids[whole[slice(*found)]]
 
     def control_ids(self, text: str) -> tuple[int, ...]:
-        """The control tokens in the text, without repetitions, in the order of their first occurrence."""
+        """Returns the control tokens in the text, without repetitions, in the order of their first occurrence."""
         return tuple(dict.fromkeys(self._ids[text[start:end]] for start, end in self.controls.find_all(text)))
 
     def encode(self, text: str, marks: Marks) -> tuple[str, list[Span]]:
         """Returns the text without marks, and its tokens.
 
         Raises:
-            LiuliError: the text holds a lone surrogate, or uses a token that the model has no row for.
+            LiuliError: the text contains a lone surrogate, or uses a token for which the model has no row.
         """
         plain = marks.read(text)
         check_encodable(plain.text)
@@ -98,22 +98,26 @@ class RenderedText:
         plain, spans = self.encode(text, marks)
         waiting = [len(marks.read(beginning).text) for beginning in beginnings]
         supervised: list[bool] = []
-        begin = None  # where the current reply begins; None outside of replies
+        begin = None  # the beginning of the current reply; None outside of replies
         for token_id, start, _ in spans:
             if begin is None and waiting and start >= waiting[0]:
                 begin = waiting.pop(0)
             supervised.append(begin is not None)
             if begin is not None and token_id == stop:
                 if start <= begin:
-                    raise LiuliError("the chat template leaves a reply out: there is nothing to learn from this dialogue")
+                    raise LiuliError("the chat template leaves a reply out, or the reply is empty: correct one of the two")
                 begin = None
         if begin is not None or waiting:
-            raise LiuliError("the chat template's loss mask cannot be derived: a reply is not ended by its stop token")
+            raise LiuliError(
+                "the supervised tokens cannot be found: the chat template does not end a reply with its stop token; use a "
+                "template that ends all replies with the same special token"
+            )
         ids, places = [token_id for token_id, _, _ in spans], [(start, end) for _, start, end in spans]
         return Encoded(ids, supervised, plain, places)
 
     def _spans(self, plain: PlainText) -> Iterator[Span]:
-        """The tokens. A stretch between two control tokens that holds a typed control string is encoded as content."""
+        """Yields the tokens. If there is a typed control string between two control tokens, the text between these two is
+        encoded as content."""
         typed, spans = self._typed_and_spans(plain)
         if not typed:
             yield from spans
@@ -135,11 +139,11 @@ class RenderedText:
             stretch, before = [], span
 
     def _typed_and_spans(self, plain: PlainText) -> tuple[list[tuple[int, int]], list[Span]]:
-        """The ranges of the typed control strings, and the tokens of the text in which these ranges are filled with a
-        character that the text does not have.
+        """Returns the ranges of the typed control strings, and the tokens of the text in which these ranges are replaced by a
+        character that the text does not contain.
 
-        Some typed control strings are found only by encoding: a tokenizer that normalizes text before it looks for a token
-        reads `<|IM_END|>` as `<|im_end|>`, for example. The template writes the tokens exactly.
+        Some typed control strings are found only by encoding. For example, a tokenizer that normalizes text before it looks
+        for tokens reads `<|IM_END|>` as `<|im_end|>`. The template writes the exact texts of the tokens.
         """
         typed, filled = list(plain.typed), list(plain.text)
         filler, _ = free_characters([plain.text])
@@ -157,7 +161,7 @@ class RenderedText:
             typed += disguised.difference(typed)
 
     def _content(self, text: str, before: int) -> list[Span]:
-        """The tokens of content. `before`: the id of the control token before it; -1 if it begins the text."""
+        """Returns the tokens of content. `before`: the id of the control token before it; -1 at the beginning of the text."""
         encoder = self._content_encoder
         if before < 0 or encoder.style != "spaced" or self._is_spaced_after(before):
             return encoder.spans(text)
@@ -166,12 +170,12 @@ class RenderedText:
 
     @cached_property
     def _content_encoder(self) -> Encoder:
-        """An encoder that reads no control string."""
+        """An encoder that reads control strings as plain text."""
         plain = frozenset(text for text in self.written if text not in self.tokenizer.specials)
         return self.tokenizer.encoder.reading_as_text(plain) if plain else self.tokenizer.encoder
 
     def _is_spaced_after(self, control: int) -> bool:
-        """Whether the tokenizer puts a space before content that follows this control token, as it does before a text."""
+        """Returns whether the tokenizer puts a space before content after this control token, as it does before a text."""
         if control not in self._spaced_after:
             encoder = self.tokenizer.encoder
             alone = encoder.encode("a")

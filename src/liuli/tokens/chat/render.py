@@ -1,6 +1,6 @@
-"""From messages to one text, as a Jinja template says it: the work that is done in the sandbox (`sandbox.py`).
+"""Renders messages to text with a Jinja template. This code runs in the sandbox (`sandbox.py`).
 
-A sandboxed process loads this file alone: it imports the standard library and Jinja, nothing of Liuli.
+A sandboxed process loads only this file, which imports the standard library and Jinja, but nothing of Liuli.
 """
 
 import json
@@ -16,11 +16,11 @@ LONGEST = 8 << 20  # characters that a template can write for one conversation
 
 
 def answer(task: dict[str, Any]) -> dict[str, Any]:
-    """{"texts": one per conversation} or {"error": what the template does wrong}.
+    """Returns {"texts": one text per conversation} or {"error": what is wrong with the template}.
 
     Args:
-        task: `template` (Jinja), `names` (what else it can read), `today` (as 2026-11-27, or None for the clock) and
-            `conversations` (each as messages, tools, and whether the beginning of a reply is added).
+        task: `template` (Jinja), `names` (other variables of the template), `today` (a date such as 2026-11-27; None: the
+            current time) and `conversations` (each is messages, tools, and whether the beginning of a reply is added).
     """
     try:
         template = _compiled(task["template"])
@@ -37,8 +37,8 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return {"error": "takes too much memory"}
     except RecursionError:
-        return {"error": "goes too deep into itself"}
-    except Exception as error:  # a template can raise whatever its expressions raise
+        return {"error": "exceeds the recursion limit"}
+    except Exception as error:  # the expressions of a template can raise any exception
         return {"error": f"fails: {type(error).__name__}: {error}"}
 
 
@@ -67,7 +67,7 @@ def _compiled(template: str) -> Any:
 
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as `transformers` sets it up for chat templates."""
+    """Returns a Jinja environment with the settings of `transformers` for chat templates."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
@@ -83,8 +83,8 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
 
 
 class _Generation(Extension):
-    """`{% generation %}` … `{% endgeneration %}` around a reply. Its body is rendered as it stands: the loss mask is derived
-    without it (`mask.py`)."""
+    """The tags `{% generation %}` … `{% endgeneration %}` around a reply. They have no effect, because the loss mask is derived
+    without them (`mask.py`)."""
 
     tags = {"generation"}  # noqa: RUF012  # as Jinja declares it
 

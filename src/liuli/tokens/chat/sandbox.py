@@ -1,5 +1,5 @@
-"""Renders chat templates. A template comes with a model, from anywhere, so it runs in Jinja's sandbox, inside a process of its
-own that is ended at a limit of time, memory or output. Only the two templates of our own (`templates.py`) run in this process.
+"""Renders chat templates. A model's template is untrusted, so it runs in Jinja's sandbox, inside a separate process with limits
+of time, memory and output. Only Liuli's built-in templates (`templates.py`) run in this process.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from liuli.tokens.sandbox.process import SandboxedProcess, StoppedError
 LARGEST = 256 << 10  # characters of a template
 SECONDS = 5.0  # for one conversation
 MEMORY = 1 << 30  # bytes of the process
-LONGEST_MESSAGE = 500  # characters of what a template says that it refuses
+LONGEST_MESSAGE = 500  # characters of a template's error message
 
 
 class Renderer:
@@ -26,8 +26,8 @@ class Renderer:
 
     Args:
         template: Jinja, as in `tokenizer_config.json`.
-        names: what else it can read (`bos_token` and the like).
-        today: what `strftime_now` gives, as 2026-11-27; None: the clock.
+        names: other variables that it can read (such as `bos_token`).
+        today: the date for `strftime_now`, such as 2026-11-27; None: the current time.
 
     Raises:
         LiuliError: the template is too large, or not valid Jinja.
@@ -35,7 +35,7 @@ class Renderer:
 
     def __init__(self, template: str, names: dict[str, str], today: str | None = None):
         if len(template) > LARGEST:
-            raise LiuliError(f"the chat template has {len(template):,} characters; at most {LARGEST:,} are read")
+            raise LiuliError(f"the chat template has {len(template):,} characters; at most {LARGEST:,} are read: shorten it")
         self.template, self._names, self._today = template, names, today
         self._process: SandboxedProcess | None = None
         if template not in OWN:
@@ -43,7 +43,7 @@ class Renderer:
         self.render([])
 
     def render(self, conversations: Sequence[tuple[Sequence[Any], Sequence[Any], bool]]) -> list[str]:
-        """The text of each (messages, tools, whether the beginning of a reply is added).
+        """Returns the text of each conversation: (messages, tools, whether the beginning of a reply is added).
 
         Raises:
             LiuliError: the template refuses the messages, fails, takes too long, or writes too much.
@@ -51,7 +51,7 @@ class Renderer:
         task = {"template": self.template, "names": self._names, "today": self._today, "conversations": list(conversations)}
         answer = render.answer(task) if self._process is None else self._ask(self._process, task)
         if "error" in answer:
-            # The message is the template's own, so it is foreign text.
+            # The message is from the template, so it is untrusted text.
             said = printable(" ".join(answer["error"].split()))
             raise LiuliError(f"the chat template {said if len(said) <= LONGEST_MESSAGE else said[:LONGEST_MESSAGE] + '…'}")
         return answer["texts"]

@@ -1,4 +1,4 @@
-"""Gives a base model's tokenizer what an assistant's has: ChatML's special tokens, and a chat template."""
+"""Adds ChatML's special tokens and a chat template to the tokenizer of a base model, so that it can become an assistant."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from liuli.tokens.tokenizer import Added, Tokenizer
 
 
 def make_conversational(folder: Path, rows: int, today: str | None = None) -> tuple[Tokenizer, Chat, int]:
-    """Adds whatever the tokenizer files in a folder lack to hold conversations. The files are changed.
+    """Adds the chat template and special tokens that the tokenizer files in a folder do not have. The files are changed.
 
     Args:
         rows: the number of rows of the model's embedding. Tokens that are added here get new rows.
 
     Returns:
-        The tokenizer, its chat, and how many special tokens were added. None are added if the folder has a template, or if the
+        The tokenizer, its chat, and the number of added special tokens. It is 0 if the folder has a template, or if the
         vocabulary has the tokens already.
 
     Raises:
@@ -51,15 +51,15 @@ def _add(folder: Path, tokenizer: Tokenizer, tokens: Sequence[str]) -> None:
         _change(path, added_tokens=[*before, *({"id": id, **entry} for id, entry in entries.items())])
         return
     if tokenizer.kind == "WordPiece":
-        raise LiuliError(f"{folder}: conversations need the token [SEP], which vocab.txt lacks; add a line [SEP] to it")
+        raise LiuliError(f"{folder}: dialogues need the token [SEP], which is not in vocab.txt: add a line [SEP] to the file")
     path = folder / "tokenizer_config.json"
-    # With this field, `special_tokens_map.json` and `added_tokens.json` are no longer read, so it must describe all tokens.
+    # If this field exists, `special_tokens_map.json` and `added_tokens.json` are not read, so it must describe all tokens.
     described = {token.id: _entry(token) for token in tokenizer.added.values()} | entries
     _change(path, added_tokens_decoder={str(id): entry for id, entry in described.items()}, **tokenizer.names)
 
 
 def _entry(token: Added) -> dict[str, Any]:
-    """A token as `tokenizer.json` and `tokenizer_config.json` describe it."""
+    """Returns the description of a token in `tokenizer.json` and `tokenizer_config.json`."""
     return {
         "content": token.text,
         "lstrip": token.strip_left,

@@ -3,7 +3,7 @@
 
 from liuli.tokens.tokenizer import Tokenizer
 
-# ChatML, with tools as Hermes and Qwen write them: what models trained here get.
+# ChatML, with tools in the format of Hermes and Qwen. Models that Liuli fine-tunes get this template.
 CHATML = """\
 {%- if tools %}
     {{- '<|im_start|>system\\n' }}
@@ -37,7 +37,7 @@ CHATML = """\
 {%- endif %}
 """
 
-# The articles' form for models with BERT's vocabulary: a turn ends at [SEP], whoever speaks.
+# A format for models with BERT's vocabulary: every turn ends with [SEP].
 BERT = """\
 {{- '[CLS]' }}
 {%- for message in messages %}
@@ -74,7 +74,7 @@ GEMMA_TOKENS = ("<start_of_turn>", "<end_of_turn>")
 
 
 def built_in_template(tokenizer: Tokenizer) -> tuple[str, str] | None:
-    """The built-in template whose tokens the tokenizer has, and its name for people; None if there is none."""
+    """Returns the built-in template whose tokens are in the tokenizer, and its name for users; None if there is none."""
     if tokenizer.kind == "WordPiece" and "[SEP]" in tokenizer.specials:
         return BERT, "the form [CLS] … [SEP] … [SEP]"
     if all(token in tokenizer.added for token in CHATML_TOKENS):

@@ -1,1 +1,1 @@
-"""Encoders: how content is cut into ids, without special tokens."""
+"""Encoders: they convert content to ids."""

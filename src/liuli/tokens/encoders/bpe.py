@@ -1,9 +1,10 @@
-"""Byte-pair encoding: join the two neighbours of lowest rank, leftmost first, until no pair has a rank.
+"""Byte-pair encoding: repeatedly merge the pair of neighbours with the lowest rank (the leftmost of equal ones), until no pair
+has a rank.
 
-Source: Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162. Two conventions exist. A list of merges
-ranks the *pair* (GPT-2, `tokenizer.json`); SentencePiece and tiktoken rank the *joined piece*, so that two pairs which
-join into the same piece ("a"+"aa", "aa"+"a") tie and the leftmost wins. No list of merges can say that, hence
-`RankedEncoder`.
+Source: Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162. There are two conventions. In a list of merges, the
+*pair* has the rank (GPT-2, `tokenizer.json`). In SentencePiece and tiktoken, the *merged piece* has it. Then two pairs with the
+same result ("a"+"aa", "aa"+"a") have equal ranks, and the leftmost is merged. A list of merges cannot express this, so it needs
+its own encoder, `RankedEncoder`.
 """
 
 import heapq
@@ -24,9 +25,11 @@ def merge(
     rank: Callable[[Piece, Piece], int | None],
     note: Callable[[int, Piece, Piece, int], None] = lambda *_: None,
 ) -> list[Piece]:
-    """The pieces that are left when no two neighbours can be joined any more. O(n log n).
+    """Returns the pieces that remain when no two neighbours can be merged. O(n log n).
 
-    `note` is called for each join, in order, with the index of the left piece's first symbol, left, right, and the rank.
+    Args:
+        rank: returns the rank of a pair, or None if it cannot be merged.
+        note: called for each merge, in order, with the index of the left piece's first symbol, left, right, and the rank.
     """
     pieces: list[Piece | None] = list(symbols)
     after = list(range(1, len(pieces) + 1))
@@ -46,7 +49,7 @@ def merge(
         found, i, left, right = heapq.heappop(heap)
         j = after[i]
         if pieces[i] != left or j == len(pieces) or pieces[j] != right:
-            continue  # one of the two has since gone into another join
+            continue  # one of the two pieces has been merged with another piece in the meantime
         note(i, left, right, found)
         pieces[i], pieces[j] = left + right, None
         after[i] = after[j]
@@ -60,20 +63,20 @@ def merge(
 
 @dataclass(eq=False)
 class RankedEncoder(Generic[Piece]):
-    """BPE over a vocabulary whose pieces carry the ranks: SentencePiece (`str` pieces) and tiktoken (`bytes`).
+    """BPE with a vocabulary whose pieces have the ranks: SentencePiece (`str` pieces) and tiktoken (`bytes`).
 
     Attributes:
         ids: the id of each piece.
-        ranks: the rank of each piece that a join may form.
-        cut: cuts a text into chunks that no piece crosses.
-        symbols: cuts a chunk into its smallest pieces, all of which are in `ids`.
-        texts: the bytes that each id adds to the text, added tokens included.
+        ranks: the rank of each piece that can result from a merge.
+        cut: splits a text into chunks that are encoded separately.
+        symbols: splits a chunk into its smallest pieces, all of which are in `ids`.
+        texts: the bytes that each id adds to the text, including added tokens.
         added: the tokens in addition to the vocabulary.
         style: see `Encoder`.
-        whole: whether a chunk that is itself a piece is not cut further, as in tiktoken.
-        prefix: the number of characters that the first chunk has before the text's own.
+        whole: whether a chunk that is itself a piece is not split further, as in tiktoken.
+        prefix: the number of characters that are put before the text.
         space: a character that stands for a space.
-        cut_on: `cut` for content after an added token, if no prefix is put there; None: `cut` itself.
+        cut_on: used instead of `cut` after an added token, if no prefix is put there; None: `cut` is used.
     """
 
     ids: dict[Piece, int]
@@ -112,18 +115,18 @@ class RankedEncoder(Generic[Piece]):
         return [id for chunk in self.chunks(text, first) for id in self.encode_chunk(chunk)]
 
     def chunks(self, text: str, first: bool = True) -> Iterable[Piece]:
-        """Cuts content into chunks that no piece crosses. `first`: whether it begins the text; else an added token is before
-        it."""
+        """Splits content into chunks that are encoded separately. `first`: whether the content is the beginning of the text; if
+        not, there is an added token before it."""
         return self.cut(text) if first or self.cut_on is None else self.cut_on(text)
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, Added | None]]:
-        """Yields the parts of a text in order: content (with None), and added tokens with the white space that they take.
+        """Yields the parts of a text in order: content (with None), and added tokens with the white space that they include.
 
         Args:
             special: whether special tokens are read too.
         """
         tokens, finder = self._readable[special]
-        at = place = 0  # the end of the last token that was read; where the search for the next one begins
+        at = place = 0  # the end of the last token that was read, and the index at which the search continues
         while (found := finder.find(text, place)) is not None:
             start, end = found
             token = tokens[text[start:end]]
@@ -141,7 +144,7 @@ class RankedEncoder(Generic[Piece]):
 
     @cached_property
     def _readable(self) -> dict[bool, tuple[dict[str, Added], StringFinder]]:
-        """The added tokens by text, and a finder for them: without the special tokens (False), and all (True)."""
+        """The added tokens by text, and a finder for them: without special tokens (False), and all of them (True)."""
         found = {}
         for special in (False, True):
             tokens: dict[str, Added] = {}
@@ -173,7 +176,7 @@ class RankedEncoder(Generic[Piece]):
         return found
 
     def content_spans(self, text: str, first: bool = True) -> list[tuple[int, int, int]]:
-        """A token that holds only some bytes of a character covers that character."""
+        """Returns `spans` of content. A token with only some bytes of a character covers that character."""
         ids = self.encode_content(text, first)
         starts = [i for i, character in enumerate(text.replace(self.space, " ")) for _ in character.encode()] + [len(text)]
         found, at = [], -self.prefix if first or self.cut_on is None else 0
@@ -190,25 +193,25 @@ class RankedEncoder(Generic[Piece]):
 
 
 def _is_space(character: str) -> bool:
-    """White space as Unicode has it. Python counts four separators more."""
+    """Returns whether a character is white space in Unicode. Python includes four more separators."""
     return character.isspace() and character not in "\x1c\x1d\x1e\x1f"
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether no letter, digit or underscore touches this range."""
+    """Returns whether there is no letter, digit or underscore directly before or after this range."""
     around = text[max(start - 1, 0) : start] + text[end : end + 1]
     return not re.search(r"\w", around)
 
 
 def _skip_spaces(text: str, at: int) -> int:
-    """The end of the white space that begins at `at`."""
+    """Returns the end of the white space that begins at `at`."""
     while at < len(text) and _is_space(text[at]):
         at += 1
     return at
 
 
 def _skip_spaces_back(text: str, at: int, first: int) -> int:
-    """The place where the white space before `at` begins, but not before `first`."""
+    """Returns the beginning of the white space that ends at `at`, but at least `first`."""
     while at > first and _is_space(text[at - 1]):
         at -= 1
     return at

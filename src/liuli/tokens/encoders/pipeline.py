@@ -1,7 +1,7 @@
-"""The layouts that the `tokenizers` library cuts: `tokenizer.json`, BERT's `vocab.txt`, `vocab.json` + `merges.txt`.
+"""An encoder that uses the `tokenizers` library: for `tokenizer.json`, BERT's `vocab.txt`, and `vocab.json` + `merges.txt`.
 
-In: a pipeline of that library, as JSON or made here. Out: an `Encoder`. By default the library reads special tokens in any
-text. Here each call says whether it may, since only prompts may contain special tokens.
+In: a tokenizer of that library. Out: an `Encoder`. By default, the library reads special tokens in any text. Here each call
+says whether they are read, because only prompts may contain special tokens.
 """
 
 import copy
@@ -17,14 +17,14 @@ from typing import Any
 import tokenizers
 
 from liuli.errors import LiuliError
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, REPAIR, is_library_error, reason
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"
 
 
 class PipelineEncoder:
-    """Content to ids through a `tokenizers.Tokenizer` (see `Encoder`)."""
+    """An `Encoder` that uses a `tokenizers.Tokenizer`."""
 
     def __init__(self, backend: tokenizers.Tokenizer, where: str):
         backend.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # it would trim spaces off spans
@@ -46,8 +46,8 @@ class PipelineEncoder:
         self.pieces_size = max(pieces, default=-1) + 1
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
-        """Raises LiuliError if the library fails on the text, for instance because its regular expressions give up on a run of
-        millions of spaces. (A foreign pattern that is slow on some text is slow here too, see `formats/trial.py`.)"""
+        """Returns the library's result. Raises LiuliError if the library fails on the text, for example because a regular
+        expression fails on millions of spaces. (A regular expression from a file may be slow here; see `formats/trial.py`.)"""
         with self._one_at_a_time:
             self.backend.encode_special_tokens = not special
             try:
@@ -85,14 +85,14 @@ class PipelineEncoder:
 
     @cached_property
     def pair_ranks(self) -> dict[tuple[str, str], int]:
-        """Rank of every pair that BPE may merge."""
+        """The rank of every pair that BPE can merge."""
         merges = self.model_json["merges"]
         pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in merges)
         return {(left, right): rank for rank, (left, right) in enumerate(pairs)}
 
     @cached_property
     def model_json(self) -> dict[str, Any]:
-        """The library's own description of the model: vocabulary, merges, settings."""
+        """The model as JSON of the library: vocabulary, merges, settings."""
         return json.loads(self.backend.to_str())["model"]
 
 
@@ -125,7 +125,7 @@ def pipeline_tokenizer(
     Args:
         where: the file or folder that it was read from, for error messages.
         begin: the ids that a prompt starts with.
-        unknown: the text of the token for text that the vocabulary cannot spell.
+        unknown: the text of the token for text that the vocabulary cannot represent.
         names: the texts of the named tokens, by name.
 
     Raises:
@@ -134,13 +134,14 @@ def pipeline_tokenizer(
     encoder = PipelineEncoder(backend, str(where))
     unknown_id = None if unknown is None else backend.token_to_id(unknown)
     if unknown is not None and unknown_id is None:
-        raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary")
+        raise LiuliError(f"{where} is broken: its unknown token {unknown!r} is not in its vocabulary; {REPAIR}")
     kinds = {"words": "WordPiece", "bytes": "byte-level BPE", "spaced": "SentencePiece BPE", "plain": "characters"}
     return Tokenizer(encoder, kinds[encoder.spelling], encoder.added, begin, unknown_id, names)
 
 
 def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, str]:
-    """(how pieces join, how a piece spells its bytes), from the decoder of a `tokenizer.json`."""
+    """Returns how pieces are joined (`Encoder.style`), and how the characters of a piece represent bytes, both from the decoder
+    of a `tokenizer.json`."""
     steps = decoder.get("decoders", [decoder])
     kinds = [step["type"] for step in steps]
     if model == "WordPiece" and kinds in (["WordPiece"], [None]):
@@ -161,7 +162,7 @@ def _join_style(model: str, decoder: dict[str, Any], where: str) -> tuple[str, s
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's spelling of bytes: a printable byte is itself, the others are U+0100 onward.
+    """Returns GPT-2's characters for bytes: a printable byte is itself, the others are U+0100 and following.
     Source: bytes_to_unicode in https://github.com/openai/gpt-2."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
@@ -172,7 +173,7 @@ BYTE_OF = _byte_alphabet()
 
 
 def spelled_bytes(piece: str) -> bytes:
-    """The bytes that a byte-level piece spells; one with other characters in it is its own text."""
+    """Returns the bytes of a byte-level piece. A piece with other characters stands for its own text in UTF-8."""
     spelled = [BYTE_OF.get(character) for character in piece]
     return piece.encode() if None in spelled else bytes(byte for byte in spelled if byte is not None)
 

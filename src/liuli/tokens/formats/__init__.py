@@ -1,1 +1,1 @@
-"""One file per layout that tokenizers come in. `detect.py` finds out which a folder holds."""
+"""One file per layout of tokenizer files. `detect.py` detects the layout of a folder."""

@@ -20,7 +20,7 @@ import tokenizers
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import REPAIR, library_errors
 from liuli.tokens.encoders.pipeline import of_library, to_library
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_encodable, is_token_id, shown
 from liuli.tokens.formats.settings import TOKENIZER, read_settings
@@ -64,7 +64,7 @@ class ConfiguredTokens:
 
     @classmethod
     def read(cls, folder: Path) -> "ConfiguredTokens":
-        """Reads the files of a folder. Raises LiuliError: a broken file, or an entry that does not describe a token."""
+        """Reads the files of a folder. Raises LiuliError: a file is broken, or an entry does not describe a token."""
         config = read_settings(folder, TOKENIZER)
         reader = _EntryReader(folder)
         named, extra = reader.names(config, TOKENIZER), reader.extra(config, TOKENIZER, {})
@@ -78,8 +78,7 @@ class ConfiguredTokens:
         return cls(folder, listed, named, extra)
 
     def with_defaults(self, names: Mapping[str, str], id_of: Callable[[str], int | None]) -> "ConfiguredTokens":
-        """Adds the named tokens that a layout has by default. Tokens that the vocabulary lacks, and names that a file sets, are
-        left out."""
+        """Adds a layout's default named tokens, except tokens that are not in the vocabulary and names that a file sets."""
         known = {name: ConfiguredToken(text) for name, text in names.items() if id_of(text) is not None}
         return replace(self, named=known | self.named)
 
@@ -117,11 +116,11 @@ class ConfiguredTokens:
             elif token.text in named:
                 found[token.text] = replace(before, special=True)
         if size > LARGEST_ID + 1:
-            raise LiuliError(f"{self.folder} adds more tokens than ids can number (at most {LARGEST_ID:,})")
+            raise LiuliError(f"{self.folder} adds too many tokens (ids go up to {LARGEST_ID:,}): remove some of them")
         return list(found.values())
 
     def _in_order(self) -> list[tuple[str, ConfiguredToken]]:
-        """The named tokens in the order in which they get new ids: the standard names first."""
+        """Returns the named tokens in the order in which they get new ids: the standard names come first."""
         names = [name for name in STANDARD_NAMES if name in self.named] + [
             name for name in self.named if name not in STANDARD_NAMES
         ]
@@ -159,7 +158,8 @@ class _EntryReader:
         self._folder = folder
 
     def names(self, body: dict[str, Any], file: str) -> dict[str, ConfiguredToken | None]:
-        """The named tokens: those with standard names, and a model's own (`image_token`, or an object of extra tokens)."""
+        """Returns the named tokens: those with standard names, and a model's own (`image_token`, or an object of extra
+        tokens)."""
         given = {
             name: token
             for name, token in body.items()
@@ -173,7 +173,7 @@ class _EntryReader:
         }
 
     def extra(self, body: dict[str, Any], file: str, before: dict[str, Any]) -> list[ConfiguredToken]:
-        """The special tokens without a name.
+        """Returns the special tokens without a name.
 
         Args:
             before: the content of the file that was read first. If it has such a list, `additional_special_tokens` here is not
@@ -188,33 +188,35 @@ class _EntryReader:
         return [self._token(token, f"a token of {name}", file) for token in given]
 
     def listed(self, given: Any) -> dict[int, ConfiguredToken]:
-        """The tokens of `added_tokens_decoder` by id. (JSON has the ids as strings.)"""
+        """Returns the tokens of `added_tokens_decoder` by id. (In JSON, the ids are strings.)"""
         if given is None:
             return {}
         if not isinstance(given, dict):
-            raise self._broken(f"added_tokens_decoder is {shown(given)}")
+            raise self._broken(f"added_tokens_decoder must be an object, not {shown(given)}")
         found = {}
         for digits, token in given.items():
             if not re.fullmatch("[0-9]{1,9}", digits) or int(digits) > LARGEST_ID:
-                raise self._broken(f"{shown(digits)} is no id")
+                raise self._broken(f"{shown(digits)} is not a token id (0 to {LARGEST_ID:,})")
             if not isinstance(token, dict) or not isinstance(token.get("content"), str):
-                raise self._broken(f"token {digits} has no text")
+                raise self._broken(f"token {digits} has no text (content)")
             described = self._token(token, f"token {digits}")
             found[int(digits)] = replace(described, flags={"special": True} | described.flags)
         return found
 
     def legacy(self, given: dict[str, Any], special: set[str]) -> dict[int, ConfiguredToken]:
-        """The tokens of `added_tokens.json`, which has ids by text. `special`: the texts that another file makes special."""
+        """Returns the tokens of `added_tokens.json`, which has ids by text. `special`: the texts of special tokens in another
+        file."""
         found = {}
         for text, token_id in given.items():
             if not is_token_id(token_id):
-                raise self._broken(f"the id of {shown(text)} is {shown(token_id)}", ADDED)
+                wanted = f"a whole number from 0 to {LARGEST_ID:,}"
+                raise self._broken(f"the id of {shown(text)} must be {wanted}, not {shown(token_id)}", ADDED)
             self._check_text(text, f"token {token_id}", ADDED)
             found[token_id] = ConfiguredToken(text, {"special": text in special})
         return found
 
     def _token(self, token: Any, what: str, file: str = TOKENIZER) -> ConfiguredToken:
-        """A token as a string, or as an object with `content` and its properties."""
+        """Returns a token that is given as a string, or as an object with `content` and its properties."""
         body: Any = {"content": token} if isinstance(token, str) else token
         if not isinstance(body, dict) or not isinstance(body.get("content"), str):
             raise self._broken(f"{what} must be a text, or an object with its text as content, not {shown(token)}", file)
@@ -232,4 +234,4 @@ class _EntryReader:
             raise self._broken(f"the text of {what} is not valid Unicode", file)
 
     def _broken(self, reason: str, file: str = TOKENIZER) -> LiuliError:
-        return LiuliError(f"{self._folder}: the added tokens in {file} are broken: {reason}")
+        return LiuliError(f"{self._folder}: the added tokens in {file} are broken: {reason}; {REPAIR}")

@@ -1,8 +1,8 @@
 """Reads ids from the configuration files next to a tokenizer: the begin token from `tokenizer_config.json`, and the tokens that
-end a text from `generation_config.json` and `config.json`. (`added_tokens.py` reads which tokens there are.)
+end a text from `generation_config.json` and `config.json`. (`added_tokens.py` reads the tokens themselves.)
 
-Files often hold ids that the model does not have, such as an `eos_token_id` of 50256 in a model of 13,317 tokens. Such ids are
-left out with a remark, and are never written again.
+Files often contain ids that the model does not have, such as an `eos_token_id` of 50256 in a model of 13,317 tokens. Such ids
+are ignored with a remark, and are not written to new files.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +20,14 @@ ID_FIELDS = (
 )  # fmt: skip
 ID_LISTS = ("suppress_tokens", "begin_suppress_tokens")
 PHRASES = "bad_words_ids"  # a list of lists of ids
-LARGEST_ID = 10_000_000  # of a token; the largest vocabularies in use have some 262,000
+LARGEST_ID = 10_000_000  # the largest token id; the largest vocabularies in use have about 262,000 tokens
 LONGEST_TOKEN = 4_096  # characters of an added token
-LONGEST_SHOWN = 60  # characters of a foreign value in an error message
+LONGEST_SHOWN = 60  # characters of a value from a file in an error message
 
 
 def shown(value: Any) -> str:
-    """A value from a foreign file, for an error message: on one line, and not too long."""
-    text = printable(repr(value))  # repr leaves out what drives a terminal; printable makes sure of it
+    """Returns a value from a file for an error message: on one line, printable, and not too long."""
+    text = printable(repr(value))
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
@@ -36,7 +36,7 @@ def is_token_id(value: Any) -> bool:
 
 
 def is_encodable(text: str) -> bool:
-    """Whether the text can be encoded as UTF-8. (JSON can contain a lone surrogate, which cannot.)"""
+    """Returns whether the text can be encoded as UTF-8. (JSON can contain a lone surrogate, which cannot.)"""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -45,18 +45,18 @@ def is_encodable(text: str) -> bool:
 
 
 def read_utf8(path: Path) -> str:
-    """The text of a file. Raises OSError, and LiuliError if the file is not UTF-8 or is a Git LFS pointer."""
+    """Returns the text of a file. Raises OSError, and LiuliError if the file is not UTF-8 or is a Git LFS pointer."""
     refuse_lfs_pointer(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise LiuliError(f"{path} is not UTF-8 text (byte {error.start})") from error
+        raise LiuliError(f"{path} is not UTF-8 text (byte {error.start}): convert it to UTF-8, or download it again") from error
 
 
 def refuse_pattern(path: Path, pattern: str | None) -> None:
-    """Raises LiuliError if a cutting pattern was given for a layout that holds its own."""
+    """Raises LiuliError if a pre-tokenization pattern was given for a layout that has its own."""
     if pattern is not None:
-        raise LiuliError(f"{path} already defines how text is cut: leave out --pattern {pattern}")
+        raise LiuliError(f"{path} has its own pre-tokenizer: leave out --pattern {pattern}")
 
 
 def read_end_ids(folder: Path, size: int) -> list[int]:
@@ -64,7 +64,7 @@ def read_end_ids(folder: Path, size: int) -> list[int]:
     a model with `size` ids does not have are left out with a remark.
 
     Raises:
-        LiuliError: a broken file, or an `eos_token_id` that is neither an id nor a list of ids.
+        LiuliError: a file is broken, or `eos_token_id` is neither an id nor a list of ids.
     """
     for path, ids in _end_ids(folder):
         if possible := possible_ids(ids, size, f"{path}: eos_token_id"):
@@ -73,13 +73,13 @@ def read_end_ids(folder: Path, size: int) -> list[int]:
 
 
 def _end_ids(folder: Path) -> Iterator[tuple[Path, list[int]]]:
-    """The `eos_token_id` of each file that has one, with the file's path."""
+    """Yields the path and the `eos_token_id`, as a list, of each file that has one."""
     for name in (GENERATION, "config.json"):
         path, found = folder / name, read_settings(folder, name).get("eos_token_id")
         if found is not None:
             ids: list[Any] = found if isinstance(found, list) else [found]
             if not all(type(token_id) is int and abs(token_id) <= LARGEST_ID for token_id in ids):
-                raise LiuliError(f"{path}: eos_token_id must be an id or a list of ids, not {shown(found)}")
+                raise LiuliError(f"{path}: eos_token_id must be an id or a list of ids, not {shown(found)}; correct the file")
             yield path, ids
 
 
@@ -105,22 +105,22 @@ def possible_generation(folder: Path, size: int) -> dict[str, Any]:
 
 
 def are_ids(value: Any) -> bool:
-    """Whether a value from a JSON file is a list of whole numbers. A model may lack some of these ids."""
+    """Returns whether a value from a JSON file is a list of whole numbers. The model may not have all of these ids."""
     return isinstance(value, list) and all(type(token_id) is int for token_id in value)
 
 
 def possible_phrases(phrases: list[list[int]], size: int, what: str) -> list[list[int]]:
-    """The phrases whose ids a model with `size` ids all has, with a remark about the other ids. `what`: see `possible_ids`."""
+    """Returns the phrases that a model with `size` ids can write, with a remark about other ids. `what`: see `possible_ids`."""
     ids = dict.fromkeys(token_id for phrase in phrases for token_id in phrase)
     possible = {*possible_ids(list(ids), size, what)}
     return [phrase for phrase in phrases if possible.issuperset(phrase)]
 
 
 def possible_ids(ids: list[int], size: int, what: str) -> list[int]:
-    """The ids that a model with `size` ids has, with a remark about the others.
+    """Returns the ids that a model with `size` ids has, with a remark about the others.
 
     Args:
-        what: the file and the field that hold the ids, for the remark.
+        what: the file and the field with the ids, for the remark.
     """
     kept = [token_id for token_id in ids if 0 <= token_id < size]
     if len(kept) < len(ids):
@@ -130,8 +130,8 @@ def possible_ids(ids: list[int], size: int, what: str) -> list[int]:
 
 
 def document_ends(folder: Path, specials: Mapping[str, int], names: Mapping[str, str]) -> list[int]:
-    """Returns the ids that may end a document, in order of preference: the tokenizer's `eos_token`, the `eos_token_id` of the
-    model's files, then the usual tokens. The tokenizer may lack some of them, since an embedding is often larger."""
+    """Returns the ids that may end a document, in order of preference: the tokenizer's `eos_token`, the `eos_token_id` in the
+    model's files, then the usual tokens. The tokenizer may not have all of these ids."""
     usual = [specials[text] for text in ("[SEP]", "</s>", "<|endoftext|>") if text in specials]
     named = specials.get(names.get("eos_token", ""))
     return [
@@ -145,7 +145,8 @@ def configured_begin(folder: Path, names: Mapping[str, str], id_of: Callable[[st
     """Returns the id of the begin token, in a list, if `tokenizer_config.json` sets `add_bos_token`; else [].
 
     Args:
-        names: the texts of the named tokens. id_of: returns the id of a token by its text.
+        names: the texts of the named tokens.
+        id_of: returns the id of a token by its text.
     """
     begin = names.get("bos_token")
     if begin is None or not read_json(folder / "tokenizer_config.json").get("add_bos_token"):

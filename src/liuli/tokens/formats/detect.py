@@ -1,8 +1,8 @@
-"""`open_tokenizer`: finds out which layout of tokenizer files a model has, and opens it.
+"""`open_tokenizer`: detects the layout of a model's tokenizer files, and opens the tokenizer.
 
 In: a folder with `tokenizer.json`, or `vocab.txt`, or `vocab.json` + `merges.txt`, or SentencePiece's `tokenizer.model`, or a
-tiktoken rank file, and the configuration files next to it; or a GGUF file. Out: a `Tokenizer`. Each layout has a file in this
-package, which checks what it reads. So any error that is not a `LiuliError` is a bug of this project.
+tiktoken rank file, and the configuration files next to it; or a GGUF file. Out: a `Tokenizer`. Each layout has its own file in
+this package, which checks the files that it reads. So any error that is not a `LiuliError` is a bug of Liuli.
 """
 
 from pathlib import Path
@@ -25,31 +25,32 @@ LAYOUTS = "tokenizer.json, vocab.txt, vocab.json + merges.txt, tokenizer.model (
 
 
 def open_tokenizer(folder: str | Path, pattern: str | None = None) -> Tokenizer:
-    """Opens the tokenizer of a folder, a GGUF file, or a model on the hub (`owner/model`).
+    """Opens the tokenizer of a model folder, a GGUF file, or a model on the Hugging Face Hub (`owner/model`).
 
     Args:
-        pattern: the name of the cutting pattern (see `PATTERNS`), for `vocab.json` and tiktoken files in a folder that does not
-            name it.
+        pattern: the name of the pre-tokenization pattern (see `PATTERNS`). It is needed only for `vocab.json` and tiktoken
+            files in a folder whose configuration does not name it.
 
     Raises:
-        LiuliError: no such folder, no tokenizer in it, a broken file, or a kind that is not supported.
+        LiuliError: there is no such folder, it contains no tokenizer, a file is broken, or this kind of tokenizer is not
+            supported.
     """
     found = find_tokenizer(find_model(folder), pattern)
     if found is None:
-        looked = "" if is_gguf(Path(folder)) else f"; looked for {LAYOUTS}"
-        raise LiuliError(f"{folder} holds no tokenizer{looked}")
+        advice = "give a GGUF file that has one" if is_gguf(Path(folder)) else f"add its tokenizer files ({LAYOUTS})"
+        raise LiuliError(f"{folder} contains no tokenizer: {advice}")
     return found
 
 
 def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None:
-    """As `open_tokenizer`, for a folder or file that is known to exist; None if it holds no tokenizer."""
+    """Opens the tokenizer of a folder or file that is known to exist (see `open_tokenizer`). Returns None if there is none."""
     if pattern is not None:
         check_name(pattern)
     try:
         found = open_gguf_tokenizer(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
         if found is not None:
             size = found.vocab_size
-            reason = f"which is not one of the tokenizer's ids, 0 to {size - 1}"
+            reason = f"the tokenizer's ids are only 0 to {size - 1}"
             found.leave_out_begin(lambda token_id: not 0 <= token_id < size, str(folder), reason)
             found.end = document_ends(folder, found.specials, found.names)
         return found

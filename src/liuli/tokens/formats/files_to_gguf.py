@@ -1,8 +1,8 @@
-"""A tokenizer as the metadata of a GGUF file: the way back of `gguf.py` and `gguf_to_files.py`.
+"""Converts a tokenizer to the metadata of a GGUF file, the inverse of `gguf.py` and `gguf_to_files.py`.
 
-In: a model's folder and the tokenizer that was opened from it. Out: keys and values of the two kinds that llama.cpp has: `gpt2`
-(byte-level BPE with merges, cut by a pattern that it knows by name) and `llama` (SentencePiece's BPE with scores). What it
-would cut in another way is refused.
+In: a model's folder and the tokenizer that was opened from it. Out: keys and values. llama.cpp has two kinds of tokenizers:
+`gpt2` (byte-level BPE with merges, and a pre-tokenization pattern that it knows by name) and `llama` (SentencePiece's BPE with
+scores). A tokenizer that would have other ids in llama.cpp is refused.
 
 Source: conversion/base.py and src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from gguf.constants import TokenType
 
 from liuli.errors import LiuliError
-from liuli.gguf_file import is_number
+from liuli.gguf_file import is_finite_number
 from liuli.tokens.chat.folder_templates import DEFAULT, folder_templates
 from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.pipeline import PipelineEncoder
@@ -25,20 +25,20 @@ from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SPACE
 from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKEN_NAMES, read_settings
 from liuli.tokens.tokenizer import Added, Tokenizer
 
-UNREACHED = -1e9  # the score of a piece that no merge makes
-LARGEST_SETTING = 2**31 - 1  # of how a model is sampled: a file stores top_k in 32 bits
+UNREACHED = -1e9  # the score of a piece that is not the result of any merge
+LARGEST_SETTING = 2**31 - 1  # the largest value of a sampling setting, because a file stores top_k in 32 bits
 BYTES = frozenset(BYTE_PIECES)
 
 
 def tokenizer_metadata(folder: Path, tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
-    """The metadata, by key.
+    """Returns the metadata, by key.
 
     Args:
-        rows: of the model's embedding. Each must have a token: those that the tokenizer does not have are unused, and tokens
-            beyond them are left out, since the model cannot read them.
+        rows: the number of rows of the model's embedding. Each row must have a token in the file: rows without a token in the
+            tokenizer get unused tokens. Tokens without a row are left out, because the model cannot read them.
 
     Raises:
-        LiuliError: llama.cpp has no tokenizer of this kind, or does not know how it cuts a text; a broken file.
+        LiuliError: llama.cpp does not support this kind of tokenizer or its pre-tokenizer; a file is broken.
     """
     encoder = tokenizer.encoder
     if isinstance(encoder, PipelineEncoder) and encoder.spelling == "bytes":
@@ -49,30 +49,34 @@ def tokenizer_metadata(folder: Path, tokenizer: Tokenizer, rows: int) -> dict[st
         texts = {number: str(piece) for piece, number in encoder.ids.items()}
         found, scores = {"model": "llama"}, {encoder.ids[piece]: -float(rank) for piece, rank in encoder.ranks.items()}
     else:
-        raise LiuliError(f"{folder}: llama.cpp has no tokenizer of the kind {tokenizer.kind} in this layout")
+        raise _refused(folder, f"llama.cpp does not support {tokenizer.kind} tokenizers in this layout")
     if found["model"] == "llama":
         found |= {"pre": "default", "add_space_prefix": _starts_with_space(tokenizer)}
         if not {*texts.values()} >= BYTES:
-            raise LiuliError(f"{folder}: llama.cpp needs a token for each byte, which this tokenizer does not have")
+            raise _refused(folder, "its tokenizer does not have a token for each byte, which llama.cpp needs")
     added = {token.id: token for token in encoder.added}
     found |= _tokens(added, tokenizer.unknown, texts, scores, rows) | _named(folder, tokenizer, added, rows)
     return {f"tokenizer.ggml.{key}": value for key, value in found.items()} | _templates(folder) | _sampling(folder)
 
 
+def _refused(folder: Path, reason: str) -> LiuliError:
+    return LiuliError(f"{folder} cannot be converted to GGUF: {reason}")
+
+
 def _merges(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dict[int, str], None]:
     content = json.loads(encoder.backend.to_str())
-    if (content["normalizer"] or {"type": "NFC"})["type"] != "NFC":  # llama.cpp leaves it out, as its converter does
-        raise LiuliError(f"{folder}: its tokenizer changes a text before it is cut, and llama.cpp does not")
+    if (content["normalizer"] or {"type": "NFC"})["type"] != "NFC":  # llama.cpp's converter ignores NFC too
+        raise _refused(folder, "its tokenizer normalizes the text, which llama.cpp does not support")
     pre = name_of_pattern(content["pre_tokenizer"], bool(content["model"].get("ignore_merges")))
     if pre is None:
-        raise LiuliError(f"{folder}: llama.cpp knows no name for how its tokenizer cuts a text")
+        raise _refused(folder, "llama.cpp does not support its pre-tokenizer")
     merges = [f"{left} {right}" for left, right in encoder.pair_ranks]
     texts = {number: piece for piece, number in encoder.backend.get_vocab().items()}
     return {"model": "gpt2", "pre": pre, "merges": merges}, texts, None
 
 
 def _pieces(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dict[int, str], dict[int, float]]:
-    """Scores in the order of the merges: a piece's is that of the first merge that makes it."""
+    """Returns scores that have the order of the merges. A piece's score is that of the first merge whose result it is."""
     content = json.loads(encoder.backend.to_str())
     steps = [content["normalizer"], content["pre_tokenizer"]]
     steps = [inner for step in steps if step for inner in step.get("normalizers", step.get("pretokenizers", [step]))]
@@ -81,37 +85,35 @@ def _pieces(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dic
         {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
     )  # fmt: skip
     if other := next((step["type"] for step in steps if step not in harmless and step["type"] != "Metaspace"), None):
-        raise LiuliError(f"{folder}: its tokenizer has a step {other}, which llama.cpp has not")
+        raise _refused(folder, f"its tokenizer has a step {other}, which llama.cpp does not support")
     first: dict[str, int] = {}
     for (left, right), rank in encoder.pair_ranks.items():
         first.setdefault(left + right, rank)
     vocabulary = encoder.backend.get_vocab()
     if any(pair not in encoder.pair_ranks for piece in first for pair in _halves(piece, vocabulary)):
-        raise LiuliError(
-            f"{folder}: its tokenizer joins only some of the pieces that it could join, and llama.cpp joins all: it would give "
-            f"other ids"
-        )
+        reason = "its list of merges is incomplete, and llama.cpp would also merge other pairs, so the ids would differ"
+        raise _refused(folder, reason)
     scores = {number: -float(first[piece]) if piece in first else UNREACHED for piece, number in vocabulary.items()}
     if encoder.spelling == "plain" and any(SPACE in piece for piece in vocabulary):
-        raise LiuliError(f"{folder}: its tokenizer has a token with {SPACE}, which llama.cpp takes for a space")
+        raise _refused(folder, f"its tokenizer has a token with {SPACE}, which llama.cpp reads as a space")
     return {"model": "llama"}, {number: piece.replace(" ", SPACE) for piece, number in vocabulary.items()}, scores
 
 
 def _halves(piece: str, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """All pairs of pieces that make a piece."""
+    """Returns all pairs of pieces whose concatenation is this piece."""
     pairs = ((piece[:at], piece[at:]) for at in range(1, len(piece)))
     return [(left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
 
 
 def _starts_with_space(tokenizer: Tokenizer) -> bool:
-    """Whether a space is put in front of a text."""
+    """Returns whether the tokenizer puts a space before a text."""
     return tokenizer.token(tokenizer.encode("a")[0]).bytes.startswith(b" ")
 
 
 def _tokens(
     added: dict[int, Added], unknown: int | None, texts: dict[int, str], scores: dict[int, float] | None, rows: int
 ) -> dict[str, Any]:
-    """Text, kind and score of every row."""
+    """Returns the text, the type and the score of every row."""
     spelled = dict(texts)
     kinds = np.full(rows, TokenType.NORMAL, np.int32)
     for number in range(rows):
@@ -122,7 +124,7 @@ def _tokens(
             kinds[number], spelled[number] = TokenType.UNUSED, f"[PAD{number}]"
         elif scores is not None and texts[number] in BYTES:
             kinds[number] = TokenType.BYTE
-        elif scores is not None and number not in scores:  # SentencePiece's user-defined pieces, read before a text is cut
+        elif scores is not None and number not in scores:  # SentencePiece's user-defined pieces are read first
             kinds[number], spelled[number] = TokenType.USER_DEFINED, texts[number].replace(SPACE, " ")
         if number == unknown:
             kinds[number] = TokenType.UNKNOWN
@@ -133,9 +135,9 @@ def _tokens(
 
 
 def _named(folder: Path, tokenizer: Tokenizer, added: dict[int, Added], rows: int) -> dict[str, Any]:
-    """The ids of the tokens that have names, and whether a prompt starts with one."""
+    """Returns the ids of the named tokens, and whether prompts start with the begin token."""
     if len(tokenizer.begin) > 1:
-        raise LiuliError(f"{folder}: its prompts start with {len(tokenizer.begin)} tokens, and llama.cpp knows at most one")
+        raise _refused(folder, f"its prompts start with {len(tokenizer.begin)} tokens, and llama.cpp supports at most one")
     texts = {token.text: token.id for token in added.values()}
     named = {name: texts.get(tokenizer.names.get(TOKEN_NAMES[name], "")) for name in NAMED}
     named |= {"bos": tokenizer.begin[0]} if tokenizer.begin else {}
@@ -151,7 +153,7 @@ NAMED = ("bos", "eos", "unknown", "padding")
 
 
 def _templates(folder: Path) -> dict[str, Any]:
-    """The chat templates: the default, and others with a list of their names."""
+    """Returns the chat templates: the default one, and others with a list of their names."""
     templates = folder_templates(folder)
     found: dict[str, Any] = {TEMPLATE: templates.pop(DEFAULT)} if DEFAULT in templates else {}
     found |= {f"{TEMPLATE}.{name}": text for name, text in templates.items()}
@@ -159,14 +161,14 @@ def _templates(folder: Path) -> dict[str, Any]:
 
 
 def _sampling(folder: Path) -> dict[str, Any]:
-    """How the model is sampled by default. Raises LiuliError: a setting that is not a number."""
+    """Returns the model's default sampling settings. Raises LiuliError: a setting is not a number."""
     given = read_settings(folder, GENERATION)
     found: dict[str, Any] = {}
     for name, theirs in SAMPLING_NAMES.items():
         value = given.get(theirs)
         if value is None:
             continue
-        if not is_number(value) or abs(value) > LARGEST_SETTING:
+        if not is_finite_number(value) or abs(value) > LARGEST_SETTING:
             raise LiuliError(f"{folder / GENERATION}: {theirs} must be a number, not {shown(value)}; correct or remove it")
         found[f"general.sampling.{name}"] = int(value) if name == "top_k" else float(value)
     return found

@@ -1,8 +1,8 @@
 """The tokenizer in a GGUF file's metadata: SentencePiece's BPE with scores (`llama`), or byte-level BPE with merges (`gpt2`).
 
-In: an open file. Out: a `Tokenizer` that gives llama.cpp's ids: a text is not normalised (Qwen's own tokenizer.json composes
-accents, NFC), user-defined tokens are read in any text, and control tokens in prompts only. `gguf_vocabulary.py` says which
-tokens are control tokens.
+In: an open file. Out: a `Tokenizer` with the same ids as llama.cpp: a text is not normalised (Qwen's own tokenizer.json
+composes accents, NFC), user-defined tokens are read in any text, and control tokens only in prompts. `gguf_vocabulary.py`
+decides which tokens are control tokens.
 
 Source: src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
 """
@@ -25,14 +25,14 @@ from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
 from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SentencePiece, piece_encoder
 from liuli.tokens.tokenizer import Added, Tokenizer
 
-READ = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED)  # before a text is cut
+READ = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED)  # tokens that are read before pre-tokenization
 
 
 def open_gguf_tokenizer(path: Path, pattern: str | None) -> Tokenizer | None:
-    """Opens the tokenizer in a file; None if it has none.
+    """Opens the tokenizer in a file. Returns None if the file has no tokenizer.
 
     Raises:
-        LiuliError: a broken file; a kind of tokenizer or a cutting pattern that is not supported.
+        LiuliError: the file is broken; the kind of tokenizer or its pre-tokenizer is not supported.
     """
     file = open_gguf(path)
     if "tokenizer.ggml.model" not in file.metadata:
@@ -43,7 +43,7 @@ def open_gguf_tokenizer(path: Path, pattern: str | None) -> Tokenizer | None:
 
 
 def _added(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[Added]:
-    """The tokens that are read before a text is cut. Raises LiuliError if one is too long."""
+    """Returns the tokens that are read before pre-tokenization. Raises LiuliError if one is too long."""
     found = [
         Added(number, vocabulary.texts[number], special=kind != TokenType.USER_DEFINED)
         for number, kind in enumerate(vocabulary.kinds)
@@ -55,11 +55,11 @@ def _added(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[Added]:
 
 
 def _begin(file: GGUFFile, vocabulary: GGUFVocabulary, default: bool) -> list[int]:
-    """The begin token, in a list, if prompts start with one."""
+    """Returns the begin token, in a list, if prompts start with one; else []."""
     if not file.flag("tokenizer.ggml.add_bos_token", default):
         return []
     if "bos" not in vocabulary.ids:
-        raise file.broken("prompts start with the begin token (add_bos_token), but tokenizer.ggml.bos_token_id names none")
+        raise file.broken("tokenizer.ggml.add_bos_token is true, but tokenizer.ggml.bos_token_id names no token")
     return [vocabulary.ids["bos"]]
 
 
@@ -88,8 +88,7 @@ def _cutting(file: GGUFFile) -> Cutting:
     if name not in CUTTINGS:
         known = ", ".join(CUTTINGS)
         raise LiuliError(
-            f"{file.path}: how its tokenizer cuts a text (tokenizer.ggml.pre = {shown(name)}) is not supported; supported: "
-            f"{known}"
+            f"{file.path}: the pre-tokenizer tokenizer.ggml.pre = {shown(name)} is not supported; supported: {known}"
         )
     return CUTTINGS[name]
 
@@ -99,9 +98,9 @@ def _open_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> Tokenizer:
     for setting in ("remove_extra_whitespaces", "precompiled_charsmap"):
         given = file.metadata.get(f"tokenizer.ggml.{setting}")
         if isinstance(given, np.ndarray) or given:
-            raise LiuliError(f"{file.path}: tokenizer.ggml.{setting} is not supported")
+            raise LiuliError(f"{file.path}: tokenizer.ggml.{setting} is not supported: use a model without this setting")
     added = _added(file, vocabulary)
-    # llama.cpp takes user-defined tokens out of a text before it puts the space in front: like added tokens.
+    # Like added tokens, llama.cpp reads user-defined tokens before it puts the space before a text.
     encoder = piece_encoder(pieces, added, dummy_prefix=has_space_prefix(file))
     begin = _begin(file, vocabulary, default=True)
     names = ConfiguredTokens.read(file.path).names
@@ -109,16 +108,16 @@ def _open_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> Tokenizer:
 
 
 def has_space_prefix(file: GGUFFile) -> bool:
-    """Whether a space is put in front of a text."""
+    """Returns whether the tokenizer puts a space before a text."""
     return file.flag("tokenizer.ggml.add_space_prefix", True)
 
 
 def read_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[SentencePiece]:
-    """The pieces of a vocabulary with scores; user-defined ones count as control pieces here."""
+    """Returns the pieces of a vocabulary with scores. User-defined pieces are returned as control pieces."""
     scores = file.metadata.get("tokenizer.ggml.scores")
     if not isinstance(scores, np.ndarray) or len(scores) != len(vocabulary.texts) or not np.isfinite(scores).all():
         raise file.broken("tokenizer.ggml.scores must be numbers, as many as tokenizer.ggml.tokens")
     kinds = [TokenType.CONTROL if kind == TokenType.USER_DEFINED else kind for kind in vocabulary.kinds]
     if {text for text, kind in zip(vocabulary.texts, kinds, strict=True) if kind == TokenType.BYTE} != {*BYTE_PIECES}:
-        raise LiuliError(f"{file.path}: a tokenizer without a token for each byte is not supported")
+        raise LiuliError(f"{file.path}: a tokenizer without a token for each byte is not supported: use another model")
     return [SentencePiece(*each) for each in zip(vocabulary.texts, scores.tolist(), kinds, strict=True)]

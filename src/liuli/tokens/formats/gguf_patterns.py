@@ -1,7 +1,7 @@
-"""How llama.cpp cuts a text before byte-level BPE, by the name that a GGUF file gives in `tokenizer.ggml.pre`.
+"""llama.cpp's pre-tokenizers for byte-level BPE, by the name in `tokenizer.ggml.pre` of a GGUF file.
 
-Each cutting was compared with llama.cpp: the same ids on 2,000 lines of Chinese and English text, and on 3,118 texts of emoji,
-control characters and mixed scripts (deepseek-llm: but for 5 of these, with spaces next to U+3000). Others are refused.
+Each was compared with llama.cpp: the ids are the same on 2,000 lines of Chinese and English text, and on 3,118 texts of emoji,
+control characters and mixed scripts (deepseek-llm: except for 5 of these, with spaces next to U+3000). Others are refused.
 
 Source: src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp, and the models' own tokenizer.json.
 """
@@ -15,7 +15,7 @@ from liuli.tokens.formats.patterns import DEEPSEEK_V3, PATTERNS, TRAINED
 
 _DIGIT, _DIGITS = r"\p{N}", r"\p{N}+"
 _CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
-_LETTERS = (  # of scripts that have small and capital ones
+_LETTERS = (  # the letters of scripts with upper and lower case
     "\\s?[A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373"
     "\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f"
     "\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77\u1d79-"
@@ -31,15 +31,20 @@ _LETTERS = (  # of scripts that have small and capital ones
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """`patterns`: applied one after the other, each to what the ones before have left. `whole`: a chunk that is itself a token
-    is taken whole. `begin`: prompts start with the begin token, unless the file says otherwise."""
+    """A pre-tokenizer.
+
+    Attributes:
+        patterns: regular expressions that are applied one after the other, each to the chunks of the ones before.
+        whole: whether a chunk that is itself a token is not split further.
+        begin: whether prompts start with the begin token if the file does not set it.
+    """
 
     patterns: tuple[str, ...]
     whole: bool = False
     begin: bool = False
 
     def splitter(self) -> pre_tokenizers.PreTokenizer:
-        """What cuts a text so and spells its bytes."""
+        """Returns the pre-tokenizer for the `tokenizers` library. It also converts bytes to GPT-2's characters for bytes."""
         splits: list[pre_tokenizers.PreTokenizer] = [pre_tokenizers.Split(Regex(each), "isolated") for each in self.patterns]
         return pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
@@ -66,17 +71,17 @@ CUTTINGS: dict[str, Cutting] = {
     **_named(Cutting((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, _DIGIT)), "deepseek-coder"),
     **_named(Cutting(DEEPSEEK_V3), "deepseek-v3"),
 }  # fmt: skip
-# llama.cpp has no name for the pattern of tokenizers that are trained here. This one gives the same ids on 2,000 lines of text,
-# and on nearly all others (docs/convert.md).
+# llama.cpp has no name for the pattern of tokenizers that Liuli trains. With this pattern, the ids are the same on 2,000 lines
+# of text, and on nearly all other texts (docs/convert.md).
 NEAREST: dict[tuple[str, ...], str] = {(TRAINED,): "deepseek-v3"}
 
 
 def name_of_pattern(pre_tokenizer: dict[str, Any] | None, whole: bool) -> str | None:
-    """llama.cpp's name of how a `tokenizer.json` cuts a text; None if it has none.
+    """Returns llama.cpp's name for the pre-tokenizer of a `tokenizer.json`; None if it has none.
 
     Args:
-        pre_tokenizer: as the file has it.
-        whole: a chunk that is itself a token is taken whole.
+        pre_tokenizer: the object in the file.
+        whole: whether a chunk that is itself a token is not split further.
     """
     if pre_tokenizer is None:
         return None

@@ -1,7 +1,7 @@
-"""The tokenizer of a GGUF file, written as the files of a model's folder: for models that are made from one.
+"""Writes the tokenizer of a GGUF file as the files of a model folder.
 
-Byte-level BPE becomes `tokenizer.json`. BPE with scores becomes SentencePiece's `tokenizer.model`, which keeps the scores. What
-else the metadata says becomes `tokenizer_config.json` and `generation_config.json`.
+Byte-level BPE becomes `tokenizer.json`. BPE with scores becomes SentencePiece's `tokenizer.model`, which keeps the scores. The
+other metadata become `tokenizer_config.json` and `generation_config.json`.
 """
 
 import json
@@ -25,10 +25,11 @@ BPE_MODEL = 2  # SentencePiece's number of the model type
 
 
 def write_tokenizer_files(path: Path, folder: Path) -> None:
-    """Writes the tokenizer of a GGUF file to a folder; nothing if it has none.
+    """Writes the tokenizer of a GGUF file to a folder, or nothing if the file has no tokenizer.
 
     Raises:
-        LiuliError: as `open_gguf_tokenizer`. OSError: the folder cannot be written.
+        LiuliError: see `open_gguf_tokenizer`.
+        OSError: the folder cannot be written.
     """
     tokenizer = open_gguf_tokenizer(path, None)
     config, generation = read_settings(path, TOKENIZER), read_settings(path, GENERATION)
@@ -48,17 +49,17 @@ def write_tokenizer_files(path: Path, folder: Path) -> None:
 
 
 def _remark_on_names(path: Path, tokenizer: Tokenizer) -> None:
-    """Says which tokens become special: in a folder's files, every token that has a name is."""
+    """Gives a remark about each token that becomes special, because in a folder's files every named token is special."""
     for text in dict.fromkeys(tokenizer.names.values()):
         if text not in tokenizer.specials:
             remark(
-                f"{path} calls {shown(text)} no control token, but gives it a name, and in a folder such tokens are special: "
-                f"in a prompt the folder's tokenizer reads it as one token"
+                f"{path} names the token {shown(text)} but does not mark it as a control token. In the folder it becomes a "
+                f"special token, so in a prompt it is read as one token."
             )
 
 
 def _tokenizer_json(encoder: PipelineEncoder, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The library's own description, and the begin token in a template."""
+    """Returns the content of `tokenizer.json`: that of the library, and a template with the begin token."""
     content: dict[str, Any] = json.loads(encoder.backend.to_str())
     if tokenizer.begin:
         names = {tokenizer.token(token_id).text: token_id for token_id in tokenizer.begin}
@@ -74,16 +75,16 @@ def _tokenizer_json(encoder: PipelineEncoder, tokenizer: Tokenizer) -> dict[str,
 
 
 def _sentencepiece_model(file: GGUFFile, vocabulary: GGUFVocabulary) -> bytes:
-    """sentencepiece_model.proto: pieces (1), the trainer's settings (2), the normalizer's (3)."""
+    """Returns a message of sentencepiece_model.proto: pieces (1), settings of the trainer (2) and of the normalizer (3)."""
     unknown = vocabulary.ids.get("unknown")
     pieces: list[bytes] = []
     for number, (piece, kind) in enumerate(zip(read_pieces(file, vocabulary), vocabulary.kinds, strict=True)):
         # llama.cpp's converter writes user-defined pieces with plain spaces.
         text = piece.text.replace(" ", SPACE) if kind == TokenType.USER_DEFINED else piece.text
         if number == unknown:
-            kind = TokenType.UNKNOWN  # the format needs one, and files often call it a control token
+            kind = TokenType.UNKNOWN  # the format needs one, but GGUF files often mark it as a control token
         elif kind == TokenType.UNUSED:
-            kind = TokenType.CONTROL  # a row of the embedding that has no text
+            kind = TokenType.CONTROL  # a row of the embedding without a text
         pieces.append(_bytes(1, _bytes(1, text.encode()) + b"\x15" + struct.pack("<f", piece.score) + _number(3, kind)))
     ends = [vocabulary.ids.get(name, NONE) for name in ("unknown", "bos", "eos", "padding")]
     trainer = _number(3, BPE_MODEL) + _number(35, 1) + b"".join(_number(40 + i, each) for i, each in enumerate(ends))

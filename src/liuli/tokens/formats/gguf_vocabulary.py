@@ -1,6 +1,6 @@
-"""The tokens in a GGUF file's metadata: their texts, their kinds, and which of them have names.
+"""Reads the tokens in a GGUF file's metadata: their texts, their types, and the named tokens.
 
-In: an open file. Out: a `GGUFVocabulary`, which `gguf.py` makes a tokenizer of and `settings.py` reads names from.
+In: an open file. Out: a `GGUFVocabulary`. `gguf.py` creates a tokenizer from it, and `settings.py` reads the names.
 
 Source: llama_vocab::impl::load in src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp.
 """
@@ -14,17 +14,17 @@ from liuli.errors import LiuliError
 from liuli.gguf_file import GGUFFile, shown
 
 MODELS = ("llama", "gpt2")
-# What llama.cpp takes if a key is missing. (For gpt2 it takes 11 as begin and end, which is right for no model.)
+# llama.cpp's defaults for missing keys. (Its default for gpt2 is 11 as begin and end token, which is wrong for every model.)
 DEFAULT_IDS = {"llama": {"bos": 1, "eos": 2, "unknown": 0}, "gpt2": {}}
-# Texts that llama.cpp recognises: such a token is a control token that ends a text, whatever the metadata says. Old conversions
-# call them ordinary tokens. Texts that belong to tokenizers that are not supported here (gpt-oss, Solar Open, Gemma 4, MiniMax)
-# are left out.
+# Texts that llama.cpp recognises: a token with such a text is a control token that ends a text, even if the metadata do not say
+# so, as in old conversions. Texts of tokenizers that are not supported here (gpt-oss, Solar Open, Gemma 4, MiniMax) are not in
+# this list.
 END_TEXTS = (
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]",
     "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
-# Control tokens for filling in the middle of a text: the metadata's name, and the texts that llama.cpp looks for if the
-# metadata has no such name.
+# Control tokens for filling in the middle of a text: the name in the metadata, and the texts that llama.cpp looks for if the
+# metadata do not have this name.
 FILLING_TEXTS = {
     "fim_pre": (
         "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>", "<|prefix|>",
@@ -40,14 +40,18 @@ FILLING_TEXTS = {
     "fim_sep": ("<|file_sep|>",),
 }  # fmt: skip
 NAMED = ("bos", "eos", "eot", "eom", "unknown", "padding", "seperator", "cls", "mask", *FILLING_TEXTS)  # GGUF spells it so
-ENDING = ("fim_pad", "fim_rep", "fim_sep")  # those of FILLING_TEXTS that end a text too
+ENDING = ("fim_pad", "fim_rep", "fim_sep")  # the tokens of FILLING_TEXTS that also end a text
 
 
 @dataclass(frozen=True, slots=True)
 class GGUFVocabulary:
-    """Attributes:
-    model: "llama" or "gpt2". texts: by id. kinds: by id, of `TokenType`.
-    ids: of the tokens that the metadata names: bos, eos, …; those that exist.
+    """The tokens in a GGUF file.
+
+    Attributes:
+        model: "llama" or "gpt2".
+        texts: the text of each token, by id.
+        kinds: the `TokenType` of each token, by id.
+        ids: the ids of the named tokens that exist, by name: bos, eos, ….
     """
 
     model: str
@@ -56,7 +60,7 @@ class GGUFVocabulary:
     ids: dict[str, int]
 
     def ends(self) -> list[int]:
-        """The ids that end a text or a reply: those that the metadata names first."""
+        """Returns the ids that end a text or a reply. Those that the metadata name come first."""
         by_text = {text: number for number, text in enumerate(self.texts) if text in END_TEXTS}
         known = [by_text[text] for text in END_TEXTS if text in by_text]
         first, last = ([self.ids[name] for name in names if name in self.ids] for names in (("eos", "eot", "eom"), ENDING))
@@ -64,7 +68,7 @@ class GGUFVocabulary:
 
 
 def read_vocabulary(file: GGUFFile) -> GGUFVocabulary:
-    """The tokens. Raises LiuliError: a broken file; a kind of tokenizer that is not supported."""
+    """Returns the tokens in a file. Raises LiuliError: the file is broken; this kind of tokenizer is not supported."""
     model = file.text("tokenizer.ggml.model")
     if model not in MODELS:
         raise LiuliError(
@@ -79,11 +83,11 @@ def read_vocabulary(file: GGUFFile) -> GGUFVocabulary:
         given = np.full(len(texts), TokenType.NORMAL)
     if not isinstance(given, np.ndarray) or len(given) != len(texts):
         raise file.broken("tokenizer.ggml.token_type must be as long as tokenizer.ggml.tokens")
-    # llama.cpp takes 0 for a token of no type; an empty text can be no token.
+    # 0 means that a token has no type. A token without a text is not used.
     typed: list[int] = np.where(given == 0, TokenType.NORMAL, given).tolist()
     kinds = [kind if text else int(TokenType.UNUSED) for text, kind in zip(texts, typed, strict=True)]
     if {*kinds} - {*TokenType}:
-        raise file.broken("tokenizer.ggml.token_type holds types that there are not")
+        raise file.broken("tokenizer.ggml.token_type contains unknown token types")
     ids = _named_ids(file, model, len(texts))
     for number in _controls(texts, ids):
         kinds[number] = int(TokenType.CONTROL)
@@ -94,8 +98,8 @@ def read_vocabulary(file: GGUFFile) -> GGUFVocabulary:
 
 
 def _named_ids(file: GGUFFile, model: str, size: int) -> dict[str, int]:
-    """The ids that the metadata names. As in llama.cpp, an id that does not exist is as if it were not named. Raises
-    LiuliError: a value that is no integer."""
+    """Returns the ids of the named tokens. As in llama.cpp, a name with an id that does not exist is ignored. Raises
+    LiuliError: a value is not an integer."""
     ids = dict(DEFAULT_IDS[model])
     for name in NAMED:
         found = file.integer(f"tokenizer.ggml.{name}_token_id")
@@ -105,7 +109,8 @@ def _named_ids(file: GGUFFile, model: str, size: int) -> dict[str, int]:
 
 
 def _controls(texts: list[str], ids: dict[str, int]) -> list[int]:
-    """The ids of the tokens that are control tokens by their text. Those for filling in the middle are added to `ids`."""
+    """Returns the ids of the tokens that are control tokens because of their text. Those for filling in the middle are added to
+    `ids`."""
     looked_for = {*END_TEXTS, *(text for group in FILLING_TEXTS.values() for text in group)}
     present = {text: number for number, text in enumerate(texts) if text in looked_for}
     found = [number for text, number in present.items() if text in END_TEXTS]

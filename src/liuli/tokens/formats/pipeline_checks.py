@@ -1,16 +1,17 @@
-"""Checks of a `tokenizer.json`, made before the `tokenizers` library sees it: kinds, sizes and ids, and whether it has parts
-that only a trial can judge."""
+"""Checks a `tokenizer.json` before the `tokenizers` library reads it: kinds, sizes and ids, and whether it has parts that must
+be tested first (`trial.py`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from liuli.errors import LiuliError
+from liuli.tokens.encoders.library import REPAIR
 from liuli.tokens.encoders.pipeline import SUPPORTED
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_token_id, shown
 from liuli.tokens.formats.patterns import KNOWN
 
-MOST_STEPS = 100  # normalizers, pre-tokenizers and decoders of a file, each
+MOST_STEPS = 100  # the limit for normalizers, for pre-tokenizers, and for decoders
 DEEPEST = 16  # levels of sequences within sequences
 LONGEST_TEXT = 256  # characters of a field
 LONGEST_PATTERN = 10_000  # characters of a regular expression; DeepSeek LLM's has some 3,000
@@ -18,7 +19,9 @@ LARGEST_TABLE = 8 << 20  # characters of a table that is given as a string
 LARGEST_GROWTH = 1_000  # how many times longer the normalizers can make a text
 LONGEST_WORD = 1_000  # characters; the time that WordPiece takes grows with the square of a word's length
 
-# What these do is bounded, whatever the text.
+AN_ID = f"a whole number from 0 to {LARGEST_ID:,}"
+
+# Steps whose time and memory are bounded for every text.
 PLAIN = {
     "BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Prepend", "Replace", "Strip", "StripAccents",
     "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace", "Punctuation", "Split",
@@ -32,7 +35,7 @@ def check_pipeline(content: dict[str, Any], path: Path) -> list[str]:
     """Checks the parts of a `tokenizer.json` that Liuli uses.
 
     Returns:
-        What the checks cannot judge, in words: regular expressions that are not known, tables, steps of unknown kinds.
+        A text for each part that must be tested: unknown regular expressions, tables, and steps of unknown kinds.
 
     Raises:
         LiuliError: a kind that is not supported, or a field that is out of bounds.
@@ -43,7 +46,7 @@ def check_pipeline(content: dict[str, Any], path: Path) -> list[str]:
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         steps = list(_steps(content.get(part), path, DEEPEST))
         if len(steps) > MOST_STEPS:
-            raise _broken(path, f"its {part} has {len(steps):,} steps; at most {MOST_STEPS}")
+            raise _broken(path, f"its {part} has {len(steps):,} steps, but at most {MOST_STEPS} are supported")
         growth = 1
         for step in steps:
             foreign += _check_step(step, path)
@@ -55,14 +58,14 @@ def check_pipeline(content: dict[str, Any], path: Path) -> list[str]:
 
 def _check_model(model: dict[str, Any], path: Path) -> None:
     kind = model.get("type")
-    if kind not in ("BPE", "WordPiece", None):  # the type is missing in very old files: the library then tells it by the fields
+    if kind not in ("BPE", "WordPiece", None):  # very old files have no type; the library then derives it from the fields
         raise LiuliError(f"{path}: tokenizers of kind {shown(kind)} are not supported; {SUPPORTED}")
     vocab = model.get("vocab")
     if not isinstance(vocab, dict):
         raise _broken(path, "its model has no vocabulary")
     wrong = next((piece for piece, token_id in vocab.items() if not is_token_id(token_id)), None)
     if wrong is not None:
-        raise _broken(path, f"the id of {shown(wrong)} is {shown(vocab[wrong])}; it must be a number from 0 to {LARGEST_ID}")
+        raise _broken(path, f"the id of {shown(wrong)} must be {AN_ID}, not {shown(vocab[wrong])}")
     unknown = model.get("unk_token")
     if unknown is not None and not (isinstance(unknown, str) and len(unknown) <= LONGEST_TOKEN):
         raise _broken(path, f'"unk_token" must be a string of at most {LONGEST_TOKEN:,} characters, not {shown(unknown)}')
@@ -85,17 +88,19 @@ def _check_added(added: Any, path: Path) -> None:
         if not isinstance(token, dict) or not isinstance(token.get("content"), str):
             raise _broken(path, f"an added token has no text: {shown(token)}")
         if len(token["content"]) > LONGEST_TOKEN:
-            raise _broken(path, f"an added token has {len(token['content']):,} characters; at most {LONGEST_TOKEN:,}")
+            size = f"{len(token['content']):,} characters"
+            raise _broken(path, f"an added token has {size}, but at most {LONGEST_TOKEN:,} are supported")
         if not is_token_id(token.get("id")):
-            raise _broken(path, f"the id of the added token {shown(token['content'])} is {shown(token.get('id'))}")
+            name = f"the added token {shown(token['content'])}"
+            raise _broken(path, f"the id of {name} must be {AN_ID}, not {shown(token.get('id'))}")
 
 
 def _steps(part: Any, path: Path, levels: int) -> Iterator[dict[str, Any]]:
-    """The steps of a normalizer, pre-tokenizer or decoder, in order, without the sequences around them."""
+    """Yields the steps of a normalizer, pre-tokenizer or decoder in order, including those inside sequences."""
     if part is None:
         return
     if not isinstance(part, dict):
-        raise _broken(path, f"a step of its pipeline is {shown(part)}")
+        raise _broken(path, f"a step of its pipeline must be an object, not {shown(part)}")
     inside = next((part[name] for name in INSIDE if name in part), None)
     if inside is None:
         yield part
@@ -107,12 +112,13 @@ def _steps(part: Any, path: Path, levels: int) -> Iterator[dict[str, Any]]:
 
 
 def _check_step(step: dict[str, Any], path: Path) -> list[str]:
-    """What only a trial can judge of one step, in words; nothing for most steps."""
+    """Returns a text for each part of a step that must be tested; [] for most steps."""
     kind = step.get("type")
     for name, value in step.items():
         longest = LARGEST_TABLE if name == "precompiled_charsmap" else LONGEST_TEXT
         if isinstance(value, str) and len(value) > longest:
-            raise _broken(path, f"the field {shown(name)} of {shown(kind)} has {len(value):,} characters; at most {longest:,}")
+            size = f"{len(value):,} characters, but at most {longest:,} are supported"
+            raise _broken(path, f"the field {shown(name)} of {shown(kind)} has {size}")
     if kind == "FixedLength" and not (type(step.get("length")) is int and step["length"] > 0):
         raise _broken(path, f'"length" of FixedLength must be above 0, not {shown(step.get("length"))}')
     if kind in ("Replace", "Split") or "pattern" in step:
@@ -121,7 +127,7 @@ def _check_step(step: dict[str, Any], path: Path) -> list[str]:
 
 
 def _check_pattern(pattern: Any, path: Path) -> list[str]:
-    """The pattern, if it is a regular expression that is not known."""
+    """Returns the pattern, in a list, if it is an unknown regular expression; else []."""
     if not isinstance(pattern, dict) or len(pattern) != 1 or not all(isinstance(text, str) for text in pattern.values()):
         raise _broken(path, f"a pattern must be a string or a regular expression, not {shown(pattern)}")
     ((kind, text),) = pattern.items()
@@ -131,7 +137,7 @@ def _check_pattern(pattern: Any, path: Path) -> list[str]:
 
 
 def _growth(step: dict[str, Any]) -> int:
-    """How many times longer a replacement can make a text, at most."""
+    """Returns the largest factor by which a replacement can make a text longer."""
     content = step.get("content")
     if step.get("type") != "Replace" or not isinstance(content, str):
         return 1
@@ -141,4 +147,4 @@ def _growth(step: dict[str, Any]) -> int:
 
 
 def _broken(path: Path, reason: str) -> LiuliError:
-    return LiuliError(f"{path} is broken: {reason}")
+    return LiuliError(f"{path} is broken: {reason}; {REPAIR}")

@@ -1,8 +1,8 @@
 """SentencePiece's `tokenizer.model`: a protocol buffer of pieces with scores, opened as a `RankedEncoder`.
 
 In: the file. Out: the encoder, its control tokens and its begin token. The format is sentencepiece_model.proto of
-https://github.com/google/sentencepiece. Only the fields that affect ids are read. A setting that this reader does not follow is
-refused by name.
+https://github.com/google/sentencepiece. Only the fields that affect ids are read. A setting that is not supported is refused by
+name.
 """
 
 import math
@@ -15,6 +15,7 @@ from pathlib import Path
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.bpe import RankedEncoder
+from liuli.tokens.encoders.library import REPAIR
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import refuse_pattern, shown
 from liuli.tokens.strings import StringFinder
@@ -25,10 +26,10 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 MODEL_TYPES = {1: "Unigram", 2: "BPE", 3: "word", 4: "char"}
 NAMED_IDS = {"unk_token": (40, 0), "bos_token": (41, 1), "eos_token": (42, 2)}  # field of the trainer, and its default
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
-LONGEST_VARINT = 10  # bytes, which hold 64 bits
-NONE = (1 << 64) - 1  # how -1 is written
+LONGEST_VARINT = 10  # bytes, enough for 64 bits
+NONE = (1 << 64) - 1  # -1 in a file, which means that there is no such token
 
-# A message by field number: a number for a varint, bytes for all else.
+# The fields of a message by number: an int for a varint, bytes for all other types.
 Message = dict[int, int | bytes]
 
 
@@ -57,7 +58,7 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
     names = {name: pieces[number].text for name, number in numbers.items() if number < len(pieces)}
     configured = ConfiguredTokens.read(folder).with_defaults(names, id_of)
     own = [Added(number, piece.text) for number, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)]
-    # `added_tokens_decoder` can give a piece, such as a reserved one, another text. That text replaces the piece's own.
+    # `added_tokens_decoder` can give a piece, such as a reserved one, another text, which replaces the piece's own text.
     own = [token for token in own if token.id not in configured.listed or configured.listed[token.id].text == token.text]
     added = configured.merged(own, id_of, len(pieces))
     unknown = next((number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN), None)
@@ -70,11 +71,11 @@ def open_sentencepiece(folder: Path, pattern: str | None) -> Tokenizer:
 def piece_encoder(
     pieces: list[SentencePiece], added: Sequence[Added], dummy_prefix: bool, first_only: bool = False
 ) -> RankedEncoder[str]:
-    """BPE by scores.
+    """Returns an encoder for BPE with scores.
 
     Args:
-        dummy_prefix: whether a space is put before content. first_only: only at the beginning of the text, not after an added
-            token.
+        dummy_prefix: whether a space is put before content.
+        first_only: whether this space is put only at the beginning of the text, and not after an added token.
     """
     ids = {piece.text: number for number, piece in enumerate(pieces) if piece.kind in (NORMAL, USER_DEFINED, BYTE)}
     normal = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
@@ -94,7 +95,8 @@ def piece_encoder(
             yield from cut_on((SPACE if dummy_prefix else "") + text)
 
     def cut_on(text: str) -> Iterator[str]:
-        """Cuts around fixed pieces, and between two characters that are neighbours in no piece: no join can cross there."""
+        """Splits before and after fixed pieces, and between two characters that are not neighbours in any piece, because no
+        merge can join them."""
         text = text.replace(" ", SPACE)
         end_before = 0
         for start, end in [*finder.find_all(text), (len(text), len(text))]:
@@ -113,7 +115,7 @@ def piece_encoder(
             yield text[start:]
 
     def symbols(chunk: str) -> list[str]:
-        """The chunk's characters; one that is no piece becomes its UTF-8 bytes."""
+        """Returns the chunk's characters. A character that is not a piece is replaced by its UTF-8 bytes."""
         if chunk in fixed:
             return [chunk]
         found: list[str] = []
@@ -129,26 +131,29 @@ def piece_encoder(
 
 
 def _refuse_what_is_not_followed(path: Path, trainer: Message, normalizer: Message, pieces: list[SentencePiece]) -> None:
-    """Raises LiuliError; ValueError if a field is not of its type."""
+    """Raises LiuliError if the model has a setting that is not supported, and ValueError if a field has the wrong type."""
     model_type = MODEL_TYPES.get(_number(trainer, 3, 1), "unknown")
     byte_pieces = {piece.text for piece in pieces if piece.kind == BYTE}
     normalization = shown(_bytes(normalizer, 1).decode(errors="replace"))
     problems = {
-        f"the model type {model_type} (BPE is supported)": model_type != "BPE",
-        "BPE without byte fallback": byte_pieces != set(BYTE_PIECES),
-        "unused pieces": any(piece.kind == UNUSED for piece in pieces),
-        f"the normalisation {normalization} (identity is supported)": bool(_bytes(normalizer, 2)),
-        "removing extra white space": bool(_number(normalizer, 4, 1)),
-        "white space left as it is": not _number(normalizer, 5, 1),
-        "white space as a suffix": bool(_number(trainer, 24, 0)),
+        f"it is of the type {model_type} (BPE is supported)": model_type != "BPE",
+        "it has no byte fallback": byte_pieces != set(BYTE_PIECES),
+        "it has unused pieces": any(piece.kind == UNUSED for piece in pieces),
+        f"it has the normalisation {normalization} (identity is supported)": bool(_bytes(normalizer, 2)),
+        "it removes extra white space": bool(_number(normalizer, 4, 1)),
+        "it does not replace white space by ▁": not _number(normalizer, 5, 1),
+        "it puts white space at the end of pieces (as a suffix)": bool(_number(trainer, 24, 0)),
     }
     for problem, present in problems.items():
         if present:
-            raise LiuliError(f"{path}: this SentencePiece model needs {problem}, which is not supported")
+            raise LiuliError(
+                f"{path}: this SentencePiece model is not supported, because {problem}; use the model's tokenizer.json, if it "
+                f"has one"
+            )
 
 
 def _read_model(path: Path) -> tuple[list[SentencePiece], Message, Message]:
-    """The pieces, the trainer's settings and the normalizer's."""
+    """Returns the pieces, the trainer's settings and the normalizer's settings."""
     pieces: list[SentencePiece] = []
     trainer: Message = {}
     normalizer: Message = {}
@@ -163,34 +168,34 @@ def _read_model(path: Path) -> tuple[list[SentencePiece], Message, Message]:
     except ValueError as error:
         raise _broken(path, str(error)) from error
     if not pieces:
-        raise _broken(path, "no pieces")
+        raise _broken(path, "it has no pieces")
     if len({piece.text for piece in pieces}) < len(pieces):
         raise _broken(path, "two pieces have the same text")
     return pieces, trainer, normalizer
 
 
 def _piece(data: bytes) -> SentencePiece:
-    """Raises ValueError if the message is no piece."""
+    """Returns a piece. Raises ValueError if the message is not a piece."""
     message = dict(_fields(data))
     text, kind, score = _bytes(message, 1).decode(), _number(message, 3, NORMAL), _bytes(message, 2, bytes(4))
     if not text:
-        raise ValueError("a piece without text")
+        raise ValueError("a piece has no text")
     if not NORMAL <= kind <= BYTE:
-        raise ValueError(f"{shown(text)} is of kind {kind}")
+        raise ValueError(f"the type of {shown(text)} must be {NORMAL} to {BYTE}, not {kind}")
     if kind == BYTE and not re.fullmatch("<0x[0-9A-F]{2}>", text):
-        raise ValueError(f"{shown(text)} is no byte")
+        raise ValueError(f"{shown(text)} is not a byte such as <0x41>")
     if len(score) != 4 or not math.isfinite(struct.unpack("<f", score)[0]):
-        raise ValueError(f"the score of {shown(text)} is no number")
+        raise ValueError(f"the score of {shown(text)} is not a number")
     return SentencePiece(text, struct.unpack("<f", score)[0], kind)
 
 
 def _byte(text: str) -> bytes:
-    """The byte that a piece such as `<0x41>` stands for."""
+    """Returns the byte of a piece such as `<0x41>`."""
     return bytes([int(text[3:5], 16)])
 
 
 def _number(message: Message, field: int, default: int) -> int:
-    """Raises ValueError if the field holds bytes."""
+    """Returns a field that must be a number. Raises ValueError if it is bytes."""
     value = message.get(field, default)
     if isinstance(value, bytes):
         raise ValueError(f"field {field} must be a number")
@@ -198,7 +203,7 @@ def _number(message: Message, field: int, default: int) -> int:
 
 
 def _bytes(message: Message, field: int, default: bytes = b"") -> bytes:
-    """Raises ValueError if the field holds a number."""
+    """Returns a field that must be bytes. Raises ValueError if it is a number."""
     value = message.get(field, default)
     if not isinstance(value, bytes):
         raise ValueError(f"field {field} must not be a number")
@@ -206,10 +211,10 @@ def _bytes(message: Message, field: int, default: bytes = b"") -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of one protocol-buffer message: (number, value).
+    """Yields the fields of one protocol-buffer message as (number, value).
 
     Raises:
-        ValueError: the message ends too early, or is none.
+        ValueError: the message is truncated or invalid.
     """
     at = 0
     while at < len(data):
@@ -224,15 +229,15 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif wire == 2:
             length, at = _varint(data, at)
         else:
-            raise ValueError(f"damaged at byte {at}")
+            raise ValueError(f"it is damaged at byte {at}")
         if at + length > len(data):
-            raise ValueError(f"damaged at byte {at}: a field of {length} bytes")
+            raise ValueError(f"it is damaged at byte {at}: the message ends within a field of {length} bytes")
         yield key >> 3, data[at : at + length]
         at += length
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at this byte, and the place behind it. Raises ValueError."""
+    """Returns the number that begins at this byte, and the index after it. Raises ValueError."""
     if at < len(data) and data[at] < 0x80:
         return data[at], at + 1
     value = 0
@@ -240,8 +245,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * i)
         if byte < 0x80:
             return value & NONE, at + i + 1
-    raise ValueError(f"damaged at byte {at}: a number without an end")
+    raise ValueError(f"it is damaged at byte {at}: a number does not end")
 
 
 def _broken(path: Path, reason: str) -> LiuliError:
-    return LiuliError(f"{path} is broken: it does not read as a SentencePiece model ({reason})")
+    return LiuliError(f"{path} is broken: it is not a valid SentencePiece model ({reason}); {REPAIR}")

@@ -1,7 +1,7 @@
-"""Reads the settings next to a model's weights: special tokens, chat template, sampling.
+"""Reads the settings that belong to a model: special tokens, chat template, sampling.
 
-In: a model's folder or GGUF file, and the name of one of the JSON files that a folder has. Out: the object in that file. For a
-GGUF file, the object is made from the metadata.
+In: a model folder or a GGUF file, and the name of one of the JSON files in a folder. Out: the object in that file. For a GGUF
+file, the object is created from the metadata.
 """
 
 from functools import lru_cache
@@ -14,22 +14,22 @@ from liuli.hub import is_gguf
 from liuli.tokens.formats.gguf_vocabulary import GGUFVocabulary, read_vocabulary
 
 TOKENIZER, GENERATION = "tokenizer_config.json", "generation_config.json"
-TOKEN_NAMES = {  # the metadata's name -> that of tokenizer_config.json
+TOKEN_NAMES = {  # the name in the metadata -> the name in tokenizer_config.json
     "bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token", "seperator": "sep_token",
     "cls": "cls_token", "mask": "mask_token",
 }  # fmt: skip
-SAMPLING_NAMES = {  # the metadata's name, below general.sampling -> that of generation_config.json
+SAMPLING_NAMES = {  # the name in the metadata, after general.sampling -> the name in generation_config.json
     "temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "penalty_repeat": "repetition_penalty",
 }  # fmt: skip
 TEMPLATE = "tokenizer.chat_template"
 
 
 def read_settings(model: Path, name: str) -> dict[str, Any]:
-    """Returns the object in the folder's file of that name, or the same object made from a GGUF file's metadata; {} if there is
-    none.
+    """Returns the object in the folder's file with this name, or the same object created from a GGUF file's metadata; {} if
+    there is none.
 
     Raises:
-        LiuliError: a broken file.
+        LiuliError: the file is broken.
     """
     if not is_gguf(model):
         return read_json(model / name)
@@ -38,7 +38,7 @@ def read_settings(model: Path, name: str) -> dict[str, Any]:
 
 @lru_cache(4)
 def _settings_of(file: GGUFFile) -> dict[str, dict[str, Any]]:
-    """All settings of a file, by the name of the JSON file."""
+    """Returns all settings in a GGUF file, by the name of the JSON file."""
     if "tokenizer.ggml.model" not in file.metadata:
         return {GENERATION: _sampling(file)}
     vocabulary = read_vocabulary(file)
@@ -55,7 +55,7 @@ def _tokenizer(file: GGUFFile, vocabulary: GGUFVocabulary) -> dict[str, Any]:
     named = file.texts("tokenizer.chat_templates") or []
     others = {name: file.text(f"{TEMPLATE}.{name}") for name in named}
     if any(other is None for other in others.values()):
-        raise file.broken(f"tokenizer.chat_templates names {shown(named)}, and not all of them are there")
+        raise file.broken(f"tokenizer.chat_templates names {shown(named)}, but not all of these templates are in the file")
     if others:
         templates = ({} if template is None else {"default": template}) | others
         found["chat_template"] = [{"name": name, "template": text} for name, text in templates.items()]

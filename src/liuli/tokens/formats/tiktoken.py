@@ -1,5 +1,5 @@
-"""tiktoken's rank file: on each line a piece of bytes in base64, and its rank, which is its id too. The file does not hold the
-cutting pattern: `tokenizer_config.json`, `config.json` or the caller names it."""
+"""tiktoken's rank file: each line has the bytes of a piece in base64 and its rank, which is also its id. The file does not
+contain the pre-tokenization pattern: `tokenizer_config.json`, `config.json` or the caller names it."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ from pathlib import Path
 from liuli.display import printable
 from liuli.errors import LiuliError
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, REPAIR, is_library_error, reason
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import LARGEST_ID, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
@@ -18,10 +18,10 @@ MOST_DIGITS = len(str(LARGEST_ID))
 
 
 def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Tokenizer:
-    """Opens the rank file in `paths`, which must be one. Raises LiuliError and OSError."""
-    names = [printable(path.name) for path in paths]  # foreign text, as the files are
+    """Opens the rank file in `paths`, a list that must have one path. Raises LiuliError and OSError."""
+    names = [printable(path.name) for path in paths]
     if len(paths) > 1:
-        raise LiuliError(f"{folder} holds {len(paths)} rank files ({', '.join(names)}): leave one")
+        raise LiuliError(f"{folder} contains {len(paths)} rank files ({', '.join(names)}): keep only one of them in the folder")
     where = str(folder / names[0])
     split = splitter(pattern_of(folder, pattern, names[0]))
     ranks, configured = _read_ranks(paths[0], where), ConfiguredTokens.read(folder)
@@ -29,7 +29,10 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
     added = configured.merged([], lambda text: ranks.get(text.encode()), max(pieces) + 1)
     taken = next((token for token in added if pieces.get(token.id, token.text.encode()) != token.text.encode()), None)
     if taken is not None:
-        raise LiuliError(f"{folder}: the added token {shown(taken.text)} has the id {taken.id}, which a piece has already")
+        raise LiuliError(
+            f"{folder}: the added token {shown(taken.text)} has the id {taken.id}, which a piece of the vocabulary already "
+            f"has: correct the id in the file that lists the token"
+        )
 
     def cut(text: str) -> list[bytes]:
         try:
@@ -57,7 +60,8 @@ def open_tiktoken(folder: Path, paths: list[Path], pattern: str | None) -> Token
 
 
 def looks_like_ranks(path: Path) -> bool:
-    """Whether the file begins as a rank file does. (Llama 3's has the name of SentencePiece's.)"""
+    """Returns whether the first line is that of a rank file. (Llama 3's rank file is named tokenizer.model, like
+    SentencePiece's files.)"""
     with path.open("rb") as file:
         parts = file.readline(200).split()
     return len(parts) == 2 and parts[1].isdigit()
@@ -72,18 +76,20 @@ def _read_ranks(path: Path, where: str) -> dict[bytes, int]:
                 ranks[base64.b64decode(piece, validate=True)] = _rank(rank)
             except (ValueError, binascii.Error) as error:
                 raise LiuliError(
-                    f"{where}, line {number}: a rank file has a base64 piece and its rank (0 to {LARGEST_ID}) on each line"
+                    f"{where}, line {number}: each line of a rank file must be a piece in base64 and its rank (0 to "
+                    f"{LARGEST_ID:,}); {REPAIR}"
                 ) from error
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
-        raise LiuliError(f"{where} is broken: {len(missing)} single bytes have no rank, the first is {missing[0]}")
+        problem = f"{len(missing)} single bytes have no rank, the first is {missing[0]}"
+        raise LiuliError(f"{where} is broken: {problem}; {REPAIR}")
     if len(set(ranks.values())) < len(ranks):
-        raise LiuliError(f"{where} is broken: two pieces have the same rank")
+        raise LiuliError(f"{where} is broken: two pieces have the same rank; {REPAIR}")
     return ranks
 
 
 def _rank(digits: bytes) -> int:
-    """Raises ValueError if this is no rank."""
+    """Returns a rank. Raises ValueError if these digits are not one."""
     if not digits.isdigit() or len(digits) > MOST_DIGITS or int(digits) > LARGEST_ID:
         raise ValueError(f"a rank is a number from 0 to {LARGEST_ID}")
     return int(digits)

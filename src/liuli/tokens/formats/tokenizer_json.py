@@ -1,8 +1,8 @@
-"""`tokenizer.json`, the layout of the `tokenizers` library, which holds a whole pipeline: normalizer, pre-tokenizer, model.
+"""`tokenizer.json`, the layout of the `tokenizers` library. It contains a whole pipeline: normalizer, pre-tokenizer, model.
 
-The library believes what a file says, and panics or never ends on some. So the library is given only those parts of the file
-that Liuli uses, after a check of their fields (`pipeline_checks.py`); what a check cannot judge, such as a foreign regular
-expression, is first tried in a process with limits (`trial.py`).
+The library does not check a file, and with some files it panics or never ends. So it gets only those parts of the file that
+Liuli uses, after a check of their fields (`pipeline_checks.py`). Parts that cannot be checked, such as an unknown regular
+expression, are first tested in a process with limits (`trial.py`).
 """
 
 import json
@@ -13,7 +13,7 @@ import tokenizers
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import library_errors, reason
+from liuli.tokens.encoders.library import REPAIR, library_errors, reason
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown
@@ -34,8 +34,8 @@ def open_tokenizer_json(folder: Path, pattern: str | None) -> Tokenizer:
     content = read_json(path)
     model = content.get("model")
     if not isinstance(model, dict):
-        raise LiuliError(f"{path} is broken: it has no model")
-    model["dropout"] = None  # it is for training: a text would be cut otherwise each time
+        raise LiuliError(f"{path} is broken: it has no model; {REPAIR}")
+    model["dropout"] = None  # dropout is for training: with it, the ids of a text would be random
     foreign = check_pipeline(content, path)
     begin = _begin(content.get("post_processor"), path)
     used = json.dumps({name: content[name] for name in PARTS if name in content})
@@ -50,8 +50,8 @@ def open_tokenizer_json(folder: Path, pattern: str | None) -> Tokenizer:
 
 
 def _try(used: str, foreign: list[str], path: Path) -> None:
-    """Raises LiuliError if the tokenizer fails or does not end on texts that are made to test it."""
-    from liuli.tokens.formats import trial  # not before it is needed: starting processes takes a while to import
+    """Raises LiuliError if the tokenizer fails or does not end on test texts."""
+    from liuli.tokens.formats import trial  # imported only when needed, because the modules for processes load slowly
     from liuli.tokens.sandbox.process import SandboxedProcess, StoppedError
 
     process = SandboxedProcess(Path(trial.__file__), [tokenizers], TRIAL_MEMORY)
@@ -59,26 +59,33 @@ def _try(used: str, foreign: list[str], path: Path) -> None:
         found = process.ask({"json": used, "patterns": foreign}, TRIAL_SECONDS)
     except StoppedError as error:
         why = f"did not end within {TRIAL_SECONDS:g} s" if error.late else "crashed or took too much memory"
-        raise LiuliError(f"{path} cannot be used: a trial of its tokenizer {why} (it has {shown(foreign[0])})") from error
+        raise LiuliError(f"{path} cannot be used: a test of its tokenizer {why}. {_cause(foreign)}") from error
     finally:
         process.close()
     if "error" in found:
-        raise LiuliError(f"{path} is broken: {reason(found['error'])} (it has {shown(foreign[0])})")
+        raise LiuliError(f"{path} is broken: {reason(found['error'])}. {_cause(foreign)}")
+
+
+def _cause(foreign: list[str]) -> str:
+    return f"The cause may be this step or regular expression: {shown(foreign[0])}"
 
 
 def _begin(processor: Any, path: Path) -> list[int]:
-    """The ids that a post-processor puts in front of a text. What it puts behind belongs in no prompt."""
+    """Returns the ids that a post-processor puts before a text. Those that it puts after a text are not part of a prompt."""
     try:
         ids = _ids_in_front(processor, DEEPEST)
     except (LookupError, TypeError, ValueError) as error:
-        raise LiuliError(f"{path} is broken: its post-processor does not name its tokens' ids ({shown(processor)})") from error
+        problem = f"its post-processor does not give the ids of its tokens ({shown(processor)})"
+        raise LiuliError(f"{path} is broken: {problem}; {REPAIR}") from error
     if len(ids) > MOST_BEGIN_TOKENS:
-        raise LiuliError(f"{path}: its post-processor puts {len(ids):,} tokens in front of a text; at most {MOST_BEGIN_TOKENS}")
+        raise LiuliError(
+            f"{path}: its post-processor puts {len(ids):,} tokens before a text, but at most {MOST_BEGIN_TOKENS} are supported"
+        )
     return ids
 
 
 def _ids_in_front(processor: Any, levels: int) -> list[int]:
-    """As `_begin`. Raises LookupError, TypeError or ValueError if a field is missing or of another type."""
+    """Returns the ids of `_begin`. Raises LookupError, TypeError or ValueError if a field is missing or has the wrong type."""
     if processor is None:
         return []
     kind = processor["type"]

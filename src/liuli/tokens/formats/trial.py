@@ -1,10 +1,11 @@
-"""Tries a foreign tokenizer: loads it and cuts texts on which bad regular expressions never end. This is the work that is done
-in the sandbox; a sandboxed process loads this file alone, which imports the standard library and `tokenizers`.
+"""Tests a tokenizer of unknown origin: loads it and encodes texts on which bad regular expressions never end. This code runs in
+the sandbox. A sandboxed process loads only this file, which imports the standard library and `tokenizers`.
 
-The trial finds what fails or explodes on long runs of a few characters. It cannot find all: a text can be made for a
-pattern, and a pattern whose time grows with the square of the text's length passes (DeepSeek LLM has one, `\\s+$`). What is
-left runs in our own process when a text is encoded. There Oniguruma, the library of regular expressions, gives up after 10
-million steps within one match, which is an error; but a text that takes it almost so far at each of its characters is slow.
+The test finds tokenizers that fail, or take exponential time, on long runs of a few characters. It cannot find everything:
+somebody can write a text for one pattern, and a pattern passes if its time grows with the square of the text's length
+(DeepSeek LLM has one, `\\s+$`). A tokenizer that passes runs in Liuli's own process. There Oniguruma, the library for regular
+expressions, stops with an error after 10 million steps within one match. A text that needs almost as many steps at each of its
+characters is slow.
 """
 
 from collections.abc import Iterator
@@ -18,21 +19,21 @@ SEEDS = (
 )  # fmt: skip
 ENDINGS = ("", "!", " b")
 LENGTH = 4_000  # characters of a run
-MOST_OF_PATTERN = 64  # characters of the patterns themselves that are tried as runs
+MOST_OF_PATTERN = 64  # the number of different characters from the patterns that are also tested as runs
 
 
 def answer(task: dict[str, Any]) -> dict[str, str]:
-    """{}, or {"error": what the library says}.
+    """Returns {}, or {"error": the library's message}.
 
     Args:
-        task: `json` (a tokenizer as `tokenizer.json` has it) and `patterns` (its foreign regular expressions).
+        task: `json` (the content of a `tokenizer.json`) and `patterns` (its unknown regular expressions).
     """
     try:
         backend = tokenizers.Tokenizer.from_str(task["json"])
         backend.encode_special_tokens = True
         for text in _texts(task["patterns"]):
             backend.encode(text, add_special_tokens=False)
-    except BaseException as error:  # a panic of the library is no Exception
+    except BaseException as error:  # a panic of the library is not an Exception
         return {"error": str(error) or type(error).__name__}
     return {}
 

@@ -1,5 +1,6 @@
-"""GPT-2's `vocab.json` (byte-level piece to id) and `merges.txt` (one pair of pieces per line, the first merged first). The
-files do not hold the cutting pattern: `tokenizer_config.json`, `config.json` or the caller names it."""
+"""GPT-2's `vocab.json` (byte-level pieces and their ids) and `merges.txt` (one pair of pieces per line, in the order of
+merging). The files do not contain the pre-tokenization pattern: `tokenizer_config.json`, `config.json` or the caller names
+it."""
 
 from pathlib import Path
 
@@ -8,15 +9,15 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import library_errors
+from liuli.tokens.encoders.library import REPAIR, library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
-from liuli.tokens.formats.config import configured_begin, is_encodable, is_token_id, read_utf8, shown
+from liuli.tokens.formats.config import LARGEST_ID, configured_begin, is_encodable, is_token_id, read_utf8, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
-NAMES = {  # by cutting pattern: the named tokens that hold unless a file sets others
+NAMES = {  # the default named tokens, by pre-tokenization pattern
     "gpt2": {"bos_token": END, "eos_token": END, "unk_token": END},
     "qwen": {"eos_token": END, "pad_token": END},
     "llama3": {},
@@ -29,9 +30,10 @@ def open_vocab_and_merges(folder: Path, pattern: str | None) -> Tokenizer:
     vocab = read_json(folder / "vocab.json")
     for piece, token_id in vocab.items():
         if not is_token_id(token_id):
-            raise LiuliError(f"{folder / 'vocab.json'} is broken: the id of {shown(piece)} is {shown(token_id)}")
+            problem = f"the id of {shown(piece)} must be a whole number from 0 to {LARGEST_ID:,}, not {shown(token_id)}"
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: {problem}; {REPAIR}")
         if not is_encodable(piece):
-            raise LiuliError(f"{folder / 'vocab.json'} is broken: the piece {shown(piece)} is not valid Unicode")
+            raise LiuliError(f"{folder / 'vocab.json'} is broken: the piece {shown(piece)} is not valid Unicode; {REPAIR}")
     with library_errors(f"{folder}: vocab.json and merges.txt do not fit together"):
         backend = tokenizers.Tokenizer(models.BPE(vocab, _read_merges(folder)))
     if name == "qwen":
@@ -52,8 +54,7 @@ def _read_merges(folder: Path) -> list[tuple[str, str]]:
             pieces = line.split(" ")
             if len(pieces) != 2:
                 raise LiuliError(
-                    f"{folder}: vocab.json and merges.txt do not fit together: line {number} of merges.txt must hold two "
-                    f"pieces, it holds {len(pieces)}"
+                    f"{folder / 'merges.txt'} is broken: line {number} must have two pieces, but has {len(pieces)}; {REPAIR}"
                 )
             merges.append((pieces[0], pieces[1]))
     return merges

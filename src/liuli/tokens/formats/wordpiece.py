@@ -1,4 +1,4 @@
-"""BERT's `vocab.txt`: one piece of WordPiece per line, its id is the line's number from 0."""
+"""BERT's `vocab.txt`: one WordPiece piece per line. Its id is the number of the line, counted from 0."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import read_utf8, refuse_pattern, shown
 from liuli.tokens.tokenizer import Tokenizer
 
-NAMES = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}  # unless a file says otherwise
-LONGEST_WORD = 100  # characters; a longer word is unknown, as BERT has it
+NAMES = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}  # defaults
+LONGEST_WORD = 100  # characters; as in BERT, a longer word becomes the unknown token
 
 
 def open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
@@ -26,11 +26,12 @@ def open_wordpiece(folder: Path, pattern: str | None) -> Tokenizer:
     configured = ConfiguredTokens.read(folder).with_defaults(NAMES, vocab.get)
     unknown = configured.names.get("unk_token", NAMES["unk_token"])
     if unknown not in vocab:
-        raise LiuliError(f"{path} is no BERT vocabulary: it has no line {shown(unknown)}")
+        raise LiuliError(f"{path} is not a BERT vocabulary, because it has no line {shown(unknown)}: download it again")
     strip_accents = config.get("strip_accents")
     if strip_accents not in (None, True, False):
         raise LiuliError(
-            f"{folder / 'tokenizer_config.json'}: strip_accents must be true, false or null, not {shown(strip_accents)}"
+            f"{folder / 'tokenizer_config.json'}: strip_accents must be true, false or null, not {shown(strip_accents)}; "
+            f"correct the file"
         )
     with library_errors(f"{path} is broken"):
         model = models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=LONGEST_WORD)

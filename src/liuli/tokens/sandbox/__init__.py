@@ -1,1 +1,1 @@
-"""Work that runs in a process of its own, with limits of memory and time, because what it reads can come from anywhere."""
+"""Runs code that reads files of unknown origin in a separate process with limits of memory and time."""

@@ -1,11 +1,11 @@
 """The main file of a sandboxed process: reads questions from standard input and writes answers, one JSON value per line.
 
-`process.py` starts it as `python -I -S child.py ORDER`. `-I` and `-S` leave only the standard library on `sys.path`: neither
-the current folder, nor PYTHONPATH, nor any site-packages, so that no file there can take the place of a module. ORDER says in
-JSON which modules to load in addition, each from the file that the parent process has loaded it from. It has the fields
-`modules` (name to file, in the order of loading), `program` (the file whose `answer` answers) and `memory` (bytes).
+`process.py` starts it as `python -I -S child.py ORDER`. With `-I` and `-S`, only the standard library is on `sys.path`: neither
+the current folder, nor PYTHONPATH, nor any site-packages. So no file there can replace a module. ORDER is JSON and names the
+modules that are loaded in addition, each from the same file as in the parent process. Its fields are `modules` (name to file,
+in the order of loading), `program` (the file with the function `answer`) and `memory` (a limit in bytes).
 
-This file imports nothing but the standard library.
+This file imports only the standard library.
 """
 
 import importlib.util
@@ -42,7 +42,7 @@ def load(name: str, file: str) -> Any:
 
 
 def limit(memory: int) -> None:
-    """Limits what this process can take. If the system does not know a limit, the parent's time limit must do."""
+    """Limits the memory and file size of this process. On systems without such limits, only the parent's time limit remains."""
     with suppress(ImportError):
         import resource
 

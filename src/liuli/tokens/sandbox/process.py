@@ -1,10 +1,11 @@
-"""A process that answers questions about what cannot be trusted, and is ended when it takes too long or too much memory.
+"""A separate process for untrusted input. It is ended if it takes too long or too much memory.
 
-In: a program file, whose function `answer` takes and returns JSON values. Out: its answers. A loop in a template or in a
-regular expression can be stopped in no other way. The process runs `child.py`, which says what it can import.
+In: a program file, whose function `answer` takes and returns JSON values. Out: its answers. A separate process is the only way
+to stop an endless loop in a template or a regular expression. The process runs `child.py`, which limits its imports.
 
-Only this process is protected so. Whoever starts Liuli itself as `python -m` or `python -c`, or with an empty or relative entry
-in PYTHONPATH, lets Python import modules from the current folder before any line of ours runs; the `liuli` script does not.
+Only this process is protected in this way. If Liuli itself is started with `python -m` or `python -c`, or with an empty or
+relative entry in PYTHONPATH, Python can import modules from the current folder before any code of Liuli runs. The `liuli`
+script does not have this problem.
 """
 
 import json
@@ -27,7 +28,8 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 class StoppedError(Exception):
-    """The process was ended instead of answering. `late`: it took too long; else it ended by itself, usually for memory."""
+    """The process ended without an answer. `late`: it was stopped because it took too long; if False, it ended by itself,
+    usually because of the memory limit."""
 
     def __init__(self, late: bool):
         super().__init__("took too long" if late else "took too much memory")
@@ -35,12 +37,12 @@ class StoppedError(Exception):
 
 
 class SandboxedProcess:
-    """Starts with the first question, and again after an answer that did not come.
+    """A process that is started with the first question, and started again after it was stopped.
 
     Args:
-        program: a file that defines `answer(question)`. It imports the standard library and `modules` only.
-        modules: modules that are loaded here; the process loads them from the same files, in this order.
-        memory: how many bytes of address space the process can take (on systems that can limit it, such as Linux).
+        program: a file that defines `answer(question)`. It imports only the standard library and `modules`.
+        modules: modules that are loaded in this process. The sandboxed process loads them from the same files, in this order.
+        memory: the limit of its address space in bytes (on systems that have such a limit, such as Linux).
     """
 
     def __init__(self, program: Path, modules: Sequence[ModuleType], memory: int):
@@ -50,7 +52,7 @@ class SandboxedProcess:
         self._one_at_a_time = threading.Lock()
 
     def ask(self, question: Any, seconds: float) -> Any:
-        """The program's answer.
+        """Returns the program's answer.
 
         Raises:
             StoppedError: there is no answer after `seconds`, or the process ended.
@@ -75,12 +77,12 @@ class SandboxedProcess:
         self._process = None
 
     def _start(self) -> "subprocess.Popen[str]":
-        with tempfile.TemporaryFile() as errors:  # not the terminal: what it says of foreign files can hold anything
+        with tempfile.TemporaryFile() as errors:  # not the terminal, because error messages may quote untrusted files
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(CHILD), self._order],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8",
                 cwd="/",
-                start_new_session=True,  # else a Ctrl-C that stops something here would end it too
+                start_new_session=True,  # otherwise Ctrl-C in the terminal would end it too
             )  # fmt: skip
             weakref.finalize(self, _end, process)
             if _exchange(process, "", STARTING) == "ready\n":
@@ -88,11 +90,12 @@ class SandboxedProcess:
             _end(process)
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().split("\n")[-1]
-        raise LiuliError(f"the sandboxed process does not start: is there memory left? ({printable(said)})")
+        raise LiuliError(f"the sandboxed process could not start ({printable(said)}): free some memory, and try again")
 
 
 def _exchange(process: "subprocess.Popen[str]", question: str, seconds: float) -> str | None:
-    """Writes `question` and reads a line, with its end; less if the process ended; None after `seconds`."""
+    """Writes `question` and returns a line of the answer with its line end. The line is incomplete if the process ended.
+    Returns None after `seconds`."""
     assert process.stdin and process.stdout
     found: list[str] = []
 
@@ -112,6 +115,6 @@ def _end(process: "subprocess.Popen[str]") -> None:
     process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout):
-        with suppress(OSError, ValueError):  # a question that was not read to its end cannot be flushed
+        with suppress(OSError, ValueError):  # closing fails if the process did not read the whole question
             if stream is not None:
                 stream.close()
