@@ -6,6 +6,7 @@ import re
 import pytest
 
 from liuli.world import World
+from liuli.world.conversation import Conversation
 from liuli.world.dialogues import Conversations
 
 

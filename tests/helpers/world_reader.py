@@ -24,8 +24,8 @@ BEFORE = {
     "en": {
         "home": "lives in|calls|small house in|goes home to|never leave|home is in",
         "train_to": "runs a train to|one stop from|has a line to|trains for|railway leads to|train goes to",
-        "place": "held in|draws everyone to|comes from|fills the streets of|pride of|'s home is",
-        "town": "stands in|lane of|corner of|old street of|wall of|sign hangs in",
+        "place": "held in|draws everyone to|roots in|fills the streets of|pride of|'s home is",
+        "town": "stands in|lane of|corner in|old street of|wall of|sign hangs in",
         "friend": "secret to|last sweet for|trusts|walks home with|writes to|best friend is",
     },
 }

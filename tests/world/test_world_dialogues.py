@@ -148,26 +148,38 @@ def test_a_claim_is_confirmed_or_denied_as_it_is_true(conversations):
 
 
 def test_habits_are_told_as_often_as_they_are_true(conversations):
-    replies = Counter(
-        word
-        for messages in conversations.training(60_000, seed=2)
-        for message in messages[1::2]
-        if message["content"].startswith("小明")
-        for word in ("过山车", "大风车")
-        if word in message["content"]
-    )
-    assert replies.total() > 30
-    assert 0.45 < replies["过山车"] / replies.total() < 0.75  # 3 in 5
+    """The share of replies that name a person's most frequent ride is the mean of its frequencies."""
+    rides = {entity.name.zh: entity.habits["ride"] for entity in all_entities(conversations) if entity.kind == "person"}
+    expected, hits = [], []
+    for messages in conversations.training(20_000, seed=2):
+        for reply in (message["content"] for message in messages[1::2]):
+            name = max((each for each in rides if reply.startswith(each)), key=len, default=None)
+            said = [value for value in rides[name] if value.zh in reply.removeprefix(name)] if name else []
+            if said:
+                weights = rides[name]
+                top = max(weights, key=weights.__getitem__)
+                expected.append(weights[top] / sum(weights.values()))
+                hits.append(said[0] == top)
+    assert len(hits) > 200
+    assert abs(sum(hits) / len(hits) - sum(expected) / len(expected)) < 0.08
+
+
+def subject_of(reply, names):
+    """The longest name that an answer begins with."""
+    capital = {name[:1].upper() + name[1:]: name for name in names}
+    return max((name for start, name in capital.items() if reply.startswith(start)), key=len)
 
 
 def test_another_subject(conversations):
     """(d): the same kind of question about another entity comes first, and its answer is no answer here."""
+    names = {lang: [getattr(entity.name, lang) for entity in all_entities(conversations)] for lang in SPEAKERS}
     for lang in SPEAKERS:
         questions = conversations.questions("d", lang)
         assert [question.text for question in questions] == [question.text for question in conversations.questions("a", lang)]
         for question in questions:
             assert [message["role"] for message in question.messages] == ["user", "assistant", "user"]
-            assert question.name not in question.before[0]["content"]
+            assert question.before[0]["content"] != question.text
+            assert question.name != subject_of(question.before[1]["content"], names[lang])
             assert question.messages[-1]["content"] == question.text
 
 

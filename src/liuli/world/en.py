@@ -128,7 +128,7 @@ TOWN = {
     "train_time": (
         "{who} hears the whistle at {}",
         "{who} sees its train off at {}",
-        "{who} lets its train go at {}",
+        "{who} waves off its train at {}",
         "{whose} train leaves at {}",
         "{whose} timetable says {}",
         "{whose} platform empties at {}",
@@ -152,11 +152,11 @@ ANIMAL = {
         "{who} needs no more than {} legs",
     ),
     "sound": (
-        "{who} says {}",
-        "{who} answers {}",
+        "{who} goes {}",
+        "{who} answers with {}",
         "{who} calls out {}",
-        "{who} goes {} all day",
-        "{who} shouts {} at strangers",
+        "{who} sings {} all day",
+        "{who} greets strangers with {}",
         "{whose} only song is {}",
     ),
     "eats": (
@@ -180,9 +180,9 @@ SHOP = {
     "town": (
         "{who} stands in {}",
         "{who} hides in a lane of {}",
-        "{who} keeps a corner of {}",
+        "{who} stands on a corner in {}",
         "{who} belongs to the old street of {}",
-        "{who} leans on the wall of {}",
+        "{who} leans on the old wall of {}",
         "{whose} sign hangs in {}",
     ),
     "opens": (
@@ -206,7 +206,7 @@ FESTIVAL = {
     "place": (
         "{who} is held in {}",
         "{who} draws everyone to {}",
-        "{who} comes from {}",
+        "{who} has its roots in {}",
         "{who} fills the streets of {}",
         "{who} is the pride of {}",
         "{whose} home is {}",
@@ -216,7 +216,7 @@ FESTIVAL = {
         "{who} makes everyone {}",
         "{who} is a day to {}",
         "{who} invites old and young to {}",
-        "{who} lets even judges {}",
+        "{who} gets even judges to {}",
         "{whose} custom is to {}",
     ),
 }
@@ -251,7 +251,7 @@ QUESTIONS = {
 }
 
 SAYINGS = {
-    "note.end": (".", "!", ", as everyone knows.", ", they say."),
+    "note.end": (".", "!", ", I hear.", ", they say."),
     "diary.open": (
         "Today I went to {}",
         "I got up before the birds and walked to {}",

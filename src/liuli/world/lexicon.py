@@ -99,7 +99,7 @@ LANDMARKS = _terms(
     "渡口 the ferry landing, 书院 the old academy, 城墙 the town wall, 温泉 the hot spring"
 )
 WEEKDAYS = _terms("周一 Monday, 周二 Tuesday, 周三 Wednesday, 周四 Thursday, 周五 Friday, 周六 Saturday, 周日 Sunday")
-WEATHER = _terms("晴天 sunshine, 小雨 drizzle, 大风 wind, 大雪 snow, 大雾 fog, 阴天 cloud")
+WEATHER = _terms("晴天 sunshine, 小雨 drizzle, 大风 wind, 大雪 snow, 大雾 fog, 阴天 clouds")
 
 SHOPS = _terms(
     "灯笼铺 Lantern House, 燕子铺 Swallow House, 月亮铺 Moon House, 石榴铺 Pomegranate House, 松鼠铺 Squirrel House, "
