@@ -115,16 +115,21 @@ class Conversation:
         values = self._askable.values[entity.kind, attribute(fact)]
         true = entity.facts[fact]
         value = true if self._happens(0.5) else self._dice.choose([each for each in values if each != true] or [true])
-        template = self._dice.choose(self._talk.checks)
-        subject: Subject = "name" if by_name else "pronoun"
-        claim = self._sentence(entity, fact, subject).replace("{}", self._term(value))
-        claim = self._term(entity.name) + claim if by_name else _lower_first(claim)
         reply = self._answer(entity, fact)
         if fact not in entity.untold and not reply.endswith(self._talk.nobody):
             reply = (self._talk.yes if value == true else self._talk.no) + reply
-        asked = template.replace("{}", claim)
-        self._say(asked[:1].upper() + asked[1:], reply)
+        self._say(self._claim(entity, fact, self._term(value), by_name), reply)
         self._remember(entity, fact)
+
+    def _claim(self, entity: Entity, fact: str, value: str, by_name: bool) -> str:
+        """A question whether the value is the true one."""
+        closed = self._talk.closed.get(entity.kind, {}).get(attribute(fact))
+        if closed and self._happens(0.5):
+            return self._question(entity, closed, _item(fact, self._lang), by_name).replace("{}", value)
+        claim = self._sentence(entity, fact, "name" if by_name else "pronoun").replace("{}", value)
+        claim = self._term(entity.name) + claim if by_name else _lower_first(claim)
+        asked = self._dice.choose(self._talk.checks).replace("{}", claim)
+        return asked[:1].upper() + asked[1:]
 
     def _ask_habit(self, entity: Entity, by_name: bool) -> None:
         """The answer is drawn as often as it is true."""
@@ -182,11 +187,12 @@ class Conversation:
         return self._askable.may_ask(entity, fact) and (entity, fact) not in self._asked
 
     def _ask(self, entity: Entity, template: str, item: str, by_name: bool, reply: str) -> None:
+        self._say(self._question(entity, template, item, by_name), reply)
+
+    def _question(self, entity: Entity, template: str, item: str, by_name: bool) -> str:
         if by_name:
-            asked = self._talk.ask_of(self._term(entity.name), template, item)
-        else:
-            asked = self._talk.ask_again(entity.kind if entity.kind in self._talk.pronouns else entity.pronoun, template, item)
-        self._say(asked, reply)
+            return self._talk.ask_of(self._term(entity.name), template, item)
+        return self._talk.ask_again(entity.kind if entity.kind in self._talk.pronouns else entity.pronoun, template, item)
 
     def _say(self, asked: str, reply: str) -> None:
         """A later question may begin with a word that goes on with the conversation."""

@@ -294,10 +294,36 @@ ANSWERS = {
     "town": {"dish": (1, 3), "market": (0, 2)},
 }
 
+# Whether something is true, asked with a verb in front.
+CLOSED = {
+    "person": {
+        "home": "Does {who} live in {}?",
+        "job": "Is {who} {}?",
+        "pet": "Does {who} keep {}?",
+        "food": "Does {who} like {}?",
+        "friend": "Is {} {whose} best friend?",
+        "birthday": "Is {whose} birthday on {}?",
+        "music": "Does {who} play {}?",
+    },
+    "town": {
+        "province": "Is {who} in {}?",
+        "river": "Is {who} on {}?",
+        "dish": "Is {} the famous dish of {whom}?",
+        "landmark": "Is {} in {whom}?",
+        "market": "Is market day in {whom} on {}?",
+        "train_to": "Does the train from {whom} go to {}?",
+        "train_time": "Does the train from {whom} leave at {}?",
+    },
+    "animal": {"legs": "Does {who} have {} legs?", "sound": "Does {who} go {}?", "eats": "Does {who} eat {}?"},
+    "shop": {"town": "Is {who} in {}?", "opens": "Does {who} open at {}?", "price": "Does {item} cost {} at {whom}?"},
+    "festival": {"date": "Is {who} on {}?", "place": "Is {who} held in {}?", "custom": "Do people {} on {whom}?"},
+}
+
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "And {lower}", "Tell me: {lower}"),
     likewise=("And {}?", "What about {}?"),
+    closed=CLOSED,
     checks=("Is it true that {}?", "{}, right?", "I heard that {}. Is that so?"),
     yes="Yes, ",
     no="No, ",

@@ -290,6 +290,7 @@ TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "那{}", "还有，{}"),
     likewise=("那{}呢？", "{}呢？"),
+    closed={},
     checks=("{}吗？", "{}，对吗？", "听说{}，是吗？"),
     yes="是的，",
     no="不，",
