@@ -315,7 +315,7 @@ CLOSED = {
         "train_time": "Does the train from {whom} leave at {}?",
     },
     "animal": {"legs": "Does {who} have {} legs?", "sound": "Does {who} go {}?", "eats": "Does {who} eat {}?"},
-    "shop": {"town": "Is {who} in {}?", "opens": "Does {who} open at {}?", "price": "Does {item} cost {} at {whom}?"},
+    "shop": {"town": "Is {who} in {}?", "opens": "Does {who} open at {}?", "price": "Does {who} sell {item} for {}?"},
     "festival": {"date": "Is {who} on {}?", "place": "Is {who} held in {}?", "custom": "Do people {} on {whom}?"},
 }
 

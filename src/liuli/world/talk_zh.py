@@ -213,13 +213,13 @@ SHOP = {
     ),
     "price": (
         "{who}的{item}多少钱？",
-        "在{who}买{item}要多少钱？",
+        "在{whom}买{item}要多少钱？",
         "请问{who}的{item}怎么卖？",
         "{who}{item}标价多少？",
         "你知道{who}{item}的价钱吗？",
-        "去{who}买{item}该带多少钱？",
+        "去{whom}买{item}该带多少钱？",
         "{who}卖{item}收多少？",
-        "{item}在{who}是什么价？",
+        "{item}在{whom}是什么价？",
     ),
 }
 FESTIVAL = {
@@ -313,6 +313,7 @@ TALK = Talk(
         "he": Pronoun("他", "他的", "他", "他的"),
         "she": Pronoun("她", "她的", "她", "她的"),
         "it": Pronoun("它", "它的", "它", "它的"),
+        "shop": Pronoun("它", "它的", "那儿", "它的"),
         "festival": Pronoun("这个节", "这个节的", "这个节", "这个节的"),
     },
     possessive="的",
