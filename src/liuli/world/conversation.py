@@ -111,14 +111,12 @@ class Conversation:
         self._remember(entity, fact)
 
     def check(self, entity: Entity, fact: str, by_name: bool) -> None:
-        """Whether a value is the true one, which it is in half of the questions."""
+        """Whether a value is the true one, which it is in half of the questions. The answer is what is true. Without a yes or no
+        in front, which a model would have to say before it recalls the value."""
         values = self._askable.values[entity.kind, attribute(fact)]
         true = entity.facts[fact]
         value = true if self._happens(0.5) else self._dice.choose([each for each in values if each != true] or [true])
-        reply = self._answer(entity, fact)
-        if fact not in entity.untold and not reply.endswith(self._talk.nobody):
-            reply = (self._talk.yes if value == true else self._talk.no) + reply
-        self._say(self._claim(entity, fact, self._term(value), by_name), reply)
+        self._say(self._claim(entity, fact, self._term(value), by_name), self._answer(entity, fact))
         self._remember(entity, fact)
 
     def _claim(self, entity: Entity, fact: str, value: str, by_name: bool) -> str:

@@ -58,7 +58,7 @@ class Question:
 
 
 class Conversations:
-    """Of a world, in its languages."""
+    """Of a world, in its languages. `askable`: what they may ask about."""
 
     def __init__(self, world: World):
         self._world = world
@@ -79,7 +79,7 @@ class Conversations:
         }
         known = {entity.name for entity in world.facts.entities["person"]}
         strangers = [name for name in lexicon.full_names() if name not in known]
-        self._askable = Askable(entities, told, untold, held_back, world.facts.values, strangers)
+        self.askable = Askable(entities, told, untold, held_back, world.facts.values, strangers)
 
     def _divide(self, dice: Dice) -> dict[tuple[Entity, str], str]:
         """The group of every fact. Of each attribute the same shares, so that an answer's kind tells nothing of the group."""
@@ -113,7 +113,7 @@ class Conversations:
         dice, of_another, found = Dice(7), Dice(8), []
         for (entity, fact), of in self._groups.items():
             if of == GROUPS[group]:
-                held = self._askable.held_back[entity, fact, lang]
+                held = self.askable.held_back[entity, fact, lang]
                 some = wordings(entity, fact, lang)
                 template = dice.choose(some) if of != "asked" else some[dice.choose(held)]
                 values = [getattr(value, lang) for value in self._world.facts.values[entity.kind, attribute(fact)]]
@@ -127,13 +127,13 @@ class Conversations:
     def _about_another(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> tuple[Message, ...]:
         """A question with its answer about another entity of the kind: the same fact if it has that, which tempts most to say
         the same again."""
-        told = self._askable.told
-        others = [each for each in self._askable.entities[entity.kind] if each is not entity and told[each]]
+        told = self.askable.told
+        others = [each for each in self.askable.entities[entity.kind] if each is not entity and told[each]]
         alike = [each for each in others if fact in told[each]]
         if not others:
             return ()
         other = dice.choose(alike or others)
-        conversation = Conversation(self._askable, lang, dice)
+        conversation = Conversation(self.askable, lang, dice)
         conversation.ask_fact(other, fact if alike else dice.choose(told[other]), by_name=True)
         return tuple(conversation.messages)
 
@@ -143,10 +143,10 @@ class Conversations:
 
     def _any(self, dice: Dice) -> list[Message]:
         lang, draw = dice.choose(self.langs), dice.uniform()
-        conversation = Conversation(self._askable, lang, dice)
+        conversation = Conversation(self.askable, lang, dice)
         if draw < SMALL:
             conversation.small_talk(dice.choose(list(SPEAKERS[lang][1].small)))
-        elif draw < SMALL + STRANGERS and self._askable.strangers:
+        elif draw < SMALL + STRANGERS and self.askable.strangers:
             conversation.about_a_stranger()
         else:
             conversation.hold()

@@ -18,7 +18,7 @@ class Talk:
         again: how a later question begins; `{}` is the question, `{lower}` the same with a small first letter.
         likewise: the last question, about another entity; `{}` is its name.
         checks: whether a claim is true; `{}` is the claim. closed: the same by kind and topic, in a language that cannot ask
-            with a claim alone; `{}` is the value. yes, no: how an answer to either begins.
+            with a claim alone; `{}` is the value.
         unknown: see above. nobody: how an answer ends that says so.
         answers: by kind and topic, in which of the text's wordings an answer may be (their places; by default the first two).
         small: by kind of small talk, what people say and what may be answered.
@@ -30,8 +30,6 @@ class Talk:
     likewise: tuple[str, ...]
     checks: tuple[str, ...]
     closed: Mapping[str, Mapping[str, str]]
-    yes: str
-    no: str
     unknown: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, Mapping[str, tuple[int, ...]]]
     nobody: tuple[str, ...]
