@@ -85,7 +85,7 @@ def test_files_and_functions_that_are_mentioned_exist(path, names):
 
 
 def test_each_walk_names_files_and_functions():
-    walks = re.split(r"\n\*\*(?=One )", section("Eight walks through it"))[1:]
+    walks = re.split(r"\n\*\*(?=One )", section("Eight paths through the code"))[1:]
     assert len(walks) == 8
     for walk in walks:
         assert len(re.findall(r"^\d\. `", walk, re.M)) >= 4

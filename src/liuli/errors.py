@@ -2,6 +2,8 @@
 
 from liuli.display import on_line
 
+REPAIR = "correct the file, or download it again"  # what to do about a broken file
+
 
 class LiuliError(Exception):
     """A mistake that its user can fix. The command line prints it and exits with code 2.

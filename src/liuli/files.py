@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from liuli.display import printable, why
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 
 LFS_POINTER = b"version https://git-lfs"  # how a Git LFS pointer begins: a small text in place of a file's content
-REPAIR = "correct it, or download it again"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

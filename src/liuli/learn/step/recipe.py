@@ -101,7 +101,7 @@ def _is_share(value: Any) -> bool:
 
 
 RATE, EMBEDDING, REST, MOMENTUM = 0.018, 2.8, 0.28, 0.8
-PUBLISHED_RATE, PUBLISHED_LORA_RATE, OF_PARAMETERS = 2e-5, 4.5e-4, 494e6  # AdamW's, for a model of so many (docs/lab-log.md)
+PUBLISHED_RATE, PUBLISHED_LORA_RATE, OF_PARAMETERS = 1.1e-5, 4.5e-4, 494e6  # AdamW's, for a model of so many (docs/lab-log.md)
 # Tokens per step; passes over the data, at most, for a budget of time; steps in these passes, if possible.
 PUBLISHED_TOKENS, PUBLISHED_PASSES, PUBLISHED_STEPS = 1024, 3, 100
 HIGHEST = 1e30  # of learning rates: fp32 ends at 3.4e38

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from liuli.display import first_line, printable
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 
 FAILS_ON_TEXT = "the tokenizers library failed on this text"
-REPAIR = "correct the file, or download it again"
 LONGEST_REASON = 300  # characters
 
 

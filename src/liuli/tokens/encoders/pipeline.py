@@ -16,8 +16,8 @@ from typing import Any
 
 import tokenizers
 
-from liuli.errors import LiuliError
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, REPAIR, is_library_error, reason
+from liuli.errors import REPAIR, LiuliError
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 SUPPORTED = "supported: byte-level BPE, BPE with ▁ for spaces (SentencePiece's way), BPE over characters, WordPiece"

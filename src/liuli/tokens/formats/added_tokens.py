@@ -18,9 +18,9 @@ from typing import Any
 
 import tokenizers
 
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import REPAIR, library_errors
+from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import of_library, to_library
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_encodable, is_token_id, shown
 from liuli.tokens.formats.settings import TOKENIZER, read_settings

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from liuli.errors import LiuliError
-from liuli.tokens.encoders.library import REPAIR
+from liuli.errors import REPAIR, LiuliError
 from liuli.tokens.encoders.pipeline import SUPPORTED
 from liuli.tokens.formats.config import LARGEST_ID, LONGEST_TOKEN, is_token_id, shown
 from liuli.tokens.formats.patterns import KNOWN

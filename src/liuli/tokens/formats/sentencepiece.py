@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 from liuli.files import read_json
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.encoders.library import REPAIR
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import refuse_pattern, shown
 from liuli.tokens.strings import StringFinder

@@ -6,9 +6,9 @@ import binascii
 from pathlib import Path
 
 from liuli.display import printable
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 from liuli.tokens.encoders.bpe import RankedEncoder
-from liuli.tokens.encoders.library import FAILS_ON_TEXT, REPAIR, is_library_error, reason
+from liuli.tokens.encoders.library import FAILS_ON_TEXT, is_library_error, reason
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import LARGEST_ID, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter

@@ -11,9 +11,9 @@ from typing import Any
 
 import tokenizers
 
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import REPAIR, library_errors, reason
+from liuli.tokens.encoders.library import library_errors, reason
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import configured_begin, refuse_pattern, shown

@@ -7,9 +7,9 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from liuli.errors import LiuliError
+from liuli.errors import REPAIR, LiuliError
 from liuli.files import read_json
-from liuli.tokens.encoders.library import REPAIR, library_errors
+from liuli.tokens.encoders.library import library_errors
 from liuli.tokens.encoders.pipeline import pipeline_tokenizer
 from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import LARGEST_ID, configured_begin, is_encodable, is_token_id, read_utf8, shown
