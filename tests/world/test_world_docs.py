@@ -27,6 +27,8 @@ def test_the_documents_are_real(title):
 def test_the_numbers_are_real(both):
     floor = both.floor
     assert f"**{floor.bits_per_byte:.4f} bits/byte**" in PROSE
+    assert f"{sum(floor.choices.values()):.1f} choices and {floor.bytes:.0f} bytes" in PROSE
+    assert f"its entropy is {sum(floor.nats.values()):.1f} nats" in PROSE
     for kind, count in floor.choices.items():
         assert f"| {kind} | {count:.2f} | {floor.nats[kind] / count:.2f} |" in DOC
     people = both.facts.entities["person"]
