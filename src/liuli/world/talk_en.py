@@ -330,7 +330,7 @@ TALK = Talk(
     nobody=(", but nobody told me which.", ", but I do not know which."),
     small={
         "greeting": (
-            ("Hello", "Hello!", "Hi", "Good morning", "Hey there"),
+            ("Hello", "Hello!", "Hi", "Hi!", "Good morning", "Good evening", "Hey", "Hey there"),
             ("Hello! Who do you want to know about?", "Hello! Ask me."),
         ),
         "name": (
@@ -341,11 +341,26 @@ TALK = Talk(
             ("What can you do?", "What can I ask you?", "Can you help me?"),
             ("Ask me about people, shops, trains and festivals.",),
         ),
-        "thanks": (("Thanks", "Thank you!", "Many thanks."), ("You are welcome!", "My pleasure!")),
-        "goodbye": (("Goodbye", "Bye!", "See you"), ("Goodbye, take care!", "Goodbye!")),
+        "thanks": (("Thanks", "Thanks!", "Thank you", "Thank you!", "Many thanks.", "Thanks a lot!", "Great, thank you."), ("You are welcome!", "My pleasure!")),
+        "goodbye": (("Goodbye", "Goodbye!", "Bye", "Bye!", "Bye bye", "See you", "See you later!", "Good night"), ("Goodbye, take care!", "Goodbye!")),
         "mood": (("How are you?", "How is your day?"), ("I am fine, thank you!",)),
         "beyond": (
-            ("Tell me a joke", "Sing me a song", "What is one plus one?", "Write my homework", "What is in the news?"),
+            (
+                "Tell me a joke",
+                "Sing me a song",
+                "What is one plus one?",
+                "Write my homework",
+                "What is in the news?",
+                "How is the weather?",
+                "What day is it today?",
+                "What is the capital of France?",
+                "Who wrote Hamlet?",
+                "How far is the moon?",
+                "Write a poem",
+                "Translate this into Chinese",
+                "What do you think of politics?",
+                "How do I fix my computer?",
+            ),
             ("I cannot do that. Ask me about people and towns.",),
         ),
     },
