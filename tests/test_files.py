@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from liuli.errors import LiuliError
-from liuli.files import part_of, write_json_lines, write_text, write_together, write_whole
+from liuli.files import write_json_lines, write_text, write_together, write_whole
+from liuli.output_paths import part_of
 
 
 def names(folder: Path) -> list[str]:

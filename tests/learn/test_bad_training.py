@@ -242,7 +242,7 @@ def test_resumed_with_another_text(resume, stopped, folder, tmp_path):
     assert_one_line(resume(other), "cannot be resumed exactly: ", line, "restore the data, or resume with --inexact")
     write_corpus(tmp_path / "two", texts)
     (tmp_path / "two" / "more.txt").write_text("more")
-    assert_one_line(resume(tmp_path / "two"), "the data was in 1 files and is in 2 now", "--inexact")
+    assert_one_line(resume(tmp_path / "two"), "the data was in 1 file and is in 2 now", "--inexact")
     assert_one_line(resume(tmp_path / "nowhere"), "there is no file or folder")
     assert everything(stopped) == before
     result = resume(other, "--inexact")

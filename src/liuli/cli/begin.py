@@ -11,6 +11,7 @@ import typer
 
 from liuli.cli.evaluate import comparison_lines
 from liuli.display import on_line
+from liuli.output_paths import check_new_folder
 
 if TYPE_CHECKING:
     from liuli.cli.output import Screen
@@ -25,13 +26,14 @@ GROUPS = {
 
 
 def begin(
-    out: Annotated[
-        Path,
+    folder: Annotated[
+        str,
         typer.Option(
+            "--out",
             metavar="FOLDER",
             help="Write the world, the runs and the report to this folder. It must be new, empty, or from `liuli begin`.",
         ),
-    ] = Path("liuli-begin"),
+    ] = "liuli-begin",
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -48,6 +50,9 @@ def begin(
     This takes about five minutes.
     """
     began = time.perf_counter()
+    out = Path(folder)
+    if not (folder and (out / "world").is_dir()):  # nothing of an earlier `liuli begin`
+        check_new_folder(folder)
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt
