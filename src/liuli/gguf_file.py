@@ -250,8 +250,8 @@ class GGUFFile:
             per_block, block_bytes = GGML_QUANT_SIZES[kind]
             if shape[-1] % per_block:
                 raise self.broken(
-                    f"a row of {shown(name)} has {counted(shape[-1], 'number')}, which is not a multiple of the {kind.name} block size "
-                    f"of {per_block}"
+                    f"a row of {shown(name)} has {counted(shape[-1], 'number')}, which is not a multiple of the {kind.name} "
+                    f"block size of {per_block}"
                 )
             count_rows, row_bytes = prod(shape[:-1]), shape[-1] // per_block * block_bytes
             start, end = first + offset, first + offset + count_rows * row_bytes

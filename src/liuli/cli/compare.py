@@ -55,7 +55,9 @@ def compare(
     model: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL", help=f"The models: {MODEL}; or {ADAPTER}, if it names its base model.", show_default=False
+            metavar="MODEL",
+            help=f"The models: {MODEL}; or {ADAPTER}, if it names its base model.",
+            show_default=False,
         ),
     ],
     prompt: Annotated[

@@ -88,7 +88,7 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
 def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"]) -> Table:
     smaller = ", ".join(f"{byte_size(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
-    full, places = f"at {found.context:,} tokens", min(ROW, found.context)
+    full, sequences = f"at {found.context:,} tokens", f"sequences of {counted(min(ROW, found.context), 'token')}"
     trained = "1 token" if found.training_tokens == 1 else f"{_count(found.training_tokens)} tokens"
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
@@ -99,7 +99,7 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
         ("weights", byte_size(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", byte_size(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
         ("activations", byte_size(activations), f"per token in bf16; {byte_size(activations * found.context)} {full}"),
-        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, sequences of {counted(places, 'token')}"),
+        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, {sequences}"),
         ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same sequences"),
         ("", byte_size(memory["lora"].total), f"LoRA of rank {RANK}, same sequences"),
         ("key/value cache", byte_size(cache), f"per token in bf16; {byte_size(found.cache_bytes)} {full}"),

@@ -158,7 +158,8 @@ class Progress:
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
-            lines.append(f"validation: {loss}, over {counted(found.tokens, 'held-out token')}; best at step {event.best_step:,}")
+            over = f"over {counted(found.tokens, 'held-out token')}"
+            lines.append(f"validation: {loss}, {over}; best at step {event.best_step:,}")
             if event.best_step < event.step:
                 best = f"the model of that step is in {self._out / 'best' / 'model'}"
                 lines.append(f"the validation loss has risen since step {event.best_step:,}; {best}")

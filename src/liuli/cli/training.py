@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from liuli.learn.run.events import Event
 
 Out = Annotated[
-    str, typer.Option(metavar="RUN", help="Write the run to this new or empty folder, or resume the run in it.", show_default=False)
+    str,
+    typer.Option(metavar="RUN", help="Write the run to this new or empty folder, or resume the run in it.", show_default=False),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder --out.")]
 Inexact = Annotated[

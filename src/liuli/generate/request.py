@@ -74,7 +74,8 @@ class Request:
         check(self, "candidates", _is_none_or_whole, "0 or more (a whole number), or None")
         if prompt >= capacity:
             raise LiuliError(
-                f"the prompt has {counted(prompt, 'token')}, but the context has {capacity} for prompt and completion: shorten the prompt"
+                f"the prompt has {counted(prompt, 'token')}, but the context has {capacity} for prompt and completion: shorten "
+                f"the prompt"
             )
         if self.length > capacity:
             raise LiuliError(

@@ -111,7 +111,9 @@ class ComputeSettings(Record):
         "Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.", shown="a GPU if there is one", metavar="DEVICE"
     )
     dtype: str | None = setting(
-        "Compute matrix multiplications in this number format.", shown="the faster one on this machine", metavar="|".join(TRAINED_IN)
+        "Compute matrix multiplications in this number format.",
+        shown="the faster one on this machine",
+        metavar="|".join(TRAINED_IN),
     )
     threads: int | None = setting("Use this many CPU threads.", shown="the fastest number on this machine")
     compile: bool | None = setting("Compile the decoder with torch.compile, which needs a C++ compiler.")

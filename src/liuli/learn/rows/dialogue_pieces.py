@@ -70,7 +70,8 @@ class Cuts:
         if self.long_answers:
             yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
         if self.unread:
-            yield f"left out the reasoning of {counted(self.unread, 'answer')}: the chat template does not read reasoning_content"
+            left_out = f"the reasoning of {counted(self.unread, 'answer')}"
+            yield f"left out {left_out}: the chat template does not read reasoning_content"
         for why, count in self.refused.items():
             yield f"skipped {count:,} × {why}"
 

@@ -230,7 +230,8 @@ class Finetune(Stage):
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"LoRA also trains the embedding rows of {counted(others, 'dialogue token')} that the base model has never seen"
+                unseen = f"{counted(others, 'dialogue token')} that the base model has never seen"
+                yield f"LoRA also trains the embedding rows of {unseen}"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
@@ -238,8 +239,8 @@ def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> 
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
         raise LiuliError(
-            f"there is nothing to learn from: no answer fits into {counted(length, 'token')} together with its question; give a larger "
-            f"--length"
+            f"there is nothing to learn from: no answer fits into {counted(length, 'token')} together with its question; give "
+            f"a larger --length"
         )
     return found
 
