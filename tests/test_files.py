@@ -74,7 +74,7 @@ def test_lines_of_json(tmp_path):
     assert write_json_lines(({"text": f"行 {i}\n"} for i in range(3)), tmp_path / "a.jsonl") == 3
     lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"text": f"行 {i}\n"} for i in range(3)]
-    with pytest.raises(LiuliError, match="cannot be written: (not a directory|file exists)"):
+    with pytest.raises(LiuliError, match=r"cannot be written: (not a directory|file exists)"):
         write_json_lines([], tmp_path / "a.jsonl" / "b.jsonl")
     assert write_json_lines([], tmp_path / "new" / "deep" / "a.jsonl") == 0
     with pytest.raises(ValueError, match="Out of range float values"):

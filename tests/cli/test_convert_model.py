@@ -115,4 +115,4 @@ def test_a_model_without_a_tokenizer_and_one_that_fails_half_way(liuli, folder, 
 
 def test_the_help_lists_every_type_that_can_be_written():
     assert convert.TYPES.split(", ") == [*gguf_write.TYPES]
-    assert options.DTYPES == tuple(DTYPES)
+    assert tuple(DTYPES) == options.DTYPES

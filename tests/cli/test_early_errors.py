@@ -20,14 +20,18 @@ for words in json.load(sys.stdin):
 json.dump(found, sys.stdout)
 """
 NO_MODEL, NO_DATA = "there is no folder nowhere; give a model's folder", "there is no file or folder 'nowhere'"
-NO_FOLDER, NO_DTYPE = "there is no folder nowhere: give an adapter's folder", "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"
+NO_FOLDER = "there is no folder nowhere: give an adapter's folder"
+NO_DTYPE = "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"
+    "there is no folder nowhere: give an adapter's folder",
+    "there is no dtype 'int3'; dtypes: fp32, bf16, fp16",
+)
 MISTAKES = {
     "complete nowhere text": NO_MODEL,
     "complete model text --adapter nowhere": NO_FOLDER,
     "complete model text --dtype int3": NO_DTYPE,
     "complete model text --candidates 3": "--candidates needs --steps or --json",
     "complete model text --threads 0": "--threads must be from 1 to",
-    "complete unsaved text": "unsaved is a run that has no checkpoint yet, so it contains no model: resume the run with --resume",
+    "complete unsaved text": "unsaved is a run that has no checkpoint yet, so it contains no model: resume the run",
     "chat nowhere": NO_MODEL,
     "chat model --adapter nowhere": NO_FOLDER,
     "compare nowhere --prompt text": NO_MODEL,
@@ -48,7 +52,7 @@ MISTAKES = {
     "tokenize model --chat nowhere": NO_DATA,
     "train --out new": "there is nothing to train on",
     "train nowhere --out new": NO_DATA,
-    "train text.md --out new": "text.md: Liuli does not read text from files of this type",
+    "train picture.png --out new": "picture.png: Liuli does not read text from files of this type",
     "train text.txt --out new --valid nowhere": "there is no file 'nowhere' to validate on",
     "train text.txt --out new --config nowhere": "there is no file nowhere: give --config a config.json",
     "train text.txt --out new --tokenizer nowhere": NO_MODEL,
@@ -81,11 +85,11 @@ def results(tmp_path_factory):
     (folder / "unsaved").mkdir()
     (folder / "unsaved" / "run.json").write_text("{}")
     (folder / "text.txt").write_text("some text")
-    (folder / "text.md").write_text("some text")
+    (folder / "picture.png").write_text("some text")
     (folder / "talks.jsonl").write_text("{}\n")
     lines = [line.split() for line in MISTAKES]
     process = subprocess.run(
-        [sys.executable, "-c", MAIN], input=json.dumps(lines), stdout=subprocess.PIPE, cwd=folder, text=True, check=True
+        [sys.executable, "-P", "-c", MAIN], input=json.dumps(lines), stdout=subprocess.PIPE, cwd=folder, text=True, check=True
     )
     assert not [path.name for path in folder.iterdir() if path.name.startswith("new")]
     return dict(zip(MISTAKES, json.loads(process.stdout), strict=True))

@@ -144,10 +144,10 @@ def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
     from liuli.world.grammar import KINDS, Floor
 
     monkeypatch.setattr(World, "floor", Floor(dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 1.0), 8.0))
-    words = ("world", "--size", "large", "--documents", 50, "--out", tmp_path / "w")
-    assert liuli(*words).err == ""
+    words = ("world", "--size", "large", "--documents", 50, "--out")
+    assert liuli(*words, tmp_path / "quiet").err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert liuli(*words).err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
+    assert liuli(*words, tmp_path / "w").err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
     assert len((tmp_path / "w" / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 50
 
 

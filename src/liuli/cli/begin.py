@@ -1,6 +1,7 @@
 """`liuli begin`: the first thing to type. It makes a small world, a base model and an assistant, and compares them with the
 truth."""
 
+import os
 import shlex
 import sys
 import time
@@ -51,7 +52,7 @@ def begin(
     """
     began = time.perf_counter()
     out = Path(folder)
-    if not (folder and (out / "world").is_dir()):  # nothing of an earlier `liuli begin`
+    if not (folder and os.path.isdir(out / "world")):  # nothing of an earlier `liuli begin`
         check_new_folder(folder)
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress

@@ -116,8 +116,10 @@ def _check_prompts(texts: Sequence[str], file: Path | None) -> None:
 
     if file is None and not texts:
         raise LiuliError("there is no prompt: give --prompt TEXT, or --file FILE")
-    if file is not None:
-        check_names([str(file)], DIALOGUES) if _holds_dialogues(file) else check_small_file(file)
+    if file is not None and _holds_dialogues(file):
+        check_names([str(file)], DIALOGUES)
+    elif file is not None:
+        check_small_file(file)
 
 
 def _holds_dialogues(file: Path) -> bool:

@@ -37,7 +37,10 @@ def convert(
     if type is not None and type not in TYPES.split(", "):
         raise LiuliError(f"--type {type} cannot be written; types: {TYPES}")
     check_dtype(dtype or "fp32")
-    check_new_folder(out) if out is not None else check_new_file(gguf or "", ".gguf")
+    if gguf is not None:
+        check_new_file(gguf, ".gguf")
+    if out is not None:
+        check_new_folder(out)
     check_model(model)
 
     from liuli.devices import find_dtype

@@ -12,7 +12,7 @@ from liuli.data.records.source_files import open_regular
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 from liuli.files import write_json_lines
-from liuli.output_paths import check_new_file
+from liuli.output_paths import check_given, check_new_file
 
 
 def write_dialogue(name: str, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> None:
@@ -25,6 +25,7 @@ def write_dialogue(name: str, messages: list[dict[str, Any]], tools: Sequence[di
     if problem := check(messages, answered=False):
         raise LiuliError(f"{shown} was not written: {problem.at('the conversation')}")
     dialogue = {"messages": messages} | ({"tools": list(tools)} if tools else {})
+    check_given(name)
     try:
         path = Path(name).expanduser()
     except RuntimeError as error:  # nobody's ~

@@ -68,9 +68,7 @@ class ModelSettings(Record):
         metavar="MODEL",
         only=TRAIN,
     )
-    size: str | None = setting(
-        "Train a new model of this size.", shown=SIZES[0], metavar="|".join(SIZES), only=TRAIN
-    )
+    size: str | None = setting("Train a new model of this size.", shown=SIZES[0], metavar="|".join(SIZES), only=TRAIN)
     config: str | None = setting(
         "Train a new model of the shape that this config.json describes, instead of a --size.", metavar="FILE", only=TRAIN
     )
