@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from liuli.errors import LiuliError
-from liuli.files import part_of, write_json_lines, write_text, write_together, write_whole
+from liuli.files import write_json_lines, write_text, write_together, write_whole
+from liuli.output_paths import part_of
 
 
 def names(folder: Path) -> list[str]:
@@ -73,8 +74,12 @@ def test_lines_of_json(tmp_path):
     assert write_json_lines(({"text": f"行 {i}\n"} for i in range(3)), tmp_path / "a.jsonl") == 3
     lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"text": f"行 {i}\n"} for i in range(3)]
-    with pytest.raises(LiuliError, match="cannot be written: no such file or directory"):
-        write_json_lines([], tmp_path / "nowhere" / "a.jsonl")
+    with pytest.raises(LiuliError, match=r"cannot be written: (not a directory|file exists)"):
+        write_json_lines([], tmp_path / "a.jsonl" / "b.jsonl")
+    assert write_json_lines([], tmp_path / "new" / "deep" / "a.jsonl") == 0
     with pytest.raises(ValueError, match="Out of range float values"):
         write_json_lines([{"x": float("inf")}], tmp_path / "a.jsonl")
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_json_lines([{"x": float("inf")}], tmp_path / "other" / "a.jsonl")
+    assert names(tmp_path) == ["a.jsonl", "new"]
     assert len((tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()) == 3

@@ -36,6 +36,9 @@ def test_the_folder_of_a_run_stands_for_its_model(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     assert find_model(tmp_path) == tmp_path / "model"
     (tmp_path / "model").rmdir()
+    with pytest.raises(LiuliError, match="is a run that has no checkpoint yet, so it contains no model: resume the run"):
+        find_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")  # a model with a file of that name
     assert find_model(tmp_path) == tmp_path
 
 

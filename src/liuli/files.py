@@ -1,6 +1,7 @@
 """Files and folders that are either complete or absent, whenever the process or the machine stops.
 
-Everything is written to a temporary name next to its place, flushed to the disk (fsync), and renamed once.
+Everything is written to a temporary name next to its place, flushed to the disk (fsync), and renamed once. `output_paths.py`
+checks the places that a user gives.
 """
 
 import fcntl
@@ -15,6 +16,7 @@ from typing import Any
 
 from liuli.display import printable, why
 from liuli.errors import REPAIR, LiuliError
+from liuli.output_paths import check_new_folder, parents_of, part_of
 
 LFS_POINTER = b"version https://git-lfs"  # how a Git LFS pointer begins: a small text in place of a file's content
 
@@ -53,11 +55,6 @@ def write_together(writers: Mapping[Path, Callable[[Path], Any]]) -> None:
         sync(folder)
 
 
-def part_of(path: Path) -> Path:
-    """The temporary file from which `path` is made."""
-    return path.with_name(f".{path.name}.part")
-
-
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` at once by `text` in UTF-8 with \\n line ends. Raises OSError."""
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
@@ -69,14 +66,15 @@ def write_json(path: Path, body: Any, indent: int = 2) -> None:
 
 
 def write_json_lines(records: Iterable[dict[str, Any]], path: Path) -> int:
-    """Replaces `path` at once by one JSON object per line. Returns how many there are.
+    """Replaces `path` at once by one JSON object per line, and creates its folder. Returns how many there are.
 
     Raises:
         LiuliError: the file cannot be written.
     """
     counts: list[int] = []
     try:
-        write_whole(path, lambda part: counts.append(fill_with_json_lines(part, records)))
+        with parents_of(path):
+            write_whole(path, lambda part: counts.append(fill_with_json_lines(part, records)))
     except OSError as error:
         raise LiuliError(f"{printable(str(path))} cannot be written: {why(error)}") from None
     return counts[0]
@@ -164,19 +162,19 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill, which is renamed to `folder` when it is complete. If that fails, it is removed.
 
     Raises:
-        LiuliError: something of that name already exists.
+        LiuliError: see `check_new_folder`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise LiuliError(f"{folder} already exists: give a new or empty folder")
+    check_new_folder(folder)
     place = folder.resolve()
     part = part_of(place)
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        sync_tree(part)
-        os.rename(part, place)  # which replaces an empty folder
-        sync(place.parent)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    with parents_of(place):
+        part.mkdir()
+        try:
+            yield part
+            sync_tree(part)
+            os.rename(part, place)  # which replaces an empty folder
+            sync(place.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise

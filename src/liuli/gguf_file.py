@@ -26,6 +26,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from liuli.display import printable, why
 from liuli.errors import LiuliError
 from liuli.files import refuse_lfs_pointer
+from liuli.units import counted
 
 TYPES = {
     GGMLQuantizationType[name]
@@ -191,7 +192,7 @@ class GGUFFile:
     def _bytes(self, longest: int, what: str) -> bytes:
         length = self._number("Q")
         if length > self.size - self.at:
-            raise self.broken(f"{what} claims {length:,} bytes, but only {self.size - self.at:,} are left")
+            raise self.broken(f"{what} claims {counted(length, 'byte')}, but only {self.size - self.at:,} are left")
         if length > longest:
             raise self.broken(f"{what} has {length:,} bytes; at most {longest:,} are read")
         self.at += length
@@ -249,8 +250,8 @@ class GGUFFile:
             per_block, block_bytes = GGML_QUANT_SIZES[kind]
             if shape[-1] % per_block:
                 raise self.broken(
-                    f"a row of {shown(name)} has {shape[-1]:,} numbers, which is not a multiple of the {kind.name} block size "
-                    f"of {per_block}"
+                    f"a row of {shown(name)} has {counted(shape[-1], 'number')}, which is not a multiple of the {kind.name} "
+                    f"block size of {per_block}"
                 )
             count_rows, row_bytes = prod(shape[:-1]), shape[-1] // per_block * block_bytes
             start, end = first + offset, first + offset + count_rows * row_bytes
@@ -334,7 +335,7 @@ def _opened(path: Path, *_: int) -> GGUFFile:
         file.paths.append(other)
     claimed = file.integer("split.tensors.count")
     if claimed not in (None, len(file.tensors)):
-        raise file.broken(f"its shards hold {len(file.tensors):,} tensors, not the {claimed:,} that it claims")
+        raise file.broken(f"its shards hold {counted(len(file.tensors), 'tensor')}, not the {claimed:,} that it claims")
     return file
 
 

@@ -55,20 +55,11 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
             case.
 
     Raises:
-        LiuliError: there is no such folder, and the name is a path; or the hub has no such model or cannot be reached.
+        LiuliError: what `local_model` raises; the hub has no such model or cannot be reached.
     """
-    given, shown = str(name), printable(str(name))
-    try:
-        if given and Path(given).is_dir():
-            return model_in(Path(given))
-        if given and Path(given).exists():
-            if is_gguf(Path(given)):
-                return Path(given)
-            raise LiuliError(f"{shown} is a file; give the folder that contains it, or a .gguf file")
-    except (OSError, ValueError) as error:  # a name that is too long or has a NUL; a folder without permission
-        raise LiuliError(f"{shown} cannot be opened: {why(error)}") from error
-    if reason := _why_a_path(given):
-        raise LiuliError(f"there is no folder {shown}; {reason}")
+    if found := local_model(name):
+        return found
+    given = str(name)
     here = f"there is no folder {given} here, and "
     if parts := re.fullmatch(HUB_GGUF, given, re.ASCII):
         return _fetch_gguf(*parts.groups())
@@ -78,10 +69,38 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     return fetched
 
 
+def local_model(name: str | Path) -> Path | None:
+    """Returns the folder or GGUF file `name`, or for a run's folder, the folder of its latest model. None if there is none,
+    and the name may be that of a model on the hub. Takes no time: nothing is opened or downloaded.
+
+    Raises:
+        LiuliError: there is no such folder, and the name is a path; the folder is a run's and has no model yet.
+    """
+    given, shown = str(name), printable(str(name))
+    try:
+        if given and Path(given).is_dir():
+            return _checked(model_in(Path(given)), shown)
+        if given and Path(given).exists():
+            if is_gguf(Path(given)):
+                return Path(given)
+            raise LiuliError(f"{shown} is a file; give the folder that contains it, or a .gguf file")
+    except (OSError, ValueError) as error:  # a name that is too long or has a NUL; a folder without permission
+        raise LiuliError(f"{shown} cannot be opened: {why(error)}") from error
+    if reason := _why_a_path(given):
+        raise LiuliError(f"there is no folder {shown}; {reason}")
+    return None
+
+
 def model_in(folder: Path) -> Path:
     """Returns `folder/model` if `folder` is a run's (it contains `run.json` and `model/`), otherwise `folder` itself."""
     model = folder / "model"
     return model if (folder / "run.json").is_file() and model.is_dir() else folder
+
+
+def _checked(folder: Path, shown: str) -> Path:
+    if (folder / "run.json").is_file() and not (folder / "config.json").is_file():
+        raise LiuliError(f"{shown} is a run that has no checkpoint yet, so it contains no model: resume the run with --resume")
+    return folder
 
 
 def _why_a_path(name: str) -> str:

@@ -67,7 +67,7 @@ def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
     (tmp_path / "world" / "novel.txt").write_text("once", encoding="utf-8")
     result = liuli("begin", "--out", tmp_path)
     assert result.code == 2
-    assert "contains something other than a world" in result.err
+    assert "contains other files (novel.txt): give a new or empty folder" in result.err
 
 
 def test_another_run_stands_in_the_folder(liuli, tmp_path):
@@ -75,7 +75,7 @@ def test_another_run_stands_in_the_folder(liuli, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     result = liuli("begin", "--out", tmp_path)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"liuli: {tmp_path} contains other files (checkpoints): give --out a new or empty folder\n"
+    assert result.err == f"liuli: {tmp_path} contains other files (checkpoints): give a new or empty folder\n"
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoints"]
 
 

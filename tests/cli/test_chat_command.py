@@ -110,7 +110,8 @@ def _mistakes(terminal: Terminal, folder: Path) -> None:
         "/save": "/save needs an argument: /save FILE",
         f"/save {folder}/a.jsonl": f"{folder}/a.jsonl already exists and will not be overwritten: "
         "give another name, or delete it",
-        f"/save {folder}/none/a.jsonl": f"{folder}/none/a.jsonl cannot be written: no such file or directory",
+        f"/save {folder}": f"{folder} is a folder: give the name of a new file",
+        f"/save {folder}/a.jsonl/b": f"{folder}/a.jsonl/b cannot be written: {folder}/a.jsonl is a file; give another path",
         f"/load {folder}/none": f"{folder}/none cannot be read: no such file or directory",
         f"/load {folder}": f"{folder} is not a file: give a file that begins with a dialogue",
         "/candidates": "there is no reply whose candidates can be shown: send a message first (loaded replies have none)",

@@ -410,7 +410,16 @@ def test_a_full_disk(tiny_folder):
     assert "cannot be written" in result.stderr
 
 
-@pytest.mark.parametrize("words", [["complete", "x", "t"], ["chat", "x"], ["compare", "x"], ["evaluate", "x", "y"]], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["complete", "owner/model", "t"],
+        ["chat", "owner/model"],
+        ["compare", "owner/model", "--prompt", "t"],
+        ["evaluate", "owner/model", "-"],
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
@@ -423,7 +432,7 @@ def test_a_full_disk(tiny_folder):
     ],
 )
 def test_where_to_compute_is_checked_before_a_model_is_opened(liuli, tmp_path, monkeypatch, words, option, value, message):
-    """There is no model of that name either, and nothing is downloaded."""
+    """Nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
     result = liuli(*words, option, value)
     assert (result.code, result.out) == (2, "")

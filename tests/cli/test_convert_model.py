@@ -9,7 +9,8 @@ import transformers
 from helpers import talking
 
 import liuli as package
-from liuli.cli import convert
+from liuli.cli import convert, options
+from liuli.devices import DTYPES
 from liuli.model.formats import gguf_write
 from liuli.model.formats.detect import hash_model
 from liuli.tokens.chat.templates import CHATML
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def test_there_and_back(liuli, folder, tmp_path):
-    file, again, third = tmp_path / "m.gguf", tmp_path / "again", tmp_path / "third.gguf"
+    file, again, third = tmp_path / "m.gguf", tmp_path / "again", tmp_path / "new" / "third.gguf"
     result = liuli("convert", folder, "--gguf", file, "--type", "f32")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"{file}: {folder} in f32, ")
@@ -48,7 +49,7 @@ def test_there_and_back(liuli, folder, tmp_path):
     assert asked[0] == asked[1] == asked[2] == asked[3]
     card = json.loads((again / "liuli.json").read_text())
     assert (card["stage"], card["parent"]) == ("converted", hash_model(file))
-    assert {path.name for path in tmp_path.iterdir()} == {"m.gguf", "again", "third.gguf"}
+    assert {path.name for path in tmp_path.iterdir()} == {"m.gguf", "again", "new"}
 
 
 def test_types_and_json(liuli, folder, tmp_path):
@@ -76,10 +77,9 @@ def test_types_and_json(liuli, folder, tmp_path):
         (["--gguf", "b.gguf", "--dtype", "bf16"], "--dtype applies to --out only; use --type for a GGUF file"),
         (["--gguf", "b.gguf", "--type", "q4_K"], "--type q4_K cannot be written; types: f32, f16, bf16, q8_0"),
         (["--out", "a", "--dtype", "int8"], "there is no dtype 'int8'; dtypes: fp32, bf16, fp16"),
-        (["--gguf", "b.bin"], "b.bin: the name of a GGUF file must end with .gguf"),
-        (["--gguf", "there.gguf"], "there.gguf already exists: give the name of a new file"),
-        (["--gguf", "nowhere/b.gguf"], "there is no folder nowhere"),
-        (["--out", "full"], "full already exists: give a new or empty folder"),
+        (["--gguf", "b.bin"], "b.bin: the name of the output file must end with .gguf"),
+        (["--gguf", "there.gguf"], "there.gguf already exists and will not be overwritten: give another name"),
+        (["--out", "full"], "full contains other files (mine): give a new or empty folder"),
     ],
 )
 def test_what_cannot_be_written(liuli, folder, tmp_path, monkeypatch, arguments, message):
@@ -107,11 +107,12 @@ def test_a_model_without_a_tokenizer_and_one_that_fails_half_way(liuli, folder, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gguf.GGUFWriter.write_tensor_data", full)
-    result = liuli("convert", folder, "--gguf", tmp_path / "m.gguf")
+    result = liuli("convert", folder, "--gguf", tmp_path / "new" / "m.gguf")
     assert result.code == 2
-    assert f"{tmp_path / 'm.gguf'} cannot be written: no space left on device" in result.err
+    assert f"{tmp_path / 'new' / 'm.gguf'} cannot be written: no space left on device" in result.err
     assert {path.name for path in tmp_path.iterdir()} == {"bare"}
 
 
 def test_the_help_lists_every_type_that_can_be_written():
     assert convert.TYPES.split(", ") == [*gguf_write.TYPES]
+    assert tuple(DTYPES) == options.DTYPES

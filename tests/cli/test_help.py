@@ -2,30 +2,17 @@
 
 import re
 import shlex
-from typing import Any
 
 import pytest
-import typer
+from helpers.commands import COMMANDS
 
-from liuli.cli.app import app
+from liuli.cli.options import ADAPTER, MODEL
 
 REPLACED = r"\b(a token|a byte|go(es|ne)? on|told|beside|anew|mend|take away|likeliest|whoever|all of it)\b"  # see STYLE.md
-
-
-def commands() -> dict[str, Any]:
-    """Every command and group, by the words that are typed for it."""
-    found = {}
-
-    def add(words: str, command: Any) -> None:
-        found[words] = command
-        for name, each in getattr(command, "commands", {}).items():
-            add(f"{words} {name}", each)
-
-    add("liuli", typer.main.get_command(app))
-    return found
-
-
-COMMANDS = commands()
+WORDS = {  # what stands for a value in any command: each means one thing
+    "MODEL", "ADAPTER", "RUN", "FOLDER", "FILE", "SOURCE", "DATA", "PROMPT", "TEXT", "PREFIX", "SIZE", "TYPE", "DEVICE",
+    "RANK", "SHARE", "NUMBER", "N", "K", "P",
+}  # fmt: skip
 
 
 def examples_of(name: str) -> list[str]:
@@ -67,3 +54,22 @@ def test_help_as_it_is_printed(liuli, name):
     usage = next(line for line in result.out.splitlines() if "Usage: " in line)
     assert "{" not in usage
     assert result.out.rstrip().splitlines()[-1].strip() == examples_of(name)[-1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_words_for_values_mean_one_thing(name):
+    for param in COMMANDS[name].params:
+        words = set(re.findall(r"[A-Z]+", param.metavar or ""))
+        assert words <= WORDS, f"{param.name}: {param.metavar}"
+        if "ADAPTER" in words:
+            assert ADAPTER in param.help
+        if "MODEL" in words and param.param_type_name == "argument":
+            assert MODEL in param.help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_wrong_option_points_to_the_commands_own_help(liuli, name):
+    result = liuli(*name.split()[1:], "--no-such-option")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("liuli: No such option: --no-such-option")
+    assert f"; try {name} --help" in result.err and result.err.count("\n") == 1

@@ -101,8 +101,7 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     full.mkdir()
     (full / "mine").write_text("")
     result = liuli("merge", tiny_folder, adapted, "--out", full)
-    assert (result.code, result.err) == (2, f"liuli: {full} already exists: give a new or empty folder\n")
-    assert "mine already exists" in liuli("merge", tiny_folder, adapted, "--out", full / "mine").err
+    assert (result.code, result.err) == (2, f"liuli: {full} contains other files (mine): give a new or empty folder\n")
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "mine"]
     (tmp_path / "empty").mkdir()
 
@@ -112,6 +111,7 @@ def test_nothing_is_written_where_it_fails(liuli, tiny_folder, adapted, tmp_path
     monkeypatch.setattr("liuli.learn.prepare.tokenizer_files.copy_tokenizer_files", fail)
     result = liuli("merge", tiny_folder, adapted, "--out", tmp_path / "empty")
     assert (result.code, result.err) == (2, "liuli: somewhere cannot be read or written: no space left on device\n")
+    assert liuli("merge", tiny_folder, adapted, "--out", tmp_path / "new" / "deep").code == 2
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "mine"]
     monkeypatch.undo()
     assert liuli("merge", tiny_folder, adapted, "--out", tmp_path / "empty").code == 0

@@ -39,7 +39,11 @@ def test_a_tokenizer_is_trained_and_told_of(liuli, corpus, tmp_path):
     tokenizer = open_tokenizer(out)
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
     written = (out / "tokenizer.json").read_bytes()
-    again = liuli("tokenizer", "train", corpus, "--out", out, "--vocab-size", 330)
+    refused = liuli("tokenizer", "train", corpus, "--out", out, "--kind", "char")
+    said = f"{out} already contains a tokenizer: give a new or empty folder, or --force to replace it"
+    assert (refused.code, refused.out, refused.err) == (2, "", f"liuli: {said}\n")
+    assert (out / "tokenizer.json").read_bytes() == written
+    again = liuli("tokenizer", "train", corpus, "--out", out, "--vocab-size", 330, "--force")
     assert (again.code, again.out, again.err) == (0, result.out, f"liuli: replaced the tokenizer that was in {out}\n")
     assert (out / "tokenizer.json").read_bytes() == written
 

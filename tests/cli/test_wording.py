@@ -1,15 +1,11 @@
 """Numbers and tokens as commands show them."""
 
-from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.wording import percent, token_name
 from liuli.tokens.tokenizer import Token
 
 
 def test_a_share_that_is_small_is_not_shown_as_none():
     assert [percent(share) for share in (0, 0.00001, 0.1234, 1)] == ["0.00%", "<0.01%", "12.34%", "100.00%"]
-
-
-def test_one_and_several():
-    assert [counted(number, "token") for number in (0, 1, 1000)] == ["0 tokens", "1 token", "1,000 tokens"]
 
 
 def test_the_name_of_a_special_token_cannot_drive_a_terminal():

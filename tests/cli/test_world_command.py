@@ -57,10 +57,10 @@ def test_wrong_options_before_and_after_ask(liuli, tmp_path):
             assert (result.code, result.out, result.err) == (2, "", f"liuli: {message}\n")
     result = liuli("world", "--seed", 5, "ask", "--seed", 0, "小明")
     assert (result.code, result.err) == (2, "liuli: --seed is given twice: 5 before ask and 0 after it\n")
-    for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000)):
+    for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000), ("--force",)):
         result = liuli("world", *option, "ask", "小明")
         assert (result.code, result.out) == (2, "")
-        assert result.err == "liuli: --out and --documents belong to `liuli world` itself: remove them before ask\n"
+        assert result.err.startswith("liuli: --out, --documents and --force belong to `liuli world` itself: remove them before")
     assert not (tmp_path / "w").exists()
 
 
@@ -100,12 +100,18 @@ def test_write(liuli, tmp_path):
 
 
 def test_write_json_and_again(liuli, tmp_path):
-    """A folder that holds a world takes another; nothing of the first is left."""
+    """A folder that holds a world takes another with --force; nothing of the first is left."""
     out = tmp_path / "world"
     liuli("world", "--documents", 5, "--out", out)
     (out / ".facts.json.part").write_text("left by a killed run")
-    assert "the previous world there, with 5 documents, was replaced" in liuli("world", "--documents", 4, "--out", out).out
-    body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--json").out)
+    before = (out / "documents.jsonl").read_bytes()
+    refused = liuli("world", "--documents", 4, "--out", out)
+    said = f"{out} already contains a world: give a new or empty folder, or --force to replace it"
+    assert (refused.code, refused.out, refused.err) == (2, "", f"liuli: {said}\n")
+    assert (out / "documents.jsonl").read_bytes() == before
+    again = liuli("world", "--documents", 4, "--out", out, "--force")
+    assert "the previous world there, with 5 documents, was replaced" in again.out
+    body = json.loads(liuli("world", "--seed", 7, "--lang", "zh", "--documents", 3, "--out", out, "--force", "--json").out)
     assert body["replaced"] == 4
     world = World("begin", 7, "zh")
     documents = list(world.documents(3))
@@ -139,10 +145,10 @@ def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
     from liuli.world.grammar import KINDS, Floor
 
     monkeypatch.setattr(World, "floor", Floor(dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 1.0), 8.0))
-    words = ("world", "--size", "large", "--documents", 50, "--out", tmp_path / "w")
-    assert liuli(*words).err == ""
+    words = ("world", "--size", "large", "--documents", 50, "--out")
+    assert liuli(*words, tmp_path / "quiet").err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert liuli(*words).err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
+    assert liuli(*words, tmp_path / "w").err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
     assert len((tmp_path / "w" / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 50
 
 
@@ -166,19 +172,19 @@ def test_the_page_is_in_the_languages_of_the_world(liuli, tmp_path, lang):
 
 def test_a_folder_with_something_else_is_left_alone(liuli, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    result = liuli("world", "--documents", 1, "--out", tmp_path)
-    assert result.code == 2
-    problem = f"{tmp_path} contains something other than a world (thesis.txt)"
-    assert result.err == f"liuli: {problem}: give --out a new or empty folder\n"
+    for words in ((), ("--force",)):
+        result = liuli("world", "--documents", 1, "--out", tmp_path, *words)
+        said = f"{tmp_path} contains other files (thesis.txt): give a new or empty folder"
+        assert (result.code, result.err) == (2, f"liuli: {said}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("facts", ["", "[]", '{"people": 3}'])
 def test_files_of_the_same_name_are_not_taken_for_a_world(liuli, tmp_path, facts):
     (tmp_path / "facts.json").write_text(facts)
-    result = liuli("world", "--documents", 1, "--out", tmp_path)
+    result = liuli("world", "--documents", 1, "--out", tmp_path, "--force")
     assert result.code == 2
-    assert "contains something other than a world (facts.json)" in result.err
+    assert "contains other files (facts.json)" in result.err
     assert (tmp_path / "facts.json").read_text() == facts
 
 
@@ -196,9 +202,6 @@ def test_bad_input(liuli, tmp_path):
     assert error("--seed", -1, *out) == "liuli: a seed must be a whole number of at least 0, not -1\n"
     assert error("--documents", -1, *out) == "liuli: the number of documents must be at least 0, not -1\n"
     assert not (tmp_path / "w").exists()
-    (tmp_path / "file").write_text("")
-    for place in ("file", "file/deeper"):
-        assert error("--documents", 1, "--out", tmp_path / place) == f"liuli: {tmp_path / 'file'} is a file: give a folder\n"
     assert "--seed" in error("ask", "--seed", "x", "小明")
 
 
@@ -210,9 +213,10 @@ def test_dialogues(liuli, tmp_path):
     assert result.out.startswith(f"30 dialogues written to {out}; train an assistant on them with: {command}")
     lines = [json.loads(line)["messages"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert lines == list(Conversations(World("begin", 0, "zh")).training(30))
-    body = json.loads(liuli("world", "dialogues", "--out", out, "--count", 2, "--json").out)
-    assert body == {"file": str(out), "dialogues": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.jsonl"]
+    deep = tmp_path / "new" / "deep.jsonl"
+    body = json.loads(liuli("world", "dialogues", "--out", deep, "--count", 2, "--json").out)
+    assert body == {"file": str(deep), "dialogues": 2}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep.jsonl", "new", "talk.jsonl"]
 
 
 def test_dialogues_bad_input(liuli, tmp_path):
@@ -223,18 +227,17 @@ def test_dialogues_bad_input(liuli, tmp_path):
 
     out = tmp_path / "talk.jsonl"
     assert error("dialogues", "--out", out, "--count", -1) == "liuli: the number of conversations must be at least 0, not -1\n"
-    assert error("dialogues", "--out", tmp_path).startswith(f"liuli: {tmp_path} is a folder: give --out a file, such as")
     nowhere = tmp_path / "nowhere" / "talk.jsonl"
-    assert error("dialogues", "--out", nowhere) == f"liuli: {nowhere} cannot be written: no such file or directory\n"
+    assert "must be at least 0" in error("dialogues", "--out", nowhere, "--count", -1)
+    assert "must end with .jsonl" in error("dialogues", "--out", tmp_path / "talk.txt")
     assert "remove them before dialogues" in error("--out", tmp_path / "w", "dialogues", "--out", out)
     assert "--out" in error("dialogues")
     assert not list(tmp_path.iterdir())
 
 
 def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
-    """What was there stays, and nothing else."""
-    out = tmp_path / "talk.jsonl"
-    out.write_text("before")
+    """Nothing is left."""
+    out = tmp_path / "new" / "talk.jsonl"
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -242,4 +245,4 @@ def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
     monkeypatch.setattr(Conversation, "small_talk", interrupted)
     result = liuli("world", "dialogues", "--out", out)
     assert (result.code, result.err) == (130, f"liuli: stopped; {out} was not changed\n")
-    assert out.read_text() == "before" and len(list(tmp_path.iterdir())) == 1
+    assert not list(tmp_path.iterdir())

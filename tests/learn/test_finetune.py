@@ -340,7 +340,7 @@ def test_what_is_left_out_of_a_held_out_file_is_said(base, tmp_path):
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any(note.startswith("skipped ") and str(valid) in note for note in notes), notes
     assert "held out: skipped 1 × an answer too long for a row of 64 tokens; give a larger --length" in notes
-    assert "1 held-out dialogues have a first prompt that is also in the training data" in notes
+    assert "1 held-out dialogue with a first prompt that is also in the training data" in notes
 
 
 @pytest.mark.parametrize("rows", [2, 5])
@@ -479,7 +479,7 @@ def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, mo
     for event in events:
         ready = event if isinstance(event, Ready) else ready
         said += [event.text] if isinstance(event, Note) else []
-    capped = "training stops after 3 passes over the data, before the 0.1 minutes are over" in "".join(said)
+    capped = "training stops after 3 passes over the data, before the end of 0.1 minutes" in "".join(said)
     assert capped == large
     if large:
         assert ready.recipe["rows"] == 2  # so that three passes have at least 100 steps

@@ -66,11 +66,11 @@ def test_the_lock_is_let_go_and_taken_again(tmp_path):
 
 def test_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(LiuliError, match="file is a file: give a folder for the run"):
+    with pytest.raises(LiuliError, match="file is a file: give a new or empty folder"):
         Run(tmp_path / "file")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
-    with pytest.raises(LiuliError, match=r"photos contains something other than a run \(cat.png\): give a new or empty folder"):
+    with pytest.raises(LiuliError, match=r"photos contains other files \(cat.png\): give a new or empty folder"):
         Run(tmp_path / "photos")
     assert os.listdir(tmp_path / "photos") == ["cat.png"]
     (tmp_path / "empty").mkdir()

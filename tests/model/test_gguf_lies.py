@@ -111,7 +111,7 @@ CASES = {
     "no heads": ("gemma3", {"gemma3.attention.head_count": 0}, "head_count must be an integer above 0, not 0"),
     "windows": ("mistral", {"llama.attention.sliding_window": np.array([7, 7, 7])}, "sliding_window must be a number, not"),
     "a base": ("llama3", {"llama.rope.freq_base": "x"}, "llama.rope.freq_base must be a number, not x"),
-    "layers": ("gpt2", {"gpt2.block_count": np.array([9_999] * 3)}, "block_count is 9,999, but there are only 40 tensors"),
+    "layers": ("gpt2", {"gpt2.block_count": np.array([9_999] * 3)}, "block_count is 9,999, but the file has 40 tensors"),
     "a factor": ("qwen3-yarn", {"qwen3.rope.scaling.factor": np.array([4.0, 4.0])}, "factor must be a number, not"),
     "a kind": ("qwen3-yarn", {"qwen3.rope.scaling.type": 3}, "qwen3.rope.scaling.type must be a string"),
     "a begin token": ("gpt2", {"tokenizer.ggml.add_bos_token": "no"}, "add_bos_token must be true or false, not no"),

@@ -50,7 +50,7 @@ def no_decoder(monkeypatch):
     [
         ({"num_hidden_layers": 10_001}, "num_hidden_layers"), ({"num_hidden_layers": 10**12}, "num_hidden_layers"),
         ({"num_hidden_layers": HUGE}, "num_hidden_layers"), 
-        ({"num_hidden_layers": 9_999}, "9999 layers, but there are only 30 tensors"),
+        ({"num_hidden_layers": 9_999}, "9,999 layers, but the files hold 30 tensors"),
         ({"num_hidden_layers": 4}, "the tensors model.layers.3"),
        
         ({"max_position_embeddings": 10**12}, "max_position"), ({"max_position_embeddings": HUGE}, "max_position"),

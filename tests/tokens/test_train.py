@@ -296,22 +296,24 @@ def test_the_size_that_an_error_names_can_be_had():
 
 def test_only_a_tokenizer_of_ours_is_written_over(trained, folder, tmp_path):
     before = (folder / "tokenizer.json").read_bytes()
-    trained.write(folder)
+    with pytest.raises(LiuliError, match="already contains a tokenizer: give a new or empty folder"):
+        trained.write(folder)
+    trained.write(folder, force=True)
     assert (folder / "tokenizer.json").read_bytes() == before
 
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LiuliError, match=r"file is a file: give a folder"):
+    with pytest.raises(LiuliError, match=r"file is a file: give a new or empty folder"):
         trained.write(tmp_path / "file")
     with pytest.raises(LiuliError, match=r"contains other files \(file\): give a new or empty folder"):
         trained.write(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "tokenizer.json").write_bytes(before)
-    with pytest.raises(LiuliError, match="contains a tokenizer that Liuli did not train"):
-        trained.write(other)
+    with pytest.raises(LiuliError, match=r"contains other files \(tokenizer.json\): give a new or empty folder"):
+        trained.write(other, force=True)
     write_json(other / "tokenizer_config.json", {"bos_token": "<s>"})
-    with pytest.raises(LiuliError, match="contains a tokenizer that Liuli did not train"):
-        trained.write(other)
+    with pytest.raises(LiuliError, match=r"contains other files \(tokenizer.json, tokenizer_config.json\)"):
+        trained.write(other, force=True)
     trained.write(tmp_path / "deep" / "new")
     assert (tmp_path / "deep" / "new" / "tokenizer.json").read_bytes() == before
 

@@ -1,6 +1,7 @@
 """`liuli begin`: the first thing to type. It makes a small world, a base model and an assistant, and compares them with the
 truth."""
 
+import os
 import shlex
 import sys
 import time
@@ -11,6 +12,7 @@ import typer
 
 from liuli.cli.evaluate import comparison_lines
 from liuli.display import on_line
+from liuli.output_paths import check_new_folder
 
 if TYPE_CHECKING:
     from liuli.cli.output import Screen
@@ -26,13 +28,14 @@ GROUPS = {
 
 
 def begin(
-    out: Annotated[
-        Path,
+    folder: Annotated[
+        str,
         typer.Option(
+            "--out",
             metavar="FOLDER",
             help="Write the world, the runs and the report to this folder. It must be new, empty, or from `liuli begin`.",
         ),
-    ] = Path("liuli-begin"),
+    ] = "liuli-begin",
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -49,6 +52,9 @@ def begin(
     This takes about five minutes.
     """
     began = time.perf_counter()
+    out = Path(folder)
+    if not (folder and os.path.isdir(out / "world")):  # nothing of an earlier `liuli begin`
+        check_new_folder(folder)
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf, isfinite, log10
 
+from liuli.cli.wording import counted
+
 MARGIN = " ┤"  # between the labels and the picture
 LEAST = 10  # characters of a picture's width
 PERCENTILE = 0.95
@@ -167,9 +169,9 @@ def _foot(frame: Frame, margin: int) -> list[str]:
 
 def _missing(curves: list[Curve], high: float, left_out: int) -> list[str]:
     above = [y for curve in curves for _, y in curve.points if y > high]
-    said = [f"cut off at the top: {_points(len(above))} above {high:.4g}, the highest {max(above):.4g}"] if above else []
-    return said + ([f"left out: {_points(left_out)} whose value is not finite"] if left_out else [])
-
-
-def _points(number: int) -> str:
-    return f"{number:,} point" if number == 1 else f"{number:,} points"
+    found = []
+    if above:
+        found.append(f"cut off at the top: {counted(len(above), 'point')} above {high:.4g}, the highest {max(above):.4g}")
+    if left_out:
+        found.append(f"left out: {counted(left_out, 'point')} whose value is not finite")
+    return found

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from liuli.cli.input import ChatInput
-from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Threads, check_compute
+from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Threads, check_compute, check_model
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
 from liuli.cli.sampling import MinP, Temperature, TopK, TopP, named_as_typed, only_given, set_threads, settings_line
@@ -61,6 +61,7 @@ def chat(
     threads: Threads = None,
 ) -> None:
     """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
+    check_model(model, adapter)
     check_compute(device, dtype, threads)
     sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 

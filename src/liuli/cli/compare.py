@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.options import MODEL, Device, Json, Threads, check_compute
+from liuli.cli.options import ADAPTER, MODEL, Device, Json, Threads, check_compute, check_model
 from liuli.cli.output import Screen, note_skipped, print_json
 from liuli.cli.sampling import (
     MaxTokens,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
-DIALOGUES = r"\.jsonl?(\.gz|\.zst)?"  # how the name of a file of dialogues ends
 SPECIAL = "cyan"
 CAVEATS = {
     "prob.stage": (
@@ -56,7 +55,9 @@ def compare(
     model: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL", help=f"The models: {MODEL}, or an adapter's folder that names its base model.", show_default=False
+            metavar="MODEL",
+            help=f"The models: {MODEL}; or {ADAPTER}, if it names its base model.",
+            show_default=False,
         ),
     ],
     prompt: Annotated[
@@ -84,6 +85,9 @@ def compare(
 
     A base model gets the plain text; an assistant gets it in its chat template.
     """
+    for each in model:
+        check_model(each)
+    _check_prompts(prompt or [], file)
     check_compute(device, "fp32", threads)
     given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
@@ -104,14 +108,31 @@ def compare(
         _print(Screen(), trace, models)
 
 
+def _check_prompts(texts: Sequence[str], file: Path | None) -> None:
+    """Checks what can be checked before PyTorch is imported. Raises LiuliError: there is no prompt, or no such file."""
+    from liuli.data.dialogues.dialogues import DIALOGUES
+    from liuli.data.records.find_files import check_names
+    from liuli.data.records.small_file import check_small_file
+
+    if file is None and not texts:
+        raise LiuliError("there is no prompt: give --prompt TEXT, or --file FILE")
+    if file is not None and _holds_dialogues(file):
+        check_names([str(file)], DIALOGUES)
+    elif file is not None:
+        check_small_file(file)
+
+
+def _holds_dialogues(file: Path) -> bool:
+    """By its name."""
+    return re.search(r"\.jsonl?(\.gz|\.zst)?$", file.name) is not None
+
+
 def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
     from liuli.generate.reading import Prompt
 
     found = [Prompt.of_text(text, f"prompt {number}") for number, text in enumerate(texts, 1)]
     if file is not None:
-        found += _of_dialogues(file) if re.search(DIALOGUES + "$", file.name) else _of_lines(file)
-    if not found:
-        raise LiuliError("there is no prompt: give --prompt TEXT, or --file FILE")
+        found += _of_dialogues(file) if _holds_dialogues(file) else _of_lines(file)
     return found
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from liuli.cli.input import read_text
-from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute
+from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute, check_model
 from liuli.cli.output import Screen, end_stream, note, print_json, stream
 from liuli.cli.sampling import (
     MaxTokens,
@@ -65,6 +65,7 @@ def complete(
     """Continue a prompt, token by token."""
     if candidates is not None and not (steps or json):
         raise LiuliError("--candidates needs --steps or --json: add one of them, or leave out --candidates")
+    check_model(model, adapter)
     check_compute(device, dtype, threads)
     text = read_text(prompt)
     sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)

@@ -5,24 +5,25 @@ from typing import Annotated
 
 import typer
 
-from liuli.cli.options import Json, ModelName
+from liuli.cli.options import DTYPES, Json, ModelName, check_dtype, check_model
 from liuli.cli.output import print_json, say
 from liuli.errors import LiuliError
+from liuli.output_paths import check_new_file, check_new_folder
 
 TYPES = "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"
 
 
 def convert(
     model: ModelName,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write a folder in Hugging Face's format.")] = None,
-    gguf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a GGUF file, which llama.cpp opens.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="Write a folder in Hugging Face's format.")] = None,
+    gguf: Annotated[str | None, typer.Option(metavar="FILE", help="Write a GGUF file, which llama.cpp opens.")] = None,
     type: Annotated[
         str | None,
         typer.Option(metavar="TYPE", help=f"Store the matrices of the GGUF file in this type: {TYPES}.", show_default="f16"),
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(metavar="fp32|bf16|fp16", help="Store the folder's numbers in this format.", show_default="fp32"),
+        typer.Option(metavar="|".join(DTYPES), help="Store the folder's numbers in this format.", show_default="fp32"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -35,6 +36,12 @@ def convert(
         raise LiuliError("--dtype applies to --out only; use --type for a GGUF file")
     if type is not None and type not in TYPES.split(", "):
         raise LiuliError(f"--type {type} cannot be written; types: {TYPES}")
+    check_dtype(dtype or "fp32")
+    if gguf is not None:
+        check_new_file(gguf, ".gguf")
+    if out is not None:
+        check_new_folder(out)
+    check_model(model)
 
     from liuli.devices import find_dtype
     from liuli.hub import find_model
@@ -42,17 +49,17 @@ def convert(
 
     found = find_model(model, weights=True)
     if out is not None:
-        card = to_folder(found, out, find_dtype(dtype or "fp32"))
+        card = to_folder(found, Path(out), find_dtype(dtype or "fp32"))
         if json:
-            print_json({"path": str(out)} | card)
+            print_json({"path": out} | card)
         else:
             say(f"{out}: {model} in {dtype or 'fp32'}, hash {card['hash']}")
         return
     assert gguf is not None
-    counts = to_gguf(found, gguf, type or "f16", Path(model).stem)
-    size = gguf.stat().st_size
+    counts = to_gguf(found, Path(gguf), type or "f16", Path(model).stem)
+    size = Path(gguf).stat().st_size
     if json:
-        print_json({"path": str(gguf), "bytes": size, "tensors": counts})
+        print_json({"path": gguf, "bytes": size, "tensors": counts})
     else:
         kinds = ", ".join(f"{count} {name}" for name, count in counts.items())
         say(f"{gguf}: {model} in {type or 'f16'}, {size / 1e6:,.0f} MB; tensors: {kinds}")

@@ -15,7 +15,7 @@ from liuli.cli.output import Screen, print_json
 from liuli.cli.reading_progress import reading_progress
 from liuli.cli.wording import counted
 from liuli.display import on_line, visible
-from liuli.errors import LiuliError
+from liuli.output_paths import check_new_file
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogues
@@ -71,7 +71,9 @@ def convert(
     source: DialogueSources,
     out: Annotated[
         str,
-        typer.Option(metavar="FILE.jsonl", help="Write the dialogues to this file, which must not exist.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write the dialogues to this new file, whose name ends in .jsonl.", show_default=False
+        ),
     ],
     strict: Strict = False,
     json: Json = False,
@@ -83,11 +85,10 @@ def convert(
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.files import write_json_lines
 
-    path = Path(out)
-    _check_new(path)
+    check_new_file(out, ".jsonl")
     with reading_progress() as watch:
         dialogues = Dialogues(source, strict, watch=watch)
-        count = write_json_lines((dialogue.to_json() for dialogue in dialogues), path)
+        count = write_json_lines((dialogue.to_json() for dialogue in dialogues), Path(out))
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
         found = {"dialogues": count, "unanswered": dialogues.unanswered, "layouts": dialogues.layouts, "skipped": skipped}
@@ -95,16 +96,6 @@ def convert(
         return
 
     _print_converted(Screen(), dialogues, f"{counted(count, 'dialogue')} written to {out}")
-
-
-def _check_new(path: Path) -> None:
-    """Raises LiuliError if no new `.jsonl` can be written."""
-    if path.suffix != ".jsonl":
-        raise LiuliError(f"--out {path}: the output is a JSON Lines file; give a name that ends in .jsonl")
-    if path.exists() or path.is_symlink():
-        raise LiuliError(f"--out {path} already exists and will not be overwritten: give another name, or delete it")
-    if not path.parent.is_dir():
-        raise LiuliError(f"--out {path}: there is no folder {path.parent}; create it first")
 
 
 def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:

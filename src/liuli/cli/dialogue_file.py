@@ -1,6 +1,5 @@
 """One dialogue in a file, as a line of JSON: `{"messages": […]}`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from liuli.data.records.problem import Problem
 from liuli.data.records.source_files import open_regular
 from liuli.display import printable, why
 from liuli.errors import LiuliError
+from liuli.files import write_json_lines
+from liuli.output_paths import check_given, check_new_file
 
 
 def write_dialogue(name: str, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> None:
@@ -23,14 +24,14 @@ def write_dialogue(name: str, messages: list[dict[str, Any]], tools: Sequence[di
     shown = printable(name)
     if problem := check(messages, answered=False):
         raise LiuliError(f"{shown} was not written: {problem.at('the conversation')}")
+    dialogue = {"messages": messages} | ({"tools": list(tools)} if tools else {})
+    check_given(name)
     try:
-        with Path(name).expanduser().open("x", encoding="utf-8", newline="\n") as file:
-            dialogue = {"messages": messages} | ({"tools": list(tools)} if tools else {})
-            file.write(json.dumps(dialogue, ensure_ascii=False) + "\n")
-    except FileExistsError:
-        raise LiuliError(f"{shown} already exists and will not be overwritten: give another name, or delete it") from None
-    except (OSError, RuntimeError, ValueError) as error:  # nobody's ~; a NUL in the name
-        raise LiuliError(f"{shown} cannot be written: {why(error)}") from None
+        path = Path(name).expanduser()
+    except RuntimeError as error:  # nobody's ~
+        raise LiuliError(f"{shown} cannot be written: {why(error)}; give another path") from None
+    check_new_file(path)
+    write_json_lines([dialogue], path)
 
 
 def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:

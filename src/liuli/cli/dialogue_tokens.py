@@ -35,6 +35,14 @@ LEGEND = (
 )
 
 
+def check_dialogues(file: str) -> None:
+    """Raises LiuliError: there is no such file, or Liuli reads no dialogues from files of this type. Reads nothing."""
+    from liuli.data.dialogues.dialogues import DIALOGUES
+    from liuli.data.records.find_files import check_names
+
+    check_names([file], DIALOGUES)
+
+
 def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -> None:
     """The first dialogues of a file, and how many more it holds."""
     from liuli.data.dialogues.dialogues import Dialogues

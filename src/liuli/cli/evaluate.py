@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.options import SOURCE, Adapter, Device, Dtype, Json, ModelName, Pattern, Strict, check_compute
+from liuli.cli.options import SOURCE, Adapter, Device, Dtype, Json, ModelName, Pattern, Strict, check_compute, check_model
 from liuli.cli.output import note_skipped, print_json, say
 from liuli.cli.wording import counted
 from liuli.errors import LiuliError
@@ -60,6 +60,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure how well a model predicts a text: nats per token, bits per byte and perplexity, over non-overlapping windows."""
+    check_model(model, adapter)
+    _check_sources(sources, valid)
+
     import torch
 
     from liuli.data.split import split_texts
@@ -76,7 +79,7 @@ def evaluate(
         raise LiuliError(f"--length must be from 1 to the model's context of {opened.config.context}, not {length}")
     world = _world(sources)
     texts = Sources([str(Path(sources[0]) / "documents.jsonl")] if world else sources, strict)
-    documents = split_texts(texts, valid).validation() if valid else texts.documents()
+    documents = split_texts(texts, valid).validation() if valid is not None else texts.documents()
     found = measuring.evaluate(opened.decoder, tokenizer, documents, length or min(LENGTH, opened.config.context))
     note_skipped(texts.skipped)
     compared = _compare(opened, tokenizer, world, points) if world else None
@@ -85,6 +88,17 @@ def evaluate(
         print_json(body | ({"world": compared.to_json()} if compared else {}))
     else:
         _print(found, compared)
+
+
+def _check_sources(sources: list[str], valid: str | None) -> None:
+    """Raises LiuliError: there is no such file or folder, or no such rule. Reads nothing, and does not import PyTorch."""
+    from liuli.data.records.find_files import check_names
+    from liuli.data.split import SplitRule
+    from liuli.data.text.readers import TEXTS
+
+    check_names(sources, TEXTS)
+    if valid is not None:
+        SplitRule.parse(valid)
 
 
 def _tokenizer(opened: "Model") -> "Tokenizer":

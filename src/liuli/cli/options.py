@@ -9,13 +9,14 @@ import typer
 from liuli.errors import LiuliError
 
 MODEL = "a model's folder, a run's folder, a .gguf file, or owner/model on the Hugging Face Hub"
+DTYPES = ("fp32", "bf16", "fp16")
+ADAPTER = "the folder of a LoRA adapter (in PEFT's format), or of the run that trained it"
 SOURCE = "files, folders, hub:owner/dataset, or - for standard input"
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=f"The model: {MODEL}.", show_default=False)]
 TextSources = Annotated[list[str], typer.Argument(metavar="SOURCE", help=f"The text: {SOURCE}.", show_default=False)]
-Adapter = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Use this adapter (LoRA, in PEFT's format) with the model.")
-]
+Adapter = Annotated[Path | None, typer.Option(metavar="ADAPTER", help=f"Use this adapter with the model: {ADAPTER}.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what this command wrote to the folder before.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")]
 Pattern = Annotated[
@@ -28,7 +29,7 @@ Pattern = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.")
 ]
-Dtype = Annotated[str, typer.Option(metavar="fp32|bf16|fp16", help="Compute in this number format.")]
+Dtype = Annotated[str, typer.Option(metavar="|".join(DTYPES), help="Compute in this number format.")]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -46,6 +47,19 @@ def check_threads(threads: int | None) -> None:
         raise LiuliError(f"--threads must be from 1 to {available}, the number of processors of this machine, not {threads}")
 
 
+def check_model(model: str, adapter: Path | None = None) -> None:
+    """Checks the folders or files of a model and an adapter, before PyTorch is imported. Nothing is opened or downloaded.
+
+    Raises:
+        LiuliError: there is no such folder or file.
+    """
+    from liuli.hub import local_model
+
+    local_model(model)
+    if adapter is not None and not adapter.is_dir():
+        raise LiuliError(f"there is no folder {adapter}: give an adapter's folder")
+
+
 def check_compute(device: str, dtype: str, threads: int | None) -> None:
     """Checks the three options before a model is read or downloaded. Imports PyTorch.
 
@@ -53,7 +67,13 @@ def check_compute(device: str, dtype: str, threads: int | None) -> None:
         LiuliError: the machine has no such device, or not that many processors, or there is no such dtype.
     """
     check_threads(threads)
-    from liuli.devices import find_device, find_dtype
+    check_dtype(dtype)
+    from liuli.devices import find_device
 
     find_device(device)
-    find_dtype(dtype)
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises LiuliError if there is no such dtype. Does not import PyTorch."""
+    if dtype not in DTYPES:
+        raise LiuliError(f"there is no dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from liuli.cli.options import MODEL, Json
+from liuli.cli.options import MODEL, Json, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.errors import LiuliError
 from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
 from liuli.model.plan import ACCELERATORS, Plan
 from liuli.model.plan import plan as make_plan
-from liuli.units import byte_size, scaled
+from liuli.units import byte_size, counted, scaled
 
 if TYPE_CHECKING:
     from liuli.model.config import Config
@@ -47,15 +47,17 @@ def plan(
         raise LiuliError(f"--gpu must be one of {', '.join(ACCELERATORS)}, not {gpu}")
     if not 0 < utilisation <= 1:
         raise LiuliError(f"--utilisation must be above 0 and at most 1, not {utilisation}")
+    count = _tokens(tokens) if tokens is not None else TRAINED_ON.get(size)
     if size in PRESETS:
         config = PRESETS[size]
     else:
-        from liuli.model.formats.detect import read_config
-
         if "/" not in size and not Path(size).exists():
             raise LiuliError(f"there is no size, folder or file {size}; sizes: {', '.join(PRESETS)}")
+        check_model(size)
+
+        from liuli.model.formats.detect import read_config
+
         config = read_config(find_model(size))
-    count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
     found = make_plan(config, count, gpu, utilisation)
     memory = _training_memory(config)
     if json:
@@ -86,7 +88,8 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
 def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"]) -> Table:
     smaller = ", ".join(f"{byte_size(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
-    full, places = f"at {found.context:,} tokens", min(ROW, found.context)
+    full, sequences = f"at {found.context:,} tokens", f"sequences of {counted(min(ROW, found.context), 'token')}"
+    trained = "1 token" if found.training_tokens == 1 else f"{_count(found.training_tokens)} tokens"
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
     for part, number in found.parts.items():
@@ -96,13 +99,13 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
         ("weights", byte_size(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
         ("training state", byte_size(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
         ("activations", byte_size(activations), f"per token in bf16; {byte_size(activations * found.context)} {full}"),
-        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, sequences of {places} tokens"),
+        ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, {sequences}"),
         ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same sequences"),
         ("", byte_size(memory["lora"].total), f"LoRA of rank {RANK}, same sequences"),
         ("key/value cache", byte_size(cache), f"per token in bf16; {byte_size(found.cache_bytes)} {full}"),
         ("training", _flops(found.training_flops_per_token), "FLOPs per token"),
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs per token, with the context half full"),
-        ("training run", f"{_count(found.training_tokens)} tokens", f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
+        ("training run", trained, f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
         ("", _duration(found.gpu_hours), f"on one {found.accelerator}, at {found.utilisation:.0%} of its peak FLOP/s"),
     ):
         table.add_row(*row)

@@ -158,7 +158,8 @@ class Progress:
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
-            lines.append(f"validation: {loss}, over {found.tokens:,} held-out tokens; best at step {event.best_step:,}")
+            over = f"over {counted(found.tokens, 'held-out token')}"
+            lines.append(f"validation: {loss}, {over}; best at step {event.best_step:,}")
             if event.best_step < event.step:
                 best = f"the model of that step is in {self._out / 'best' / 'model'}"
                 lines.append(f"the validation loss has risen since step {event.best_step:,}; {best}")
@@ -174,7 +175,7 @@ def resuming(out: Path, stage: str) -> str:
 
 def _fixed(ready: "Ready") -> str:
     recipe, fixed = ready.recipe, ready.fixed
-    rows = f"{counted(recipe['rows'], 'sequence')} of {recipe['length']} tokens per step"
+    rows = f"{counted(recipe['rows'], 'sequence')} of {counted(recipe['length'], 'token')} per step"
     compiled = ", compiled" if fixed["compile"] else ""
     machine = f"{fixed['device']}, {fixed['dtype']} matrix multiplications, {counted(fixed['threads'], 'thread')}{compiled}"
     start = f"from step {ready.step:,}: " if ready.step else ""

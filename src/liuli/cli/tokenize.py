@@ -6,9 +6,9 @@ import typer
 from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.dialogue_tokens import show_dialogues
+from liuli.cli.dialogue_tokens import check_dialogues, show_dialogues
 from liuli.cli.input import read_text
-from liuli.cli.options import MODEL, Json, Pattern
+from liuli.cli.options import MODEL, Json, Pattern, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.cli.wording import counted, token_name
 from liuli.display import visible
@@ -41,6 +41,9 @@ def tokenize(
         raise LiuliError("give either TEXT or --chat FILE")
     if steps and chat is not None:
         raise LiuliError("--steps shows how a text is tokenized: leave it out with --chat")
+    check_model(model)
+    if chat is not None:
+        check_dialogues(chat)
     from liuli.tokens import open_tokenizer
     from liuli.tokens.trace import trace
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from liuli.cli.help_text import Group, examples, with_examples
-from liuli.cli.options import Json, Strict, TextSources
+from liuli.cli.options import Force, Json, Strict, TextSources
 from liuli.cli.output import Screen, note, note_skipped, print_json, progress
-from liuli.cli.wording import token_name
+from liuli.cli.wording import counted, token_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,9 @@ Result = TypeVar("Result")
 @tokenizer.command(**with_examples(*TRAIN))
 def train(
     sources: TextSources,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the tokenizer to this folder.", show_default=False)],
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Write the tokenizer to this new or empty folder.", show_default=False)
+    ],
     kind: Annotated[
         str,
         typer.Option(metavar="bpe|char", help="Train this kind of tokenizer: byte-level BPE, or one token per character."),
@@ -48,6 +50,7 @@ def train(
             show_default="6400, or fewer if the text is too short",
         ),
     ] = None,
+    force: Force = False,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -55,11 +58,11 @@ def train(
     from liuli.data.text.sources import Sources
     from liuli.tokens import open_tokenizer
     from liuli.tokens.report import report
-    from liuli.tokens.train import check_out
+    from liuli.tokens.train import TOKENIZER, check_tokenizer_folder
     from liuli.tokens.train import train as train_tokenizer
 
-    check_out(out)
-    replaced = (out / "tokenizer.json").exists()
+    check_tokenizer_folder(out, force)
+    replaced = (Path(out) / TOKENIZER).exists()
     texts = Sources(sources, strict)
     outcome = "nothing was written"
     try:
@@ -67,7 +70,7 @@ def train(
         documents = (document.text for document in texts.documents())
         trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _announce))
         outcome = f"{out} may be incomplete"
-        trained.write(out)
+        trained.write(out, force)
         outcome = f"{out} is complete, but there is no report on it"
         _announce("reporting")
         found = report(open_tokenizer(out), trained.sample.texts())
@@ -78,7 +81,7 @@ def train(
     if replaced:
         note(f"replaced the tokenizer that was in {out}")
     if json:
-        print_json({"path": str(out), "sample": _sample(trained.sample), "report": found.to_json()})
+        print_json({"path": out, "sample": _sample(trained.sample), "report": found.to_json()})
     else:
         _print(found, trained.sample, out)
 
@@ -108,7 +111,7 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
     return {"bytes": sample.bytes, "of_bytes": sample.total_bytes, "blocks": len(sample.blocks)}
 
 
-def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
+def _print(found: "TokenizerReport", sample: "TextSample", out: str) -> None:
     from rich.text import Text
 
     part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} evenly spread bytes"
@@ -117,7 +120,7 @@ def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
     def line(text: str) -> None:
         screen.print(Text(text), soft_wrap=True)
 
-    line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
+    line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {counted(sample.total_bytes, 'byte')}")
     screen.print(_table(found, screen.width))
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:

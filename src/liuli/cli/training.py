@@ -18,7 +18,10 @@ from liuli.learn.prepare.job import Job, all_fields, option_name
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event
 
-Out = Annotated[Path, typer.Option(metavar="RUN", help="Write the run to this folder.", show_default=False)]
+Out = Annotated[
+    str,
+    typer.Option(metavar="RUN", help="Write the run to this new or empty folder, or resume the run in it.", show_default=False),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder --out.")]
 Inexact = Annotated[
     bool,
@@ -78,13 +81,22 @@ def job_of(given: dict[str, Any]) -> Job:
     return Job.of(**{name: value for name, value in given.items() if value is not False and value not in left_out})
 
 
-def follow(stage: str, job: Job, out: Path, resume: bool, inexact: bool, began: float) -> None:
+def follow(stage: str, job: Job, folder: str, resume: bool, inexact: bool, began: float) -> None:
     """Trains, shows the progress, and ends the process: 0, or 130 after Ctrl-C.
 
     Args:
         began: `time.perf_counter()` when the command began, for the time that it reports.
     """
-    from liuli.cli.progress import Progress, resuming
+    from liuli.cli.progress import COMMANDS, Progress, resuming
+    from liuli.learn.prepare.paths import check_complete, check_paths
+    from liuli.learn.run.folder import check_run_folder
+
+    check_run_folder(folder, resume)
+    if not resume:
+        check_complete(job, COMMANDS[stage])
+    check_paths(job, COMMANDS[stage])
+    out = Path(folder)
+
     from liuli.learn.prepare.machine import keep_memory
     from liuli.learn.run_stage import STAGES, run_stage
 

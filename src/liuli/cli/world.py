@@ -1,6 +1,7 @@
 """`liuli world`: writes a small world's documents and facts; `liuli world ask`: what can follow a text, with probabilities;
 `liuli world dialogues`: writes dialogues about the world."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ import typer
 
 from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.input import read_text
-from liuli.cli.options import Json
+from liuli.cli.options import Force, Json
 from liuli.cli.output import Screen, note, print_json, say
 from liuli.cli.wording import counted
 from liuli.display import visible
 from liuli.errors import LiuliError
+from liuli.output_paths import check_new_file
 
 if TYPE_CHECKING:
     from liuli.world import Branch, World
@@ -71,10 +73,11 @@ def write(
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write the world to this folder. Required, except with a subcommand.",
+            help="Write the world to this new or empty folder. Required, except with a subcommand.",
             show_default=False,
         ),
     ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Generate a small synthetic corpus (a "world") in Chinese and English from a grammar.
@@ -83,16 +86,16 @@ def write(
     """
     given = {"size": size, "seed": seed, "lang": lang, "json": json or None}
     if context.invoked_subcommand:
-        if out is not None or documents is not None:
+        if out is not None or documents is not None or force:
             name = context.invoked_subcommand
-            raise LiuliError(f"--out and --documents belong to `liuli world` itself: remove them before {name}")
+            raise LiuliError(f"--out, --documents and --force belong to `liuli world` itself: remove them before {name}")
         context.obj = given
         return
-    if not out:
+    if out is None:
         raise LiuliError("liuli world needs --out FOLDER, to which it writes documents.jsonl, facts.json and README.md")
     settings = DEFAULTS | {name: value for name, value in given.items() if value is not None}
     with _untouched_if_stopped(out):
-        _write(settings, out, 50_000 if documents is None else documents)
+        _write(settings, out, 50_000 if documents is None else documents, force)
 
 
 @world.command(**with_examples(ASK, 'liuli world ask --lang en "Ming went to the fair today and rode"'))
@@ -126,7 +129,12 @@ def ask(
 @world.command(**with_examples(DIALOGUES))
 def dialogues(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Write the dialogues to this JSON Lines file.", show_default=False)],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Write the dialogues to this new file, whose name ends in .jsonl.", show_default=False
+        ),
+    ],
     count: Annotated[int, typer.Option(metavar="N", help="Write this many dialogues.")] = 48_000,
     size: Size = None,
     seed: Seed = None,
@@ -134,23 +142,23 @@ def dialogues(
     json: Json = False,
 ) -> None:
     """Write dialogues about the world, to train an assistant on."""
+    check_new_file(out, ".jsonl")
+    settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
+
     from liuli.world.dialogues import write_dialogues
 
-    settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
-    if out.is_dir():
-        raise LiuliError(f"{out} is a folder: give --out a file, such as {out / 'dialogues.jsonl'}")
-    with _untouched_if_stopped(str(out)):
-        write_dialogues(_make(settings), out, count, lambda found: _progress(found, "dialogues", count))
+    with _untouched_if_stopped(out):
+        write_dialogues(_make(settings), Path(out), count, lambda found: _progress(found, "dialogues", count))
     if settings["json"]:
-        print_json({"file": str(out), "dialogues": count})
+        print_json({"file": out, "dialogues": count})
     else:
-        next_command = f"liuli finetune MODEL {out} --out RUN"
+        next_command = f"liuli finetune MODEL {shlex.quote(out)} --out RUN"
         say(f"{counted(count, 'dialogue')} written to {out}; train an assistant on them with: {next_command}")
 
 
 @contextmanager
 def _untouched_if_stopped(out: str) -> Iterator[None]:
-    """Ctrl-C within it ends the command, and leaves an older file or folder as it was."""
+    """Ctrl-C within it ends the command, and leaves everything as it was."""
     try:
         yield
     except KeyboardInterrupt:
@@ -177,19 +185,20 @@ def _make(settings: dict[str, Any]) -> "World":
     return World(settings["size"], settings["seed"], settings["lang"])
 
 
-def _write(settings: dict[str, Any], out: str, documents: int) -> None:
-    from liuli.world.folder import write_folder
+def _write(settings: dict[str, Any], out: str, documents: int, force: bool) -> None:
+    from liuli.world.folder import check_world_folder, write_folder
 
+    check_world_folder(out, force)
     made = _make(settings)
     if sys.stderr.isatty() and made.size == "large":
         note("computing the entropy of a large world takes half a minute")
-    written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents))
+    written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents), force)
     floor = made.floor
     if settings["json"]:
         body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
         return
-    say(f"{counted(documents, 'document')}, {written.bytes:,} bytes of text, written to {out}")
+    say(f"{counted(documents, 'document')}, {counted(written.bytes, 'byte')} of text, written to {out}")
     say(f"{Path(out) / 'README.md'} shows its people, places and facts")
     if written.replaced is not None:
         say(f"the previous world there, with {counted(written.replaced, 'document')}, was replaced")

@@ -6,6 +6,7 @@ from typing import Any
 
 from liuli.generate.record import FinishReason, StepRecord
 from liuli.generate.sampling import Sampling
+from liuli.units import counted
 
 
 @dataclass(repr=False)
@@ -31,7 +32,7 @@ class Completion:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Completion({shortened(self.text)}, {len(self.ids)} tokens, {self.finish_reason}, seed {self.seed})"
+        return f"Completion({shortened(self.text)}, {counted(len(self.ids), 'token')}, {self.finish_reason}, seed {self.seed})"
 
     def add(self, record: StepRecord) -> None:
         """Adds the next step."""

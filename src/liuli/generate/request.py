@@ -18,6 +18,7 @@ from liuli.generate.record import FinishReason
 from liuli.generate.sampling import Sampling
 from liuli.generate.stop import StopStrings
 from liuli.tokens import TextStream, Tokenizer
+from liuli.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,12 @@ class Request:
         check(self, "candidates", _is_none_or_whole, "0 or more (a whole number), or None")
         if prompt >= capacity:
             raise LiuliError(
-                f"the prompt has {prompt} tokens, but the context has {capacity} for prompt and completion: shorten the prompt"
+                f"the prompt has {counted(prompt, 'token')}, but the context has {capacity} for prompt and completion: shorten "
+                f"the prompt"
             )
         if self.length > capacity:
             raise LiuliError(
-                f"the prompt has {prompt} tokens and {self.max_tokens} more are asked for, but the context "
+                f"the prompt has {counted(prompt, 'token')} and {self.max_tokens} more are asked for, but the context "
                 f"has {capacity}: ask for at most {capacity - prompt} (max_tokens)"
             )
         if self.stop and not has_tokenizer:

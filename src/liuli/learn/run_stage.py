@@ -16,7 +16,7 @@ from liuli.learn.prepare.fresh import Fresh
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.resume import Resumed, with_given
 from liuli.learn.run.events import Event, Note
-from liuli.learn.run.folder import Run, read_settings
+from liuli.learn.run.folder import Run, check_run_folder
 from liuli.learn.run.guard import LOWERED, LOWERINGS, GotWorse
 from liuli.learn.stages.finetune import Finetune
 from liuli.learn.stages.pretrain import Pretrain
@@ -46,15 +46,13 @@ def run_stage(
             time; what `train` raises.
     """
     began = time.perf_counter()
-    if resume and read_settings(out) is None:
-        raise LiuliError(f"there is no run in {out} to resume: leave out --resume")
+    check_run_folder(out, resume)
     given = job.located()
     run = Run(out)
     try:
         with process_restored():
-            before, begun = run.settings, bool(run.checkpoints())  # read again: no other process writes there now
-            if begun and not resume:
-                raise LiuliError(f"{out} already contains a run: give --resume to continue it, or give another folder")
+            check_run_folder(out, resume)  # again: no other process writes there now
+            before, begun = run.settings, bool(run.checkpoints())
             if before is None or not resume:
                 job = given.but(today=date.today().isoformat())
                 before = {"stage": stage.name, "job": job.to_json(), "command": list(command)}

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from liuli.errors import LiuliError
 from liuli.evaluate.against_world import compare_with_world, world_scorer
 from liuli.evaluate.questions import ask, reply_to
 from liuli.files import read_json, write_text
@@ -25,6 +24,7 @@ from liuli.learn.prepare.job import Job
 from liuli.learn.run.events import Event, Note
 from liuli.learn.run.folder import TRACE, checkpoints
 from liuli.learn.run_stage import finetune, pretrain
+from liuli.output_paths import check_new_folder
 from liuli.world import World, floor_per_token, shares_at
 from liuli.world.dialogues import Conversations, Group, Question, write_dialogues
 from liuli.world.folder import open_folder, write_folder
@@ -61,8 +61,8 @@ def read_of_it(folder: Path, minutes: float, seed: int, stop: Callable[[], bool]
     """
     world = World()
     place = folder / WORLD
-    if not place.exists() and folder.is_dir() and (held := sorted(each.name for each in folder.iterdir())):
-        raise LiuliError(f"{folder} contains other files ({', '.join(held[:3])}): give --out a new or empty folder")
+    if not place.is_dir():
+        check_new_folder(folder)
     job, going_on = Job.of(sources=(str(place / "documents.jsonl"),)), bool(checkpoints(folder / RUN))
     if not going_on:
         probes = tuple(prompt.text for prompt in prompts_of(world))

@@ -16,6 +16,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.model.formats.gguf_write import write_gguf
 from liuli.model.formats.hugging_face import write_decoder
+from liuli.output_paths import check_new_file, parents_of
 from liuli.tokens.formats.detect import find_tokenizer
 from liuli.tokens.formats.files_to_gguf import tokenizer_metadata
 
@@ -31,7 +32,7 @@ def to_folder(model: Path, out: Path, dtype: torch.dtype) -> dict[str, Any]:
         The model card, which is written to the folder too.
 
     Raises:
-        LiuliError: the model cannot be read; `out` exists and is not empty.
+        LiuliError: the model cannot be read; see `check_new_folder`.
     """
     with new_folder(out) as part:
         decoder = _decoder(model)
@@ -54,19 +55,15 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
         The number of tensors of each type.
 
     Raises:
-        LiuliError: the model cannot be read; llama.cpp does not support the model or its tokenizer; `out` exists.
+        LiuliError: the model cannot be read; llama.cpp does not support the model or its tokenizer; see `check_new_file`.
     """
-    if out.suffix.lower() != ".gguf":
-        raise LiuliError(f"{out}: the name of a GGUF file must end with .gguf; give such a name")
-    if out.exists():
-        raise LiuliError(f"{out} already exists: give the name of a new file")
-    if not out.parent.is_dir():
-        raise LiuliError(f"there is no folder {out.parent}: create it, or give a file in another folder")
+    check_new_file(out, ".gguf")
     decoder = _decoder(model)
     more = _metadata(model) if is_gguf(model) else _tokenizer_metadata(model, decoder.config.vocab_size)
     counts: list[dict[str, int]] = []
     try:
-        write_whole(out, lambda part: counts.append(write_gguf(decoder, part, kind, more, name)))
+        with parents_of(out):
+            write_whole(out, lambda part: counts.append(write_gguf(decoder, part, kind, more, name)))
     except OSError as error:
         raise LiuliError(f"{out} cannot be written: {why(error)}") from error
     return counts[0]

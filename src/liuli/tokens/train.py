@@ -9,15 +9,17 @@ text and decode it unchanged.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from liuli.display import printable
 from liuli.errors import LiuliError
-from liuli.files import read_json
+from liuli.files import read_json, write_together
+from liuli.output_paths import OwnFolder, check_new_folder, parents_of
 from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.sample import TextSample, take_sample
 
@@ -29,7 +31,7 @@ BEGIN = SPECIALS[0]
 LEAST = len(SPECIALS) + 256
 VOCAB_SIZE = 6_400
 MAX_PIECE = 15  # bytes: five Chinese characters, or most English words with their space
-FILES = {"tokenizer.json", "tokenizer_config.json"}
+TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,15 @@ class TrainedTokenizer:
     kind: str
     sample: TextSample
 
-    def write(self, folder: str | Path) -> None:
+    def write(self, folder: str | Path, force: bool = False) -> None:
         """Writes `tokenizer.json` and `tokenizer_config.json`; `liuli.open_tokenizer(folder)` opens them.
 
         Raises:
-            LiuliError: see `check_out`.
+            LiuliError: see `check_tokenizer_folder`.
+            OSError: a file cannot be written.
         """
+        check_tokenizer_folder(folder, force)
         folder = Path(folder)
-        check_out(folder)
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": BEGIN,
@@ -61,22 +64,33 @@ class TrainedTokenizer:
             "clean_up_tokenization_spaces": False,
             "liuli": {"kind": self.kind, "trained_on_bytes": self.sample.bytes, "of_bytes": self.sample.total_bytes},
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        # This file marks the folder as one of Liuli's. It comes first, so that the folder can be overwritten after a crash.
-        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True) + "\n", encoding="utf-8")
+        # The configuration marks the folder as one of Liuli's. It comes first, so that a crash between the two leaves a mark.
+        texts = {CONFIG: json.dumps(config, indent=2), TOKENIZER: self.backend.to_str(pretty=True)}
+        with parents_of(folder / TOKENIZER):
+            write_together({folder / name: partial(_fill, text=text) for name, text in texts.items()})
 
 
-def check_out(folder: Path) -> None:
-    """Raises LiuliError unless `folder` is new, empty, or contains only a tokenizer that Liuli trained."""
-    if folder.exists() and not folder.is_dir():
-        raise LiuliError(f"{folder} is a file: give a folder for the tokenizer")
-    held = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    others = sorted(held - FILES)
-    if others:
-        raise LiuliError(f"{folder} contains other files ({', '.join(map(printable, others[:3]))}): give a new or empty folder")
-    if held and "liuli" not in read_json(folder / "tokenizer_config.json"):
-        raise LiuliError(f"{folder} contains a tokenizer that Liuli did not train: give a new or empty folder")
+def check_tokenizer_folder(folder: str | Path, force: bool = False) -> None:
+    """Checks that a tokenizer can be written to `folder`. Changes nothing.
+
+    Args:
+        force: the folder may contain a tokenizer that Liuli trained.
+
+    Raises:
+        LiuliError: the folder contains something else, or such a tokenizer without `force`; it could not be written.
+    """
+    check_new_folder(folder, OwnFolder("a tokenizer", (TOKENIZER, CONFIG), _is_own), force)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether Liuli trained the tokenizer in a folder."""
+    with suppress(LiuliError):
+        return "liuli" in read_json(folder / CONFIG)
+    return False
+
+
+def _fill(part: Path, text: str) -> None:
+    part.write_text(text + "\n", encoding="utf-8")
 
 
 def train(

@@ -19,6 +19,7 @@ from typing import Literal
 
 from liuli.errors import LiuliError
 from liuli.files import write_json_lines
+from liuli.output_paths import check_new_file
 from liuli.world import lexicon
 from liuli.world.conversation import SPEAKERS, Askable, Conversation, Message, question_of, wordings
 from liuli.world.facts import Dice, Entity, EntityKind, attribute
@@ -159,14 +160,15 @@ def write_dialogues(
     count: int,
     watch: Callable[[Iterable[list[Message]]], Iterable[list[Message]]] = lambda conversations: conversations,
 ) -> None:
-    """Writes `count` conversations, one JSON object with `messages` per line; the file is there when it is whole.
+    """Writes `count` conversations to a new file, one JSON object with `messages` per line; the file is there when it is whole.
 
     Args:
         watch: may follow the conversations as they pass.
 
     Raises:
-        LiuliError: it cannot be written; a negative count.
+        LiuliError: see `check_new_file`; a negative count.
     """
+    check_new_file(path, ".jsonl")
     conversations = watch(Conversations(world).training(count))
     write_json_lines(({"messages": messages} for messages in conversations), path)
 

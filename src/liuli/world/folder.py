@@ -12,7 +12,8 @@ from typing import Any
 
 from liuli.display import printable, why
 from liuli.errors import LiuliError
-from liuli.files import fill_with_json_lines, part_of, read_json, write_together
+from liuli.files import fill_with_json_lines, read_json, write_together
+from liuli.output_paths import OwnFolder, check_new_folder, parents_of
 from liuli.world.readme import readme_lines
 from liuli.world.world import World
 
@@ -34,19 +35,24 @@ class WrittenWorld:
 
 
 def write_folder(
-    world: World, folder: str, count: int, watch: Callable[[Iterable[str]], Iterable[str]] = lambda documents: documents
+    world: World,
+    folder: str,
+    count: int,
+    watch: Callable[[Iterable[str]], Iterable[str]] = lambda documents: documents,
+    force: bool = False,
 ) -> WrittenWorld:
     """Writes `count` documents and what belongs to them.
 
-    An earlier world in the folder is replaced, each file at once, when all are written. Whatever stops it before leaves no
-    partial file and no new folder.
+    Whatever stops it before the end leaves no partial file and no new folder.
 
     Args:
         watch: may follow the documents as they pass.
+        force: replace an earlier world in the folder, each file at once, when all are written.
 
     Raises:
-        LiuliError: the folder is a file, holds something else, or cannot be written; a negative count.
+        LiuliError: see `check_world_folder`; a negative count.
     """
+    check_world_folder(folder, force)
     documents = world.documents(count)
     place = Path(folder)
     size = 0
@@ -63,19 +69,25 @@ def write_folder(
         FACTS: lambda part: _fill(part, [json.dumps(facts, ensure_ascii=False, indent=1)]),
         README: lambda part: _fill(part, readme_lines(world)),
     }
-    new = _new_folders(place)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        _check_own(place)
-        replaced = _count_lines(place / DOCUMENTS)
-        write_together({place / name: write for name, write in writers.items()})
+        with parents_of(place / DOCUMENTS):
+            replaced = _count_lines(place / DOCUMENTS)
+            write_together({place / name: write for name, write in writers.items()})
     except OSError as error:
         raise LiuliError(f"the world cannot be written to {printable(folder)}: {why(error)}") from None
-    finally:
-        for each in new:  # those that something was written to stay
-            with suppress(OSError):
-                each.rmdir()
     return WrittenWorld(size, replaced)
+
+
+def check_world_folder(folder: str, force: bool = False) -> None:
+    """Checks that a world can be written to `folder`. Changes nothing.
+
+    Args:
+        force: the folder may contain a world already.
+
+    Raises:
+        LiuliError: the folder contains something else, or a world without `force`; it could not be written.
+    """
+    check_new_folder(folder, OwnFolder("a world", FILES, lambda place: _about(place) is not None), force)
 
 
 def open_folder(folder: Path) -> World | None:
@@ -100,29 +112,9 @@ def _fill(part: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _new_folders(place: Path) -> list[Path]:
-    """The folders that are to be made, the innermost first. Raises LiuliError: the place is a file, or lies in one."""
-    for each in (place, *place.parents):
-        if each.exists() and not each.is_dir():
-            raise LiuliError(f"{printable(str(each))} is a file: give a folder")
-    return [each for each in (place, *place.parents) if not each.exists()]
-
-
 def _count_lines(path: Path) -> int | None:
     """How many documents stand in `path`; None if it does not exist."""
     if not path.exists():
         return None
     with path.open("rb") as file:
         return sum(1 for _ in file)
-
-
-def _check_own(place: Path) -> None:
-    """Refuses a folder that holds anything except a world, or the unfinished files of one."""
-    unfinished = {part_of(place / name).name for name in FILES}
-    present = sorted(each.name for each in place.iterdir() if each.name not in unfinished)
-    foreign = [name for name in present if name not in FILES]
-    if foreign or (present and _about(place) is None):
-        held = printable(", ".join((foreign or present)[:3]))
-        raise LiuliError(
-            f"{printable(str(place))} contains something other than a world ({held}): give --out a new or empty folder"
-        )

@@ -13,15 +13,11 @@ def read_small_file(path: Path) -> str:
     """The text of a file, without its byte order mark.
 
     Raises:
-        LiuliError: there is no such file; it is a pipe, a device or a system file; it cannot be read; it has more than
-            `LARGEST` bytes, or is not UTF-8.
+        LiuliError: what `check_small_file` raises; it cannot be read; it has more than `LARGEST` bytes, or is not UTF-8.
     """
     shown = printable(str(path))
+    check_small_file(path)
     try:
-        if path.is_dir() or not path.exists():
-            raise LiuliError(f"there is no file {shown}; give the name of a text file")
-        if not path.is_file() or is_of_system(path):
-            raise LiuliError(f"{shown} is {NOT_REGULAR}: only regular files are read; write its content to a file first")
         with open_regular(path) as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
@@ -33,3 +29,19 @@ def read_small_file(path: Path) -> str:
     except UnicodeDecodeError as error:
         where = f"byte {error.start + 1} of {len(data)} is 0x{data[error.start]:02X}"
         raise LiuliError(f"{shown} is not UTF-8 text: {where}; convert it to UTF-8") from None
+
+
+def check_small_file(path: Path) -> None:
+    """Checks that there is a file, without opening it.
+
+    Raises:
+        LiuliError: there is no such file; it is a pipe, a device or a system file.
+    """
+    shown = printable(str(path))
+    try:
+        if path.is_dir() or not path.exists():
+            raise LiuliError(f"there is no file {shown}; give the name of a text file")
+        if not path.is_file() or is_of_system(path):
+            raise LiuliError(f"{shown} is {NOT_REGULAR}: only regular files are read; write its content to a file first")
+    except OSError as error:
+        raise LiuliError(f"{shown} cannot be read: {why(error)}") from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from liuli.data.records.source_files import SourceFile
 from liuli.learn.run.state import file_hash
+from liuli.units import counted
 
 
 def described(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def differing_files(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> 
     if [file["sha256"] for file in before] == [file["sha256"] for file in now]:
         return []
     if len(before) != len(now):
-        return [f"the data was in {len(before)} files and is in {len(now)} now"]
+        return [f"the data was in {counted(len(before), 'file')} and is in {len(now):,} now"]
     return [
         f"{new['name']} ({new['bytes']:,} bytes) differs from {old['name']} ({old['bytes']:,} bytes), which the run was "
         f"trained on"

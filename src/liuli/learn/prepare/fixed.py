@@ -13,8 +13,9 @@ from liuli.devices import find_device
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.learn.prepare.job import COMPUTE, ComputeSettings
-from liuli.learn.prepare.machine import TRAINED_IN, Machine, processor, self_test
+from liuli.learn.prepare.machine import Machine, processor, self_test
 from liuli.model.config import Config
+from liuli.units import counted
 
 OFFER = "use the earlier settings, or resume with --inexact"
 # cuBLAS is deterministic only with a workspace of fixed size, which it reads when it is first used.
@@ -62,18 +63,27 @@ def process_restored() -> Iterator[None]:
             os.environ.pop(WORKSPACE[0], None)
 
 
-def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, Machine]:
-    """The settings that were asked for; the others as the machine's self-test finds fastest.
+def check_compute(asked: ComputeSettings) -> torch.device:
+    """Returns the device that is asked for, or the default. Takes no time.
 
     Raises:
-        LiuliError: this machine does not have the device or the threads; there is no such dtype.
+        LiuliError: this machine does not have the device or the threads.
     """
     device = find_device(asked.device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if asked.threads is not None and asked.threads > cores:
-        raise LiuliError(f"--threads {asked.threads}: this process may use {cores} processors; give at most {cores}")
-    if asked.dtype is not None and asked.dtype not in TRAINED_IN:
-        raise LiuliError(f"there is no dtype {asked.dtype!r} to train in; dtypes: {', '.join(TRAINED_IN)}")
+        may_use = f"this process may use {counted(cores, 'processor')}"
+        raise LiuliError(f"--threads {asked.threads}: {may_use}; give at most {cores}")
+    return device
+
+
+def choose(asked: ComputeSettings, config: Config, length: int) -> tuple[Fixed, Machine]:
+    """The settings that were asked for; the others as the machine's self-test finds fastest.
+
+    Raises:
+        LiuliError: what `check_compute` raises.
+    """
+    device = check_compute(asked)
     machine = self_test(config, length, device, asked.dtype, asked.threads)
     where, compiled = str(device), bool(asked.compile)
     return Fixed(where, machine.dtype, machine.threads, compiled, processor(device), torch.__version__), machine

@@ -9,7 +9,7 @@ from liuli.errors import LiuliError
 from liuli.learn.prepare import budget
 from liuli.learn.prepare.budget import FEWEST_VALIDATED, LOOKED_AT, SAMPLED_AS, Costs, Pace
 from liuli.learn.prepare.files import described
-from liuli.learn.prepare.fixed import choose
+from liuli.learn.prepare.fixed import check_compute, choose
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
@@ -25,6 +25,7 @@ from liuli.learn.step.recipe import PUBLISHED_PASSES, Recipe, derive
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.plan import is_large
+from liuli.units import counted
 
 MINUTES = 5.0  # if no budget is given
 # The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
@@ -49,6 +50,7 @@ class Fresh:
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: too little text or time; what the stage, the tokenizer and the sources raise."""
         run, stage, job = self._run, self._stage, self._job
+        check_compute(job.compute)
         run.clear()
         yield Note("reading the text")
         data = stage.open(job)
@@ -81,13 +83,13 @@ class Fresh:
         asked = job.budget
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:
-            yield Note(f"measuring the speed, to turn {minutes:g} minutes into steps")
+            yield Note(f"measuring the speed, to turn {counted(minutes, 'minute')} into steps")
             most = _most_steps(setup)
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over: "
-                    f"more would memorize it (use --epochs for another number)"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the end of "
+                    f"{counted(minutes, 'minute')}: more would memorize it (use --epochs for another number)"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
@@ -103,8 +105,8 @@ def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
     recipe = derive(config, lengths, stage.recipe(job, config) | job.optimisation.given(), stage.longest_row(config))
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
-            f"the data is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more data "
-            f"or a smaller --length"
+            f"the data is too short: it has {counted(sum(lengths), 'token')} to train on, and a row has {recipe.length}; give "
+            f"more data or a smaller --length"
         )
     return recipe
 

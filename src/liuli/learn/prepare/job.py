@@ -11,8 +11,11 @@ from typing import Any, get_type_hints
 
 from liuli.errors import LiuliError
 from liuli.fields import Record, check, is_positive, is_size, is_whole
+from liuli.learn.step.recipe import check_schedule
 
 TRAIN, FINETUNE = "train", "finetune"  # the commands
+SIZES = ("nano", "micro", "mini", "small", "base")  # of `PRESETS`, those that are trained
+TRAINED_IN = ("fp32", "bf16")  # dtypes of matrix multiplications, by name
 OWN_NAMES = ("bpe", "char", "content")  # values that name no file; a file of such a name is ./bpe
 PLACES = ("config", "parent", "tokenizer", "valid", "mix")  # fields that may name a file or folder
 
@@ -65,22 +68,24 @@ class ModelSettings(Record):
         metavar="MODEL",
         only=TRAIN,
     )
-    size: str | None = setting(
-        "Train a new model of this size.", shown="nano", metavar="nano|micro|mini|small|base", only=TRAIN
-    )
+    size: str | None = setting("Train a new model of this size.", shown=SIZES[0], metavar="|".join(SIZES), only=TRAIN)
     config: str | None = setting(
         "Train a new model of the shape that this config.json describes, instead of a --size.", metavar="FILE", only=TRAIN
     )
     tokenizer: str | None = setting(
-        "Train a tokenizer of this kind (bpe or char), or use the tokenizer in this folder.",
+        "Train a tokenizer of this kind (bpe or char), or use the tokenizer of this model (its own folder is enough).",
         shown="bpe",
-        metavar="bpe|char|FOLDER",
+        metavar="bpe|char|MODEL",
         only=TRAIN,
     )
     vocab_size: int | None = setting("Train the tokenizer with this vocabulary size.", shown="that of --size", only=TRAIN)
     lora: int | None = setting(
         "Train a LoRA adapter of this rank, and do not change the model's own weights.", metavar="RANK", only=FINETUNE
     )
+
+    def __post_init__(self) -> None:
+        if self.size not in (None, *SIZES):
+            raise LiuliError(f"there is no size {self.size!r} to train; sizes: {', '.join(SIZES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,17 @@ class ComputeSettings(Record):
         "Compute on this device: cpu, cuda, cuda:1 (the second GPU) or mps.", shown="a GPU if there is one", metavar="DEVICE"
     )
     dtype: str | None = setting(
-        "Compute matrix multiplications in this number format.", shown="the faster one on this machine", metavar="fp32|bf16"
+        "Compute matrix multiplications in this number format.",
+        shown="the faster one on this machine",
+        metavar="|".join(TRAINED_IN),
     )
     threads: int | None = setting("Use this many CPU threads.", shown="the fastest number on this machine")
     compile: bool | None = setting("Compile the decoder with torch.compile, which needs a C++ compiler.")
 
     def __post_init__(self) -> None:
         check(self, "threads", _optional(is_size), "a whole number above 0", "--")
+        if self.dtype not in (None, *TRAINED_IN):
+            raise LiuliError(f"there is no dtype {self.dtype!r} to train in; dtypes: {', '.join(TRAINED_IN)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,7 @@ class OptimisationSettings(Record):
 
     def __post_init__(self) -> None:
         check(self, "length rows", _optional(is_size), "a whole number above 0", "--")
+        check_schedule(self)
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""

@@ -21,6 +21,7 @@ from torch import nn
 
 from liuli.devices import DTYPES, synchronise
 from liuli.fields import Record
+from liuli.learn.prepare.job import TRAINED_IN
 from liuli.model.attention import attention_dtype
 from liuli.model.config import Config
 from liuli.model.decoder import Block
@@ -28,7 +29,6 @@ from liuli.model.linear import MixedLinear, exchange
 from liuli.model.mask import attention_mask
 from liuli.model.rotary import Rotary
 
-TRAINED_IN = ("fp32", "bf16")  # dtypes of matrix multiplications, by name
 TOKENS = 1024  # of the block's test, at most
 ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h

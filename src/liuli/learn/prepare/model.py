@@ -7,7 +7,8 @@ import torch
 
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.job import SIZES, Job
+from liuli.learn.prepare.paths import check_config_file
 from liuli.model.config import PRESETS, Config
 from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import read_decoder, stored_config
@@ -18,27 +19,21 @@ from liuli.model.plan import is_large
 from liuli.model.start import start
 from liuli.tokens import Tokenizer
 
-SIZES = ("nano", "micro", "mini", "small", "base")
-
 
 def asked_shape(job: Job, parent: Path | None, tokenizer: Tokenizer | None = None) -> Config:
     """The shape that the job asks for. A size gets the tokenizer's vocabulary; a shape that is given keeps its own.
 
     Raises:
-        LiuliError: there is no such size or file; the vocabulary of a given shape is smaller than the tokenizer's.
+        LiuliError: there is no such file; the vocabulary of a given shape is smaller than the tokenizer's.
     """
     given = job.model
     if parent is not None:
         config = stored_config(parent)
     elif given.config is not None:
-        path = Path(given.config)
-        if not path.is_file():
-            raise LiuliError(f"there is no file {path}: give --config a config.json")
-        config = config_from(read_json(path), str(path))
+        check_config_file(given.config)
+        config = config_from(read_json(Path(given.config)), given.config)
     else:
         size = given.size or SIZES[0]
-        if size not in SIZES:
-            raise LiuliError(f"there is no size {size!r} to train; sizes: {', '.join(SIZES)}")
         return PRESETS[size] if tokenizer is None else replace(PRESETS[size], vocab_size=tokenizer.vocab_size)
     if tokenizer is not None:
         tokenizer.fit(config.vocab_size, given.config or str(parent))

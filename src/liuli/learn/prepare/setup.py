@@ -13,9 +13,10 @@ from liuli.errors import LiuliError
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
 from liuli.learn.prepare.fixed import Fixed
+from liuli.learn.prepare.job import SIZES
 from liuli.learn.prepare.machine import Machine
 from liuli.learn.prepare.memory import MemoryOutlook
-from liuli.learn.prepare.model import SIZES, multiply_in
+from liuli.learn.prepare.model import multiply_in
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Note, Ready

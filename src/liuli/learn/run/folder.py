@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from liuli.errors import LiuliError
 from liuli.files import link, sync, sync_tree, write_text
+from liuli.output_paths import check_given, check_new_folder, missing_folders, part_of, remove_empty
 
 CHECKPOINTS, METRICS, SETTINGS, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
 LOCKED = 3  # attempts before a lock counts as held by another process
@@ -39,18 +40,11 @@ class Run:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._check_own()
-        self._made = not folder.exists()
+        _check_own(folder)
+        self._made = missing_folders(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder)
         self._metrics: BinaryIO | None = None
-
-    def _check_own(self) -> None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise LiuliError(f"{self.folder} is a file: give a folder for the run")
-        held = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
-        if held - {"lock"} and SETTINGS not in held and f".{SETTINGS}.part" not in held:
-            raise LiuliError(f"{self.folder} contains something other than a run ({min(held)}): give a new or empty folder")
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -66,10 +60,11 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def withdraw(self) -> None:
-        """Removes the folder of a run that could not start, if this process created it."""
+        """Removes the folder of a run that could not start, if this process created it, and the new folders above it."""
         self.close_metrics()
         if self._made and not self.checkpoints():
             shutil.rmtree(self.folder, ignore_errors=True)
+            remove_empty(self._made)
 
     def set_aside(self, name: str) -> Path | None:
         """Renames a broken file. Returns the new path, or None if there is no such file."""
@@ -158,6 +153,27 @@ class Run:
         """Releases the lock."""
         self.close_metrics()
         os.close(self._lock)
+
+
+def check_run_folder(name: str | Path, resume: bool) -> None:
+    """Checks that a run can be started in a folder or, with `resume`, that there is one. Changes nothing.
+
+    Raises:
+        LiuliError: the folder contains something else, or a run with a checkpoint without `resume`; it could not be written.
+    """
+    check_given(name)
+    folder = Path(name)
+    if resume and read_settings(folder) is None:
+        raise LiuliError(f"there is no run in {folder} to resume: leave out --resume")
+    _check_own(folder)
+    if checkpoints(folder) and not resume:
+        raise LiuliError(f"{folder} already contains a run: give --resume to continue it, or give another folder")
+
+
+def _check_own(folder: Path) -> None:
+    """Raises LiuliError unless a run is in the folder (or its settings were being written), or could be written there."""
+    if not any(os.path.isfile(path) for path in (folder / SETTINGS, part_of(folder / SETTINGS))):
+        check_new_folder(folder, ignored=("lock",))
 
 
 def is_run(folder: Path) -> bool:

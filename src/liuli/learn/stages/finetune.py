@@ -15,8 +15,9 @@ from liuli.data.split import DialogueSplit, TextSplit, split_dialogues, split_te
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.files import read_json
-from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.job import FINETUNE, Job
 from liuli.learn.prepare.model import open_decoder, open_frozen
+from liuli.learn.prepare.paths import check_complete
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.dialogue_pieces import DialoguePieces
 from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
@@ -35,6 +36,7 @@ from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
+from liuli.units import counted
 
 ADAPTER = "default"
 RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small and tolerate more (docs/lab-log.md)
@@ -115,7 +117,8 @@ class DialogueCorpus:
         yield from learned.cuts.lines(self.length)
         yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
         if self.data.division.shared:
-            yield f"{self.data.division.shared:,} held-out dialogues have a first prompt that is also in the training data"
+            shared = counted(self.data.division.shared, "held-out dialogue")
+            yield f"{shared} with a first prompt that is also in the training data"
 
     def prompts(self) -> list[str]:
         return list(self.first_prompts)
@@ -148,10 +151,8 @@ class Finetune(Stage):
         return min(config.context, LONGEST[-1][1])
 
     def open(self, job: Job) -> DialogueData:
-        if not job.model.parent:
-            raise LiuliError("there is no model to fine-tune: give its folder")
-        if not job.data.sources:
-            raise LiuliError("there is nothing to learn from: give files or folders of dialogues")
+        check_complete(job, FINETUNE)
+        assert job.model.parent
         strict, mix = bool(job.data.strict), None
         division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
         if job.data.mix is not None:
@@ -229,7 +230,8 @@ class Finetune(Stage):
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"LoRA also trains the embedding rows of {others:,} dialogue tokens that the base model has never seen"
+                unseen = f"{counted(others, 'dialogue token')} that the base model has never seen"
+                yield f"LoRA also trains the embedding rows of {unseen}"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:
@@ -237,8 +239,8 @@ def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> 
     found = DialoguePieces.encode(division.training(), division.dialogues, chat, length, strict)
     if not found.pieces:
         raise LiuliError(
-            f"there is nothing to learn from: no answer fits into {length} tokens together with its question; give a larger "
-            f"--length"
+            f"there is nothing to learn from: no answer fits into {counted(length, 'token')} together with its question; give "
+            f"a larger --length"
         )
     return found
 

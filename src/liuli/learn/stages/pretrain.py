@@ -16,8 +16,9 @@ from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
 from liuli.hub import find_model
-from liuli.learn.prepare.job import Job
+from liuli.learn.prepare.job import TRAIN, Job
 from liuli.learn.prepare.model import asked_shape, new_decoder, open_decoder
+from liuli.learn.prepare.paths import check_complete
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.rows.text_rows import TextRows
@@ -106,8 +107,7 @@ class Pretrain(Stage):
     name, command = "base", "liuli train"
 
     def open(self, job: Job) -> TextData:
-        if not job.data.sources:
-            raise LiuliError("there is nothing to train on: give files or folders of text")
+        check_complete(job, TRAIN)
         sources = Sources(list(job.data.sources), bool(job.data.strict))
         split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))

@@ -17,6 +17,7 @@ Each can be set by hand. Where the constants come from: docs/lab-log.md.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,12 +58,7 @@ class Recipe(Record):
         if self.optimizer not in ("muon", "adamw"):
             raise LiuliError(f"the optimizer must be muon or adamw, not {self.optimizer!r}")
         check(self, "length rows rows_at_once buffer", is_size, "a whole number above 0", "a recipe's ")
-        rate = lambda value: is_positive(value) and value < HIGHEST
-        check(self, "rate", rate, f"above 0 and below {HIGHEST:g}", "the learning ")
-        check(self, "decay", lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight ")
-        check(self, "warm_up warm_down", _is_share, "a share of the steps between 0 and 1", "--")
-        if self.warm_up + self.warm_down > 1:
-            raise LiuliError(f"--warm-up and --warm-down together must be at most 1, not {self.warm_up + self.warm_down:g}")
+        check_schedule(self)
 
     @property
     def tokens(self) -> int:
@@ -94,6 +90,26 @@ class Recipe(Record):
         up = (step + 1) / (self.warm_up * steps + 1)
         down = (steps - step) / (self.warm_down * steps) if self.warm_down else 1.0
         return min(1.0, up, down)
+
+
+def check_schedule(settings: Any) -> None:
+    """Checks `rate`, `decay`, `warm_up` and `warm_down` of a recipe, or of settings in which None means the rule's value.
+
+    Raises:
+        LiuliError: one of them is out of range.
+    """
+    limits: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+        "rate": (lambda value: is_positive(value) and value < HIGHEST, f"above 0 and below {HIGHEST:g}", "the learning "),
+        "decay": (lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", "the weight "),
+        "warm_up": (_is_share, "a share of the steps between 0 and 1", "--"),
+        "warm_down": (_is_share, "a share of the steps between 0 and 1", "--"),
+    }
+    for name, limit in limits.items():
+        if getattr(settings, name) is not None:
+            check(settings, name, *limit)
+    together = (settings.warm_up or 0) + (settings.warm_down or 0)
+    if together > 1:
+        raise LiuliError(f"--warm-up and --warm-down together must be at most 1, not {together:g}")
 
 
 def _is_share(value: Any) -> bool:

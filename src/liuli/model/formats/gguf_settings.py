@@ -27,6 +27,7 @@ from liuli.model.formats.gguf_names import (
     without_architecture,
 )
 from liuli.model.formats.weight_files import quoted, shown
+from liuli.units import counted
 
 # Keys for which llama.cpp has a default; all other keys of `keys_of` are required.
 OPTIONAL = ("attention.head_count_kv", "attention.key_length", "rope.freq_base")
@@ -80,7 +81,7 @@ def settings_of(file: GGUFFile) -> dict[str, Any]:
             raise file.broken(f"{architecture}.{key} must be an integer above 0, not {given[key]}")
     if given["block_count"] > len(file.tensors):
         raise file.broken(
-            f"{architecture}.block_count is {given['block_count']:,}, but there are only {len(file.tensors):,} tensors"
+            f"{architecture}.block_count is {given['block_count']:,}, but the file has {counted(len(file.tensors), 'tensor')}"
         )
     found |= {
         "model_type": family,

@@ -37,6 +37,7 @@ from liuli.model.formats.weight_files import (
 )
 from liuli.model.linear import Embedding, Linear, MixedEmbedding, MixedLinear, exchange
 from liuli.remarks import remark
+from liuli.units import counted
 
 SHARD_BYTES = 4_000_000_000
 
@@ -132,7 +133,8 @@ def _expected_tensors(folder: Path) -> tuple[Config, dict[str, Lazy]]:
         )
     if config.layers > len(stored):
         raise LiuliError(
-            f"{folder}: config.json implies {config.layers} layers, but there are only {len(stored)} tensors: {MISMATCH}"
+            f"{folder}: config.json implies {counted(config.layers, 'layer')}, but the files hold "
+            f"{counted(len(stored), 'tensor')}: {MISMATCH}"
         )
     config = _tied_as_stored(folder, config, stored)
     expected = tensor_names(config)

@@ -13,6 +13,7 @@ from liuli.tokens.formats.added_tokens import ConfiguredTokens
 from liuli.tokens.formats.config import LARGEST_ID, configured_begin, shown
 from liuli.tokens.formats.patterns import pattern_of, splitter
 from liuli.tokens.tokenizer import Tokenizer
+from liuli.units import counted
 
 MOST_DIGITS = len(str(LARGEST_ID))
 
@@ -81,7 +82,7 @@ def _read_ranks(path: Path, where: str) -> dict[bytes, int]:
                 ) from error
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
-        problem = f"{len(missing)} single bytes have no rank, the first is {missing[0]}"
+        problem = f"no rank is given for {counted(len(missing), 'single byte')}, the first is {missing[0]}"
         raise LiuliError(f"{where} is broken: {problem}; {REPAIR}")
     if len(set(ranks.values())) < len(ranks):
         raise LiuliError(f"{where} is broken: two pieces have the same rank; {REPAIR}")
