@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from helpers import begun
 from helpers.command import liuli  # noqa: F401 (a fixture)
+from helpers.documented import ROOT
 
 import liuli as package
 from liuli.model.adapters import lora, peft_folder
@@ -31,6 +32,8 @@ def stand_ins(begun_folder, tmp_path_factory) -> dict[str, Path]:
     peft_folder.save(model.decoder, folder / "another", base=str(base), base_hash=model.hash)
     dialogues = begun_folder / "dialogues.jsonl"
     return {
+        "README.md": ROOT / "README.md",
+        "README.zh.md": ROOT / "README.zh.md",
         "liuli-begin": begun_folder,
         "my-run": begun_folder / "run",
         "my-assistant": begun_folder / "assistant",

@@ -27,7 +27,7 @@ def test_the_page_lists_the_shapes_that_a_tap_gets(tiny):
 
     tiny.decoder.hidden(torch.tensor([[0, 5, 6], [0, 7, 8]]), tap=record)
     sizes = {"B": 2, "T": 3, "D": config.width, "H": config.heads, "K": config.kv_heads, "F": config.feed_forward_width}
-    sizes |= {"D/H": config.head_width, "H·D/H": config.heads * config.head_width}
+    sizes |= {"d": config.head_width, "H·d": config.heads * config.head_width}
     shapes = {name: tuple(sizes[each] for each in shape.split(", ")) for name, shape in listed()}
     in_blocks = [name for name in shapes if name.startswith("blocks.i.")]
     wanted = ["embedding"]
