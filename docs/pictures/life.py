@@ -16,7 +16,7 @@ WORDS = {
         "tokenizer": "Tokenizer",
         "base": "Base model",
         "assistant": "Assistant",
-        "thumbs": "Learning from thumbs",
+        "thumbs": "Learns from thumbs",
         "agent": "Agent",
         "server": "Server",
         "of_thumbs": ("Votes in the chat", "train the model:", "DPO, KTO, PPO, GRPO"),
@@ -86,7 +86,7 @@ def draw_life(found: dict[str, Any], language: str) -> str:
 def _box(x: int, y: int, title: str, planned: bool) -> list[str]:
     line = f'stroke="{GREY}" stroke-dasharray="6 5"' if planned else f'stroke="{GREEN}"'
     frame = f'<rect x="{x}" y="{y}" width="{BOX}" height="{TALL}" rx="8" fill="#fff" stroke-width="2" {line}/>'
-    return [frame, _text(x + 14, y + 28, title, 16, GREY if planned else INK, bold=True)]
+    return [frame, _text(x + 14, y + 28, title, 15, GREY if planned else INK, bold=True)]
 
 
 def _legend(words: dict[str, Any]) -> list[str]:
@@ -114,8 +114,8 @@ def _lines(text: str, colour: str = INK, columns: int = 22) -> list[tuple[str, s
 
 
 def _bars(candidates: list[tuple[str, float]]) -> list[tuple[str, str]]:
-    """The most likely next tokens, each with a bar of up to six blocks."""
-    return [(f"{text} {'█' * max(1, round(6 * share))} {share:.0%}", GREEN) for text, share in candidates]
+    """The most likely next tokens, each with a bar of up to seven blocks."""
+    return [(f"{text} {'█' * max(1, round(7 * share))} {share:.0%}", GREEN) for text, share in candidates]
 
 
 def _placed(lines: list[tuple[str, str]], x: int, y: int) -> list[str]:

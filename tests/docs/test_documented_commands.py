@@ -17,7 +17,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers.documented import PAGES, Command, addressed, blocks_of, commands_of, inline_of, options_of, text_of
+from helpers.documented import PAGES, ROOT, Command, addressed, blocks_of, commands_of, inline_of, options_of, text_of
 
 import liuli as package
 
@@ -94,6 +94,12 @@ def test_python_examples_run(page, stand_ins, tmp_path, monkeypatch):
     for block in blocks_of(page):
         if block.kind == "python":
             exec(compile("\n" * block.line + block.text, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_programs_that_are_named_exist(page):
+    for path in re.findall(r"\bpython ([\w/]+\.py)", text_of(page)):
+        assert (ROOT / path).is_file() or path == "inside.py", path  # the tour lets the reader write inside.py
 
 
 @pytest.mark.parametrize("page", PAGES)
