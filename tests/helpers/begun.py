@@ -26,8 +26,8 @@ def make(folder: Path) -> Path:
     shape = folder / "shape.json"
     shape.write_text(json.dumps(SHAPE))
     common = Job.of(rows=4, device="cpu", dtype="fp32", threads=1)
-    read = {"config": str(shape), "vocab_size": 600, "length": 128, "tokens": STEPS * 4 * 128, "probes": ("小明今天去游乐园玩",)}
-    for _ in pretrain(common.but(sources=(str(documents),), **read), folder / "run"):
+    base = common.but(config=str(shape), vocab_size=600, length=128, tokens=STEPS * 4 * 128, probes=("小明今天去游乐园玩",))
+    for _ in pretrain(base.but(sources=(str(documents),)), folder / "run"):
         pass
     talked = common.but(sources=(str(dialogues),), parent=str(folder / "run" / "model"), epochs=0.2)
     for _ in finetune(talked, folder / "assistant"):

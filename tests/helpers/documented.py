@@ -61,11 +61,12 @@ def text_of(page: str) -> str:
 
 
 def blocks_of(page: str) -> list[Block]:
-    text = text_of(page)
-    return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1] or "", found[2] if found[3] is None else _unindented(found[3]))
-        for found in FENCED.finditer(text)
-    ]
+    text, blocks = text_of(page), []
+    for found in FENCED.finditer(text):
+        kind, fenced, indented = found.groups()
+        line = text.count("\n", 0, found.start()) + 1
+        blocks.append(Block(page, line, kind or "", _unindented(indented) if fenced is None else fenced))
+    return blocks
 
 
 def _unindented(text: str) -> str:
