@@ -25,8 +25,8 @@ WORDS = {
         "today": "works today",
         "planned": "planned",
         "everywhere": ("At every step, look inside:",),
-        "about": "From text to a tokenizer, a base model and an assistant, which work today; then learning from thumbs, an agent "
-        "and a server, which are planned.",
+        "about": "Text, a tokenizer, a base model and an assistant, which work today; then learning from thumbs, an agent and a "
+        "server, which are planned.",
     },
     "zh": {
         "title": "语言模型的一生",
@@ -69,9 +69,11 @@ def draw_life(found: dict[str, Any], language: str) -> str:
             parts.append(_arrow(f"M{x - GAP + 3} {FIRST + TALL // 2}H{x - 6}"))
     for column, name in ((3, "thumbs"), (2, "agent"), (1, "server")):
         x = LEFT + column * (BOX + GAP)
-        parts += [*_box(x, SECOND, words[name], True), *_placed([(line, GREY) for line in words[f"of_{name}"]], x + 14, SECOND + 60)]
-        start = f"M{x + BOX // 2} {FIRST + TALL + 3}V{SECOND - 6}" if column == 3 else f"M{x + BOX + GAP - 3} {SECOND + 74}H{x + BOX + 6}"
-        parts.append(_arrow(start))
+        about = [(line, GREY) for line in words[f"of_{name}"]]
+        parts += [*_box(x, SECOND, words[name], True), *_placed(about, x + 14, SECOND + 60)]
+        down = f"M{x + BOX // 2} {FIRST + TALL + 3}V{SECOND - 6}"
+        left = f"M{x + BOX + GAP - 3} {SECOND + TALL // 2}H{x + BOX + 6}"
+        parts.append(_arrow(down if column == 3 else left))
     look = [(line, INK) for line in words["everywhere"]]
     parts += _placed(look, LEFT, SECOND + 32)
     parts += [_text(LEFT, SECOND + 60 + 24 * row, f"liuli {name}", 13, GREEN, mono=True) for row, name in enumerate(LOOK)]
@@ -93,7 +95,8 @@ def _legend(words: dict[str, Any]) -> list[str]:
     parts = []
     for x, name, dashes in ((700, "today", ""), (840, "planned", ' stroke-dasharray="6 5"')):
         colour = GREY if dashes else GREEN
-        parts.append(f'<rect x="{x}" y="27" width="26" height="15" rx="3" fill="#fff" stroke="{colour}" stroke-width="2"{dashes}/>')
+        frame = f'fill="#fff" stroke="{colour}" stroke-width="2"{dashes}'
+        parts.append(f'<rect x="{x}" y="27" width="26" height="15" rx="3" {frame}/>')
         parts.append(_text(x + 34, 40, words[name], 14, GREY))
     return parts
 

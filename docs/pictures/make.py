@@ -1,7 +1,7 @@
 """Makes the pictures of the README and of the tour: `python docs/pictures/make.py liuli-begin`.
 
-The folder is that of a finished `liuli begin`. Every picture of a terminal is what the command in its first line really printed;
-the texts and numbers in life.svg are from the models in the folder. Nothing is drawn if a command fails.
+The folder is that of a finished `liuli begin`. A picture of a terminal shows what the command in its first line really printed.
+The texts and numbers in life.svg are from the models in the folder. If a command fails, no more pictures are made.
 """
 
 import html
@@ -29,13 +29,14 @@ PROMPT = "小明今天去游乐园玩"
 QUESTION = "小明住在哪里？"
 COMMANDS = {  # picture -> what is typed, in a folder with liuli-begin
     "ask": f'liuli world ask "{PROMPT}"',
-    "tokenize": f'liuli tokenize liuli-begin/run "{PROMPT}过山车。" --steps',
+    "tokenize": 'liuli tokenize liuli-begin/run "过山车" --steps',
     "steps": f'liuli complete liuli-begin/run "{PROMPT}" --max-tokens 2 --steps --temperature 1 --seed 1',
     "runs": "liuli runs liuli-begin/run",
     "compare": f'liuli compare liuli-begin/run liuli-begin/assistant --prompt "{QUESTION}" --temperature 0 --max-tokens 16',
     "chat": f"printf '{QUESTION}\\n他做什么工作？\\n' | liuli chat liuli-begin/assistant --temperature 0",
     "begin": "liuli begin",
 }
+PARTS = {"begin": ("Probability of each continuation", "Predictions during training")}  # shown from one line up to another
 # Rich's own format loads a font from the network. These fonts are on the reader's machine, the first with Chinese among them.
 FONTS = (
     "'Sarasa Mono SC', 'Noto Sans Mono CJK SC', 'Source Han Mono SC', 'DejaVu Sans Mono', Menlo, Consolas, 'PingFang SC', "
@@ -47,7 +48,9 @@ FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/sv
 .{unique_id}-title {{ font-family: system-ui, sans-serif; font-size: 18px; font-weight: bold; }}
 {styles}
 </style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath></defs>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath></defs>
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
@@ -70,7 +73,8 @@ def main() -> None:
         (place / "liuli").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m liuli "$@"\n')
         (place / "liuli").chmod(0o755)
         for name, typed in COMMANDS.items():
-            write(name, terminal_picture(name, typed, run(typed, place)))
+            output = run(typed, place)
+            write(name, terminal_picture(name, typed, part_of(output, *PARTS[name]) if name in PARTS else output))
         found = facts(place)
     for language, suffix in (("en", ""), ("zh", ".zh")):
         write(f"life{suffix}", draw_life(found, language))
@@ -86,6 +90,15 @@ def run(typed: str, place: Path) -> str:
     if done.returncode:
         sys.exit(f"{typed} failed:\n{output}")
     return re.sub(r"/\S+/world/documents\.jsonl", "liuli-begin/world/documents.jsonl", output)  # not the path on this machine
+
+
+def part_of(output: str, first: str, end: str) -> str:
+    """Returns the lines from the one that contains `first` up to the one that contains `end`, with … for the others."""
+    lines = output.splitlines()
+    places = [next((i for i, line in enumerate(lines) if text in line), None) for text in (first, end)]
+    if None in places:
+        sys.exit(f"there is no line with {first!r} and {end!r} in:\n{output}")
+    return "\n".join(["…", *lines[places[0] : places[1]], "…"])
 
 
 def terminal_picture(name: str, typed: str, output: str) -> str:
@@ -107,7 +120,7 @@ def _runs(style: str, x: str, y: str, _: str, content: str) -> list[str]:
     for width, characters in groupby(html.unescape(content), key=lambda character: cell_len(character) or 1):
         part = "".join(characters)
         length = CELL * width * len(part)
-        if part.strip("\xa0 "):
+        if part.strip("\xa0 \n"):
             shown = html.escape(part).replace("\xa0", "&#160;")
             fit = "" if width == 2 else ' lengthAdjust="spacingAndGlyphs"'  # so that neighbouring bars touch
             parts.append(f'<text class="{style}" x="{at:g}" y="{y}" textLength="{length:g}"{fit}>{shown}</text>\n')
@@ -119,14 +132,14 @@ def facts(place: Path) -> dict[str, Any]:
     """What life.svg shows: tokens, the base's most likely next tokens, and an answer of the assistant."""
     tokens = json.loads(run(f'liuli tokenize liuli-begin/run "{PROMPT}" --json', place))["tokens"]
     step = run(f'liuli complete liuli-begin/run "{PROMPT}" --max-tokens 1 --candidates 2 --steps --seed 1 --json', place)
-    candidates = json.loads(step.splitlines()[0])["scores"]["candidates"]
+    candidates = json.loads(step.splitlines()[0])["candidates"]
     reply = subprocess.run(
         ["./liuli", "chat", "liuli-begin/assistant", "--temperature", "0"],
         input=QUESTION, cwd=place, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return {
         "prompt": PROMPT,
-        "tokens": [(token["text"], token["id"]) for token in tokens if token["text"]],
+        "tokens": [(token["text"], token["id"]) for token in tokens if token["bytes"]],  # without the begin token
         "candidates": [(each["token"]["text"], math.exp(each["logprob"])) for each in candidates],
         "question": QUESTION,
         "reply": reply.stdout.strip(),

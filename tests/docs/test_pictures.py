@@ -56,6 +56,12 @@ def test_a_chinese_character_has_two_cells(make):
     ]
 
 
+def test_a_part_of_an_output(make):
+    assert make.part_of("a\nfirst: 1\nb\nthe end\nc", "first", "end") == "…\nfirst: 1\nb\n…"
+    with pytest.raises(SystemExit, match="no line with 'first'"):
+        make.part_of("a\nb", "first", "end")
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_life_shows_what_the_models_said(make, language):
     svg = make.draw_life(LIFE, language)
