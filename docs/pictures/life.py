@@ -25,8 +25,8 @@ WORDS = {
         "today": "works today",
         "planned": "planned",
         "everywhere": ("At every step, look inside:",),
-        "about": "Text, a tokenizer, a base model and an assistant, which work today; then learning from thumbs, an agent and a "
-        "server, which are planned.",
+        "about": "Text, a tokenizer, a base model and an assistant, which work today; then learning from thumbs, an agent "
+        "and a server, which are planned.",
     },
     "zh": {
         "title": "语言模型的一生",
