@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 
@@ -14,9 +13,15 @@ def modules_of(package: str) -> Callable[[str], ModuleType]:
 
     def find(name: str) -> ModuleType:
         """Raises AttributeError if the package has no such module."""
+        missing = AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name.startswith("_"):  # Python itself asks for such names
+            raise missing
         module = f"{package}.{name}"
-        if name.startswith("_") or find_spec(module) is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return import_module(module)
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name == module:
+                raise missing from None
+            raise  # the module is there, and one that it imports is not
 
     return find
