@@ -4,11 +4,15 @@ import liuli
 tokenizer = liuli.open_tokenizer("folder")
 model = liuli.load("folder")
 print(model.complete("Once upon a time", max_tokens=20, temperature=0))
+
+All packages can be reached from here, such as `liuli.inside.compare`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from liuli.errors import LiuliError
+from liuli.lazy import modules_of
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model, load
@@ -17,12 +21,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["LiuliError", "Model", "Tokenizer", "load", "open_tokenizer"]
 
+HOMES = {
+    "Model": "liuli.generate.model",
+    "load": "liuli.generate.model",
+    "Tokenizer": "liuli.tokens",
+    "open_tokenizer": "liuli.tokens",
+}
+_module = modules_of(__name__)
+
 
 def __getattr__(name: str) -> Any:
     """PyTorch takes seconds to import: it comes with the first name that needs it."""
-    if name not in __all__:
-        raise AttributeError(f"module 'liuli' has no attribute {name!r}")
-    import importlib
-
-    home = "liuli.generate.model" if name in ("load", "Model") else "liuli.tokens"
-    return getattr(importlib.import_module(home), name)
+    return getattr(import_module(HOMES[name]), name) if name in HOMES else _module(name)

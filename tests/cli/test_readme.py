@@ -28,7 +28,7 @@ def test_the_example_is_what_the_real_model_prints(liuli, data):
 
 
 def _command(page: str) -> list[str]:
-    """The words of the first `liuli complete`, without `liuli`."""
-    found = re.search(r"^liuli (complete .*?)\n```", page, re.DOTALL | re.MULTILINE)
+    """The words of the first `liuli complete Qwen…`, without `liuli`."""
+    found = re.search(r"^liuli (complete Qwen.*?)\n```", page, re.DOTALL | re.MULTILINE)
     assert found
     return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^\s\\]+)', found[1])]

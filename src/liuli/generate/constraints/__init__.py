@@ -1,1 +1,5 @@
 """Constraints: what may be generated next."""
+
+from liuli.lazy import modules_of
+
+__getattr__ = modules_of(__name__)

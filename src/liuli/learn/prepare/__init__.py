@@ -1,1 +1,5 @@
 """What is fixed before the first step."""
+
+from liuli.lazy import modules_of
+
+__getattr__ = modules_of(__name__)
