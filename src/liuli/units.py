@@ -12,3 +12,9 @@ def scaled(number: float, digits: int, units: tuple[str, ...]) -> str:
 def byte_size(number: float, digits: int = 3) -> str:
     """Bytes: `3.14 GB`, `23 GB`. An estimate has two significant digits."""
     return scaled(float(f"{number:.{digits}g}"), 3, ("TB", "GB", "MB", "kB", "B"))
+
+
+def counted(number: float, what: str) -> str:
+    """A number of things: `1 token`, `1,000 tokens`, `0.5 minutes`. `what`: the noun in the singular; its plural ends in -s."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
+    return f"{shown} {what}" if number == 1 else f"{shown} {what}s"

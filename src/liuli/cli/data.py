@@ -168,7 +168,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     total, held, lengths = found.total, found.validation, found.lengths
-    parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')}"
+    parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')} (long documents are split)"
     yield "documents", f"{found.documents:,}{parts}"
     yield "characters", f"{total.characters:,}; {found.distinct:,} different"
     yield "bytes", f"{total.bytes:,} of UTF-8"

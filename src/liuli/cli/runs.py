@@ -135,14 +135,14 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
         if said:
             table.add_row(f"  {heading}", Text(printable(said)))
     screen.print(table)
-    if run.state in ("stopped", "unsaved"):
+    if run.state in ("stopped", "no checkpoint"):
         screen.print(Text(f"  Resume with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
 
 
 def _facts(run: "Summary") -> dict[str, str]:
     """Heading -> text; "" if it is not known yet."""
     parameters = f"{run.parameters:,} parameters" if run.parameters else ""
-    parent = f"from {run.parent[:12]}" if run.parent else ""
+    parent = f"started from the model with hash {run.parent[:12]}" if run.parent else ""
     tokenizer = f"{run.tokenizer['kind']}, {run.tokenizer['vocab_size']:,} tokens" if run.tokenizer else ""
     return {
         "data": _data(run.data),

@@ -1,16 +1,14 @@
-"""How numbers and tokens are written for people."""
+"""How numbers and tokens are written for people. `counted` is in `units.py`, since the library's messages need it too."""
 
 from typing import TYPE_CHECKING
 
 from liuli.display import visible
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.tokens import Token
 
-
-def counted(number: int, what: str) -> str:
-    """`1 token`, `2 tokens`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+__all__ = ["counted", "percent", "token_name"]
 
 
 def percent(share: float) -> str:

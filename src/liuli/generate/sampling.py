@@ -136,7 +136,7 @@ def distribution(
     greedy = sampling.temperature == 0
     top, likeliest = adjusted_V.max(0) if greedy else (adjusted_V.max(), None)  # the first of equals
     if not math.isfinite(top):
-        left_none = "no token can be chosen: grammar, penalties and logit bias leave none"
+        left_none = "no token can be chosen: the constraint and the logit bias exclude every token; relax one of them"
         raise LiuliError(BROKEN if adjusted_V is logits_V else left_none)
     if likeliest is not None:
         return Distribution(likeliest.view(1), top.new_ones(1), cuts)

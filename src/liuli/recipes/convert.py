@@ -57,7 +57,7 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
         LiuliError: the model cannot be read; llama.cpp does not support the model or its tokenizer; `out` exists.
     """
     if out.suffix.lower() != ".gguf":
-        raise LiuliError(f"{out}: the name of a GGUF file must end with .gguf; give such a name")
+        raise LiuliError(f"{out}: the name of a GGUF file must end with .gguf, for example model.gguf")
     if out.exists():
         raise LiuliError(f"{out} already exists: give the name of a new file")
     if not out.parent.is_dir():

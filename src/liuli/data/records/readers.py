@@ -43,7 +43,7 @@ class RecordKind(Generic[T]):
 
     @property
     def nothing(self) -> Problem:
-        return Problem(f"no {self.name} in it")
+        return Problem(f"file without a {self.name}", advice=f"remove the file, or add a {self.name}")
 
 
 class RecordReader(ABC, Generic[T]):

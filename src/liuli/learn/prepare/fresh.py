@@ -25,6 +25,7 @@ from liuli.learn.step.recipe import PUBLISHED_PASSES, Recipe, derive
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.plan import is_large
+from liuli.units import counted
 
 MINUTES = 5.0  # if no budget is given
 # The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
@@ -86,8 +87,8 @@ class Fresh:
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over: "
-                    f"more would memorize it (use --epochs for another number)"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over, "
+                    f"because with more passes the model would memorize the data; set the number with --epochs"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
@@ -98,13 +99,13 @@ class Fresh:
 
 
 def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
-    """Raises LiuliError: the text is shorter than a row."""
+    """Raises LiuliError: the text is shorter than a sequence."""
     lengths, all_read = corpus.document_lengths()
     recipe = derive(config, lengths, stage.recipe(job, config) | job.optimisation.given(), stage.longest_row(config))
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
-            f"the data is too short: it has {sum(lengths):,} tokens to train on, and a row has {recipe.length}; give more data "
-            f"or a smaller --length"
+            f"the data is too short: it has {counted(sum(lengths), 'token')} to train on, and a sequence has {recipe.length}; "
+            f"give more data or a smaller --length"
         )
     return recipe
 

@@ -15,6 +15,7 @@ from liuli.data.dialogues.encode import EncodedDialogue, encode_dialogue
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
 from liuli.tokens.chat.chat import Chat
+from liuli.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,16 @@ class Cuts:
     def lines(self, length: int) -> Iterator[str]:
         """Messages about what was not used unchanged."""
         if self.cut:
-            yield f"{self.cut:,} dialogues longer than a row of {length} tokens were split between two exchanges"
+            dialogues = counted(self.cut, "dialogue")
+            yield f"split {dialogues} between two exchanges, because a sequence has at most {length} tokens"
         if self.long_answers:
-            yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
+            answers = counted(self.long_answers, "answer")
+            yield f"skipped {answers}: too long for a sequence of {length} tokens; give a larger --length"
         if self.unread:
-            yield f"left out the reasoning of {self.unread:,} answers: the chat template does not read reasoning_content"
+            left_out = f"the reasoning of {counted(self.unread, 'answer')}"
+            yield f"left out {left_out}: the chat template does not read reasoning_content"
         for why, count in self.refused.items():
-            yield f"skipped {count:,} × {why}"
+            yield f"skipped {counted(count, 'dialogue')}: {why}"
 
 
 def pieces_of_dialogues(
@@ -93,7 +97,9 @@ def pieces_of_dialogues(
             cuts.refused[str(error)] += 1
             continue
         if strict and cuts.long_answers:
-            raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
+            raise LiuliError(
+                f"{dialogue.source}: an answer is too long for a sequence of {length} tokens; give a larger --length"
+            )
         if strict and cuts.unread:
             raise LiuliError(
                 f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out; remove it, or "
@@ -105,7 +111,7 @@ def pieces_of_dialogues(
                 yield Piece(np.array(piece.ids, np.int32), number, 0, np.array(piece.supervised), weights)
                 number += 1
     if cuts.refused.total() == cuts.dialogues > 0:
-        raise LiuliError(f"none of the dialogues can be learned from: {next(iter(cuts.refused))}")
+        raise LiuliError(f"no dialogue can be used for training: {next(iter(cuts.refused))}")
 
 
 def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[EncodedDialogue]:
@@ -153,8 +159,9 @@ def _exchanges(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 def _notes(dialogues: Dialogues) -> Iterator[str]:
     """Messages about the pass over all of them that has just ended."""
     for file, layouts in dialogues.layouts.items():
-        counts = (f"{count:,} {'dialogue' if count == 1 else 'dialogues'} as {layout}" for layout, count in layouts.items())
+        counts = (f"{counted(count, 'dialogue')} as {layout}" for layout, count in layouts.items())
         yield f"{file}: {', '.join(counts)}"
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
-        yield f"{dialogues.unanswered:,} dialogues end without an answer: their last message is not trained on"
+        unanswered = counted(dialogues.unanswered, "dialogue")
+        yield f"{unanswered} without an answer at the end: the last message is not trained on"

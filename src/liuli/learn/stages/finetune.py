@@ -35,6 +35,7 @@ from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
+from liuli.units import counted
 
 ADAPTER = "default"
 RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small and tolerate more (docs/lab-log.md)
@@ -99,7 +100,7 @@ class DialogueCorpus:
         if mix is None:
             return DialogueRows(pieces, length, self.seed, empty, epochs, cursor)
         if recipe.rows < 2:
-            raise LiuliError("with --mix a step needs at least 2 rows, one of them text; give --rows 2 or more")
+            raise LiuliError("with --mix a batch needs at least 2 sequences, one of them text; give --rows 2 or more")
         of_dialogues, of_text = MixedRows.parted(cursor)
         dialogues = DialogueRows(pieces, length, self.seed, empty, epochs, of_dialogues)
         return MixedRows(dialogues, TextRows(mix, tokenizer, length, self.seed, None, recipe.buffer, of_text))
@@ -115,7 +116,8 @@ class DialogueCorpus:
         yield from learned.cuts.lines(self.length)
         yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
         if self.data.division.shared:
-            yield f"{self.data.division.shared:,} held-out dialogues have a first prompt that is also in the training data"
+            shared = counted(self.data.division.shared, "held-out dialogue")
+            yield f"the first prompt of {shared} is also in the training data"
 
     def prompts(self) -> list[str]:
         return list(self.first_prompts)
@@ -229,7 +231,8 @@ class Finetune(Stage):
             rows = next((module for module in decoder.modules() if isinstance(module, TokenRows)), None)
             others = 0 if rows is None else len(rows.tokens_C) - len(written)
             if others:
-                yield f"LoRA also trains the embedding rows of {others:,} dialogue tokens that the base model has never seen"
+                unseen = f"{counted(others, 'dialogue token')} that the base model has never seen"
+                yield f"LoRA also trains the embedding rows of {unseen}"
 
 
 def _learned(division: DialogueSplit, chat: Chat, length: int, strict: bool) -> DialoguePieces:

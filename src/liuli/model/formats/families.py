@@ -81,6 +81,7 @@ def _with_names_in_file(message: str, family: Family) -> str:
     fields = FIELDS[family]
     theirs_of = {ours: theirs for theirs, ours in fields.names.items()}
     theirs_of |= {ours: switch for switch, biases in fields.biases.items() for ours in biases}
+    theirs_of |= {"window": "sliding_window", "windows": "layer_types"}
     for ours, theirs in theirs_of.items():
         message = message.replace(f"a model's {ours} ", f"{theirs} ")
     for ours, theirs in ROTARY_NAMES.items():
