@@ -76,7 +76,7 @@ def test_types_and_json(liuli, folder, tmp_path):
         (["--gguf", "b.gguf", "--dtype", "bf16"], "--dtype applies to --out only; use --type for a GGUF file"),
         (["--gguf", "b.gguf", "--type", "q4_K"], "--type q4_K cannot be written; types: f32, f16, bf16, q8_0"),
         (["--out", "a", "--dtype", "int8"], "there is no dtype 'int8'; dtypes: fp32, bf16, fp16"),
-        (["--gguf", "b.bin"], "b.bin: the name of a GGUF file must end with .gguf"),
+        (["--gguf", "b.bin"], "b.bin: the name of a GGUF file must end with .gguf, for example model.gguf"),
         (["--gguf", "there.gguf"], "there.gguf already exists: give the name of a new file"),
         (["--gguf", "nowhere/b.gguf"], "there is no folder nowhere"),
         (["--out", "full"], "full already exists: give a new or empty folder"),

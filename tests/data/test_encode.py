@@ -247,6 +247,6 @@ def test_reasoning_that_a_template_does_not_read_is_counted(chat, tmp_path):
     cuts = Cuts()
     (piece,) = pieces_of_dialogues(dialogues, chat, 64, cuts)
     assert "so" not in chat.tokenizer.decode(piece.ids.tolist())
-    assert list(cuts.lines(64)) == ["left out the reasoning of 1 answers: the chat template does not read reasoning_content"]
+    assert list(cuts.lines(64)) == ["left out the reasoning of 1 answer: the chat template does not read reasoning_content"]
     with pytest.raises(Exception, match="does not read reasoning_content"):
         list(pieces_of_dialogues(dialogues, chat, 64, Cuts(), strict=True))

@@ -82,7 +82,7 @@ class WholeTextReader(RecordReader[DocumentText]):
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:
-            raise Unreadable(Problem("file without text", advice="remove the file, or add text"))
+            raise Unreadable(Problem("file without any text", advice="add content, or remove the file"))
         return DocumentText(digest.digest(), (), marked)
 
     def _blocks(self) -> Iterator[str]:

@@ -163,5 +163,5 @@ def _notes(dialogues: Dialogues) -> Iterator[str]:
         yield f"{file}: {', '.join(counts)}"
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
-        unanswered = counted(dialogues.unanswered, "dialogue")
-        yield f"{unanswered} without an answer at the end: the last message is not trained on"
+        ending = f"{counted(dialogues.unanswered, 'dialogue')} {'ends' if dialogues.unanswered == 1 else 'end'}"
+        yield f"{ending} without an answer: the last message is not trained on"
