@@ -213,7 +213,7 @@ class Session:
             raise LiuliError(f'there is no command {shown}: see /help. To send it as a message, type """{name}"""')
         takes, run = COMMANDS[name]
         if rest and not takes:
-            raise LiuliError(f"{name} takes no argument")
+            raise LiuliError(f"{name} takes no argument: type {name} alone")
         if not rest and takes and not takes.startswith("["):
             raise LiuliError(f"{name} needs an argument: {name} {takes}")
         run(self, *rest or [""])

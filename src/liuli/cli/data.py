@@ -45,8 +45,8 @@ def look(
         str,
         typer.Option(
             metavar="content|tail:0.1|FILE",
-            help="Hold out this part for validation: content (about one passage in twenty, chosen by a hash of its text), "
-            "tail:0.1 (the last 10 %), or a file.",
+            help="Hold out this part for validation: content (about one block of text in twenty, chosen by a hash of the "
+            "block), tail:0.1 (the last 10 %), or a file.",
         ),
     ] = "content",
     json: Json = False,

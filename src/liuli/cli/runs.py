@@ -149,7 +149,7 @@ def _facts(run: "Summary") -> dict[str, str]:
         "held out": run.held_out or "",
         "tokenizer": tokenizer,
         "model": ", ".join(word for word in (run.stage, run.size, parameters, parent) if word),
-        "recipe": _settings(run.recipe),
+        "recipe": _settings({key: value for key, value in run.recipe.items() if key not in ("rows_at_once", "buffer")}),
         "machine": _settings(run.machine),
         "not reproducible": ", ".join(f"from step {step:,}" for step in run.inexact),
         "saved": _saved(run),

@@ -87,7 +87,9 @@ class Request:
         for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("list of stop ids", self.stop_ids)):
             wrong = [token_id for token_id in ids if not 0 <= token_id < vocab_size]
             if wrong:
-                raise LiuliError(f"the {what} contains the id {wrong[0]}, but the model's ids are 0 to {vocab_size - 1}")
+                raise LiuliError(
+                    f"the {what} contains the id {wrong[0]}, but the model's ids are 0 to {vocab_size - 1}: remove it"
+                )
 
 
 class RequestState:

@@ -65,7 +65,7 @@ def floor_per_token(world: World, tokenizer: Tokenizer, documents: int = 10_000,
         LiuliError: fewer than 2 documents, of which no error can be told; a bad seed.
     """
     if documents < 2:
-        raise LiuliError(f"the tokens of a document are estimated from at least 2 documents, not {documents}")
+        raise LiuliError(f"the tokens of a document must be estimated from at least 2 documents, not {documents}")
     counts = [len(tokenizer.encode(document)) + 1 for document in world.documents(documents, seed)]
     tokens, nats = fmean(counts), sum(world.floor.nats.values())
     relative = stdev(counts) / math.sqrt(documents) / tokens

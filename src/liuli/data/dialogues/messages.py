@@ -54,7 +54,7 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
         waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
         answers += before == "assistant" and message.get("weight", 1) > 0
     if not messages:
-        return Problem("the dialogue has no messages")
+        return Problem("the dialogue has no messages", advice="add messages, or remove the dialogue")
     if answered and not answers:
         if any(message["role"] == "assistant" for message in messages):
             advice = "give one of them a weight above 0"

@@ -101,7 +101,7 @@ class MixedRows:
         self._dialogues, self._text = dialogues, text
 
     def take(self, rows: int) -> Batch | None:
-        assert rows > 1, "a step needs a row of dialogues and a row of text"
+        assert rows > 1, "there must be room for both dialogues and text"
         of_text = max(1, round(MIXED * rows))
         first = self._dialogues.take(rows - of_text)
         second = first and self._text.take(of_text)
