@@ -28,10 +28,7 @@ TRAIN = (
 
 tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True, cls=Group, epilog=examples(*TRAIN))
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
-COLUMNS = (
-    "unique chars: how many different characters occur; single token: the share of them that are one token each; by use: the "
-    "same share, weighted by how often each character occurs"
-)
+COLUMNS = "single token: the share of the unique characters that are one token each; by use: the same, weighted by frequency"
 ROOMY = 60  # columns from which on the table has two spaces between its columns
 Result = TypeVar("Result")
 
