@@ -89,7 +89,7 @@ def test_what_is_no_integer(tiny, wrong):
     with pytest.raises(LiuliError, match=r"^top_k must be a whole number"):
         Sampling(top_k=wrong)
     if not isinstance(wrong, list):
-        with pytest.raises(LiuliError, match=r"^the logit bias names .*, which is not a token id: give an integer$"):
+        with pytest.raises(LiuliError, match=r"^the logit bias contains .*, which is not a token id: give an integer$"):
             Sampling(logit_bias={wrong: 1.0})
     for name in ("ids", "stop_ids"):
         with pytest.raises(LiuliError, match=r"must be a list of token ids, but .* is not an integer$"):

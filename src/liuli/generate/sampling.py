@@ -65,7 +65,7 @@ def _checked_biases(biases: Mapping[int, float]) -> dict[int, float]:
     found = {plain(token_id): plain(bias) for token_id, bias in biases.items()}
     for token_id, bias in found.items():
         if type(token_id) is not int:
-            raise LiuliError(f"the logit bias names {token_id!r}, which is not a token id: give an integer")
+            raise LiuliError(f"the logit bias contains {token_id!r}, which is not a token id: give an integer")
         if not _fits_float(bias) or math.isnan(bias) or bias == math.inf:
             raise LiuliError(f"the logit bias of token {token_id} must be a number or -inf, not {bias!r}")
     return found
