@@ -26,7 +26,8 @@ def find_device(name: str | None) -> torch.device:
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     _, _, index = name.partition(":")  # PyTorch keeps eight bits of it
     if index and int(index) >= count:
-        raise LiuliError(f"there is no device {name!r}: this machine has {count}, counted from 0")
+        known = f"{device.type}:0 to {device.type}:{count - 1}" if count > 1 else f"only {device.type}:0"
+        raise LiuliError(f"there is no device {name!r}: this machine has {known}")
     return device
 
 

@@ -319,7 +319,7 @@ def _opened(path: Path, *_: int) -> GGUFFile:
         return file
     named = SHARD.fullmatch(path.name)
     if named is None or int(named["count"]) != count:
-        raise LiuliError(f"{path} is one of {count} shards, but not named so: rename it, as in x-00001-of-{count:05}.gguf")
+        raise LiuliError(f"{path} is one of {count} shards: its name must have its number, as in x-00001-of-{count:05}.gguf")
     paths = [path.with_name(f"{named['stem']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
     if int(named["number"]) != 1:
         raise LiuliError(f"{path} is one of {count} shards: give the first, {paths[0].name}")

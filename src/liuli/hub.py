@@ -117,7 +117,10 @@ def _why_a_path(name: str) -> str:
             "owner/model/file.gguf on the Hugging Face Hub"
         )
     if os.path.isdir(owner):
-        return f"{owner} is a folder here, so this is read as a path and not as a name on the Hugging Face Hub"
+        return (
+            f"{owner} is a folder here, so this is read as a path and not as a name on the Hugging Face Hub: check the name of "
+            f"the folder"
+        )
     return ""
 
 
@@ -137,7 +140,10 @@ def _fetch_gguf(repository: str, file: str) -> Path:
     here = f"there is no file {repository}/{file} here, and "
     fetched = _fetch(repository, "model", [re.sub(SHARD, r"-*-of-\1", file)], here)
     if not (fetched / file).is_file():
-        raise LiuliError(f"{here}the model {repository} on the Hugging Face Hub has no file {file}")
+        raise LiuliError(
+            f"{here}the model {repository} on the Hugging Face Hub has no file {file}: check the name of the file on the "
+            f"model's page"
+        )
     return fetched / file
 
 

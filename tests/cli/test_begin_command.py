@@ -25,7 +25,7 @@ def test_begin(liuli, small, tmp_path):
     out = tmp_path / "first"
     result = liuli("begin", "--out", out, "--minutes", 0.25)
     assert (result.code, result.err) == (0, "")
-    shown = ("Probability of each", "Predictions during training", "the entropy", "Distance from the true", "liuli world ask")
+    shown = ("Probability of each", "Predictions during training", "the entropy", "Difference from the true", "liuli world ask")
     for words in (*shown, "The same questions to the base", "(c) in no training data", "liuli chat"):
         assert words in result.out
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))

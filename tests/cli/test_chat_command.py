@@ -57,7 +57,7 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     assert "seed 3; Liuli's default (the folder has no sampling settings): temperature 0.8" in terminal.greeting
 
     shown = terminal.type("你好吗\x7f")  # a wide character taken back
-    assert re.fullmatch(r"(好的。|Hi!)\n\d+ of 128 tokens, seed 3\n", shown)
+    assert re.fullmatch(r"(好的。|Hi!)\ncontext: \d+ of 128 tokens; seed 3\n", shown)
     others = {terminal.type("/regenerate").splitlines()[0] for _ in range(6)}
     assert others == set(talking.REPLIES)
     assert "50.00%" in (steps := terminal.type("/candidates"))
@@ -133,7 +133,7 @@ def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
         said, kept, fill = terminal.until(PROMPT).splitlines()[:3]
         assert set(said) <= set("a<U+001B>^C")
         assert kept == "reply stopped; the part so far is kept"
-        assert re.fullmatch(r"[\d,]+ of 131,072 tokens, seed \d+", fill)
+        assert re.fullmatch(r"context: [\d,]+ of 131,072 tokens; seed \d+", fill)
     terminal.screen.send("never said")
     terminal.until("never said")
     terminal.screen.sendintr()
@@ -223,12 +223,12 @@ def test_tools_that_cannot_be_read(liuli, model, tmp_path, text, said):
         (b"a\n\xff\n", "line 2: the message is not UTF-8 text: byte 1 is 0xFF; convert it to UTF-8"),
         (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
         (b"a\\\n", "the input ended after a line that ends with \\: add a line"),
-        (b"/edit\n", "line 1: nothing has been said yet"),
+        (b"/edit\n", "line 1: there is no message yet: send one first"),
         (b"a\n/edit\n", "line 2: /edit needs the new text: /edit TEXT"),
         (b"/save out.jsonl\n", "line 1: out.jsonl was not written: the conversation: the dialogue has no messages"),
-        (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}, as /save writes it'),
+        (b"/load broken\n", 'line 1: broken does not begin with a line {"messages": […]}: load a file that /save'),
         (b"/load order\n", "line 1: order: roles in an impossible order (message 1: assistant after nobody); one system"),
-        (b"/load tools\n", "line 1: tools: the dialogue has tools, and chat cannot call tools; load a dialogue without"),
+        (b"/load tools\n", "line 1: tools: the dialogue has tools, which /load does not support; load a dialogue"),
         (b"/load ~nobody-of-that-name/x\n", "line 1: ~nobody-of-that-name/x cannot be read: "),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_mistake_in_a_pipe_is_its_end(liuli, model, tmp_path, monkeypatch, pip
 
 def test_what_cannot_be_begun(liuli, model, tiny_folder):
     for words, said in [
-        ((tiny_folder,), "it has not learned to answer: fine-tune it first (liuli finetune)"),
+        ((tiny_folder,), "the model was probably not trained to answer: fine-tune it first (liuli finetune)"),
         ((model, "--max-tokens", 0), "liuli: --max-tokens must be a whole number of at least 1, not 0\n"),
         ((model, "--seed", -1), "liuli: --seed must be a whole number, 0 or more, not -1\n"),
         ((model, "--temperature", -1), "liuli: --temperature must be 0 or more, not -1.0\n"),

@@ -72,16 +72,16 @@ def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
     lines = result.out.splitlines()
     assert lines[0].startswith("step 1, position 5")
     assert lines[1].split() == [",", "█" * 23 + "▎", "96.88%", "98.78%", "after", "the", "sampler", "←"]
-    assert "cut by top-k" in lines[3]
+    assert "removed by top-k" in lines[3]
     assert "top-k kept 2 tokens and removed 0." in lines[4]
-    assert "drew 0.1344 → , (id 432), 96.88% by the model" in lines[5]
+    assert "random number 0.1344 → , (id 432), 96.88% before sampling" in lines[5]
     assert "Once upon a time, there" in result.out
-    assert "2 tokens, finished by length" in result.out
+    assert "2 tokens, finish reason: length" in result.out
 
 
 def test_greedy_steps_say_so(liuli, tiny_folder):
     result = liuli("complete", tiny_folder, "a", "--max-tokens", 1, "--temperature", 0, "--steps")
-    assert "greedy →" in result.out and "1 token, finished by length" in result.out
+    assert "greedy →" in result.out and "1 token, finish reason: length" in result.out
     assert result.err == "liuli: greedy, temperature 0.0\n"
 
 
@@ -164,7 +164,7 @@ MISTAKES = {
     "min-p": (["--min-p", "1.5"], "--min-p must be between 0 and 1, not 1.5"),
     "seed": (["--seed", "-4"], "--seed must be a whole number, 0 or more, not -4"),
     "stop": (["--stop", ""], "a stop string is empty"),
-    "too many": (["--max-tokens", "127"], "the prompt has 2 tokens and 127 more are asked for, but the context has 128"),
+    "too many": (["--max-tokens", "127"], "2 tokens and --max-tokens is 127, but the context has only 128 tokens"),
     "none": (["--max-tokens", "0"], "--max-tokens must be a whole number of at least 1, not 0"),
     "device": (["--device", "gpu"], "there is no device 'gpu'; devices here: cpu"),
     "dtype": (["--dtype", "int3"], "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"),
@@ -394,7 +394,7 @@ def test_where_each_setting_is_from_is_said(liuli, tiny_folder, tmp_path):
     (folder / "generation_config.json").write_text(json.dumps(settings))
     told = liuli("complete", folder, "t", "--max-tokens", 1, "--seed", 1).err.splitlines()
     assert told == [
-        f"liuli: {folder / 'generation_config.json'} asks for typical_p = 0.9, which is not supported: ignored",
+        f"liuli: {folder / 'generation_config.json'} sets typical_p = 0.9, which Liuli does not support and ignores",
         "liuli: seed 1; the folder's generation_config.json: top-k 5, logit-bias of 2 tokens; default: temperature 1.0",
     ]
 
@@ -424,7 +424,7 @@ def test_a_full_disk(tiny_folder):
     ("option", "value", "message"),
     [
         ("--device", "gpu", "there is no device 'gpu'; devices here: "),
-        ("--device", "cpu:1", "there is no device 'cpu:1': this machine has 1, counted from 0"),
+        ("--device", "cpu:1", "there is no device 'cpu:1': this machine has only cpu:0"),
         ("--device", "cuda:-1", "there is no device 'cuda:-1'"),
         ("--threads", "0", "--threads must be from 1 to "),
         ("--threads", "99999", "--threads must be from 1 to "),

@@ -160,7 +160,7 @@ def test_an_adapter_is_opened_over_the_base_that_it_names(liuli, base, tmp_path)
         (["MODEL", "nowhere", "--prompt", "a"], "there is no folder nowhere; give a model's folder"),
         (["MODEL", "BARE", "--prompt", "a"], "BARE contains no tokenizer, so it cannot read a prompt"),
         (["MODEL", "--prompt", "a", "--prompt", "a" * 200], "prompt 2, read by MODEL: the prompt has 201 tokens, but the"),
-        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and 127 more are asked for, but the context has 128"),
+        (["MODEL", "--prompt", "a", "--max-tokens", 127], "has 2 tokens and --max-tokens is 127, but the context has only 128"),
         (["MODEL", "--file", "EMPTY.txt"], "EMPTY.txt contains no prompt: write one prompt per line"),
         (["MODEL", "--file", "EMPTY.jsonl"], "no dialogue found in "),
         (["MODEL", "--file", "UNASKED.jsonl"], "UNASKED.jsonl:1: the dialogue has no user message: add one"),

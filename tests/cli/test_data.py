@@ -26,9 +26,9 @@ def test_look(liuli, corpus):
     result = liuli("data", "look", "texts")
     assert result.code == 0, result.err
     for line in (
-        "documents   151; 157 blocks",
+        "documents   151; 157 blocks (long documents are split)",
         "duplicates  10 documents with the text of an earlier one, kept",
-        "by content, about one block in 20",
+        "about one block in 20, chosen by a hash of its text",
         "marks       1 byte order mark at the beginning of a file dropped",
         "skipped 1 × broken JSON; fix it, or remove it\n    texts/b.jsonl:151 (Expecting property name enclosed in",
         'skipped 1 × a dialogue, not a text; only records with a field "text" are read here\n'
@@ -91,7 +91,9 @@ def test_standard_input(liuli):
         in result.out
     )
     assert "excerpts\n  standard input\n    一二三四五六七八九十\n" in result.out
-    assert liuli("data", "look", "-").err == ("liuli: no text found in -: 1 × no text in it: standard input\n")
+    assert liuli("data", "look", "-").err == (
+        "liuli: no text found in -: 1 × file without any text: standard input; add content, or remove the file\n"
+    )
 
 
 @pytest.mark.parametrize(

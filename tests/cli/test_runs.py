@@ -209,7 +209,7 @@ def test_a_list_of_runs(liuli, finished):
     assert [(Path(row["path"]).name, row["state"], row["step"], row["steps"]) for row in body] == [
         ("stopped", "stopped", 12, 20),
         ("finished", "finished", 20, 20),
-        ("new", "unsaved", 0, None),
+        ("new", "no checkpoint", 0, None),
     ]
     assert body[0]["last"] == body[0]["best"] == {"step": 10} | validation_at(10)
     assert "training" not in body[0]
@@ -220,7 +220,7 @@ def test_a_list_of_runs(liuli, finished):
     assert rows[1] == ["run", "size", "state", "step", "last", "best", "seen", "written"]
     assert rows[2] == ["b/stopped", "nano", "781", "k", "stopped", "12/20", "1.271", "1.271", "768", "now"]
     assert rows[3] == ["finished", "nano", "781", "k", "finished", "20/20", "1.037", "1.037", "1.28", "k", "now"]
-    assert rows[4] == ["new", "nano", "781", "k", "unsaved", "0", "0", f"{datetime.fromtimestamp(864_000):%Y-%m-%d}"]
+    assert rows[4] == ["new", "nano", "781", "k", "no", "checkpoint", "0", "0", f"{datetime.fromtimestamp(864_000):%Y-%m-%d}"]
 
 
 def test_the_best_is_not_always_the_last(liuli, tmp_path):
@@ -245,7 +245,7 @@ def test_a_run_without_a_checkpoint(liuli, tmp_path):
     (run / "metrics.jsonl").unlink()
     shown = liuli("runs", run)
     assert shown.code == 0
-    assert f"{run}: unsaved at step 0; 0 tokens seen" in shown.out
+    assert f"{run}: no checkpoint at step 0; 0 tokens seen" in shown.out
     assert "saved  nothing yet" in shown.out and "no loss has been logged yet" in shown.out
     assert f"Resume with: liuli train --out {run} --resume" in shown.out
 

@@ -79,7 +79,8 @@ def test_without_colour_the_lines_say_what_is_supervised(liuli, folder, file, en
         assert pieces(line for line in lines if line.startswith(gutter)) == marked
     counts = [(len(each.ids), sum(each.supervised)) for each in found]
     assert f"{file}:1: {counts[0][0]} tokens, {counts[0][1]} supervised" in shown
-    assert f"2 dialogues: {sum(c[0] for c in counts)} tokens, {sum(c[1] for c in counts)} supervised; by the folder's" in shown
+    total, supervised = (sum(c[i] for c in counts) for i in (0, 1))
+    assert f"2 dialogues: {total} tokens, {supervised} supervised; chat template: the folder's" in shown
     assert "> supervised: a model learns to generate it" in shown
 
 
@@ -127,12 +128,12 @@ def test_what_a_template_refuses_is_said(liuli, folder, tmp_path):
     talks = tmp_path / "two.jsonl"
     talks.write_text("\n".join(json.dumps(talk(said)) for said in (["x", "b"], ["c", "d"])))
     result = liuli("tokenize", tmp_path, "--chat", talks)
-    assert result.err == f"liuli: skipped {talks}:1: the chat template refuses this conversation: no x\n"
+    assert result.err == f"liuli: skipped {talks}:1: the chat template refuses this conversation: no x; change the messages\n"
     assert "1 dialogue: " in result.out
     talks.write_text(json.dumps(talk(["x", "b"])))
     result = liuli("tokenize", tmp_path, "--chat", talks)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"liuli: {talks}:1: the chat template refuses this conversation: no x\n"
+    assert result.err == f"liuli: {talks}:1: the chat template refuses this conversation: no x; change the messages\n"
 
 
 def test_mistakes(liuli, folder, tiny_folder, file, tmp_path):

@@ -18,7 +18,7 @@ def test_ask(liuli):
     many = liuli("world", "ask", "").out.splitlines()
     assert len(many) == 22
     assert many[0] == "(the beginning) → a choice of words"
-    assert many[-1].endswith("more (--json lists all)")
+    assert many[-1].endswith("other continuations (--json lists all)")
 
 
 def test_ask_json(liuli):
@@ -56,7 +56,7 @@ def test_wrong_options_before_and_after_ask(liuli, tmp_path):
             result = liuli("world", *words)
             assert (result.code, result.out, result.err) == (2, "", f"liuli: {message}\n")
     result = liuli("world", "--seed", 5, "ask", "--seed", 0, "小明")
-    assert (result.code, result.err) == (2, "liuli: --seed is given twice: 5 before ask and 0 after it\n")
+    assert (result.code, result.err) == (2, "liuli: --seed is given twice: 5 before ask and 0 after it; give it once\n")
     for option in (("--out", tmp_path / "w"), ("--documents", 5), ("--documents", 50000), ("--force",)):
         result = liuli("world", *option, "ask", "小明")
         assert (result.code, result.out) == (2, "")
@@ -226,7 +226,8 @@ def test_dialogues_bad_input(liuli, tmp_path):
         return result.err
 
     out = tmp_path / "talk.jsonl"
-    assert error("dialogues", "--out", out, "--count", -1) == "liuli: the number of conversations must be at least 0, not -1\n"
+    said = "liuli: the number of dialogues (--count) must be at least 0, not -1\n"
+    assert error("dialogues", "--out", out, "--count", -1) == said
     nowhere = tmp_path / "nowhere" / "talk.jsonl"
     assert "must be at least 0" in error("dialogues", "--out", nowhere, "--count", -1)
     assert "must end with .jsonl" in error("dialogues", "--out", tmp_path / "talk.txt")

@@ -221,10 +221,10 @@ def test_bad_lists_of_chatterbot(tmp_path):
 
 
 FILES = {  # content, what is said of it, and whether it is an error by name
-    "empty.jsonl": (b"", "no dialogue in it", False),
-    "empty.json": (b"[]", "no dialogue in it", False),
-    "empty.txt": (b"\n \n", "no dialogue in it", False),
-    "empty.yml": (b"conversations: []", "no dialogue in it", False),
+    "empty.jsonl": (b"", "file without any dialogue", False),
+    "empty.json": (b"[]", "file without any dialogue", False),
+    "empty.txt": (b"\n \n", "file without any dialogue", False),
+    "empty.yml": (b"conversations: []", "file without any dialogue", False),
     "object.json": (b'{\n"messages": []}', 'not a list of dialogues; write [{"messages": […]}, …]', True),
     "string.json": (b'"a"', "not a list of dialogues", True),
     "broken.json": (b'[{"messages":', "broken JSON (Expecting value at column 14)", False),
@@ -287,7 +287,7 @@ def test_a_file_that_changes_is_an_error(tmp_path):
     next(passing)
     path.write_text("c\td\n")
     for each in (passing, dialogues):
-        with pytest.raises(LiuliError, match="has changed while it was read; wait until it is written, and start again"):
+        with pytest.raises(LiuliError, match="changed while it was being read: wait until it is completely written"):
             list(each)
 
 

@@ -39,7 +39,7 @@ def test_no_text_found(tmp_path):
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
         f"no text found in {tmp_path}: 1 × unknown file type for text: {tmp_path}/a.png; Liuli reads {KNOWN}, "
-        f"and 2 × no text in it: {tmp_path}/b.txt and 1 more"
+        f"and 2 × file without any text: {tmp_path}/b.txt and 1 more; add content, or remove the file"
     )
 
 
@@ -76,14 +76,14 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "pointer.jsonl": (pointer, pointed, False),
         "pointer.json": (pointer, pointed, False),
         "pointer.parquet": (pointer, pointed, False),
-        "empty.txt": (b"", "no text in it", False),
-        "blank.md": (b"\n \t\r\n", "no text in it", False),
-        "mark.txt": (b"\xef\xbb\xbf", "no text in it", False),
-        "empty.jsonl": (b"", "no text in it", False),
-        "blank.jsonl": (b"\n \n", "no text in it", False),
-        "empty.json": (b"[]", "no text in it", False),
-        "empty.txt.gz": (gzip.compress(b""), "no text in it", False),
-        "empty.parquet": (parquet(folder / "x", pa.table({"text": pa.array([], pa.string())})), "no text in it", False),
+        "empty.txt": (b"", "file without any text", False),
+        "blank.md": (b"\n \t\r\n", "file without any text", False),
+        "mark.txt": (b"\xef\xbb\xbf", "file without any text", False),
+        "empty.jsonl": (b"", "file without any text", False),
+        "blank.jsonl": (b"\n \n", "file without any text", False),
+        "empty.json": (b"[]", "file without any text", False),
+        "empty.txt.gz": (gzip.compress(b""), "file without any text", False),
+        "empty.parquet": (parquet(folder / "x", pa.table({"text": pa.array([], pa.string())})), "file without any text", False),
         "latin1.txt": (b"caf\xe9", "not UTF-8 (byte 4 is 0xE9); convert it to UTF-8, or remove it", False),
         "gbk.txt": (
             "中文".encode("gbk"),
@@ -162,8 +162,8 @@ BAD_LINES = {
     '{"text": 1.5}': '"text" is a number, not a string',
     '{"text": true}': '"text" is true or false, not a string',
     '{"text": ["a"]}': '"text" is a list, not a string',
-    '{"text": ""}': "no text in it",
-    '{"text": " \\n"}': "no text in it",
+    '{"text": ""}': "empty text",
+    '{"text": " \\n"}': "empty text",
     '{"text": "ab\\u0000"}': "a NUL character in the text (character 3); remove it",
     '{"text": "a\\ud800b"}': "a lone surrogate in the text (\\ud800 at character 2); write the whole pair, or remove it",
     '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field with the text to "text"',
@@ -198,7 +198,7 @@ def test_a_column_that_lies_about_utf8(tmp_path):
     pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
     sources = Sources([str(tmp_path)])
     assert [document.text for document in sources.documents()] == ["good"]
-    assert [each.reason for each in sources.skipped] == ["UTF-16, not UTF-8", "a NUL character in the text", "no text in it"]
+    assert [each.reason for each in sources.skipped] == ["UTF-16, not UTF-8", "a NUL character in the text", "empty text"]
 
 
 def test_many_problems_are_all_counted_and_some_named(tmp_path):
@@ -232,7 +232,7 @@ def test_a_file_that_changes_is_an_error(tmp_path, name, when):
     if when == "while" and name == "a.json":
         assert len(list(documents)) > 0  # it was read whole before
     else:
-        with pytest.raises(LiuliError, match="has changed while it was read; wait until it is written, and start again"):
+        with pytest.raises(LiuliError, match="changed while it was being read: wait until it is completely written"):
             list(documents)
 
 

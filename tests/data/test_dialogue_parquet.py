@@ -106,7 +106,7 @@ def test_many_rows_in_order_and_from_the_middle(tmp_path):
         ({"messages": [[{"role": b"x"}]]}, "has values that JSON cannot represent"),
         ({"messages": ["a"]}, '"messages" is not a list of messages'),
         ({"messages": [[["user", "a"]]]}, "unknown dialogue layout"),
-        ({"messages": pa.array([], pa.list_(pa.string()))}, "no dialogue in it"),
+        ({"messages": pa.array([], pa.list_(pa.string()))}, "file without any dialogue"),
     ],
     ids=str,
 )

@@ -346,7 +346,7 @@ def sides(found: DialogueSplit) -> dict[str, bool]:
 
 def test_about_one_dialogue_in_twenty_by_its_first_prompt(tmp_path):
     before = split_dialogues(Dialogues(pairs(tmp_path / "a.txt", 1000)))
-    assert before.how == "by first prompt, about one dialogue in 20"
+    assert before.how == "about one dialogue in 20, chosen by a hash of its first prompt"
     held = sides(before)
     assert held == {f"question {i}": held_out(f"question {i}") for i in range(1000)}
     assert 30 <= sum(held.values()) <= 70
@@ -365,7 +365,7 @@ def test_the_last_dialogues(tmp_path):
 
 def test_too_few_to_hold_out_by_content(tmp_path):
     found = split_dialogues(Dialogues(pairs(tmp_path / "a.txt", 2)))
-    assert found.how == "the last 10% of the dialogues, as there are too few to hold out one in 20 by first prompt"
+    assert found.how == "the last 10% of the dialogues, as there are too few to choose one in 20 by a hash"
     assert list(sides(found).values()) == [False, True]
     one = Dialogues(pairs(tmp_path / "b.txt", 1))
     for how in ("content", "tail:0.5"):
@@ -379,7 +379,7 @@ def test_a_file_is_all_validation(tmp_path):
     assert (found.how, found.shared) == (f"all of {other}", 2)
     assert [each.source for each in found.validation()] == [f"{other}:{i}" for i in range(1, 6)]
     assert list(found.training()) == list(Dialogues(path))
-    said = r"b.txt:1: the first prompt of this validation dialogue is also in the training data \(such dialogues: 2\); remove"
+    said = r"contains the first prompt of 2 validation dialogues, the first at .*b.txt:1: remove such dialogues"
     with pytest.raises(LiuliError, match=said):
         split_dialogues(Dialogues(path, strict=True), str(other))
     with pytest.raises(LiuliError, match=r"a.txt is in the training data and in the validation data: remove it from"):

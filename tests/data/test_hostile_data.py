@@ -303,7 +303,7 @@ def test_a_file_replaced_by_a_pipe_after_it_was_found(tmp_path):
     sources = Sources(path)
     path.unlink()
     os.mkfifo(path)
-    assert "a.txt has changed while it was read" in message_of(sources)
+    assert "a.txt changed while it was being read" in message_of(sources)
 
 
 def message_of(sources: Sources) -> str:

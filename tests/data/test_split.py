@@ -40,7 +40,7 @@ def test_about_one_block_in_twenty_by_its_content(corpus):
     for text, side in held.items():
         assert side == (int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) % 20 == 0) == held_out(text)
     assert 0.02 < sum(held.values()) / len(held) < 0.09
-    assert found.how == "by content, about one block in 20"
+    assert found.how == "about one block in 20, chosen by a hash of its text"
 
 
 def test_adding_and_editing_data_moves_no_other_block(corpus):
@@ -109,7 +109,7 @@ def test_a_tail_of_a_long_document(corpus):
 def test_a_corpus_too_small_says_so_and_holds_out_its_last_tenth(tmp_path, held):
     text = next(text for i in range(1000) if held_out(text := f"a small corpus, number {i}") == held)
     found = split("content", write(tmp_path / "a.txt", text))
-    assert found.how == ("the last 10% of the characters, as there are too few blocks to hold out one in 20 by content")
+    assert found.how == ("the last 10% of the characters, as there are too few blocks to choose one in 20 by a hash")
     assert [document.text for document in found.training()] == [text[:-2]]
     assert [document.text for document in found.validation()] == [text[-2:]]
 

@@ -68,7 +68,7 @@ def test_unwanted_ids_that_the_model_does_not_have_are_dropped_and_named(folder,
     assert caplog.messages == [
         f"{path}: suppress_tokens [-1, 270, 1000000000000] is ignored: the model's ids are 0 to 269",
         f"{path}: bad_words_ids [-7, 400] is ignored: the model's ids are 0 to 269",
-        f"{path} asks for bad_words_ids = [[6, 7]], which is not supported: ignored",
+        f"{path} sets bad_words_ids = [[6, 7]], which Liuli does not support and ignores",
     ]
 
 
@@ -122,14 +122,14 @@ def test_what_is_not_followed_is_named_once(folder, caplog, name, value):
     caplog.set_level(logging.INFO, "liuli")
     for _ in range(2):
         assert found(folder, temperature=0.5, **{name: value}).sampling == Sampling(temperature=0.5)
-    expected = f"{folder / 'generation_config.json'} asks for {name} = {value!r}, which is not supported: ignored"
+    expected = f"{folder / 'generation_config.json'} sets {name} = {value!r}, which Liuli does not support and ignores"
     assert caplog.messages == [expected]
 
 
 def test_several_are_named_on_one_line(folder, caplog):
     found(folder, no_repeat_ngram_size=3, typical_p=0.9, num_beams=1)
-    assert [message.split(" asks for ")[1] for message in caplog.messages] == [
-        "no_repeat_ngram_size = 3, typical_p = 0.9, which is not supported: ignored"
+    assert [message.split(" sets ")[1] for message in caplog.messages] == [
+        "no_repeat_ngram_size = 3, typical_p = 0.9, which Liuli does not support and ignores"
     ]
 
 

@@ -289,10 +289,10 @@ def test_without_a_tokenizer_ids_come_and_no_text(tiny):
         (Request([]), "the prompt is empty and the tokenizer has no begin-of-text token"),
         (Request([5], max_tokens=0), "max_tokens must be a whole number of at least 1, not 0"),
         (Request([5] * 128), "the prompt has 128 tokens, but the context has 128"),
-        (Request([5] * 100, max_tokens=29), r"100 tokens and 29 more are asked for, .* has 128: ask for at most 28"),
-        (Request([270]), "the prompt names token 270, but the model's ids go from 0 to 269"),
-        (Request([5], Sampling(logit_bias={-1: 1.0})), "the logit bias names token -1"),
-        (Request([5], stop_ids=[999]), "the stop ids names token 999"),
+        (Request([5] * 100, max_tokens=29), r"100 tokens and max_tokens is 29, .* has only 128 tokens: set max_tokens to 28"),
+        (Request([270]), "the prompt contains the id 270, but the model's ids are 0 to 269"),
+        (Request([5], Sampling(logit_bias={-1: 1.0})), "the logit bias contains the id -1"),
+        (Request([5], stop_ids=[999]), "the list of stop ids contains the id 999"),
         (Request([5], stop=["a", ""]), "a stop string is empty"),
         (Request([5], candidates=-1), "candidates must be 0 or more"),
     ],
@@ -427,5 +427,5 @@ def test_a_constraint_that_fails_ends_its_own_request_only(tiny, engine, what):
     (alone,) = run(Engine(tiny.decoder, tiny.tokenizer, slots=1), [neighbour])
     failed, beside = run(engine, [Request([5], Sampling(), max_tokens=9, constraint=constraint), neighbour])
     assert failed[-1].finish_reason == "error"
-    assert failed[-1].error == f"the constraint's {what} failed: RuntimeError('no luck')"
+    assert failed[-1].error == f"the method {what} of the constraint raised RuntimeError: no luck; correct the constraint"
     assert ids_of(beside) == ids_of(alone)

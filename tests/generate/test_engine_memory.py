@@ -76,9 +76,9 @@ def test_a_huge_context_is_only_a_number(long, context):
     decoder = decoder_of(replace(LONG, context=context))
     (records,), _ = run(Engine(decoder), [Request([5], max_tokens=3)])
     assert len(records) == 3
-    with pytest.raises(LiuliError, match=r"more are asked for: .*B, but only .* may be used: ask for at most \d+ "):
+    with pytest.raises(LiuliError, match=r"max_tokens is \d+: .*B, but only .* may be used: set max_tokens to \d+ or less"):
         Engine(decoder, cache_budget=10**8).submit(Request([5], max_tokens=context - 1))
-    with pytest.raises(LiuliError, match=r"the context has 131072: ask for at most 131071 \(max_tokens\)"):
+    with pytest.raises(LiuliError, match=r"the context has only 131,072 tokens: set max_tokens to 131071 or less"):
         Engine(long).submit(Request([5], max_tokens=10**10))
 
 
@@ -128,7 +128,7 @@ def test_requests_wait_for_memory_and_get_what_they_get_alone(long):
 def test_a_request_larger_than_the_budget_is_refused_and_harms_nobody(long):
     engine = Engine(long, cache_budget=50 * bytes_per_token(LONG, torch.float32))
     fine = engine.submit(Request([5], max_tokens=9))
-    with pytest.raises(LiuliError, match=r"40 tokens and 10 more are asked for: .* ask for at most 9 \(max_tokens\)"):
+    with pytest.raises(LiuliError, match=r"40 tokens and max_tokens is 10: .* set max_tokens to 9 or less"):
         engine.submit(Request([5] * 40, max_tokens=10))
     while engine.busy:
         assert {record.request for record in engine.step()} == {fine}

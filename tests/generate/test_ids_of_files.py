@@ -78,7 +78,7 @@ def test_a_token_without_a_row_is_refused_only_when_it_is_used(folder, special):
     assert len(model.complete("the", max_tokens=2, temperature=0.0).ids) > 0
     with pytest.raises(LiuliError, match=r"the text uses the token '<pad>' \(id 270\), for which the model's embedding has no"):
         model.complete("a<pad>", max_tokens=1)
-    with pytest.raises(LiuliError, match="the prompt names token 270, but the model's ids go from 0 to 269"):
+    with pytest.raises(LiuliError, match="the prompt contains the id 270, but the model's ids are 0 to 269"):
         model.complete([SIZE], max_tokens=1)
 
 

@@ -89,7 +89,7 @@ def test_what_is_no_integer(tiny, wrong):
     with pytest.raises(LiuliError, match=r"^top_k must be a whole number"):
         Sampling(top_k=wrong)
     if not isinstance(wrong, list):
-        with pytest.raises(LiuliError, match=r"^the logit bias names .*, which is not a token id: give an integer$"):
+        with pytest.raises(LiuliError, match=r"^the logit bias contains .*, which is not a token id: give an integer$"):
             Sampling(logit_bias={wrong: 1.0})
     for name in ("ids", "stop_ids"):
         with pytest.raises(LiuliError, match=r"must be a list of token ids, but .* is not an integer$"):
@@ -128,7 +128,7 @@ def test_numbers_of_other_libraries(number):
 
 def test_ids_that_do_not_exist(tiny):
     for wrong in (-1, 270, 10**30, np.int64(-1)):
-        with pytest.raises(LiuliError, match=r"the prompt names token -?\d+, but the model's ids go from 0 to 269"):
+        with pytest.raises(LiuliError, match=r"the prompt contains the id -?\d+, but the model's ids are 0 to 269"):
             tiny.complete([5, wrong])
 
 
@@ -170,7 +170,7 @@ def test_a_token_whose_constraint_fails_does_not_count(tiny, method, at, tokens)
     assert [record.position for record in records] == [2 + i for i in range(tokens + 1)]
     assert [record.token is None for record in records] == [False] * tokens + [True]
     assert (records[-1].finish_reason, records[-1].text) == ("error", "")
-    assert records[-1].error == f"the constraint's {method} failed: RuntimeError('no luck')"
+    assert records[-1].error == f"the method {method} of the constraint raised RuntimeError: no luck; correct the constraint"
     if forced:
         assert "".join(record.text for record in records) == "ab"
 
@@ -186,13 +186,13 @@ def test_text_that_was_held_back_is_shown_when_the_constraint_fails(tiny):
 @pytest.mark.parametrize(
     ("mask", "forced", "error"),
     [
-        (torch.ones(9, dtype=torch.bool), [], "the constraint's mask failed: TypeError"),
-        (torch.ones(270), [], "the constraint's mask failed: TypeError"),
-        (None, [], "the constraint's mask failed: AttributeError"),
-        (None, [270], "the constraint's forced failed: IndexError"),
-        (None, [-1], "the constraint's forced failed: IndexError"),
-        (None, ["a"], "the constraint's forced failed: TypeError"),
-        (None, 3, "the constraint's forced failed: TypeError"),
+        (torch.ones(9, dtype=torch.bool), [], "the method mask of the constraint raised TypeError"),
+        (torch.ones(270), [], "the method mask of the constraint raised TypeError"),
+        (None, [], "the method mask of the constraint raised AttributeError"),
+        (None, [270], "the method forced of the constraint raised IndexError"),
+        (None, [-1], "the method forced of the constraint raised IndexError"),
+        (None, ["a"], "the method forced of the constraint raised TypeError"),
+        (None, 3, "the method forced of the constraint raised TypeError"),
     ],
 )
 def test_a_constraint_that_answers_nonsense_ends_its_own_request_only(tiny, mask, forced, error):

@@ -76,7 +76,7 @@ def test_a_large_request_is_not_overtaken():
 @pytest.mark.parametrize(
     ("prompt", "tokens", "message"),
     [
-        (5, 96, r"^the prompt has 5 tokens and 96 more are asked for: .* 1 kB may be used: ask for at most 94 \(max_tokens\)$"),
+        (5, 96, r"^the prompt has 5 tokens and max_tokens is 96: .* 1 kB may be used: set max_tokens to 94 or less$"),
         (100, 1, "shorten the prompt$"),
         (5, 10**10, r"KV cache takes 100 GB, but"),
         (5, 10**1000, r"takes more than 1,000 TB, but"),

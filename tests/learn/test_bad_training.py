@@ -137,7 +137,7 @@ def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     write_corpus(tmp_path / "one", ["x"])
     assert_one_line(train(corpus=tmp_path / "one"), "has only one character, so nothing can be held out")
     write_corpus(tmp_path / "few", ["小明 has one cat."])
-    assert_one_line(train(corpus=tmp_path / "few"), "the data is too short: it has", "a row has 32; give more data")
+    assert_one_line(train(corpus=tmp_path / "few"), "the data is too short: it has", "a sequence has 32; give more data")
     (tmp_path / "empty.txt").write_text("")
     assert_one_line(train("--valid", tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(train(corpus=tmp_path / "empty.txt"), "empty.txt")
@@ -368,7 +368,8 @@ def test_a_run_that_cannot_begin_leaves_nothing(train, tmp_path):
 def test_a_learning_rate_that_leads_out_of_numbers(train, resume, folder, tmp_path, rate, steps):
     out = tmp_path / "away"
     result = train("--lr", rate, "--tokens", steps * 64, out=out)
-    assert_one_line(result, "step ", f"The learning rate ({rate:g}) may be too high. The last good checkpoint is ")
+    advice = f"The learning rate ({rate:g}) may be too high: start a new run with a smaller --lr. "
+    assert_one_line(result, "step ", f"{advice}The last good checkpoint is ")
     assert "finite" in result.err or "the loss on held-out text is" in result.err
     for name in ("metrics.jsonl", "trace.json"):
         assert "NaN" not in (out / name).read_text()

@@ -107,7 +107,7 @@ def test_dialogues_that_use_a_token_without_a_row_are_named(parent, data, tmp_pa
     lines[7] = json.dumps({"messages": [{"role": "user", "content": "a <pad>"}, {"role": "assistant", "content": "b"}]})
     data.write_text("\n".join(lines), encoding="utf-8")
     notes = [event.text for event in tuned(parent, data, tmp_path / "run") if isinstance(event, Note)]
-    assert any("skipped 1 × the text uses the token '<pad>'" in note for note in notes)
+    assert any("skipped 1 dialogue: the text uses the token '<pad>'" in note for note in notes)
     with pytest.raises(LiuliError, match="the text uses the token '<pad>'"):
         tuned(parent, data, tmp_path / "strict", strict=True)
 
@@ -130,7 +130,7 @@ def test_templates_by_name_come_along(parent, data, tmp_path):
 def test_a_template_that_insists_on_a_system_message_learns_from_dialogues_with_one(parent, data, tmp_path):
     insists = "{% if messages[0].role != 'system' %}{{ raise_exception('no system message') }}{% endif %}"
     (parent / "chat_template.jinja").write_text(insists + CHATML, encoding="utf-8")
-    with pytest.raises(LiuliError, match=r"none of the dialogues can be learned from: .*no system message"):
+    with pytest.raises(LiuliError, match=r"no dialogue can be used for training: .*no system message"):
         tuned(parent, data, tmp_path / "without")
     lines = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     lines = [{"messages": [{"role": "system", "content": "x"}, *line["messages"]]} for line in lines]

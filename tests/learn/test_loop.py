@@ -300,7 +300,7 @@ def test_the_error_says_step_rate_and_checkpoint():
         list(train(training_of(decoder, rows_of(documents(8)), rate=0.25), Silent()))
     assert str(error.value) == (
         "the loss of step 1 is nan, and the first tensor that is not finite is the weight norm.weight; nothing was "
-        "updated. The learning rate (0.25) may be too high. There is no checkpoint yet"
+        "updated. The learning rate (0.25) may be too high: start a new run with a smaller --lr. There is no checkpoint yet"
     )
 
 

@@ -108,7 +108,7 @@ def test_what_the_machine_lacks_alone_is_chosen_anew(two_gpus, monkeypatch):
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:256", "cuda:300"])
 def test_a_device_that_is_not_there_is_refused(two_gpus, name):
-    with pytest.raises(LiuliError, match=f"there is no device '{name}': this machine has 2"):
+    with pytest.raises(LiuliError, match=f"there is no device '{name}': this machine has cuda:0 to cuda:1"):
         find_device(name)
 
 

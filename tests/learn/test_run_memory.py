@@ -52,7 +52,7 @@ def test_too_little_memory(folder, tmp_path, monkeypatch):
     first, second = [note for note in notes(events) if "memory" in note]
     assert first == "to save memory, the backward pass computes each layer again: a step takes about a third longer"
     assert "of memory, but only 100 MB is free" in second
-    assert "use fewer --rows or a smaller --length" in second and "--lora" not in second
+    assert "use a smaller --rows or a smaller --length" in second and "--lora" not in second
     resumed = run(job_in(folder, 10), tmp_path / "short", resume=True)
     assert [note for note in notes(resumed) if "memory" in note] == [first]
     found, wanted = kept(tmp_path / "short"), kept(tmp_path / "plenty")

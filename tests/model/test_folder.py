@@ -367,5 +367,5 @@ def test_rotary_settings_of_odd_types(llama, given):
 def test_windows_that_cannot_be(tmp_path, window):
     families.save("mistral", tmp_path)
     change_config(tmp_path, sliding_window=window)
-    with pytest.raises(LiuliError, match=r"an attention window must be a whole number above 0"):
+    with pytest.raises(LiuliError, match=r"config.json: sliding_window must be a whole number from 1 to "):
         read_decoder(tmp_path)

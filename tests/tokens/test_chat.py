@@ -245,7 +245,7 @@ def test_what_a_refusal_says_is_clean(tmp_path, template):
 
 def test_several_lines_of_a_refusal_become_one(tmp_path):
     folder = make_tokenizer(tmp_path / "t", OWN._replace(template="{{ raise_exception('one\\r\\n  two，三') if messages }}"))
-    with pytest.raises(LiuliError, match=r"^the chat template refuses this conversation: one two，三$"):
+    with pytest.raises(LiuliError, match=r"^the chat template refuses this conversation: one two，三; change the messages$"):
         Chat.open(folder, open_tokenizer(folder)).prompt(ONE)
 
 
@@ -290,7 +290,7 @@ def test_a_folder_without_a_template(tmp_path, tiny_folder):
     (tmp_path / "t" / "chat_template.jinja").write_text(FORMS["zephyr"].template, encoding="utf-8")
     with pytest.raises(LiuliError, match="eos_token"):  # which nothing names now
         Chat.open(tmp_path / "t", open_tokenizer(tmp_path / "t")).prompt(ONE)
-    with pytest.raises(LiuliError, match="it has not learned to answer"):
+    with pytest.raises(LiuliError, match="the model was probably not trained to answer"):
         Chat.open(tiny_folder, open_tokenizer(tiny_folder))
 
 

@@ -268,8 +268,8 @@ def test_a_line_without_end_is_cut_into_blocks():
 @pytest.mark.parametrize(
     ("texts", "options", "message"),
     [
-        ([], {}, "there is no text to train a tokenizer on: the sources are empty"),
-        (["", ""], {"kind": "char"}, "there is no text to train a tokenizer on: the sources are empty"),
+        ([], {}, "there is no text to train a tokenizer on: the sources are empty; give files with text"),
+        (["", ""], {"kind": "char"}, "there is no text to train a tokenizer on: the sources are empty; give files with text"),
         (TEXTS, {"kind": "word"}, "there is no tokenizer of kind 'word': choose bpe or char"),
         (TEXTS, {"vocab_size": 262}, "a vocabulary of 262 is too small: 7 special tokens and 256 bytes need at least 263"),
         (TEXTS, {"vocab_size": 0, "kind": "char"}, "a vocabulary of 0 is too small.*at least 263"),

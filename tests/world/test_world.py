@@ -157,7 +157,7 @@ def test_what_is_never_told_is_never_taken_up(both):
         ("xyz", r"^no document of this world begins with 'xyz'\. A document can begin with '.* and [0-9,]+ more$"),
         ("猜谜", "The first 1 of 2 characters match. A document can begin with '猜"),
         ("小明今天去游乐园玩摩天轮", "After '小明今天去游乐园玩', only these can follow: '过山车', '大风车'$"),
-        ("小明今天去游乐园玩过山车。晚安", "after '小明今天去游乐园玩过山车。', the document is at its end"),
+        ("小明今天去游乐园玩过山车。晚安", "the document ends after '小明今天去游乐园玩过山车。'; remove the rest"),
     ],
 )
 def test_what_no_document_begins_with_is_refused(both, prefix, message):

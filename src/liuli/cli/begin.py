@@ -73,7 +73,7 @@ def begin(
             events = make(out, minutes, seed, interrupt.asked)
             if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
                 sys.exit(code)
-    screen.print("comparing what the models learned with the truth …")
+    screen.print("comparing the models with the true probabilities and facts of the corpus …")
     found = beginning.report(out)
     print_report(found, out, screen, time.perf_counter() - began)
 
@@ -88,7 +88,7 @@ def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: fl
 
 def _prompts(found: dict[str, Any], screen: "Screen") -> None:
     """What can follow, in the world and as learned by the model."""
-    screen.print("\nProbability of each continuation, in the world and as learned by the model:")
+    screen.print("\nProbability of each continuation, in the corpus (true) and according to the model (learned):")
     for prompt in found["prompts"]:
         screen.print(f"\n  {on_line(prompt['prompt'])} …")
         likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
@@ -146,10 +146,10 @@ def _next(out: Path, screen: "Screen", seconds: float) -> None:
     prompt = "小明今天去游乐园玩"
     screen.print(f"\nThis command took {seconds:.0f} s. All numbers are in {out / beginning.REPORT}. Next:")
     for command, what in (
-        (f"liuli complete {model} {prompt} --steps", "see how it chooses each token"),
+        (f"liuli complete {model} {prompt} --steps", "see how the model chooses each token"),
         (f"liuli chat {quoted(beginning.ASSISTANT, 'model')}", "talk with the assistant"),
-        (f"liuli world ask {prompt}", "print what can follow in this world, with the exact probabilities"),
-        (f"liuli runs {quoted(beginning.RUN)}", "see how it learned"),
+        (f"liuli world ask {prompt}", "print the possible continuations of a text, with their exact probabilities"),
+        (f"liuli runs {quoted(beginning.RUN)}", "see the loss curves of the run"),
         (f"liuli evaluate {model} {world}", "measure the model on the whole text"),
         ("liuli train my-text.txt --out my-run --minutes 10", "train a model on your own text"),
     ):

@@ -38,7 +38,8 @@ def chat(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Describe the function tools in this JSON file to the model. The chat shows a call and runs nothing.",
+            help="Describe the function tools in this JSON file to the model. The chat prints the model's tool calls but does "
+            "not run them.",
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens per reply.")] = 512,
@@ -188,7 +189,7 @@ class Session:
         self.note(f"{printable(name)}: {counted(len(messages), 'message')}{cut}")
 
     def load(self, name: str) -> None:
-        """Continues the conversation in a file (its first line)."""
+        """Loads the conversation on the first line of a file, and continues it."""
         from liuli.cli.dialogue_file import first_dialogue
 
         messages, more = first_dialogue(name)
@@ -213,7 +214,7 @@ class Session:
             raise LiuliError(f'there is no command {shown}: see /help. To send it as a message, type """{name}"""')
         takes, run = COMMANDS[name]
         if rest and not takes:
-            raise LiuliError(f"{name} takes no argument")
+            raise LiuliError(f"{name} takes no argument: type {name} alone")
         if not rest and takes and not takes.startswith("["):
             raise LiuliError(f"{name} needs an argument: {name} {takes}")
         run(self, *rest or [""])
@@ -250,7 +251,7 @@ class Session:
         if not completion.text.strip() and completion.finish_reason != "cancelled":
             self.note("the reply is empty: /regenerate makes another")
         if self.terminal:
-            seed = f", seed {completion.seed}" if completion.sampling.temperature != 0 else ""
+            seed = f"; seed {completion.seed}" if completion.sampling.temperature != 0 else ""
             self.note(self._fill(full) + seed)
 
     def _note_left_out(self, before: int) -> None:
@@ -270,7 +271,7 @@ class Session:
         return self._fill(self.talk.tokens) if self.talk.said else "there is no message yet"
 
     def _fill(self, tokens: int) -> str:
-        return f"{tokens:,} of {self.talk.context:,} tokens"
+        return f"context: {tokens:,} of {self.talk.context:,} tokens"
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {  # what comes after it, what it does

@@ -197,8 +197,8 @@ def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> 
     screen.print()
     for check in trace.checks:
         if not check.ok:
-            limits = f"{check.name} is {check.value:g} {check.unit}, and the limit is {check.limit:g}"
-            screen.print(Text(f"self-check failed: {limits}", style="red"), soft_wrap=True)
+            limits = f"{check.meaning} is {check.value:g} {check.unit} (limit {check.limit:g}). The numbers may be wrong"
+            screen.print(Text(f"self-check failed: {limits}: please report this", style="red"), soft_wrap=True)
     for caveat in trace.caveats:
         screen.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
 

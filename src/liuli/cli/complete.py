@@ -120,4 +120,4 @@ def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> N
     screen.rule()
     prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
     screen.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
-    screen.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")
+    screen.print(f"{counted(len(completion.ids), 'token')}, finish reason: {completion.finish_reason}", style="dim")

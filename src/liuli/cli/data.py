@@ -45,8 +45,8 @@ def look(
         str,
         typer.Option(
             metavar="content|tail:0.1|FILE",
-            help="Hold out this part for validation: content (about one passage in twenty, chosen by a hash of its text), "
-            "tail:0.1 (the last 10 %), or a file.",
+            help="Hold out this part for validation: content (about one block of text in twenty, chosen by a hash of the "
+            "block), tail:0.1 (the last 10 %), or a file.",
         ),
     ] = "content",
     json: Json = False,
@@ -159,7 +159,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     total, held, lengths = found.total, found.validation, found.lengths
-    parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')}"
+    parts = "" if total.blocks == found.documents else f"; {counted(total.blocks, 'block')} (long documents are split)"
     yield "documents", f"{found.documents:,}{parts}"
     yield "characters", f"{total.characters:,}; {found.distinct:,} different"
     yield "bytes", f"{total.bytes:,} of UTF-8"

@@ -55,11 +55,14 @@ def first_dialogue(name: str) -> tuple[list[dict[str, Any]], bool]:
     record = parse_json(line)
     messages = record.get("messages") if isinstance(record, dict) else None
     if not isinstance(messages, list):
-        raise LiuliError(f'{shown} does not begin with a line {{"messages": […]}}, as /save writes it')
+        raise LiuliError(
+            f'{shown} does not begin with a line {{"messages": […]}}: load a file that /save has written, or convert the file '
+            f"with liuli data convert"
+        )
     if problem := check(messages, answered=False):
         raise LiuliError(problem.at(shown))
     if isinstance(record, dict) and record.get("tools"):
-        raise LiuliError(f"{shown}: the dialogue has tools, and chat cannot call tools; load a dialogue without tools")
+        raise LiuliError(f"{shown}: the dialogue has tools, which /load does not support; load a dialogue without tools")
     return messages, more
 
 

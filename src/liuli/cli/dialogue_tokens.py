@@ -68,7 +68,7 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
     screen.print()
     screen.print(Text("   ").join(Text(*pair) for pair in LEGEND), soft_wrap=True)
     sizes = _sizes([encoded for _, encoded in found])
-    screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}"), soft_wrap=True)
+    screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; chat template: {chat.origin}"), soft_wrap=True)
     if more:
         verb = "is" if more == 1 else "are"
         screen.print(Text(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown"), soft_wrap=True)

@@ -24,7 +24,11 @@ Length = Annotated[
     ),
 ]
 Points = Annotated[
-    int, typer.Option(metavar="N", help="For a world: compare probabilities at this many positions of each kind.")
+    int,
+    typer.Option(
+        metavar="N",
+        help="For a world: compare probabilities at this many choices of each kind (wordings, names, facts, habits).",
+    ),
 ]
 KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "habits"}
 
@@ -132,15 +136,16 @@ def _print(found: "Evaluation", compared: "Comparison | None") -> None:
 def comparison_lines(found: dict[str, Any]) -> list[str]:
     """A comparison with the world (`Comparison.to_json`), for people."""
     lines = [
-        "Distance from the true probabilities, in nats per choice (0 = perfect).",
+        "Difference from the true probabilities (KL divergence), in nats per choice (0 = perfect).",
+        "A choice is a place in the text that has several possible continuations.",
         "A fact has one true value; a habit has several, each with a known frequency.",
     ]
     for kind, gap in found["gaps"].items():
-        allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of its samples are possible there"
+        allowed = "" if gap["allowed"] is None else f"; {gap['allowed']:.1%} of the model's samples are possible in this world"
         lines.append(f"  {KINDS[kind]:<9}{_nats(gap['nats'])}  over {counted(gap['points'], 'choice')}{allowed}")
     facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
     lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}")
-    lines.append(f"  habits: largest error of a frequency, mean over all habits: {found['habit_error']:.1f} percentage points")
+    lines.append(f"  habits: the largest frequency error of each habit, averaged: {found['habit_error']:.1f} percentage points")
     return lines
 
 

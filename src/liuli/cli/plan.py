@@ -33,7 +33,7 @@ def plan(
         typer.Option(
             metavar="NUMBER",
             help="Assume training on this many tokens, such as 300e9.",
-            show_default="the published number of the size, else 20 per parameter",
+            show_default="the published number for a published model, otherwise 20 per parameter",
         ),
     ] = None,
     gpu: Annotated[str, typer.Option(metavar="|".join(ACCELERATORS), help="Assume training on this accelerator.")] = "h100",

@@ -135,21 +135,21 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
         if said:
             table.add_row(f"  {heading}", Text(printable(said)))
     screen.print(table)
-    if run.state in ("stopped", "unsaved"):
+    if run.state in ("stopped", "no checkpoint"):
         screen.print(Text(f"  Resume with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
 
 
 def _facts(run: "Summary") -> dict[str, str]:
     """Heading -> text; "" if it is not known yet."""
     parameters = f"{run.parameters:,} parameters" if run.parameters else ""
-    parent = f"from {run.parent[:12]}" if run.parent else ""
+    parent = f"started from the model with hash {run.parent[:12]}" if run.parent else ""
     tokenizer = f"{run.tokenizer['kind']}, {run.tokenizer['vocab_size']:,} tokens" if run.tokenizer else ""
     return {
         "data": _data(run.data),
         "held out": run.held_out or "",
         "tokenizer": tokenizer,
         "model": ", ".join(word for word in (run.stage, run.size, parameters, parent) if word),
-        "recipe": _settings(run.recipe),
+        "recipe": _settings({key: value for key, value in run.recipe.items() if key not in ("rows_at_once", "buffer")}),
         "machine": _settings(run.machine),
         "not reproducible": ", ".join(f"from step {step:,}" for step in run.inexact),
         "saved": _saved(run),

@@ -34,7 +34,7 @@ TopP = Annotated[
     float | None,
     typer.Option(
         metavar="P",
-        help="Keep the most likely tokens, as few as reach a total probability of P; 1 keeps all.",
+        help="Keep the smallest set of most likely tokens whose total probability is at least P; 1 keeps all.",
         show_default=f"{OWN}1",
     ),
 ]
@@ -60,9 +60,11 @@ def only_given(**settings: float | None) -> dict[str, Any]:
 
 
 def named_as_typed(error: LiuliError) -> LiuliError:
-    """The same error; if its message begins with the name of a setting, with the option's name as it is typed."""
+    """The same error, with the names of options as they are typed: that of a setting with which the message begins, and
+    max_tokens wherever it stands."""
     name, rest = str(error).split(" ", 1)
-    return LiuliError(f"--{name.replace('_', '-')} {rest}") if name in OPTIONS else error
+    message = f"--{name.replace('_', '-')} {rest}" if name in OPTIONS else str(error)
+    return LiuliError(message.replace(" max_tokens ", " --max-tokens "))
 
 
 def settings_line(model: "Model", sampling: "Sampling", seed: int | None, given: dict[str, Any]) -> str:

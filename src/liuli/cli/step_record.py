@@ -24,8 +24,8 @@ def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
     for rule, kept, mass in record.scores.cuts:
         said = f"kept {counted(kept, 'token')} and removed {percent(mass)} of the probability that was left"
         screen.print(f"  {rule.replace('_', '-')} {said}", style="dim")
-    how = "forced" if record.forced else "greedy" if greedy else f"drew {record.uniform:.4f}"
-    choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
+    how = "forced" if record.forced else "greedy" if greedy else f"random number {record.uniform:.4f}"
+    choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} before sampling"
     screen.print(Text(f"  {how} → {choice}"), soft_wrap=True)
 
 
@@ -35,7 +35,7 @@ def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
     bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
     line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
     if candidate.cut:
-        line.append(f"   cut by {candidate.cut.replace('_', '-')}", style="dim")
+        line.append(f"   removed by {candidate.cut.replace('_', '-')}", style="dim")
     elif candidate.sampled_logprob > -math.inf:
         line.append(f"   {percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
     if chosen:

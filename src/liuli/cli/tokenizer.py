@@ -28,6 +28,7 @@ TRAIN = (
 
 tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True, cls=Group, epilog=examples(*TRAIN))
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
+COLUMNS = "single token: the share of the unique characters that are one token each; by use: the same, weighted by frequency"
 ROOMY = 60  # columns from which on the table has two spaces between its columns
 Result = TypeVar("Result")
 
@@ -114,7 +115,7 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
 def _print(found: "TokenizerReport", sample: "TextSample", out: str) -> None:
     from rich.text import Text
 
-    part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} evenly spread bytes"
+    part = "all" if sample.bytes == sample.total_bytes else f"a random sample of {sample.bytes:,}"
     screen = Screen()
 
     def line(text: str) -> None:
@@ -122,13 +123,15 @@ def _print(found: "TokenizerReport", sample: "TextSample", out: str) -> None:
 
     line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {counted(sample.total_bytes, 'byte')}")
     screen.print(_table(found, screen.width))
+    line(COLUMNS)
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
-            line(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
+            line(f"longest tokens, {row.script}: {'  '.join(map(token_name, row.longest))}")
     if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
         readable = [piece for piece in found.unused if piece not in found.broken]
-        line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
-        line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
+        unused = f"{len(found.unused):,} of {found.pieces:,}"
+        line(f"tokens of several bytes that do not occur in the sample: {unused}{_first(readable)}")
+        line(f"tokens that contain an incomplete character: {len(found.broken):,} of {found.pieces:,}")
 
 
 def _table(found: "TokenizerReport", columns: int) -> "Table":
@@ -138,7 +141,7 @@ def _table(found: "TokenizerReport", columns: int) -> "Table":
     table = Table(box=None, padding=(0, 1 + (columns >= ROOMY), 0, 0), pad_edge=False)
     table.add_column("script", no_wrap=True, min_width=6)
     per_token = ("bytes\nper\ntoken", "chars\nper\ntoken")
-    for heading in ("tokens", *per_token, "chars\nseen", "single\ntoken\nchars", "… of\nthe\ntext"):
+    for heading in ("tokens", *per_token, "unique\nchars", "single\ntoken", "single\ntoken\nby use"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found.scripts:
         per_token = (f"{row.bytes_per_token:.3f}", f"{row.characters_per_token:.3f}")

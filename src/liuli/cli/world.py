@@ -175,7 +175,9 @@ def _settings(context: typer.Context, after: dict[str, Any]) -> dict[str, Any]:
         found |= {name: value for name, value in given.items() if value is not None}
     for name, value in before.items():
         if value is not None and found[name] != value:
-            raise LiuliError(f"--{name} is given twice: {value} before {context.info_name} and {found[name]} after it")
+            raise LiuliError(
+                f"--{name} is given twice: {value} before {context.info_name} and {found[name]} after it; give it once"
+            )
     return found
 
 
@@ -199,7 +201,7 @@ def _write(settings: dict[str, Any], out: str, documents: int, force: bool) -> N
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
         return
     say(f"{counted(documents, 'document')}, {counted(written.bytes, 'byte')} of text, written to {out}")
-    say(f"{Path(out) / 'README.md'} shows its people, places and facts")
+    say(f"{Path(out) / 'README.md'} describes the people, places and facts of this world")
     if written.replaced is not None:
         say(f"the previous world there, with {counted(written.replaced, 'document')}, was replaced")
     per_document = f"{sum(floor.nats.values()):.2f} nats per document on average"
@@ -229,7 +231,7 @@ def _print(prefix: str, branch: "Branch") -> None:
         console.print(Text(f"{_percent(share):>9}  {shown}"), soft_wrap=True)
     if len(ranked) > SHOWN:
         rest = sum(share for _, share in ranked[SHOWN:])
-        console.print(f"{_percent(rest):>9}  in {len(ranked) - SHOWN:,} more (--json lists all)")
+        console.print(f"{_percent(rest):>9}  {counted(len(ranked) - SHOWN, 'other continuation')} (--json lists all)")
 
 
 def _percent(share: float) -> str:

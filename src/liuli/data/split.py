@@ -20,6 +20,7 @@ from liuli.data.records.source_files import SourceFile
 from liuli.data.text.sources import Document, Sources
 from liuli.display import printable
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 ONE_IN = 20
 LAST = Fraction(1, 10)  # the share that is held out if nothing is held out by content
@@ -182,9 +183,9 @@ def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSpli
         if rule.kind == "content":
             sides.add(held_out(document.text))
         if len(sides) == 2:
-            return TextSplit(sources, f"by content, about one block in {ONE_IN}")
+            return TextSplit(sources, f"about one block in {ONE_IN}, chosen by a hash of its text")
     if rule.kind == "content":
-        share += f", as there are too few blocks to hold out one in {ONE_IN} by content"
+        share += f", as there are too few blocks to choose one in {ONE_IN} by a hash"
     return TextSplit(sources, share, edge=_edge_of_texts(sources, total, rule.share))
 
 
@@ -208,9 +209,9 @@ def split_dialogues(dialogues: Dialogues, rule: SplitRule | str = "content") -> 
         if rule.kind == "content":
             sides.add(held_out(dialogue.first_prompt))
         if len(sides) == 2:
-            return DialogueSplit(dialogues, f"by first prompt, about one dialogue in {ONE_IN}")
+            return DialogueSplit(dialogues, f"about one dialogue in {ONE_IN}, chosen by a hash of its first prompt")
     if rule.kind == "content":
-        share += f", as there are too few to hold out one in {ONE_IN} by first prompt"
+        share += f", as there are too few to choose one in {ONE_IN} by a hash"
     if total == 1:
         names = names_of(dialogues.names)
         raise LiuliError(f"{names} has only one dialogue, so none can be held out: add dialogues, or give --valid FILE")
@@ -236,8 +237,8 @@ def _shared_texts(other: Sources, sources: Sources) -> int:
     places = [place for _, place, text in other.texts() if text.digest in trained]
     if places and sources.strict:
         raise LiuliError(
-            f"{places[0]}: this validation document is also in the training data (such documents: {len(places):,}); remove "
-            f"them from one of the two"
+            f"the training data contains {counted(len(places), 'validation document')}, the first at {places[0]}: remove such "
+            f"documents from the training data or from the validation data"
         )
     return len(places)
 
@@ -250,8 +251,8 @@ def _shared_prompts(other: Dialogues, dialogues: Dialogues) -> int:
     places = [dialogue.source for dialogue in other if _prompt_digest(dialogue) in trained]
     if places and dialogues.strict:
         raise LiuliError(
-            f"{places[0]}: the first prompt of this validation dialogue is also in the training data (such dialogues: "
-            f"{len(places):,}); remove them from one of the two"
+            f"the training data contains the first prompt of {counted(len(places), 'validation dialogue')}, the first at "
+            f"{places[0]}: remove such dialogues from the training data or from the validation data"
         )
     return len(places)
 

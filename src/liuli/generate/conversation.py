@@ -251,7 +251,7 @@ class Conversation:
     def _question(self) -> int:
         places = [place for place, message in enumerate(self.said) if message["role"] == "user"]
         if not places:
-            raise LiuliError("nothing has been said yet")
+            raise LiuliError("there is no message yet: send one first")
         return places[-1]
 
 

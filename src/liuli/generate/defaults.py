@@ -72,7 +72,7 @@ def default_sampling(folder: Path, whose: str, size: int, ends: Sequence[int]) -
         ignored[PHRASES] = phrases
     if ignored:
         listed = ", ".join(f"{shown(name)[1:-1]} = {shown(value)}" for name, value in ignored.items())
-        remark(f"{path} asks for {listed}, which is not supported: ignored")
+        remark(f"{path} sets {listed}, which Liuli does not support and ignores")
     if not given:
         none = "no supported sampling settings" if ignored else "no sampling settings"
         sampling = Sampling(temperature=DEFAULT_TEMPERATURE)

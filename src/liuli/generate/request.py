@@ -79,15 +79,17 @@ class Request:
             )
         if self.length > capacity:
             raise LiuliError(
-                f"the prompt has {counted(prompt, 'token')} and {self.max_tokens} more are asked for, but the context "
-                f"has {capacity}: ask for at most {capacity - prompt} (max_tokens)"
+                f"the prompt has {counted(prompt, 'token')} and max_tokens is {self.max_tokens}, but the context has only "
+                f"{counted(capacity, 'token')}: set max_tokens to {capacity - prompt} or less"
             )
         if self.stop and not has_tokenizer:
             raise LiuliError("stop strings need a tokenizer, and this model has none: give stop_ids instead")
-        for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("stop ids", self.stop_ids)):
+        for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("list of stop ids", self.stop_ids)):
             wrong = [token_id for token_id in ids if not 0 <= token_id < vocab_size]
             if wrong:
-                raise LiuliError(f"the {what} names token {wrong[0]}, but the model's ids go from 0 to {vocab_size - 1}")
+                raise LiuliError(
+                    f"the {what} contains the id {wrong[0]}, but the model's ids are 0 to {vocab_size - 1}: remove it"
+                )
 
 
 class RequestState:
@@ -185,7 +187,8 @@ def _errors_of(method: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise LiuliError(f"the constraint's {method} failed: {error!r}") from error
+        raised = f"{type(error).__name__}: {error}"
+        raise LiuliError(f"the method {method} of the constraint raised {raised}; correct the constraint") from error
 
 
 def token_ids(values: Any, what: str) -> tuple[int, ...]:

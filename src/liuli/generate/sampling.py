@@ -65,7 +65,7 @@ def _checked_biases(biases: Mapping[int, float]) -> dict[int, float]:
     found = {plain(token_id): plain(bias) for token_id, bias in biases.items()}
     for token_id, bias in found.items():
         if type(token_id) is not int:
-            raise LiuliError(f"the logit bias names {token_id!r}, which is not a token id: give an integer")
+            raise LiuliError(f"the logit bias contains {token_id!r}, which is not a token id: give an integer")
         if not _fits_float(bias) or math.isnan(bias) or bias == math.inf:
             raise LiuliError(f"the logit bias of token {token_id} must be a number or -inf, not {bias!r}")
     return found
@@ -136,7 +136,7 @@ def distribution(
     greedy = sampling.temperature == 0
     top, likeliest = adjusted_V.max(0) if greedy else (adjusted_V.max(), None)  # the first of equals
     if not math.isfinite(top):
-        left_none = "no token can be chosen: grammar, penalties and logit bias leave none"
+        left_none = "no token can be chosen: the constraint and the logit bias exclude every token; relax one of them"
         raise LiuliError(BROKEN if adjusted_V is logits_V else left_none)
     if likeliest is not None:
         return Distribution(likeliest.view(1), top.new_ones(1), cuts)

@@ -101,9 +101,9 @@ class Scheduler:
     def _too_large(self, state: RequestState) -> str:
         request, prompt = state.request, len(state.request.ids)
         possible = self._budget // self._token_bytes - 1 - prompt
-        what = f"ask for at most {possible} (max_tokens)" if possible > 0 else "shorten the prompt"
+        what = f"set max_tokens to {possible} or less" if possible > 0 else "shorten the prompt"
         return (
-            f"the prompt has {counted(prompt, 'token')} and {request.max_tokens:,} more are asked for: their KV cache takes "
+            f"the prompt has {counted(prompt, 'token')} and max_tokens is {request.max_tokens}: their KV cache takes "
             f"{_size((request.length + 1) * self._token_bytes)}, but only {_size(self._budget)} may be used: {what}"
         )
 

@@ -113,7 +113,7 @@ class Scoring:
         largest = [torch.tensor(values).max().item() for values in (self._sums, self._gaps)]  # NaN if there is one
         return (
             SelfCheck("distributions_sum_to_1", largest[0], "probability", SUM_LIMIT),
-            SelfCheck("answers_equal_their_steps", largest[1], "nats a token", STEPS_LIMIT),
+            SelfCheck("answers_equal_their_steps", largest[1], "nats per token", STEPS_LIMIT),
         )
 
     def _comparable(self, m: int) -> bool:

@@ -5,6 +5,11 @@ from typing import Any
 
 from liuli.fields import Record
 
+MEANINGS = {  # what the value of each check is, for people
+    "distributions_sum_to_1": "the largest distance of a distribution's sum from 1",
+    "answers_equal_their_steps": "the largest difference between an answer's log-probability and the sum over its steps",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck(Record):
@@ -18,6 +23,11 @@ class SelfCheck(Record):
     @property
     def ok(self) -> bool:
         return self.value <= self.limit
+
+    @property
+    def meaning(self) -> str:
+        """What `value` is, for people."""
+        return MEANINGS[self.name]
 
     def to_json(self) -> dict[str, Any]:
         return Record.to_json(self) | {"ok": self.ok}

@@ -116,7 +116,7 @@ class Config:
         for window in self.windows:
             if window is not None and not (is_size(window) and window <= LARGEST_SIZE):
                 raise LiuliError(
-                    f"an attention window must be a whole number above 0, at most {LARGEST_SIZE:,}, not {window!r}"
+                    f"a model's window must be a whole number from 1 to {LARGEST_SIZE:,}, not {window!r}"
                 )
         if self.heads % self.kv_heads:
             raise LiuliError(
@@ -126,7 +126,9 @@ class Config:
         if self.rotary and self.head_width % 2:
             raise LiuliError(f"rotary position embeddings need an even head width, not {self.head_width}")
         if self.windows and len(self.windows) != self.layers:
-            raise LiuliError(f"a model of {self.layers} layers needs {self.layers} attention windows, not {len(self.windows)}")
+            raise LiuliError(
+                f"a model's windows must have {self.layers:,} entries, one per layer, not {len(self.windows):,}"
+            )
 
     @property
     def rotary(self) -> bool:

@@ -75,7 +75,7 @@ def take_sample(texts: Iterable[str], limit: int = SAMPLE_BYTES) -> TextSample:
             top = heapq.heappop(kept)
             bytes, bound = bytes - top[3], -top[0]
     if total == 0:
-        raise LiuliError("there is no text to train a tokenizer on: the sources are empty")
+        raise LiuliError("there is no text to train a tokenizer on: the sources are empty; give files with text")
     in_order = sorted(kept, key=lambda entry: entry[1])
     return TextSample([block for _, _, block, _ in in_order], bytes, total)
 

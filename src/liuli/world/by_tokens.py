@@ -1,6 +1,6 @@
 """The truth in a tokenizer's tokens: the floor per token, and the next token's probabilities where they exist.
 
-In: a world and a tokenizer. Out: nats a token, ids with their probabilities. Tokens do not respect pieces, so the second is not
+In: a world and a tokenizer. Out: nats per token, ids with their probabilities. Tokens do not respect pieces, so the second is not
 always there; `comparison.py` works for every tokenizer.
 """
 
@@ -59,13 +59,13 @@ class TokenBranch:
 
 
 def floor_per_token(world: World, tokenizer: Tokenizer, documents: int = 10_000, seed: int = 0) -> TokenFloor:
-    """The floor in nats a token, for a tokenizer that always cuts a text in the same way.
+    """The floor in nats per token, for a tokenizer that always cuts a text in the same way.
 
     Raises:
         LiuliError: fewer than 2 documents, of which no error can be told; a bad seed.
     """
     if documents < 2:
-        raise LiuliError(f"the tokens of a document are estimated from at least 2 documents, not {documents}")
+        raise LiuliError(f"the tokens of a document must be estimated from at least 2 documents, not {documents}")
     counts = [len(tokenizer.encode(document)) + 1 for document in world.documents(documents, seed)]
     tokens, nats = fmean(counts), sum(world.floor.nats.values())
     relative = stdev(counts) / math.sqrt(documents) / tokens

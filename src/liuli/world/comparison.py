@@ -135,8 +135,13 @@ def shares_at(world: World, score: Scorer, prefix: str) -> list[tuple[str, float
     """
     branch = world.branch(prefix)
     *_, (state, choice, place) = read(world.start, prefix)
-    if choice is None or place != len(prefix):
-        raise LiuliError(f"{prefix!r} does not end at a choice; only these can follow: {', '.join(branch.pieces)}")
+    if choice is None:
+        raise LiuliError(f"{prefix!r} is a whole document, so nothing can follow: remove a part of its end")
+    if place != len(prefix):
+        raise LiuliError(
+            f"{prefix!r} ends within a piece of text: add the rest of the piece, which can be {', '.join(branch.pieces)}, or "
+            f"end the text earlier"
+        )
     point = _point(state, choice, prefix, "")
     (shares,) = _shares(score, [point])
     pieces = [state.lead + value for value in choice.values]

@@ -105,7 +105,7 @@ class Conversations:
         """
         check_seed(seed)
         if count < 0:
-            raise LiuliError(f"the number of conversations must be at least 0, not {count}")
+            raise LiuliError(f"the number of dialogues (--count) must be at least 0, not {count}")
         dice = Dice(2 * seed + 1)
         return (self._any(dice) for _ in range(count))
 

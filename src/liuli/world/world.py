@@ -81,7 +81,7 @@ class World:
             if not rest:
                 return Branch("end", {END: 1.0})
             raise LiuliError(
-                f"no document of this world begins with {prefix!r}: after {prefix[:place]!r}, the document is at its end"
+                f"no document of this world begins with {prefix!r}: the document ends after {prefix[:place]!r}; remove the rest"
             )
         found = _going_on(state, choice, rest)
         if not found:

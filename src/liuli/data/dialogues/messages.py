@@ -54,7 +54,7 @@ def check(messages: Sequence[Any], answered: bool = True) -> Problem | None:
         waiting = len(message.get("tool_calls", ())) if before == "assistant" else waiting - (before == "tool")
         answers += before == "assistant" and message.get("weight", 1) > 0
     if not messages:
-        return Problem("the dialogue has no messages")
+        return Problem("the dialogue has no messages", advice="add messages, or remove the dialogue")
     if answered and not answers:
         if any(message["role"] == "assistant" for message in messages):
             advice = "give one of them a weight above 0"
@@ -135,7 +135,7 @@ def _flaw_of_message(message: Any) -> Problem | None:
         return Problem("an unknown role", said, f"the roles are {name_list(ROLES)}")
     fields = {"role", "content", "name"} | {"assistant": {"tool_calls", *OF_REPLIES}, "tool": {"tool_call_id"}}.get(role, set())
     if role != "assistant" and "weight" in message:
-        advice = "remove the weight; only the assistant's messages are learned"
+        advice = "remove the weight; the model is trained only on the assistant's messages"
         return Problem("a weight on a message that is not the assistant's", role, advice)
     if others := [field for field in message if field not in fields]:
         return Problem("unknown field in a message", f"{role}: {name_list(others)}", "remove it")

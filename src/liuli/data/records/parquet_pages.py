@@ -77,7 +77,7 @@ def read_chunks(stream: IO[bytes], column: int) -> list[ColumnChunk]:
     end = stream.seek(-8, io.SEEK_END)
     size = int.from_bytes(stream.read(4), "little")
     if stream.read(4) != MAGIC or size > end:
-        raise BrokenThrift("there is no footer")
+        raise BrokenThrift("it is missing")
     stream.seek(end - size)
     reader = ThriftReader(io.BytesIO(stream.read(size)))
     chunks: list[ColumnChunk] = []

@@ -113,9 +113,9 @@ def column_chunks(stream: IO[bytes], table: "ParquetFile", column: int) -> list[
     try:
         chunks = read_chunks(stream, column)
     except BrokenThrift as error:
-        raise Unreadable(broken_parquet(f"its footer: {error}")) from None
+        raise Unreadable(broken_parquet(f"footer: {error}")) from None
     if len(chunks) != table.num_row_groups:
-        raise Unreadable(broken_parquet("its footer does not agree with its row groups"))
+        raise Unreadable(broken_parquet("the footer does not agree with the row groups"))
     return chunks
 
 

@@ -43,7 +43,7 @@ class RecordKind(Generic[T]):
 
     @property
     def nothing(self) -> Problem:
-        return Problem(f"no {self.name} in it")
+        return Problem(f"file without any {self.name}", advice="add content, or remove the file")
 
 
 class RecordReader(ABC, Generic[T]):

@@ -94,7 +94,13 @@ class SourceFile:
     def check_unchanged(self) -> None:
         """Raises LiuliError if its size or date is not what it was."""
         if self._stamp() != self.stamp:
-            raise LiuliError(f"{self.name} has changed while it was read; wait until it is written, and start again")
+            raise self.changed()
+
+    def changed(self) -> LiuliError:
+        """The error that the file was changed while it was being read."""
+        return LiuliError(
+            f"{self.name} changed while it was being read: wait until it is completely written, and start again"
+        )
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:

@@ -11,7 +11,6 @@ from liuli.data.records.utf8 import utf8_problem
 from liuli.data.text.blocks import STEP, cut
 from liuli.data.text.parquet import TextParquetReader
 from liuli.data.text.record_text import DocumentText, text_of_record
-from liuli.errors import LiuliError
 
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 TEXTS = FileFormats(
@@ -83,7 +82,7 @@ class WholeTextReader(RecordReader[DocumentText]):
                 digest.update(memoryview(data)[:used])
                 rest, offset, some = data[used:], offset + used, some or not (text.isspace() or not text)
         if not some:
-            raise Unreadable(Problem("no text in it"))
+            raise Unreadable(Problem("file without any text", advice="add content, or remove the file"))
         return DocumentText(digest.digest(), (), marked)
 
     def _blocks(self) -> Iterator[str]:
@@ -94,4 +93,4 @@ class WholeTextReader(RecordReader[DocumentText]):
                 try:
                     yield block.decode()
                 except UnicodeDecodeError:  # it was UTF-8 when it was checked
-                    raise LiuliError(f"{self.file.name} has changed while it was read; start again") from None
+                    raise self.file.changed() from None

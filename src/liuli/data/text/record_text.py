@@ -59,7 +59,7 @@ def text_of_cell(cell: bytes | None) -> DocumentText | Problem:
 
 def _of_text(text: str) -> DocumentText | Problem:
     if not text or text.isspace():
-        return Problem("no text in it")
+        return Problem("empty text", advice="remove it, or add text")
     data = encode_text(text)
     if isinstance(data, Problem):
         return data

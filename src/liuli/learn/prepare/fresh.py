@@ -88,8 +88,8 @@ class Fresh:
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the end of "
-                    f"{counted(minutes, 'minute')}: more would memorize it (use --epochs for another number)"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over, "
+                    f"because with more passes the model would memorize the data; set the number with --epochs"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
@@ -100,13 +100,13 @@ class Fresh:
 
 
 def _recipe(stage: Stage, job: Job, config: Config, corpus: Corpus) -> Recipe:
-    """Raises LiuliError: the text is shorter than a row."""
+    """Raises LiuliError: the text is shorter than a sequence."""
     lengths, all_read = corpus.document_lengths()
     recipe = derive(config, lengths, stage.recipe(job, config) | job.optimisation.given(), stage.longest_row(config))
     if all_read and sum(lengths) - len(lengths) < recipe.length:
         raise LiuliError(
-            f"the data is too short: it has {counted(sum(lengths), 'token')} to train on, and a row has {recipe.length}; give "
-            f"more data or a smaller --length"
+            f"the data is too short: it has {counted(sum(lengths), 'token')} to train on, and a sequence has {recipe.length}; "
+            f"give more data or a smaller --length"
         )
     return recipe
 

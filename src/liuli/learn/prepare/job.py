@@ -50,8 +50,8 @@ class DataSettings(Record):
         only=FINETUNE,
     )
     valid: str | None = setting(
-        "Hold out this part of the data for validation: content (about one passage or dialogue in twenty, chosen by a hash of "
-        "its text), tail:0.1 (the last 10 %), or a file.",
+        "Hold out this part of the data for validation: content (about one block of text or one dialogue in twenty, chosen by "
+        "a hash of the block or of the dialogue's first prompt), tail:0.1 (the last 10 %), or a file.",
         shown="content",
         metavar="content|tail:0.1|FILE",
     )

@@ -51,12 +51,12 @@ class MemoryOutlook:
             yield Note("to save memory, the backward pass computes each layer again: a step takes about a third longer")
         if self.fits or self.free is None:
             return
-        ways = ["fewer --rows"] * (recipe.rows_at_once > 1) + ["a smaller --length"]
+        ways = ["a smaller --rows"] * (recipe.rows_at_once > 1) + ["a smaller --length"]
         if plan.tokenization.chat is not None and plan.job.model.lora is None:
             ways.append("--lora 8")
         yield Note(
             f"the run is expected to need about {byte_size(self.expected.total, 2)} of memory, but only "
-            f"{byte_size(self.free, 2)} is free, so the system may end it: use {' or '.join(ways)}"
+            f"{byte_size(self.free, 2)} is free, so the operating system may kill the process: use {' or '.join(ways)}"
         )
 
 

@@ -48,7 +48,9 @@ def with_context(config: Config, length: int, from_parent: bool) -> Config:
         LiuliError: learned positions are fewer than a row has tokens.
     """
     if length > config.context and not config.rotary:
-        raise LiuliError(f"rows of {length} tokens do not fit the model's context of {config.context}: give a smaller --length")
+        raise LiuliError(
+            f"sequences of {length} tokens do not fit the model's context of {config.context}: give a smaller --length"
+        )
     if not config.rotary:
         return config
     return replace(config, context=max(config.context, length) if from_parent else length)

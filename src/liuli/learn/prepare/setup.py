@@ -70,9 +70,10 @@ class RunFacts(Record):
             found = {field.name: body[field.name] for field in fields(cls)}
             return cls(**found | {"fixed": Fixed(**body["fixed"]), "recipe": Recipe(**body["recipe"])})
         except (KeyError, TypeError) as error:
+            missing = f' (the field "{error.args[0]}" is missing)' if isinstance(error, KeyError) else ""
             raise LiuliError(
-                f"the checkpoint was written by a version of Liuli that records other settings ({error}): resume with "
-                f"that version, or start a new run"
+                f"the checkpoint was written by a version of Liuli that records other settings{missing}: resume with that "
+                f"version, or start a new run"
             ) from error
 
 

@@ -66,14 +66,16 @@ class Cuts:
     def lines(self, length: int) -> Iterator[str]:
         """Messages about what was not used unchanged."""
         if self.cut:
-            yield f"{counted(self.cut, 'dialogue')} longer than a row of {length} tokens: split between two exchanges"
+            dialogues = counted(self.cut, "dialogue")
+            yield f"split {dialogues} between two exchanges, because a sequence has at most {length} tokens"
         if self.long_answers:
-            yield f"skipped {self.long_answers:,} × an answer too long for a row of {length} tokens; give a larger --length"
+            answers = counted(self.long_answers, "answer")
+            yield f"skipped {answers}: too long for a sequence of {length} tokens; give a larger --length"
         if self.unread:
             left_out = f"the reasoning of {counted(self.unread, 'answer')}"
             yield f"left out {left_out}: the chat template does not read reasoning_content"
         for why, count in self.refused.items():
-            yield f"skipped {count:,} × {why}"
+            yield f"skipped {counted(count, 'dialogue')}: {why}"
 
 
 def pieces_of_dialogues(
@@ -95,7 +97,9 @@ def pieces_of_dialogues(
             cuts.refused[str(error)] += 1
             continue
         if strict and cuts.long_answers:
-            raise LiuliError(f"{dialogue.source}: an answer is too long for a row of {length} tokens; give a larger --length")
+            raise LiuliError(
+                f"{dialogue.source}: an answer is too long for a sequence of {length} tokens; give a larger --length"
+            )
         if strict and cuts.unread:
             raise LiuliError(
                 f"{dialogue.source}: the chat template does not read reasoning_content, which would be left out; remove it, or "
@@ -107,7 +111,7 @@ def pieces_of_dialogues(
                 yield Piece(np.array(piece.ids, np.int32), number, 0, np.array(piece.supervised), weights)
                 number += 1
     if cuts.refused.total() == cuts.dialogues > 0:
-        raise LiuliError(f"none of the dialogues can be learned from: {next(iter(cuts.refused))}")
+        raise LiuliError(f"no dialogue can be used for training: {next(iter(cuts.refused))}")
 
 
 def _pieces(dialogue: Dialogue, chat: Chat, length: int, cuts: Cuts) -> Iterator[EncodedDialogue]:
@@ -159,5 +163,5 @@ def _notes(dialogues: Dialogues) -> Iterator[str]:
         yield f"{file}: {', '.join(counts)}"
     yield from (f"skipped {each}" for each in dialogues.skipped)
     if dialogues.unanswered:
-        unanswered = counted(dialogues.unanswered, "dialogue")
-        yield f"{unanswered} without an answer at the end: the last message is not trained on"
+        ending = f"{counted(dialogues.unanswered, 'dialogue')} {'ends' if dialogues.unanswered == 1 else 'end'}"
+        yield f"{ending} without an answer: the last message is not trained on"

@@ -40,15 +40,15 @@ class DialogueRows:
         epochs: int | None = None,
         cursor: Cursor | None = None,
     ):
-        assert pieces, "what is taken from nothing never ends"
+        assert pieces, "there must be at least one piece"
         self._pieces, self._length, self._seed, self._empty, self._epochs = pieces, length, seed, empty, epochs
         self._epoch, self._row = 0, 0
         left: Iterable[int] = range(len(pieces))
         if cursor is not None:
             if cursor.settings != self._settings:
                 raise LiuliError(
-                    "the checkpoint's position in the data does not fit the data now (the dialogues, the chat template or the "
-                    "row length differ): restore the data and the settings of the run"
+                    "the data or the settings have changed since the checkpoint (the dialogues, the chat template or the "
+                    "sequence length): restore the data and the settings of the run"
                 )
             self._epoch, self._row = cursor.tensors["place"].tolist()
             left = cursor.tensors["left"].tolist()
@@ -101,7 +101,7 @@ class MixedRows:
         self._dialogues, self._text = dialogues, text
 
     def take(self, rows: int) -> Batch | None:
-        assert rows > 1, "a step needs a row of each"
+        assert rows > 1, "there must be room for both dialogues and text"
         of_text = max(1, round(MIXED * rows))
         first = self._dialogues.take(rows - of_text)
         second = first and self._text.take(of_text)

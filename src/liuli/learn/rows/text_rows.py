@@ -33,6 +33,15 @@ from liuli.learn.rows.rows import Cursor
 from liuli.tokens import Tokenizer
 
 BUFFER = 1 << 20  # ids
+SETTINGS = {  # what must be the same when reading continues, in words for people
+    "length": "the sequence length",
+    "seed": "the seed",
+    "buffer": "the size of the text buffer",
+    "tokenizer": "the tokenizer",
+    "bytes": "the sizes of the files",
+    "lanes": "the number of files",
+    "validation": "the validation split",
+}
 
 
 class TextRows:
@@ -64,7 +73,7 @@ class TextRows:
             )
         for name, value, least in (("length", length, 1), ("seed", seed, 0), ("epochs", epochs, 1), ("buffer", buffer, 1)):
             if value is not None and (type(value) is not int or value < least):
-                raise LiuliError(f"the {name} of rows must be a whole number of at least {least}, not {value}")
+                raise LiuliError(f"{name} must be a whole number of at least {least}, not {value}")
         self._split, self._tokenizer = split, tokenizer
         self._length, self._seed, self._epochs, self._limit = length, seed, epochs, buffer
         self._epoch, self._row, self._read_all = 0, 0, False  # rows of this epoch; whether all its text is in the buffer
@@ -79,9 +88,9 @@ class TextRows:
     def take(self, rows: int) -> Batch | None:
         """The next rows; fewer at the end of the last epoch, None after it."""
         if self._closed:
-            raise LiuliError("no more rows can be taken: the reader was closed")
+            raise LiuliError("no more sequences can be read: the reader was closed; make a new one")
         if rows < 1:
-            raise LiuliError(f"a batch must have at least 1 row, not {rows}")
+            raise LiuliError(f"a batch must have at least 1 sequence, not {rows}")
         packed, epochs = [], []
         while len(packed) < rows and self._fill():
             packed.append(self._buffer.pack(f"{self._epoch_seed()} {self._row}"))
@@ -127,8 +136,8 @@ class TextRows:
         for name, value in self._settings().items():
             if cursor.settings.get(name) != value:
                 raise LiuliError(
-                    f"the checkpoint's position in the data does not fit the data now ({name} was "
-                    f"{cursor.settings.get(name)!r}, is {value!r}): restore the data and the settings of the run"
+                    f"the data or the settings have changed since the checkpoint ({SETTINGS[name]}): restore the data and the "
+                    f"settings of the run"
                 )
         self._epoch, self._row, read_all = cursor.tensors["place"].tolist()
         self._read_all, self._cutters = bool(read_all), []

@@ -50,7 +50,7 @@ class Summary(Record):
     """A run.
 
     Attributes:
-        state: running (a process trains there), finished, stopped, or unsaved (stopped before its first checkpoint).
+        state: running (a process trains there), finished, stopped, or "no checkpoint" (stopped before its first one).
         step: logged last. steps: of the whole run. checkpoints: steps that are saved.
         last, best: validations. tokens: trained on. seconds: that the steps took.
         written: time of the last change, in seconds since 1970.
@@ -114,7 +114,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
     saved_all = bool(saved) and saved[-1] == card["steps"]
     return Summary(
         path=str(folder),
-        state="running" if running else "finished" if saved_all else "stopped" if saved else "unsaved",
+        state="running" if running else "finished" if saved_all else "stopped" if saved else "no checkpoint",
         step=curves.step,
         checkpoints=saved,
         last=curves.validation[-1] if curves.validation else None,
@@ -201,7 +201,8 @@ def _as_written(path: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        missing = f' (the field "{error.args[0]}" is missing)' if isinstance(error, KeyError) else ""
         raise LiuliError(
-            f"{path} has unexpected content ({error}): it was edited, or written by another version of Liuli; restore it, or "
+            f"{path} has unexpected content{missing}: it was edited, or written by another version of Liuli; restore it, or "
             f"use that version"
         ) from None

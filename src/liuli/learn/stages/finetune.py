@@ -101,7 +101,7 @@ class DialogueCorpus:
         if mix is None:
             return DialogueRows(pieces, length, self.seed, empty, epochs, cursor)
         if recipe.rows < 2:
-            raise LiuliError("with --mix a step needs at least 2 rows, one of them text; give --rows 2 or more")
+            raise LiuliError("with --mix a batch needs at least 2 sequences, one of them text; give --rows 2 or more")
         of_dialogues, of_text = MixedRows.parted(cursor)
         dialogues = DialogueRows(pieces, length, self.seed, empty, epochs, of_dialogues)
         return MixedRows(dialogues, TextRows(mix, tokenizer, length, self.seed, None, recipe.buffer, of_text))
@@ -118,7 +118,7 @@ class DialogueCorpus:
         yield from (f"held out: {line}" for line in measured.cuts.lines(self.length))
         if self.data.division.shared:
             shared = counted(self.data.division.shared, "held-out dialogue")
-            yield f"{shared} with a first prompt that is also in the training data"
+            yield f"the first prompt of {shared} is also in the training data"
 
     def prompts(self) -> list[str]:
         return list(self.first_prompts)

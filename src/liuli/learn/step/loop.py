@@ -59,7 +59,8 @@ def train(training: "Training", journal: Keeper, stop: Callable[[], bool] = lamb
             yield from journal.record(training, update)
     except NotFinite as error:
         raise LiuliError(
-            f"{error}. The learning rate ({training.recipe.rate:g}) may be too high. {journal.last_good()}"
+            f"{error}. The learning rate ({training.recipe.rate:g}) may be too high: start a new run with a smaller --lr. "
+            f"{journal.last_good()}"
         ) from None
     yield from journal.finished(training)
 

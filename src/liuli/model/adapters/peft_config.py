@@ -185,7 +185,9 @@ def _first_match(patterns: Mapping[str, Any], module: str) -> Any:
             if re.match(rf"(.*\.)?({pattern})$", module):
                 return value
         except (re.error, OverflowError, RecursionError) as error:
-            raise LiuliError(f"the pattern {quoted(pattern)} is not a regular expression ({shown(str(error))})") from None
+            raise LiuliError(
+                f"the pattern {quoted(pattern)} is not a regular expression ({shown(str(error))}): correct it"
+            ) from None
     return None
 
 

@@ -81,6 +81,7 @@ def _with_names_in_file(message: str, family: Family) -> str:
     fields = FIELDS[family]
     theirs_of = {ours: theirs for theirs, ours in fields.names.items()}
     theirs_of |= {ours: switch for switch, biases in fields.biases.items() for ours in biases}
+    theirs_of |= {"window": "sliding_window", "windows": "layer_types"}
     for ours, theirs in theirs_of.items():
         message = message.replace(f"a model's {ours} ", f"{theirs} ")
     for ours, theirs in ROTARY_NAMES.items():
@@ -127,7 +128,7 @@ def _config(family: Family, raw: dict[str, Any]) -> Config:
     if "kv_heads" not in found:  # GPT-2
         width, heads = found["width"], found["heads"]
         if width % heads:
-            raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}")
+            raise LiuliError(f"n_embd {width} is not a multiple of n_head {heads}: correct one of them")
         return Config(family, **found | fields.fixed, kv_heads=heads, head_width=width // heads)
     found |= _rotary_by_layer(raw, fields) if fields.rope_by_layer else _rotary(raw, fields.defaults["rope_theta"])
     for switch, biases in fields.biases.items():

@@ -72,7 +72,10 @@ def _check(config: Config) -> None:
     cannot |= _gemmas(config) if gemma else {}
     for what, present in cannot.items():
         if present:
-            raise LiuliError(f"llama.cpp does not support {what}, so this model cannot be converted to GGUF")
+            raise LiuliError(
+                f"llama.cpp does not support {what}, so this model cannot be converted to GGUF; use the model as a folder "
+                f"(with Liuli, transformers or vLLM)"
+            )
 
 
 def _gemmas(config: Config) -> dict[str, bool]:

@@ -78,8 +78,8 @@ class Chat:
             template, name = built_in
             return cls(tokenizer, template, f"{name}, as {what_holds(folder)} has no template")
         raise LiuliError(
-            f"{folder} has no chat template, and its tokenizer has no {' and '.join(CHATML_TOKENS)}, so it has not learned to "
-            f"answer: fine-tune it first (liuli finetune)"
+            f"{folder} contains no chat template, and its tokenizer has no {' and '.join(CHATML_TOKENS)}, so the model was "
+            f"probably not trained to answer: fine-tune it first (liuli finetune)"
         )
 
     @classmethod

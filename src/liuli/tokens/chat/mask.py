@@ -105,7 +105,9 @@ class RenderedText:
             supervised.append(begin is not None)
             if begin is not None and token_id == stop:
                 if start <= begin:
-                    raise LiuliError("the chat template leaves a reply out, or the reply is empty: correct one of the two")
+                    raise LiuliError(
+                        "the chat template leaves a reply out, or the reply is empty: correct the template or the reply"
+                    )
                 begin = None
         if begin is not None or waiting:
             raise LiuliError(

@@ -12,6 +12,7 @@ from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+REFUSES = "refuses this conversation"
 LONGEST = 8 << 20  # characters that a template can write for one conversation
 
 
@@ -28,7 +29,7 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
         names = task["names"] | {"strftime_now": lambda form: now.strftime(form)}
         return {"texts": [_render(template, names, *each) for each in task["conversations"]]}
     except _Refused as error:
-        return {"error": f"refuses this conversation: {error}"}
+        return {"error": f"{REFUSES}: {error}"}
     except TemplateError as error:
         line = f" (line {error.lineno})" if getattr(error, "lineno", None) else ""  # pyright: ignore
         return {"error": f"is broken: {type(error).__name__}: {error.message}{line}"}

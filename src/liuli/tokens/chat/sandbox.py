@@ -53,7 +53,10 @@ class Renderer:
         if "error" in answer:
             # The message is from the template, so it is untrusted text.
             said = printable(" ".join(answer["error"].split()))
-            raise LiuliError(f"the chat template {said if len(said) <= LONGEST_MESSAGE else said[:LONGEST_MESSAGE] + '…'}")
+            said = said if len(said) <= LONGEST_MESSAGE else said[:LONGEST_MESSAGE] + "…"
+            refused = said.startswith(render.REFUSES)
+            advice = "change the messages" if refused else "correct the template, or use another model"
+            raise LiuliError(f"the chat template {said}; {advice}")
         return answer["texts"]
 
     def _ask(self, process: SandboxedProcess, task: dict[str, Any]) -> dict[str, Any]:

@@ -219,7 +219,8 @@ class _EntryReader:
         """Returns a token that is given as a string, or as an object with `content` and its properties."""
         body: Any = {"content": token} if isinstance(token, str) else token
         if not isinstance(body, dict) or not isinstance(body.get("content"), str):
-            raise self._broken(f"{what} must be a text, or an object with its text as content, not {shown(token)}", file)
+            wanted = 'a string, or an object with the string in the field "content"'
+            raise self._broken(f"{what} must be {wanted}, not {shown(token)}", file)
         self._check_text(body["content"], what, file)
         wrong = next((name for name in FIELD_OF if name in body and type(body[name]) is not bool), None)
         if wrong is not None:

@@ -60,7 +60,9 @@ def tokenizer_metadata(folder: Path, tokenizer: Tokenizer, rows: int) -> dict[st
 
 
 def _refused(folder: Path, reason: str) -> LiuliError:
-    return LiuliError(f"{folder} cannot be converted to GGUF: {reason}")
+    return LiuliError(
+        f"{folder} cannot be converted to GGUF: {reason}; use the model as a folder (with Liuli, transformers or vLLM)"
+    )
 
 
 def _merges(folder: Path, encoder: PipelineEncoder) -> tuple[dict[str, Any], dict[int, str], None]:

@@ -116,7 +116,7 @@ def read_pieces(file: GGUFFile, vocabulary: GGUFVocabulary) -> list[SentencePiec
     """Returns the pieces of a vocabulary with scores. User-defined pieces are returned as control pieces."""
     scores = file.metadata.get("tokenizer.ggml.scores")
     if not isinstance(scores, np.ndarray) or len(scores) != len(vocabulary.texts) or not np.isfinite(scores).all():
-        raise file.broken("tokenizer.ggml.scores must be numbers, as many as tokenizer.ggml.tokens")
+        raise file.broken("tokenizer.ggml.scores must have one number per token")
     kinds = [TokenType.CONTROL if kind == TokenType.USER_DEFINED else kind for kind in vocabulary.kinds]
     if {text for text, kind in zip(vocabulary.texts, kinds, strict=True) if kind == TokenType.BYTE} != {*BYTE_PIECES}:
         raise LiuliError(f"{file.path}: a tokenizer without a token for each byte is not supported: use another model")

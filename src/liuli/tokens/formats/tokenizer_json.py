@@ -67,7 +67,10 @@ def _try(used: str, foreign: list[str], path: Path) -> None:
 
 
 def _cause(foreign: list[str]) -> str:
-    return f"The cause may be this step or regular expression: {shown(foreign[0])}"
+    return (
+        f"The cause may be this step or regular expression: {shown(foreign[0])}. Simplify it or remove it, or use another "
+        f"tokenizer"
+    )
 
 
 def _begin(processor: Any, path: Path) -> list[int]:
@@ -79,7 +82,8 @@ def _begin(processor: Any, path: Path) -> list[int]:
         raise LiuliError(f"{path} is broken: {problem}; {REPAIR}") from error
     if len(ids) > MOST_BEGIN_TOKENS:
         raise LiuliError(
-            f"{path}: its post-processor puts {len(ids):,} tokens before a text, but at most {MOST_BEGIN_TOKENS} are supported"
+            f"{path}: its post-processor puts {len(ids):,} tokens before a text, but at most {MOST_BEGIN_TOKENS} are "
+            f"supported; use another tokenizer"
         )
     return ids
 
@@ -103,5 +107,5 @@ def _ids_in_front(processor: Any, levels: int) -> list[int]:
         for inner in processor["processors"]:
             ids += _ids_in_front(inner, levels - 1)
     if not all(type(token_id) is int for token_id in ids):
-        raise TypeError("an id is no whole number")
+        raise TypeError("an id is not a whole number")
     return ids
