@@ -6,7 +6,7 @@ import re
 import pytest
 
 from liuli.world import World
-from liuli.world.conversation import Conversation
+from liuli.world.conversation import SimulatedConversation
 from liuli.world.dialogues import Conversations
 
 
@@ -243,7 +243,7 @@ def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Conversation, "small_talk", interrupted)
+    monkeypatch.setattr(SimulatedConversation, "small_talk", interrupted)
     result = liuli("world", "dialogues", "--out", out)
     assert (result.code, result.err) == (130, f"liuli: stopped; {out} was not changed\n")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import pytest
 from liuli.data.dialogues.messages import check
 from liuli.errors import LiuliError
 from liuli.world import World, lexicon
-from liuli.world.conversation import DOUBT, SPEAKERS, Conversation
+from liuli.world.conversation import DOUBT, SPEAKERS, SimulatedConversation
 from liuli.world.dialogues import GROUPS, Conversations, judge, write_dialogues
 from liuli.world.facts import FACTS, Dice, attribute
 from liuli.world.language import fill
@@ -128,7 +128,7 @@ def test_half_of_the_claims_asked_about_are_true(conversations):
         dice = Dice(5)
         for entity in conversations.askable.entities["person"]:
             for fact in conversations.askable.told[entity]:
-                conversation = Conversation(conversations.askable, lang, dice)
+                conversation = SimulatedConversation(conversations.askable, lang, dice)
                 conversation.check(entity, fact, by_name=True)
                 asked, reply = (message["content"] for message in conversation.messages)
                 value = getattr(entity.facts[fact], lang)

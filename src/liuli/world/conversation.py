@@ -56,7 +56,7 @@ class Askable:
         return fact in self.told[entity] or fact in self.untold[entity]
 
 
-class Conversation:
+class SimulatedConversation:
     """A conversation in the making.
 
     Attributes:

@@ -21,7 +21,7 @@ from liuli.errors import LiuliError
 from liuli.files import write_json_lines
 from liuli.output_paths import check_new_file
 from liuli.world import lexicon
-from liuli.world.conversation import SPEAKERS, Askable, Conversation, Message, question_of, wordings
+from liuli.world.conversation import SPEAKERS, Askable, SimulatedConversation, Message, question_of, wordings
 from liuli.world.facts import Dice, Entity, EntityKind, attribute
 from liuli.world.language import Code
 from liuli.world.world import World, check_seed
@@ -134,7 +134,7 @@ class Conversations:
         if not others:
             return ()
         other = dice.choose(alike or others)
-        conversation = Conversation(self.askable, lang, dice)
+        conversation = SimulatedConversation(self.askable, lang, dice)
         conversation.ask_fact(other, fact if alike else dice.choose(told[other]), by_name=True)
         return tuple(conversation.messages)
 
@@ -144,7 +144,7 @@ class Conversations:
 
     def _any(self, dice: Dice) -> list[Message]:
         lang, draw = dice.choose(self.langs), dice.uniform()
-        conversation = Conversation(self.askable, lang, dice)
+        conversation = SimulatedConversation(self.askable, lang, dice)
         if draw < SMALL:
             conversation.small_talk(dice.choose(list(SPEAKERS[lang][1].small)))
         elif draw < SMALL + STRANGERS and self.askable.strangers:
