@@ -22,9 +22,6 @@ json.dump(found, sys.stdout)
 NO_MODEL, NO_DATA = "there is no folder nowhere; give a model's folder", "there is no file or folder 'nowhere'"
 NO_FOLDER = "there is no folder nowhere: give an adapter's folder"
 NO_DTYPE = "there is no dtype 'int3'; dtypes: fp32, bf16, fp16"
-    "there is no folder nowhere: give an adapter's folder",
-    "there is no dtype 'int3'; dtypes: fp32, bf16, fp16",
-)
 MISTAKES = {
     "complete nowhere text": NO_MODEL,
     "complete model text --adapter nowhere": NO_FOLDER,
