@@ -13,7 +13,6 @@ from liuli.errors import LiuliError
 from liuli.hub import local_model
 from liuli.learn.prepare.job import FINETUNE, OWN_NAMES, TRAIN, Job
 
-
 NOTHING = {
     TRAIN: "there is nothing to train on: give files or folders of text",
     FINETUNE: "there is nothing to learn from: give files or folders of dialogues",
