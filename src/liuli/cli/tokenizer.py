@@ -109,23 +109,17 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
 
 
 def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
-    from rich.text import Text
-
     part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} evenly spread bytes"
     screen = Screen()
-
-    def line(text: str) -> None:
-        screen.print(Text(text), soft_wrap=True)
-
-    line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
+    screen.line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
     screen.print(_table(found, screen.width))
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
-            line(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
+            screen.line(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
     if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
         readable = [piece for piece in found.unused if piece not in found.broken]
-        line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
-        line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
+        screen.line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
+        screen.line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
 
 
 def _table(found: "TokenizerReport", columns: int) -> "Table":
