@@ -120,5 +120,5 @@ def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> N
         print_step(screen, record, greedy)
     screen.rule()
     prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
-    screen.line(Text.assemble(prompt, (text, "bold")))
+    screen.print(Text.assemble(prompt, (text, "bold")), soft_wrap=True)  # exactly: the terminal wraps it
     screen.print(f"{counted(len(completion.ids), 'token')}, finished by {completion.finish_reason}", style="dim")

@@ -34,9 +34,9 @@ class Progress:
         unit: what the run counts: "tokens", or "supervised tokens".
     """
 
-    def __init__(self, out: Path, began: float, resume: str, screen: Screen | None = None, unit: str = "tokens"):
+    def __init__(self, out: Path, began: float, resume: str, console: Screen | None = None, unit: str = "tokens"):
         self._out, self._began, self._resume, self._unit = out, began, resume, unit
-        self._screen = screen or Screen()
+        self._console = console or Screen()
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
         self._validated: Validated | None = None
@@ -46,9 +46,9 @@ class Progress:
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
-        if not self._screen.is_terminal:
+        if not self._console.is_terminal:
             return self._follow(events, None)
-        with Live(console=self._screen, refresh_per_second=4, transient=True) as live:
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
             return self._follow(events, live)
 
     def _follow(self, events: "Iterable[Event]", live: Live | None) -> int:
@@ -66,25 +66,28 @@ class Progress:
             self._recent.append(event)
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
-            self._screen.line(f"{event.text} …" if self._ready is None else event.text)
+            self._line(f"{event.text} …" if self._ready is None else event.text)
         elif isinstance(event, events.Ready):
             self._start = self._start or event
             self._ready = event
-            self._screen.line(_fixed(event))
+            self._line(_fixed(event))
             if event.mixed:
-                self._screen.line(MIXED)
+                self._line(MIXED)
         elif isinstance(event, events.Validated):
             self._validated = event
-            self._screen.line(self._status())
+            self._line(self._status())
         elif isinstance(event, events.Sampled):
             self._sampled = event
         elif isinstance(event, events.Finished):
             self._finish(event)
         elif isinstance(event, events.Stopped):
-            self._screen.line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:")
-            self._screen.command(f"  {self._resume}")
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:")
+            self._console.command(f"  {self._resume}")
             return 130
         return 0
+
+    def _line(self, text: str) -> None:
+        self._console.line(text)
 
     def _speed(self) -> str | None:
         """Tokens/s of the last steps, and which share of the machine's peak that is; None if there are too few steps. Both are of
@@ -122,7 +125,7 @@ class Progress:
         ends = time.perf_counter() - self._began + left
         if ends > LATE * ready.seconds:
             self._warned = True
-            self._screen.line(f"slower than measured; expected total: {_time(ends)}")
+            self._line(f"slower than measured; expected total: {_time(ends)}")
 
     def _status(self) -> str:
         assert self._ready is not None and self._validated is not None
@@ -140,7 +143,7 @@ class Progress:
         rows: list[Text | ProgressBar] = []
         if self._ready and self._recent:
             update, left = self._recent[-1], self._left() or 0.0
-            width = min(LONGEST_BAR, self._screen.width)
+            width = min(LONGEST_BAR, self._console.width)
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=width))
             rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
             if speed := self._speed():
@@ -168,7 +171,7 @@ class Progress:
                 lines.append(f"the validation loss has risen since step {event.best_step:,}; {best}")
         lines.append(f"the model is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
         for line in lines:
-            self._screen.line(line)
+            self._line(line)
 
 
 def _row(text: str) -> Text:
