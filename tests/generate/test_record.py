@@ -165,7 +165,8 @@ def test_fields():
         "request": "r1", "index": 2, "position": 9, "token": {"id": 7, "text": "t7", "bytes": [116, 55]}, "text": "t7",
         "forced": True, "uniform": 0.25, "ms": 0.0, "finish_reason": None,
     }  # fmt: skip
-    assert set(StepRecord("r1", 2, 9, token, "t7", scores=StepScores(-1.0, -0.5, 2.0, 0.0, (0.0, 1.0))).to_json()) == PLAIN | SCORED
+    scores = StepScores(-1.0, -0.5, 2.0, 0.0, (0.0, 1.0))
+    assert set(StepRecord("r1", 2, 9, token, "t7", scores=scores).to_json()) == PLAIN | SCORED
     assert set(StepRecord("r1", 2, 9, token, "t7", prompt_logprobs=[]).to_json()) == PLAIN | {"prompt_logprobs"}
 
 

@@ -127,7 +127,7 @@ class Session:
         """Prints a note about the conversation to standard error."""
         sys.stdout.flush()
         line = on_line(text if self.terminal else f"liuli: {text}")
-        self._notes.line(line, style="dim")
+        self._notes.print_text(line, style="dim")
 
     def say(self, text: str) -> None:
         """Takes a message and prints the reply to it."""
@@ -202,9 +202,10 @@ class Session:
     def help(self, _: str) -> None:
         """Lists the commands."""
         screen = Screen()
-        for name, (takes, run) in COMMANDS.items():
-            screen.line(" ".join((run.__doc__ or "").split()), before=f"{f'{name} {takes}':<16}")
-        screen.line("Leaves the chat, as Ctrl-D does. Ctrl-C stops a reply and keeps the part so far.", before=f"{'/quit':<16}")
+        commands = {f"{name} {takes}": " ".join((run.__doc__ or "").split()) for name, (takes, run) in COMMANDS.items()}
+        commands["/quit"] = "Leaves the chat, as Ctrl-D does. Ctrl-C stops a reply and keeps the part so far."
+        for typed, does in commands.items():
+            screen.print_text(does, before=f"{typed:<16}")
         say('A line that ends with \\ continues on the next line. Put """ around a message that has several lines or begins')
         say("with /.")
 

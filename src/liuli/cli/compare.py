@@ -162,7 +162,7 @@ def _open(name: str, device: str) -> "Model":
 
 def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> None:
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
-        screen.line(_introduced(number, model, about, trace))
+        screen.print_text(_introduced(number, model, about, trace))
     if len(models) == 1:
         cells = [(f"prompt {n}: ", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
         _print_cells(screen, cells, models)
@@ -178,9 +178,9 @@ def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> 
     for check in trace.checks:
         if not check.ok:
             limits = f"{check.name} is {check.value:g} {check.unit}, and the limit is {check.limit:g}"
-            screen.line(f"self-check failed: {limits}", style="red")
+            screen.print_text(f"self-check failed: {limits}", style="red")
     for caveat in trace.caveats:
-        screen.line("\n".join(CAVEATS[caveat]), style="dim")
+        screen.print_text("\n".join(CAVEATS[caveat]), style="dim")
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
@@ -267,7 +267,7 @@ def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None
         screen.print(table)
     if any(score.by == "text" for answer in asked.answers for score in answer.scores):
         again = "* The answer's text was tokenized again with the tokenizer of the scoring model."
-        screen.line(again, style="dim")
+        screen.print_text(again, style="dim")
 
 
 def _score(score: "AnswerScore", by_byte: bool) -> str:
@@ -289,4 +289,4 @@ def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
             kl = answer.scores[m].kl
             if kl:
                 parts.append(f"{sum(kl) / len(kl):.3f} per token along the answer of model {a}")
-        screen.line(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}")
+        screen.print_text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}")

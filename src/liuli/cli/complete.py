@@ -51,8 +51,8 @@ def complete(
         bool,
         typer.Option(
             "--steps",
-            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the interval of each token on the "
-            "line from 0 to 1, the random number, and the chosen token.",
+            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the interval of each token on "
+            "the line from 0 to 1, the random number, and the chosen token.",
         ),
     ] = False,
     adapter: Adapter = None,

@@ -111,22 +111,22 @@ def _check_new(path: Path) -> None:
 def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
     for file, layouts in dialogues.layouts.items():
         found = ", ".join(f"{counted(count, 'dialogue')} from {layout}" for layout, count in layouts.items())
-        console.line(f"{file}: {found}")
+        console.print_text(f"{file}: {found}")
     _print_skipped(console, dialogues.skipped)
     unanswered = dialogues.unanswered
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
-        console.line(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
-    console.line(f"\n{on_line(written)}")
+        console.print_text(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
+    console.print_text(f"\n{on_line(written)}")
 
 
 def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
     for skipped in several:
-        console.line(f"\nskipped {skipped.heading}")
+        console.print_text(f"\nskipped {skipped.heading}")
         for place in skipped.places:
-            console.line(f"    {place}")
+            console.print_text(f"    {place}")
         if skipped.elsewhere:
-            console.line(f"    and {skipped.elsewhere:,} in other files")
+            console.print_text(f"    and {skipped.elsewhere:,} in other files")
 
 
 def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
@@ -142,12 +142,12 @@ def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
     for name, count in found.scripts.items():
         numbers = f"{name:<{widest}}  {count:>{len(f'{found.total.characters:,}')},}  {count / found.total.characters:>6.1%}  "
         room = min(LONGEST_BAR, console.width - len(numbers))
-        console.line(bar(count / found.total.characters, room), before=numbers)
+        console.print_text(bar(count / found.total.characters, room), before=numbers)
     _print_skipped(console, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""
-        console.line(f"  {excerpt.source}{part}", style="bold")
+        console.print_text(f"  {excerpt.source}{part}", style="bold")
         shown = "".join(c if c in " ·" else visible(c, c.encode()) for c in excerpt.text) + "…" * excerpt.cut
         for line in _wrapped(shown, console.width - 4):
             console.print(Text(f"    {line}"), soft_wrap=True)

@@ -54,16 +54,16 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
     screen = Screen()
     room = screen.width if screen.is_terminal else math.inf
     for dialogue, encoded in found:
-        screen.line(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim")
+        screen.print_text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim")
         for line in _lines(room, tokenizer, encoded):
             screen.print(line, soft_wrap=True)
     screen.print()
-    screen.line(Text("   ").join(Text(*pair) for pair in LEGEND))
+    screen.print_text(Text("   ").join(Text(*pair) for pair in LEGEND))
     sizes = _sizes([encoded for _, encoded in found])
-    screen.line(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}")
+    screen.print_text(f"{counted(len(found), 'dialogue')}: {sizes}; by {chat.origin}")
     if more:
         verb = "is" if more == 1 else "are"
-        screen.line(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown")
+        screen.print_text(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown")
 
 
 def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, EncodedDialogue]]":

@@ -127,8 +127,8 @@ def comparison_lines(found: dict[str, Any]) -> list[str]:
     facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
     lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}")
     lines.append(
-        f"  habits: off by {found['habit_error']:.1f} percentage points, which is a mean over all habits: of each, the frequency "
-        f"that is most wrong counts, so a single habit can be off by more"
+        f"  habits: off by {found['habit_error']:.1f} percentage points, which is a mean over all habits: of each, the "
+        f"frequency that is most wrong counts, so a single habit can be off by more"
     )
     return lines
 

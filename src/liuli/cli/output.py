@@ -38,9 +38,10 @@ class Screen(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(on_screen(segment.text), segment.style)
 
-    def line(self, text: str | Text, style: str = "", before: str = "") -> None:
-        """Prints a text of one or several lines. At a terminal, a line that does not fit is wrapped between words, and continues
-        under its first word; in a pipe or a file it stays whole.
+    def print_text(self, text: str | Text, style: str = "", before: str = "") -> None:
+        """Prints a text of one or several lines. At a terminal, a line that does not fit is wrapped between words, and
+        continues under its first word; in a pipe or a file it stays whole. A longer word, such as a path or a hash, is left to
+        the terminal, so that it can be copied; only text with wide characters (Chinese) is broken within a word.
 
         Args:
             before: printed before each line; its continuation begins below the text, not below this.
@@ -54,10 +55,11 @@ class Screen(Console):
                 continue
             if self.width - margin.cell_len < LEAST_ROOM:
                 margin, rest = Text(), margin + rest
-            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len)):
+            overflow = "fold" if rest.cell_len > len(rest) else "ignore"
+            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len, overflow=overflow)):
                 self.print((Text(" " * margin.cell_len) if number else margin) + each, soft_wrap=True)
 
-    def command(self, text: str) -> None:
+    def print_command(self, text: str) -> None:
         """Prints a command on one line, however narrow the terminal is, so that it can be copied."""
         self.print(Text(text), soft_wrap=True)
 
@@ -65,7 +67,7 @@ class Screen(Console):
 def say(text: str = "") -> None:
     """Prints a result of one or several lines to standard output."""
     if sys.stdout.isatty():
-        Screen().line(text)
+        Screen().print_text(text)
     else:
         print(on_screen(text), flush=True)
 
@@ -96,7 +98,7 @@ def _share_a_pipe() -> bool:
 def note(text: str) -> None:
     """Prints a remark to standard error."""
     if sys.stderr.isatty():
-        Screen(stderr=True).line(f"liuli: {on_line(text)}")
+        Screen(stderr=True).print_text(f"liuli: {on_line(text)}")
     else:
         note_error(text)
 
@@ -109,7 +111,7 @@ def note_error(text: str) -> None:
 def progress(text: str) -> None:
     """Prints what is being done to standard error, if it is a terminal."""
     if sys.stderr.isatty():
-        Screen(stderr=True).line(on_line(text))
+        Screen(stderr=True).print_text(on_line(text))
 
 
 def note_skipped(skipped: "list[Skipped]") -> None:

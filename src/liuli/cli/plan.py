@@ -1,5 +1,5 @@
-"""`liuli plan`: estimates what a model of a given size needs, from formulas, and how long training takes on this machine, from a
-short test of its speed."""
+"""`liuli plan`: estimates what a model of a given size needs, from formulas, and how long training takes on this machine,
+from a short test of its speed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

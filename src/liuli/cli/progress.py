@@ -82,16 +82,16 @@ class Progress:
             self._finish(event)
         elif isinstance(event, events.Stopped):
             self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:")
-            self._console.command(f"  {self._resume}")
+            self._console.print_command(f"  {self._resume}")
             return 130
         return 0
 
     def _line(self, text: str) -> None:
-        self._console.line(text)
+        self._console.print_text(text)
 
     def _speed(self) -> str | None:
-        """Tokens/s of the last steps, and which share of the machine's peak that is; None if there are too few steps. Both are of
-        all tokens that are read; if not all are supervised, the speed of those is added."""
+        """Tokens/s of the last steps, and which share of the machine's peak that is; None if there are too few steps. Both
+        count all tokens that are read; if not all are supervised, the speed of those is added."""
         if len(self._recent) < 2:
             return None
         assert self._ready is not None

@@ -98,8 +98,8 @@ def _print_below_each_other(screen: Screen, names: Sequence[str], cells: Sequenc
             (tokens, f"{tokens} tokens seen"),
             (written, f"written {written}"),
         )
-        screen.line(name, style="bold")
-        screen.line("; ".join(said for value, said in facts if value), before="  ")
+        screen.print_text(name, style="bold")
+        screen.print_text("; ".join(said for value, said in facts if value), before="  ")
 
 
 def _cells(run: "Summary") -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _show_one(path: Path, json: bool) -> None:
     _print_facts(screen, run)
     screen.print()
     for line in _chart(run, curves, screen.width):
-        screen.line(line)
+        screen.print_text(line)
     for probe in probes:
         _print_probe(screen, probe)
 
@@ -143,8 +143,8 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
 
     of = f" of {run.steps:,}" if run.steps is not None else ""
     seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of training"
-    screen.line(f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}")
-    screen.command(f"  {printable(shlex.join(run.command))}")
+    screen.print_text(f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}")
+    screen.print_command(f"  {printable(shlex.join(run.command))}")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
@@ -153,7 +153,7 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
             table.add_row(f"  {heading}", Text(printable(said)))
     screen.print(table)
     if run.state in ("stopped", "unsaved"):
-        screen.command(f"  Resume with: {resuming(Path(run.path), run.stage)}")
+        screen.print_command(f"  Resume with: {resuming(Path(run.path), run.stage)}")
 
 
 def _facts(run: "Summary") -> dict[str, str]:
@@ -228,7 +228,7 @@ def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     last = probe.looks[-1].step
     looks = {min(probe.looks, key=lambda look: abs(look.step - share * last)).step for share in LOOKS}
     screen.print()
-    screen.line(f"after {visible(probe.text)}")
+    screen.print_text(f"after {visible(probe.text)}")
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
     # Next to each name: its share and two spaces; before all of them: the step.

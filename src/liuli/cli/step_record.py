@@ -28,7 +28,7 @@ EXPLAINED = (
 
 def explain_steps(screen: "Screen") -> None:
     """Says what the intervals of the steps mean, once before the first of them."""
-    screen.line(EXPLAINED, style="dim")
+    screen.print_text(EXPLAINED, style="dim")
 
 
 def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
@@ -41,12 +41,12 @@ def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
         screen.print(_candidates(record, drawn, digits, screen.width))
     for rule, kept, mass in record.scores.cuts:
         said = f"kept {counted(kept, 'token')} and removed {percent(mass)} of the probability that was left"
-        screen.line(f"  {rule.replace('_', '-')} {said}", style="dim")
+        screen.print_text(f"  {rule.replace('_', '-')} {said}", style="dim")
     how = "forced" if record.forced else "greedy"
     if drawn:
         how = f"drew {record.uniform:.{digits}f}, in {_interval(record.scores.interval, digits)}"
     choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} by the model"
-    screen.line(f"  {how} → {choice}")
+    screen.print_text(f"  {how} → {choice}")
 
 
 def _digits(record: "StepRecord") -> int:

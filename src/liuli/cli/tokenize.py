@@ -65,12 +65,12 @@ def tokenize(
     for token, shown in zip(tokens, names, strict=True):
         data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
         data = "unknown" if token.id == tokenizer.unknown else data
-        screen.line(data, before=f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  ")
+        screen.print_text(data, before=f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  ")
     sizes = zip((len(tokens), len(text), len(text.encode())), ("token", "character", "byte"), strict=True)
-    screen.line(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
+    screen.print_text(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
     for chunk in chunks:
         heading = f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"
-        screen.line("\n    ".join([heading, *_steps_of(tokenizer, chunk)]))
+        screen.print_text("\n    ".join([heading, *_steps_of(tokenizer, chunk)]))
 
 
 def _name(tokenizer: "Tokenizer", token: "Token") -> str:

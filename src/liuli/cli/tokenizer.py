@@ -111,15 +111,15 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
 def _print(found: "TokenizerReport", sample: "TextSample", out: Path) -> None:
     part = "all" if sample.bytes == sample.total_bytes else f"{sample.bytes:,} evenly spread bytes"
     screen = Screen()
-    screen.line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
+    screen.print_text(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {sample.total_bytes:,} bytes")
     screen.print(_table(found, screen.width))
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
-            screen.line(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
+            screen.print_text(f"longest {row.script}: {'  '.join(map(token_name, row.longest))}")
     if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
         readable = [piece for piece in found.unused if piece not in found.broken]
-        screen.line(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
-        screen.line(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
+        screen.print_text(f"not used by this text: {len(found.unused):,} of {found.pieces:,} pieces{_first(readable)}")
+        screen.print_text(f"with only part of a character: {len(found.broken):,} of {found.pieces:,} pieces")
 
 
 def _table(found: "TokenizerReport", columns: int) -> "Table":

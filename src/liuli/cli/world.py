@@ -212,13 +212,13 @@ def _print(prefix: str, branch: "Branch") -> None:
     console = Screen()
     ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])
     asked = visible(prefix, prefix.encode()) if prefix else "(the beginning)"
-    console.line(f"{asked} → {KINDS[branch.kind]}")
+    console.print_text(f"{asked} → {KINDS[branch.kind]}")
     for piece, share in ranked[:SHOWN]:
         shown = "(end)" if piece == END else visible(piece, piece.encode())
-        console.line(shown, before=f"{_percent(share):>9}  ")
+        console.print_text(shown, before=f"{_percent(share):>9}  ")
     if len(ranked) > SHOWN:
         rest = sum(share for _, share in ranked[SHOWN:])
-        console.line(f"in {len(ranked) - SHOWN:,} more (--json lists all)", before=f"{_percent(rest):>9}  ")
+        console.print_text(f"in {len(ranked) - SHOWN:,} more (--json lists all)", before=f"{_percent(rest):>9}  ")
 
 
 def _percent(share: float) -> str:

@@ -26,8 +26,8 @@ class Plan(Record):
         parameters: the number of parameters; those of a tied head are counted once.
         parts: the number of parameters of each part.
         weight_bytes: the size of the weights in each dtype.
-        training_state_bytes: what `liuli train` keeps in fp32: weights, their mean over the last steps, gradients, Muon's momentum
-            of the layers' matrices, and AdamW's two moments of the other parameters.
+        training_state_bytes: what `liuli train` keeps in fp32: weights, their mean over the last steps, gradients, Muon's
+            momentum of the layers' matrices, and AdamW's two moments of the other parameters.
         activation_bytes_per_token: kept for the backward pass in bf16, without recomputation, at full context.
         cache_bytes_per_token: keys and values of one token in bf16.
         cache_bytes: keys and values of a full context in bf16.
