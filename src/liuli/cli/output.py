@@ -40,8 +40,7 @@ class Screen(Console):
 
     def print_text(self, text: str | Text, style: str = "", before: str = "") -> None:
         """Prints a text of one or several lines. At a terminal, a line that does not fit is wrapped between words, and
-        continues under its first word; in a pipe or a file it stays whole. A longer word, such as a path or a hash, is left to
-        the terminal, so that it can be copied; only text with wide characters (Chinese) is broken within a word.
+        continues under its first word; in a pipe or a file it stays whole.
 
         Args:
             before: printed before each line; its continuation begins below the text, not below this.
@@ -55,8 +54,7 @@ class Screen(Console):
                 continue
             if self.width - margin.cell_len < LEAST_ROOM:
                 margin, rest = Text(), margin + rest
-            overflow = "fold" if rest.cell_len > len(rest) else "ignore"
-            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len, overflow=overflow)):
+            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len)):
                 self.print((Text(" " * margin.cell_len) if number else margin) + each, soft_wrap=True)
 
     def print_command(self, text: str) -> None:
