@@ -89,8 +89,8 @@ def main() -> None:
         took = [ours.update().seconds for _ in range(2)]
         parameters = sum(parameter.numel() for parameter in ours.decoder.parameters())
         print(f"base, {parameters / 1e6:.1f} M parameters, 8 × 1,024: peak {peak_memory() / 1e9:.2f} GB")
-        fixed = plan(PRESETS["base"]).optimizer_bytes / 1e9
-        print(f"before training {before / 1e9:.2f} GB; weights, gradients and AdamW's moments would be {fixed:.2f} GB")
+        fixed = plan(PRESETS["base"]).training_state_bytes / 1e9
+        print(f"before training {before / 1e9:.2f} GB; weights, their mean, gradients and optimizer take {fixed:.2f} GB")
         print(f"{took[-1]:.1f} s a step, {8 * 1024 / took[-1]:,.0f} tokens/s")
         return
     found = alternate(

@@ -1,5 +1,6 @@
 """Every command as a person types it: what it prints, its JSON, and what a mistake gets."""
 
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 
 from liuli import load
+from liuli.cli.output import Screen
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -70,11 +72,15 @@ def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
         "complete", stories, "Once upon a time", "--max-tokens", 2, "--seed", 1, "--top-k", 2, "--steps", "--candidates", 3
     )
     lines = result.out.splitlines()
-    assert lines[0].startswith("step 1, position 5")
-    assert lines[1].split() == [",", "█" * 23 + "▎", "96.88%", "98.78%", "after", "the", "sampler", "←"]
-    assert "removed by top-k" in lines[3]
-    assert "top-k kept 2 tokens and removed 0." in lines[4]
-    assert "random number 0.1344 → , (id 432), 96.88% before sampling" in lines[5]
+    assert lines[0].startswith("Each token that was kept has an interval on the line from 0 to 1")
+    assert lines[1].startswith("step 1, position 5")
+    assert lines[2].split() == ["model", "sampler", "interval"]
+    name, bar, *rest = lines[3].split()
+    assert (name, set(bar[:-1]), rest) == (",", {"█"}, ["96.88%", "98.78%", "0.0122–1.0000", "←"])
+    assert lines[4].split()[-1] == "0.0000–0.0122"  # a lower id
+    assert lines[5].rstrip().endswith("removed by top-k")
+    assert "top-k kept 2 tokens and removed 0." in lines[6]
+    assert "random number 0.1344 is in 0.0122–1.0000 → , (id 432), 96.88% before sampling" in lines[7]
     assert "Once upon a time, there" in result.out
     assert "2 tokens, finish reason: length" in result.out
 
@@ -82,12 +88,28 @@ def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
 def test_greedy_steps_say_so(liuli, tiny_folder):
     result = liuli("complete", tiny_folder, "a", "--max-tokens", 1, "--temperature", 0, "--steps")
     assert "greedy →" in result.out and "1 token, finish reason: length" in result.out
+    assert "interval" not in result.out and "–" not in result.out
     assert result.err == "liuli: greedy, temperature 0.0\n"
 
 
 def test_tiny_shares_keep_the_columns_unit(liuli, stories):
     shown = liuli("complete", stories, "Once upon a time", "--max-tokens", 1, "--seed", 1, "--steps", "--candidates", 60).out
-    assert "  <0.01%   <0.01% after the sampler" in shown and "e-" not in shown
+    assert "  <0.01%   <0.01% " in shown and "e-" not in shown
+
+
+def test_a_number_in_a_short_interval_gets_more_digits():
+    from liuli.cli.step_record import print_step
+    from liuli.generate.record import StepRecord, StepScores
+    from liuli.tokens import Token
+
+    screen = Screen(file=io.StringIO(), width=80)
+    for number, interval in ((0.3, (0.25, 0.5)), (0.30003, (0.30001, 0.30004)), (0.2, (0.2, 0.2 + 1e-9))):
+        scores = StepScores(-1.0, -1.0, 1.0, 0.0, interval)
+        print_step(screen, StepRecord("r", 0, 1, Token(1, "a", b"a"), "a", uniform=number, scores=scores), greedy=False)
+    text = screen.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "drew 0.3000, in 0.2500–0.5000 → a" in text
+    assert "drew 0.30003, in 0.30001–0.30004 → a" in text
+    assert "drew 0.2000000, in 0.2000000–0.2000000 → a" in text
 
 
 def test_what_is_said_begins_on_a_line_of_its_own(tiny_folder):
@@ -141,8 +163,13 @@ def test_plan(liuli, tiny_folder):
     body = json.loads(liuli("plan", "gpt3-175b", "--json", "--gpu", "v100", "--utilisation", 0.3).out)
     assert body["parameters"] == 174_604_259_328
     assert body["training_tokens"] == 300e9
+    assert body["this_machine"]["timed"] == "mini"  # its own blocks are too large to time
+    assert " years " in next(line for line in shown.splitlines() if "on this machine, at " in line)
     assert " seconds " in liuli("plan", tiny_folder, "--tokens", "1e6").out
-    assert json.loads(liuli("plan", tiny_folder, "--json", "--tokens", "1e6").out)["training_tokens"] == 1e6
+    small = json.loads(liuli("plan", tiny_folder, "--json", "--tokens", "1e6").out)
+    assert small["training_tokens"] == 1e6
+    here = small["this_machine"]
+    assert here["timed"] is None and here["hours"] == pytest.approx(1e6 / here["tokens_per_second"] / 3600)
 
 
 def spoiled(tiny_folder: Path, tmp_path: Path, **files: str | bytes | None) -> Path:

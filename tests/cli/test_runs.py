@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.terminal import screen as screen  # a fixture
 from rich.cells import cell_len
 
 from liuli import load
@@ -178,12 +179,40 @@ def test_a_long_run_is_smoothed(liuli, tmp_path):
     assert "⠒⠒ training, smoothed: means of 10 steps   ● validation" in liuli("runs", run).out
 
 
-@pytest.mark.parametrize(("columns", "shown"), [(80, True), (60, False)])
-def test_a_list_fits_the_terminal(finished, columns, shown):
-    write_run(finished.parent / "小明的第一次训练 of many more to come", logged([2.0]), (1,))
-    result = show(finished.parent, COLUMNS=str(columns))
-    assert max(map(cell_len, result.splitlines())) <= columns
-    assert "…" not in result and ("written" in result) == shown
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_a_list_loses_nothing_on_a_narrow_terminal(screen, finished, columns):
+    """A table if there is room for it, otherwise the same facts below the name of each run."""
+    name = "小明的第一次训练 of many more to come"
+    write_run(finished.parent / name, logged([2.0] * 10), (10,))
+    code, shown = screen("runs", finished.parent, columns=columns)
+    assert code == 0 and max(map(cell_len, shown.splitlines())) <= columns
+    assert name in shown and "…" not in shown
+    assert (shown.splitlines()[1].split()[0] == "run") == (columns == 100)
+    for fact in ("nano 781 k", "finished", "20/20", "1.037", "1.28 k", "now", "stopped", "10/20", "1.271", "640"):
+        assert fact in shown
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_long_tokens_do_not_hide_their_shares(screen, tmp_path, columns):
+    run = write_run(tmp_path / "run", logged([2.0]), (), ("a",))
+    trace = json.loads((run / "trace.json").read_text())
+    for look in trace["body"]["probes"][0]["top"]:
+        look[1]["token"]["text"] = "游乐园" * 7
+        look[1]["token"]["bytes"] = list(("游乐园" * 7).encode())
+    (run / "trace.json").write_text(json.dumps(trace))
+    code, shown = screen("runs", run, columns=columns)
+    assert code == 0 and "…" not in shown
+    rows = [line for line in shown.splitlines() if line.startswith("  step ")]
+    assert len(rows) == 4 and all(line.count("%") == 3 and "25.00%" in line and "12.50%" in line for line in rows)
+
+
+def test_an_assistant_trained_on_text_too_says_what_its_losses_are_over(liuli, finished):
+    settings = json.loads((finished / "run.json").read_text())
+    assert "the training loss is over dialogues and text" not in liuli("runs", finished).out
+    (finished / "run.json").write_text(json.dumps(settings | {"stage": "assistant", "job": {"mix": "world/documents.jsonl"}}))
+    shown = liuli("runs", finished).out
+    assert "\nthe training loss is over dialogues and text; the validation loss is over held-out dialogues alone\n" in shown
+    assert json.loads(liuli("runs", finished, "--json").out)["mixed"] is True
 
 
 def show(path: Path, **env: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from helpers.trainings import job_in
-from rich.console import Console
 
-from liuli.cli.progress import LATE, Progress
+from liuli.cli.output import Screen
+from liuli.cli.progress import LATE, MIXED, Progress
 from liuli.cli.training import STOPPING, Interrupt
 from liuli.evaluate.loss import Evaluation
 from liuli.learn.run.events import Finished, Ready, Sampled, Stopped, Update, Validated
@@ -44,7 +44,8 @@ def test_lines_for_a_log(liuli, words, tmp_path):
     assert card["fixed"]["threads"] == 1
     again = liuli("train", "--out", tmp_path / "run", "--resume")
     assert again.code == 0
-    assert re.search(r"done: 40 steps, [\d,]+ tokens, \d+:\d\d since step 40, peak memory ", again.out)
+    assert re.search(r"done: 40 steps, [\d,]+ tokens in all\n", again.out)
+    assert re.search(r"since the resume after step 40: 0 steps, 0 tokens, \d+:\d\d, peak memory ", again.out)
     assert liuli("tokenize", tmp_path / "run", "a").code == 0  # a run stands for its model
 
 
@@ -65,10 +66,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(words, tmp_path):
     assert checkpoints(tmp_path / "run")[-1] == int(found[1].replace(",", ""))
 
 
-def shown(events, began=0.0, terminal=False):
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, soft_wrap=True, highlight=False)
-    code = Progress(Path("run"), began, "liuli train --out run --resume", console).follow(events)
-    return code, console.file.getvalue()
+def shown(events, began=0.0, terminal=False, unit="tokens"):
+    screen = Screen(file=io.StringIO(), force_terminal=terminal, width=100)
+    code = Progress(Path("run"), began, "liuli train --out run --resume", screen, unit).follow(events)
+    return code, screen.file.getvalue()
 
 
 def updates(count, seconds=1.0):
@@ -93,7 +94,31 @@ def test_a_panel_on_a_terminal():
     assert "128 tokens/s" in text
     assert "小明⏎去" in text
     assert "1.0820 bits/byte, over 100 held-out tokens; best at step 40" in text
-    assert "the validation loss has risen since step 40; " in text and "the model of that step is in run/best/model" in text
+    words = " ".join(text.split())
+    assert "the validation loss has risen since step 40; the model of that step is in run/best/model" in words
+
+
+def test_a_resume_does_not_mix_all_tokens_with_its_own_time(monkeypatch):
+    monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 54.0)
+    ready = Ready(60, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9, tokens=3840)
+    _, text = shown([ready, Finished(100, 6400, 100, FOUND, 10**9)])
+    assert "done: 100 steps, 6,400 tokens in all\n" in text
+    assert "since the resume after step 60: 40 steps, 2,560 tokens, 0:54, peak memory 1.00 GB\n" in text
+
+
+def test_speed_says_which_tokens_it_counts():
+    """The share of the machine's peak is that of all tokens that are read, and so is the first number."""
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
+    few = [Update(i, 3.0, 1.0, 1.0, 16 * i, 0.5) for i in range(1, 41)]
+    _, text = shown([ready, *few, Validated(40, FOUND, True)], unit="supervised tokens")
+    assert "128 tokens/s (32 supervised), 13% of the machine's peak" in text
+    assert "supervised" not in shown([ready, *updates(40), Validated(40, FOUND, True)])[1]
+
+
+def test_a_training_loss_over_more_than_the_validation_says_so():
+    ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
+    mixed = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9, mixed=True)
+    assert MIXED in shown([mixed])[1] and MIXED not in shown([ready])[1]
 
 
 def began(interrupt):

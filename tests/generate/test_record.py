@@ -63,6 +63,10 @@ def test_scores_in_float64(sampling, grammar, seed):
     found = choice.distribution
     kept = dict(zip(found.ids_K.tolist(), found.probs_K.double().log().tolist(), strict=True))
     assert scores.sampled_logprob == pytest.approx(kept[choice.id], abs=1e-6)
+    upper = found.probs_K.double().cumsum(0) / found.probs_K.double().sum()
+    bounds = [0.0, *upper.tolist()]
+    intervals = {id: pytest.approx(bounds[i : i + 2], abs=1e-12) for i, id in enumerate(found.ids_K.tolist())}
+    assert scores.interval == intervals[choice.id]
     assert scores.cuts == [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts]
 
     order = np.argsort(-row.double().numpy(), kind="stable")[:30]
@@ -71,6 +75,7 @@ def test_scores_in_float64(sampling, grammar, seed):
         assert one.logit == row[id].item()
         assert one.logprob == pytest.approx(logprobs[id], abs=1e-5)
         assert one.sampled_logprob == pytest.approx(kept.get(id, -INF), abs=1e-6)
+        assert one.interval == (intervals[id] if id in kept else None)
         by = [cut.rule for cut in found.cuts if id not in cut.kept]
         assert one.cut == (by[0] if by else None)
 
@@ -93,6 +98,9 @@ def test_by_hand():
     assert scores.removed_mass == pytest.approx(0.4)
     assert [(one.token.id, one.cut) for one in scores.candidates] == [
         (0, "grammar"), (1, None), (2, None), (3, "min_p"), (4, "top_p"), (5, "top_k"),
+    ]  # fmt: skip
+    assert [one.interval for one in scores.candidates if one.interval] == [
+        pytest.approx((0, 0.625), abs=1e-6), pytest.approx((0.625, 1), abs=1e-6)
     ]  # fmt: skip
     body = scores.to_json()
     assert [(cut["rule"], cut["kept"]) for cut in body["cuts"]] == [("grammar", 5), ("top_k", 4), ("top_p", 3), ("min_p", 2)]
@@ -147,7 +155,7 @@ def test_json_is_strict(row, sampling):
 
 
 PLAIN = {"request", "index", "position", "token", "text", "forced", "uniform", "ms", "finish_reason"}
-SCORED = {"logprob", "sampled_logprob", "entropy", "removed_mass", "cuts", "candidates"}
+SCORED = {"logprob", "sampled_logprob", "entropy", "removed_mass", "interval", "cuts", "candidates"}
 
 
 def test_fields():
@@ -157,7 +165,8 @@ def test_fields():
         "request": "r1", "index": 2, "position": 9, "token": {"id": 7, "text": "t7", "bytes": [116, 55]}, "text": "t7",
         "forced": True, "uniform": 0.25, "ms": 0.0, "finish_reason": None,
     }  # fmt: skip
-    assert set(StepRecord("r1", 2, 9, token, "t7", scores=StepScores(-1.0, -0.5, 2.0, 0.0)).to_json()) == PLAIN | SCORED
+    scores = StepScores(-1.0, -0.5, 2.0, 0.0, (0.0, 1.0))
+    assert set(StepRecord("r1", 2, 9, token, "t7", scores=scores).to_json()) == PLAIN | SCORED
     assert set(StepRecord("r1", 2, 9, token, "t7", prompt_logprobs=[]).to_json()) == PLAIN | {"prompt_logprobs"}
 
 

@@ -1,6 +1,7 @@
 """The rules of sampling against plain float64 references by full stable sort, and against `transformers`."""
 
 import contextlib
+import itertools
 import math
 
 import numpy as np
@@ -408,6 +409,37 @@ def test_pick_is_the_inverse_cdf(weights, uniform):
     assert sums[place] - probs[place].item() - 1e-12 <= uniform * sums[-1] <= sums[place] + 1e-12
     possible = probs.nonzero()[:, 0].tolist()
     assert (pick(probs, 0.0), pick(probs, JUST_BELOW_1)) == (possible[0], possible[-1])
+
+
+@examples
+@given(
+    rows,
+    st.builds(
+        Sampling,
+        temperature=st.floats(0.05, 5),
+        top_k=st.integers(0, 12),
+        top_p=st.floats(0.05, 1),
+        min_p=st.floats(0, 0.5),
+    ),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_the_number_lies_in_the_interval_of_the_chosen_token(row, sampling, uniform):
+    choice = choose(row, Draw(sampling, uniform))
+    intervals = choice.distribution.intervals(torch.arange(len(row)))
+    holding = [id for id, each in enumerate(intervals) if each and each[0] <= uniform < each[1]]
+    assert holding == [choice.id]
+
+
+@examples
+@given(rows, st.integers(0, 12), st.floats(0.05, 1))
+def test_the_intervals_cover_the_line_in_id_order(row, k, p):
+    found = distribution(row, Sampling(top_k=k, top_p=p))
+    intervals = found.intervals(torch.arange(len(row)))
+    assert [id for id, each in enumerate(intervals) if each] == found.ids_K.tolist()
+    kept = [each for each in intervals if each]
+    assert (kept[0][0], kept[-1][1]) == (0, 1)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(kept))
+    assert [upper - lower for lower, upper in kept] == pytest.approx(found.probs_K.tolist(), abs=1e-5)
 
 
 def test_pick_gives_each_its_share():

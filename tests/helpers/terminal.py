@@ -31,15 +31,16 @@ class FakeTerminal(io.TextIOWrapper):
 
 @pytest.fixture
 def screen(monkeypatch) -> Callable[..., tuple[int, str]]:
-    """`screen(*words, stdin=b"")` -> the exit code, and all that reached standard output and standard error."""
+    """`screen(*words, stdin=b"", columns=80)` -> the exit code, and all that reached standard output and standard error."""
 
-    def run(*words: object, stdin: bytes = b"") -> tuple[int, str]:
+    def run(*words: object, stdin: bytes = b"", columns: int = 80) -> tuple[int, str]:
         terminal = FakeTerminal()
         monkeypatch.setattr(sys, "argv", ["liuli", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         monkeypatch.setattr(sys, "stdout", terminal)
         monkeypatch.setattr(sys, "stderr", terminal)
-        for name, value in (("TERM", "dumb"), ("COLUMNS", "120"), ("NO_COLOR", "1"), ("TQDM_DISABLE", "1")):
+        size = {"COLUMNS": str(columns), "LINES": "50"}
+        for name, value in ({"TERM": "dumb", "NO_COLOR": "1", "TQDM_DISABLE": "1"} | size).items():
             monkeypatch.setenv(name, value)
         code = 0
         try:

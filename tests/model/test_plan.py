@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from liuli.learn.step.average import Average
+from liuli.learn.step.optimizer import MuonAdamW
+from liuli.learn.step.recipe import derive
 from liuli.model.config import PRESETS
 from liuli.model.decoder import Decoder
 from liuli.model.plan import forward_flops, parameter_parts, plan
@@ -66,6 +69,21 @@ def test_cache_bytes_are_the_real_caches():
     config = PRESETS["nano"]
     cache = KVCache(config, 1, config.context - 1, "meta", torch.bfloat16)  # a slot has one place more than its capacity
     assert plan(config).cache_bytes == cache.nbytes
+
+
+@pytest.mark.parametrize("name", ["nano", "gpt2"])
+def test_the_training_state_is_what_a_run_keeps(name):
+    """The tensors of the optimizer and of the mean, and the weights with their gradients."""
+    decoder = on_meta(PRESETS[name])
+    rates = derive(PRESETS[name], [100], {}).rates
+    with torch.device("meta"):
+        muon = [held for key, held in MuonAdamW(decoder, rates).state().items() if key.startswith("momentum")]
+    parameters = sum(parameter.numel() for parameter in decoder.parameters())
+    matrices = sum(held.numel() for held in muon)
+    assert matrices == sum(each.numel() for name, each in decoder.blocks.named_parameters() if each.ndim == 2)
+    mean = sum(each.numel() for each in Average(decoder).weights().values())
+    adam_moments = 2 * (parameters - matrices)
+    assert plan(PRESETS[name]).training_state_bytes == 4 * (2 * parameters + mean + matrices + adam_moments)
 
 
 def test_twenty_tokens_a_parameter_by_default():

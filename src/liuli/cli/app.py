@@ -23,7 +23,7 @@ from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
 from liuli.cli.help_text import Group, UsageError, examples, with_examples
 from liuli.cli.merge import merge
-from liuli.cli.output import TRACEBACK, note, note_traceback, say, show_traceback
+from liuli.cli.output import TRACEBACK, note, note_error, note_traceback, say, show_traceback
 from liuli.cli.plan import plan
 from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
@@ -150,7 +150,7 @@ def _fail(error: BaseException) -> int:
         return 1
     note_traceback(error)
     if said:
-        note(said)
+        note_error(said)
     if isinstance(error, OSError):
         _drop_output()
     return 2

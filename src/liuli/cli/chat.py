@@ -14,7 +14,7 @@ from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Thread
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
 from liuli.cli.sampling import MinP, Temperature, TopK, TopP, named_as_typed, only_given, set_threads, settings_line
-from liuli.cli.step_record import print_step
+from liuli.cli.step_record import explain_steps, print_step
 from liuli.cli.wording import counted
 from liuli.display import drives_terminal, on_line, printable
 from liuli.errors import LiuliError
@@ -129,7 +129,7 @@ class Session:
         """Prints a note about the conversation to standard error."""
         sys.stdout.flush()
         line = on_line(text if self.terminal else f"liuli: {text}")
-        self._notes.print(Text(line, style="dim"), soft_wrap=True)
+        self._notes.print_text(line, style="dim")
 
     def say(self, text: str) -> None:
         """Takes a message and prints the reply to it."""
@@ -174,10 +174,12 @@ class Session:
         made = self.talk.reply
         if made is None:
             raise LiuliError("there is no reply whose candidates can be shown: send a message first (loaded replies have none)")
-        screen = Screen()
+        screen, greedy = Screen(), made.sampling.temperature == 0
+        if not greedy:
+            explain_steps(screen)
         for record in made.steps:
             if record.scores is not None:
-                print_step(screen, record, greedy=made.sampling.temperature == 0)
+                print_step(screen, record, greedy)
 
     def save(self, name: str) -> None:
         """Writes the conversation to a new file, as one line of JSON that `liuli finetune` can read."""
@@ -201,9 +203,11 @@ class Session:
 
     def help(self, _: str) -> None:
         """Lists the commands."""
-        for name, (takes, run) in COMMANDS.items():
-            say(f"{f'{name} {takes}':<16}{' '.join((run.__doc__ or '').split())}")
-        say(f"{'/quit':<16}Leaves the chat, as Ctrl-D does. Ctrl-C stops a reply and keeps the part so far.")
+        screen = Screen()
+        commands = {f"{name} {takes}": " ".join((run.__doc__ or "").split()) for name, (takes, run) in COMMANDS.items()}
+        commands["/quit"] = "Leaves the chat, as Ctrl-D does. Ctrl-C stops a reply and keeps the part so far."
+        for typed, does in commands.items():
+            screen.print_text(does, before=f"{typed:<16}")
         say('A line that ends with \\ continues on the next line. Put """ around a message that has several lines or begins')
         say("with /.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.cells import cell_len
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
+GAP = 2  # columns between the columns of a table
 SPECIAL = "cyan"
 CAVEATS = {
     "prob.stage": (
@@ -182,7 +183,7 @@ def _open(name: str, device: str) -> "Model":
 
 def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> None:
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
-        screen.print(Text(_introduced(number, model, about, trace)), soft_wrap=True)
+        screen.print_text(_introduced(number, model, about, trace))
     if len(models) == 1:
         cells = [(f"prompt {n}: ", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
         _print_cells(screen, cells, models)
@@ -198,9 +199,9 @@ def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> 
     for check in trace.checks:
         if not check.ok:
             limits = f"{check.meaning} is {check.value:g} {check.unit} (limit {check.limit:g}). The numbers may be wrong"
-            screen.print(Text(f"self-check failed: {limits}: please report this", style="red"), soft_wrap=True)
+            screen.print_text(f"self-check failed: {limits}: please report this", style="red")
     for caveat in trace.caveats:
-        screen.print(Text("\n".join(CAVEATS[caveat]), style="dim"), soft_wrap=True)
+        screen.print_text("\n".join(CAVEATS[caveat]), style="dim")
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:
@@ -218,7 +219,7 @@ def _print_cells(screen: Screen, cells: "Sequence[tuple[str, ModelAnswer, int]]"
     count = max(1, min(len(cells), screen.width // NARROWEST))
     for start in range(0, len(cells), count):
         row = cells[start : start + count]
-        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table = Table.grid(padding=(0, GAP, 0, 0), expand=True)
         for _ in range(count):
             table.add_column(overflow="fold", ratio=1)
         table.add_row(*(_read(title, answer, models[m]) for title, answer, m in row))
@@ -256,30 +257,38 @@ def _lines(text: str, ending: str) -> str:
     return ending.join(printable(line.expandtabs(4)) for line in text.split("\n"))
 
 
-def _candidates(title: str, answer: "ModelAnswer") -> Text:
+def _candidates(title: str, answer: "ModelAnswer") -> Group:
     """The most likely first tokens, with an arrow at the chosen one."""
-    text = Text.assemble((f"{title}most likely first tokens\n", "dim"))
-    names = [token_name(candidate.token) for candidate in answer.candidates]
-    widest = max(map(cell_len, names))
-    for candidate, shown in zip(answer.candidates, names, strict=True):
-        text.append(shown, SPECIAL if candidate.token.special else "")
-        text.append(f"{' ' * (widest - cell_len(shown))} {percent(math.exp(candidate.logprob)):>8}")
-        text.append("  ←\n" if candidate.token.id == answer.ids[0] else "\n")
-    return text
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for candidate in answer.candidates:
+        name = Text(token_name(candidate.token), SPECIAL if candidate.token.special else "")
+        arrow = "←" if candidate.token.id == answer.ids[0] else ""
+        table.add_row(name, percent(math.exp(candidate.logprob)), arrow)
+    return Group(Text(f"{title}most likely first tokens", "dim"), table, "")
 
 
 def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
-    """Every answer under every model; a byte is the measure where tokens differ."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"nats (per {'byte' if by_byte else 'token'})")
-    for m in range(len(asked.answers)):
-        table.add_column(f"scored by\nmodel {m + 1}", justify="right", overflow="fold")
-    for a, answer in enumerate(asked.answers, 1):
-        table.add_row(f"answer of model {a}", *(_score(score, by_byte) for score in answer.scores))
-    screen.print(table)
+    """Every answer under every model, as many models in a table as there is room for; a byte is the measure if tokens
+    differ."""
+    heading = f"nats (per {'byte' if by_byte else 'token'})"
+    names = [f"answer of model {a}" for a in range(1, len(asked.answers) + 1)]
+    cells = [[_score(score, by_byte) for score in answer.scores] for answer in asked.answers]
+    widest = max(len("scored by"), *(len(cell) for row in cells for cell in row))
+    count = max(1, (screen.width - max(map(len, [heading, *names]))) // (widest + GAP))
+    for start in range(0, len(names), count):
+        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+        table.add_column(heading, no_wrap=True)
+        for m in range(start, min(start + count, len(names))):
+            table.add_column(f"scored by\nmodel {m + 1}", justify="right", no_wrap=True)
+        for name, row in zip(names, cells, strict=True):
+            table.add_row(name, *row[start : start + count])
+        screen.print(table)
     if any(score.by == "text" for answer in asked.answers for score in answer.scores):
         again = "* The answer's text was tokenized again with the tokenizer of the scoring model."
-        screen.print(again, style="dim", soft_wrap=True)
+        screen.print_text(again, style="dim")
 
 
 def _score(score: "AnswerScore", by_byte: bool) -> str:
@@ -301,4 +310,4 @@ def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
             kl = answer.scores[m].kl
             if kl:
                 parts.append(f"{sum(kl) / len(kl):.3f} per token along the answer of model {a}")
-        screen.print(Text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}"), soft_wrap=True)
+        screen.print_text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}")

@@ -21,7 +21,7 @@ from liuli.cli.sampling import (
     set_threads,
     settings_line,
 )
-from liuli.cli.step_record import print_step
+from liuli.cli.step_record import explain_steps, print_step
 from liuli.cli.wording import counted
 from liuli.display import on_screen
 from liuli.errors import LiuliError
@@ -51,8 +51,8 @@ def complete(
         bool,
         typer.Option(
             "--steps",
-            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the random number, and the "
-            "chosen token.",
+            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the interval of each token on "
+            "the line from 0 to 1, the random number, and the chosen token.",
         ),
     ] = False,
     adapter: Adapter = None,
@@ -113,11 +113,13 @@ def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
 
 
 def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> None:
-    """Each step as a small picture, then the whole text."""
-    screen = Screen()
+    """Each step as a small table, then the whole text."""
+    screen, greedy = Screen(), completion.sampling.temperature == 0
+    if not greedy:
+        explain_steps(screen)
     for record in records:
-        print_step(screen, record, greedy=completion.sampling.temperature == 0)
+        print_step(screen, record, greedy)
     screen.rule()
     prompt, text = on_screen(completion.prompt or ""), on_screen(completion.text)
-    screen.print(Text(prompt), Text(text, style="bold"), sep="", soft_wrap=True)
+    screen.print(Text.assemble(prompt, (text, "bold")), soft_wrap=True)  # exactly: the terminal wraps it
     screen.print(f"{counted(len(completion.ids), 'token')}, finish reason: {completion.finish_reason}", style="dim")

@@ -13,7 +13,7 @@ from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.options import SOURCE, Json, Strict, TextSources
 from liuli.cli.output import Screen, print_json
 from liuli.cli.reading_progress import reading_progress
-from liuli.cli.wording import counted
+from liuli.cli.wording import bar, counted
 from liuli.display import on_line, visible
 from liuli.output_paths import check_new_file
 
@@ -31,6 +31,7 @@ data = typer.Typer(
     ),
 )
 
+LONGEST_BAR = 60  # cells of a share of 1
 DialogueSources = Annotated[list[str], typer.Argument(metavar="DATA", help=f"The dialogues: {SOURCE}.", show_default=False)]
 
 
@@ -99,28 +100,24 @@ def convert(
 
 
 def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> None:
-    from rich.text import Text
-
     for file, layouts in dialogues.layouts.items():
         found = ", ".join(f"{counted(count, 'dialogue')} from {layout}" for layout, count in layouts.items())
-        console.print(Text(f"{file}: {found}"), soft_wrap=True)
+        console.print_text(f"{file}: {found}")
     _print_skipped(console, dialogues.skipped)
     unanswered = dialogues.unanswered
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
-        console.print(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
-    console.print(Text(f"\n{on_line(written)}"), soft_wrap=True)
+        console.print_text(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
+    console.print_text(f"\n{on_line(written)}")
 
 
 def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
-    from rich.text import Text
-
     for skipped in several:
-        console.print(Text(f"\nskipped {skipped.heading}"), soft_wrap=True)
+        console.print_text(f"\nskipped {skipped.heading}")
         for place in skipped.places:
-            console.print(Text(f"    {place}"), soft_wrap=True)
+            console.print_text(f"    {place}")
         if skipped.elsewhere:
-            console.print(f"    and {skipped.elsewhere:,} in other files")
+            console.print_text(f"    and {skipped.elsewhere:,} in other files")
 
 
 def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
@@ -132,14 +129,16 @@ def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
         table.add_row(*map(Text, row))
     console.print(table)
     console.print()
+    widest = max(map(len, found.scripts))
     for name, count in found.scripts.items():
-        share = count / found.total.characters
-        console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * 40)}"))
+        numbers = f"{name:<{widest}}  {count:>{len(f'{found.total.characters:,}')},}  {count / found.total.characters:>6.1%}  "
+        room = min(LONGEST_BAR, console.width - len(numbers))
+        console.print_text(bar(count / found.total.characters, room), before=numbers)
     _print_skipped(console, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""
-        console.print(Text(f"  {excerpt.source}{part}", style="bold"), soft_wrap=True)
+        console.print_text(f"  {excerpt.source}{part}", style="bold")
         shown = "".join(c if c in " ·" else visible(c, c.encode()) for c in excerpt.text) + "…" * excerpt.cut
         for line in _wrapped(shown, console.width - 4):
             console.print(Text(f"    {line}"), soft_wrap=True)

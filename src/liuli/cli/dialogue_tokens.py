@@ -62,16 +62,16 @@ def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -
     screen = Screen()
     room = screen.width if screen.is_terminal else math.inf
     for dialogue, encoded in found:
-        screen.print(Text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim"), soft_wrap=True)
+        screen.print_text(f"{printable(dialogue.source)}: {_sizes([encoded])}", style="dim")
         for line in _lines(room, tokenizer, encoded):
             screen.print(line, soft_wrap=True)
     screen.print()
-    screen.print(Text("   ").join(Text(*pair) for pair in LEGEND), soft_wrap=True)
+    screen.print_text(Text("   ").join(Text(*pair) for pair in LEGEND))
     sizes = _sizes([encoded for _, encoded in found])
-    screen.print(Text(f"{counted(len(found), 'dialogue')}: {sizes}; chat template: {chat.origin}"), soft_wrap=True)
+    screen.print_text(f"{counted(len(found), 'dialogue')}: {sizes}; chat template: {chat.origin}")
     if more:
         verb = "is" if more == 1 else "are"
-        screen.print(Text(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown"), soft_wrap=True)
+        screen.print_text(f"{counted(more, 'more dialogue')} in {printable(file)} {verb} not shown")
 
 
 def _encoded(chat: "Chat", dialogues: "Iterator[Dialogue]") -> "list[tuple[Dialogue, EncodedDialogue]]":

@@ -2,7 +2,8 @@
 that text from a model, a file or the command line cannot drive the terminal and is never read as markup.
 
 Results go to standard output, remarks and errors to standard error. Texts that are promised to be exact in a pipe go through
-`stream`.
+`stream`. At a terminal, lines that do not fit are wrapped between words, except errors and commands, which can be copied; in a
+pipe or a file every line stays whole.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from liuli.display import escaped, on_line, on_screen
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from liuli.data.records.skipped import Skipped
 
 TRACEBACK = "LIULI_TRACEBACK"  # the environment variable that asks for tracebacks
+LEAST_ROOM = 24  # columns for an indented text; if there are fewer, its continuation is not indented
 
 
 class Screen(Console):
@@ -35,10 +38,36 @@ class Screen(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(on_screen(segment.text), segment.style)
 
+    def print_text(self, text: str | Text, style: str = "", before: str = "") -> None:
+        """Prints a text of one or several lines. At a terminal, a line that does not fit is wrapped between words, and
+        continues under its first word; in a pipe or a file it stays whole.
+
+        Args:
+            before: printed before each line; its continuation begins below the text, not below this.
+        """
+        text = Text(on_screen(text), style) if isinstance(text, str) else text
+        for part in text.split("\n", allow_blank=True):
+            indent = len(part.plain) - len(part.plain.lstrip(" "))
+            margin, rest = Text(before) + part[:indent], part[indent:]
+            if not self.is_terminal or margin.cell_len + rest.cell_len <= self.width:
+                self.print(margin + rest, soft_wrap=True)
+                continue
+            if self.width - margin.cell_len < LEAST_ROOM:
+                margin, rest = Text(), margin + rest
+            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len)):
+                self.print((Text(" " * margin.cell_len) if number else margin) + each, soft_wrap=True)
+
+    def print_command(self, text: str) -> None:
+        """Prints a command on one line, however narrow the terminal is, so that it can be copied."""
+        self.print(Text(text), soft_wrap=True)
+
 
 def say(text: str = "") -> None:
     """Prints a result of one or several lines to standard output."""
-    print(on_screen(text), flush=True)
+    if sys.stdout.isatty():
+        Screen().print_text(text)
+    else:
+        print(on_screen(text), flush=True)
 
 
 def stream(text: str) -> None:
@@ -65,14 +94,22 @@ def _share_a_pipe() -> bool:
 
 
 def note(text: str) -> None:
-    """Prints a remark or an error on one line to standard error."""
+    """Prints a remark to standard error."""
+    if sys.stderr.isatty():
+        Screen(stderr=True).print_text(f"liuli: {on_line(text)}")
+    else:
+        note_error(text)
+
+
+def note_error(text: str) -> None:
+    """Prints an error on one line to standard error."""
     print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
 
 
 def progress(text: str) -> None:
-    """Prints what is being done on one line of standard error, if it is a terminal."""
+    """Prints what is being done to standard error, if it is a terminal."""
     if sys.stderr.isatty():
-        print(on_line(text), file=sys.stderr, flush=True)
+        Screen(stderr=True).print_text(on_line(text))
 
 
 def note_skipped(skipped: "list[Skipped]") -> None:

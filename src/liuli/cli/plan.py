@@ -1,4 +1,5 @@
-"""`liuli plan`: estimates what a model of a given size needs, from formulas."""
+"""`liuli plan`: estimates what a model of a given size needs, from formulas, and how long training takes on this machine,
+from a short test of its speed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ import typer
 from rich.table import Table
 
 from liuli.cli.options import MODEL, Json, check_model
-from liuli.cli.output import Screen, print_json
+from liuli.cli.output import Screen, print_json, progress
 from liuli.errors import LiuliError
 from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
@@ -16,10 +17,12 @@ from liuli.model.plan import plan as make_plan
 from liuli.units import byte_size, counted, scaled
 
 if TYPE_CHECKING:
+    from liuli.learn.prepare.forecast import Forecast
     from liuli.model.config import Config
     from liuli.model.memory import TrainingMemory
 
-ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at most; LoRA's rank
+ROW, RANK = 512, 8  # of the runs whose memory and time are shown: tokens per sequence, at most; LoRA's rank
+YEAR = 24 * 365.25  # hours
 DOCUMENTS = [ROW] * 1000  # their lengths, in tokens
 
 
@@ -42,7 +45,10 @@ def plan(
     ] = 0.4,
     json: Json = False,
 ) -> None:
-    """Estimate a model's parameters, memory, FLOPs and training time."""
+    """Estimate a model's parameters, memory, FLOPs and training time, on an accelerator and on this machine.
+
+    The speed of this machine is measured, which takes a second or two.
+    """
     if gpu not in ACCELERATORS:
         raise LiuliError(f"--gpu must be one of {', '.join(ACCELERATORS)}, not {gpu}")
     if not 0 < utilisation <= 1:
@@ -60,12 +66,16 @@ def plan(
         config = read_config(find_model(size))
     found = make_plan(config, count, gpu, utilisation)
     memory = _training_memory(config)
+    progress("measuring the speed of this machine …")
+    from liuli.learn.prepare.forecast import forecast
+
+    here = forecast(config, found.training_tokens, min(ROW, config.context))
     if json:
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
-        print_json({"model": size} | found.to_json() | {"training_memory": by_run})
+        print_json({"model": size} | found.to_json() | {"training_memory": by_run, "this_machine": here.to_json()})
         return
     source = "--tokens" if tokens else "as published for this model" if count else "20 per parameter"
-    Screen().print(_table(found, source, memory))
+    Screen().print(_table(found, source, memory, here))
 
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
@@ -85,19 +95,22 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
     }
 
 
-def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"]) -> Table:
+def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"], here: "Forecast") -> Table:
     smaller = ", ".join(f"{byte_size(found.weight_bytes[dtype])} {dtype}" for dtype in ("bf16", "int8", "int4"))
     activations, cache = found.activation_bytes_per_token, found.cache_bytes_per_token
     full, sequences = f"at {found.context:,} tokens", f"sequences of {counted(min(ROW, found.context), 'token')}"
     trained = "1 token" if found.training_tokens == 1 else f"{_count(found.training_tokens)} tokens"
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
     table.add_row("parameters", _count(found.parameters), f"{found.parameters:,}")
     for part, number in found.parts.items():
         if number:
             table.add_row(f"  {part.replace('_', '-')}", _count(number), f"{number / found.parameters:.1%}")
     for row in (
         ("weights", byte_size(found.weight_bytes["fp32"]), f"fp32; {smaller}"),
-        ("training state", byte_size(found.optimizer_bytes), "weights, gradient and AdamW's two moments, fp32"),
+        ("training state", byte_size(found.training_state_bytes), "weights, their mean, gradients, Muon and AdamW, fp32"),
         ("activations", byte_size(activations), f"per token in bf16; {byte_size(activations * found.context)} {full}"),
         ("to pre-train", byte_size(memory["pretrain"].total), f"memory on a CPU in bf16, {sequences}"),
         ("to fine-tune", byte_size(memory["finetune"].total), "all weights, same sequences"),
@@ -107,9 +120,18 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"])
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs per token, with the context half full"),
         ("training run", trained, f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
         ("", _duration(found.gpu_hours), f"on one {found.accelerator}, at {found.utilisation:.0%} of its peak FLOP/s"),
+        ("", f"about {_years(here.hours) or _duration(here.hours)}", _here(here)),
     ):
         table.add_row(*row)
     return table
+
+
+def _here(here: "Forecast") -> str:
+    """Where and how the time on this machine was estimated."""
+    block = f"a block of {here.timed}" if here.timed else "one block"
+    settings = f"{here.dtype}, {counted(here.threads, 'thread')}"
+    speed = scaled(here.tokens_per_second, 3, ("T", "B", "M", "k", ""))
+    return f"on this machine, at {speed} tokens/s ({settings}; from the measured speed of {block})"
 
 
 def _tokens(given: str) -> float:
@@ -135,3 +157,10 @@ def _duration(hours: float) -> str:
     if number < 1:
         number, unit = hours * 3600, "seconds"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
+
+
+def _years(hours: float) -> str:
+    """A time of two years or more; nothing if it is shorter."""
+    if hours < 2 * YEAR:
+        return ""
+    return f"{hours / YEAR:,.0f} years" if hours >= 100 * YEAR else f"{hours / YEAR:.3g} years"

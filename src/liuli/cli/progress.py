@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live panel on a terminal, a line at each validation elsewhere."""
+"""What a person sees of a run: a line at each validation, and on a terminal a live panel below them."""
 
 import time
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 RECENT = 50  # steps that speed and loss are averaged over
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
 LATE = 1.1  # times the budget
+LONGEST_BAR = 100  # columns
+MIXED = "the training loss is over dialogues and text; the validation loss is over held-out dialogues alone"
 
 
 class Progress:
@@ -32,15 +34,15 @@ class Progress:
         unit: what the run counts: "tokens", or "supervised tokens".
     """
 
-    def __init__(self, out: Path, began: float, resume: str, console: Console | None = None, unit: str = "tokens"):
+    def __init__(self, out: Path, began: float, resume: str, console: Screen | None = None, unit: str = "tokens"):
         self._out, self._began, self._resume, self._unit = out, began, resume, unit
-        self._console = console or Screen(soft_wrap=True)
+        self._console = console or Screen()
         self._ready: Ready | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT)
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
-        self._start = 0  # the step from which this command trains
+        self._start: Ready | None = None  # when this command began to train
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
@@ -66,10 +68,11 @@ class Progress:
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
         elif isinstance(event, events.Ready):
-            if self._ready is None:
-                self._start = event.step
+            self._start = self._start or event
             self._ready = event
             self._line(_fixed(event))
+            if event.mixed:
+                self._line(MIXED)
         elif isinstance(event, events.Validated):
             self._validated = event
             self._line(self._status())
@@ -78,20 +81,26 @@ class Progress:
         elif isinstance(event, events.Finished):
             self._finish(event)
         elif isinstance(event, events.Stopped):
-            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:\n  {self._resume}")
+            self._line(f"stopped after step {event.step:,} of {event.steps:,}, saved. Resume with:")
+            self._console.print_command(f"  {self._resume}")
             return 130
         return 0
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._console.print_text(text)
 
-    @property
-    def _speed(self) -> float | None:
-        """Tokens/s of the last steps."""
+    def _speed(self) -> str | None:
+        """Tokens/s of the last steps, and which share of the machine's peak that is; None if there are too few steps. Both
+        count all tokens that are read; if not all are supervised, the speed of those is added."""
         if len(self._recent) < 2:
             return None
+        assert self._ready is not None
+        recipe, seconds = self._ready.recipe, self._step_seconds
+        read = recipe["rows"] * recipe["length"] / seconds
         first, last = self._recent[0], self._recent[-1]
-        return (last.tokens - first.tokens) / (sum(update.seconds for update in self._recent) - first.seconds)
+        supervised = (last.tokens - first.tokens) / (sum(update.seconds for update in self._recent) - first.seconds)
+        some = "" if self._unit == "tokens" else f" ({supervised:,.0f} supervised)"
+        return f"{read:,.0f} tokens/s{some}, {read * self._ready.flops / self._ready.peak:.0%} of the machine's peak"
 
     @property
     def _loss(self) -> float:
@@ -102,13 +111,6 @@ class Progress:
     def _step_seconds(self) -> float:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.seconds for update in self._recent) / len(self._recent)
-
-    def _share(self) -> str:
-        """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
-        assert self._ready is not None
-        recipe = self._ready.recipe
-        flops = recipe["rows"] * recipe["length"] * self._ready.flops
-        return f"{flops / self._step_seconds / self._ready.peak:.0%} of the machine's peak"
 
     def _left(self) -> float | None:
         """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
@@ -132,29 +134,34 @@ class Progress:
         if self._recent:
             words.append(f"loss {self._loss:.3f}")
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
-        if speed := self._speed:
-            words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
+        if speed := self._speed():
+            words.append(speed)
         left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
     def _panel(self) -> Group:
         rows: list[Text | ProgressBar] = []
         if self._ready and self._recent:
-            update = self._recent[-1]
-            rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
-            speed, left = self._speed or 0.0, self._left() or 0.0
-            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
-            rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
+            update, left = self._recent[-1], self._left() or 0.0
+            width = min(LONGEST_BAR, self._console.width)
+            rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=width))
+            rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
+            if speed := self._speed():
+                rows.append(_row(speed))
         if self._sampled:
-            rows.append(Text(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
+            rows.append(_row(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
         return Group(*rows)
 
     def _finish(self, event: "Finished") -> None:
-        # After a resume the steps and tokens are those of the whole run, and the time that of this command.
-        since = f" since step {self._start:,}" if self._start else ""
-        seconds = f"{_time(time.perf_counter() - self._began)}{since}"
+        seconds = _time(time.perf_counter() - self._began)
         memory = f"peak memory {event.memory / 1e9:.2f} GB"
-        lines = [f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}, {seconds}, {memory}"]
+        done = f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}"
+        if self._start is not None and self._start.step:
+            steps, tokens = event.step - self._start.step, event.tokens - self._start.tokens
+            here = f"{counted(steps, 'step')}, {tokens:,} {self._unit}, {seconds}, {memory}"
+            lines = [f"{done} in all", f"since the resume after step {self._start.step:,}: {here}"]
+        else:
+            lines = [f"{done}, {seconds}, {memory}"]
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
@@ -166,6 +173,11 @@ class Progress:
         lines.append(f"the model is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
         for line in lines:
             self._line(line)
+
+
+def _row(text: str) -> Text:
+    """A row of the panel, wrapped where it does not fit, whatever the console's own setting is."""
+    return Text(text, no_wrap=False, overflow="fold")
 
 
 def resuming(out: Path, stage: str) -> str:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
-CANDIDATES = 3
-COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")  # after the name of a run
-ROOMY = 72  # columns of a terminal; on a narrower one the last two are not shown
+CANDIDATES, SHARE = 3, 8  # of a prompt; and the columns of their shares
+# After the name of a run; the losses are on held-out data.
+COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")
 FILES = 3  # of the data, by name
 
 
@@ -68,20 +68,38 @@ def _show_all(folder: Path, found: list[Path], json: bool) -> None:
     if json:
         print_json({"runs": [row.to_json() if isinstance(row, Summary) else row for row in rows]})
         return
-    screen = Screen()
-    screen.print(_table(folder, found, rows, COLUMNS if screen.width >= ROOMY else COLUMNS[:-2]))
+    names = [printable(os.path.relpath(path, folder)) for path in found]
+    cells = [("", row["state"], *[""] * (len(COLUMNS) - 2)) if isinstance(row, dict) else _cells(row) for row in rows]
+    screen, table = Screen(), _table(names, cells)
+    if screen.measure(table).maximum <= screen.width:
+        screen.print(table)
+    else:
+        _print_below_each_other(screen, names, cells)
 
 
-def _table(folder: Path, found: list[Path], rows: "list[Summary | dict[str, Any]]", columns: Sequence[str]) -> Table:
+def _table(names: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("run", overflow="fold", min_width=6)
-    for heading in columns:
+    table.add_column("run", no_wrap=True)
+    for heading in COLUMNS:
         table.add_column(heading, justify="left" if heading in ("size", "state") else "right", no_wrap=True)
-    for row, path in zip(rows, found, strict=True):
-        shown = printable(os.path.relpath(path, folder))
-        cells = ("", row["state"]) if isinstance(row, dict) else _cells(row)[: len(columns)]
-        table.add_row(Text(shown), *map(Text, cells))
+    for name, row in zip(names, cells, strict=True):
+        table.add_row(Text(name), *map(Text, row))
     return table
+
+
+def _print_below_each_other(screen: Screen, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """The same facts if the table does not fit: each run's name, and the facts below it."""
+    for name, (size, state, step, last, best, tokens, written) in zip(names, cells, strict=True):
+        facts = (
+            (size, size),
+            (state, state),
+            (step, f"step {step}"),
+            (last, f"bits/byte {last} last, {best} best"),
+            (tokens, f"{tokens} tokens seen"),
+            (written, f"written {written}"),
+        )
+        screen.print_text(name, style="bold")
+        screen.print_text("; ".join(said for value, said in facts if value), before="  ")
 
 
 def _cells(run: "Summary") -> tuple[str, ...]:
@@ -114,8 +132,8 @@ def _show_one(path: Path, json: bool) -> None:
     screen = Screen()
     _print_facts(screen, run)
     screen.print()
-    for line in _chart(curves, screen.width):
-        screen.print(Text(line), soft_wrap=True)
+    for line in _chart(run, curves, screen.width):
+        screen.print_text(line)
     for probe in probes:
         _print_probe(screen, probe)
 
@@ -125,9 +143,8 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
 
     of = f" of {run.steps:,}" if run.steps is not None else ""
     seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of training"
-    first = f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}"
-    screen.print(Text(first), soft_wrap=True)
-    screen.print(Text(f"  {printable(shlex.join(run.command))}", style="dim"), soft_wrap=True)
+    screen.print_text(f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}")
+    screen.print_command(f"  {printable(shlex.join(run.command))}")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
@@ -136,7 +153,7 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
             table.add_row(f"  {heading}", Text(printable(said)))
     screen.print(table)
     if run.state in ("stopped", "no checkpoint"):
-        screen.print(Text(f"  Resume with: {resuming(Path(run.path), run.stage)}"), soft_wrap=True)
+        screen.print_command(f"  Resume with: {resuming(Path(run.path), run.stage)}")
 
 
 def _facts(run: "Summary") -> dict[str, str]:
@@ -191,14 +208,17 @@ def _validation(last: "ValidationLoss | None", best: "ValidationLoss | None") ->
     return f"last {shown[0]} (step {last.step:,}); best {shown[1]} (step {best.step:,})"
 
 
-def _chart(curves: "Curves", width: int) -> list[str]:
+def _chart(run: "Summary", curves: "Curves", width: int) -> list[str]:
     from liuli.cli.chart import Curve, draw, smooth
+    from liuli.cli.progress import MIXED
 
     means, count = smooth(curves.training, POINTS)
     training = f"training, smoothed: means of {count:,} steps" if count > 1 else "training, not smoothed"
     validation = [(loss.step, loss.nats_per_token) for loss in curves.validation]
     drawn = draw([Curve(training, means), Curve("validation", validation, "●")], width, HEIGHT)
-    return ["loss in nats per token, by step", *drawn] if drawn else ["no loss has been logged yet"]
+    if not drawn:
+        return ["no loss has been logged yet"]
+    return ["loss in nats per token, by step", *([MIXED] if run.mixed else []), *drawn]
 
 
 def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
@@ -208,12 +228,14 @@ def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     last = probe.looks[-1].step
     looks = {min(probe.looks, key=lambda look: abs(look.step - share * last)).step for share in LOOKS}
     screen.print()
-    screen.print(Text(f"after {visible(probe.text)}"), soft_wrap=True)
+    screen.print_text(f"after {visible(probe.text)}")
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
+    # Next to each name: its share and two spaces; before all of them: the step.
+    room = (screen.width - len(f"  step {last:,} ")) // CANDIDATES - SHARE - 2
     for _ in range(CANDIDATES):
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=16)
-        table.add_column(justify="right", no_wrap=True, min_width=8)
+        table.add_column(overflow="fold", max_width=min(16, room))
+        table.add_column(justify="right", no_wrap=True, min_width=SHARE)
     for look in probe.looks:
         if look.step in looks:
             cells = [cell for token, share in look.top[:CANDIDATES] for cell in (token_name(token), percent(share))]

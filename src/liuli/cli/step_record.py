@@ -1,43 +1,100 @@
-"""One step of a completion as a small picture: candidates, what removed some of them, the random number, the choice."""
+"""The steps of a completion as small tables: candidates, what removed some of them, the random number, the choice.
+
+Each candidate is shown with its interval on the line from 0 to 1, so that a reader can check the choice: the number that was
+drawn lies in the interval of the chosen token.
+"""
 
 import math
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.wording import bar, counted, percent, token_name
 
 if TYPE_CHECKING:
     from liuli.cli.output import Screen
     from liuli.generate.record import Candidate, StepRecord
 
-BAR = 24  # cells
+LONGEST_BAR, SHORTEST_BAR = 60, 4  # cells of a probability of 1
+DIGITS, MOST_DIGITS = 4, 7  # of a bound of an interval
+MARGIN = 2  # columns before the candidates
+ARROW = "  ←"  # at the chosen token
+EXPLAINED = (
+    "Each token that was kept has an interval on the line from 0 to 1, in the order of the token ids. The number that is drawn "
+    "lies in the interval of the chosen token."
+)
+
+
+def explain_steps(screen: "Screen") -> None:
+    """Says what the intervals of the steps mean, once before the first of them."""
+    screen.print_text(EXPLAINED, style="dim")
 
 
 def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
     """For a record with scores."""
     assert record.token is not None and record.scores is not None
     screen.rule(Text(f"step {record.index + 1}, position {record.position}"), align="left", style="dim")
-    for candidate in record.scores.candidates:
-        screen.print(_candidate_line(candidate, candidate.token.id == record.token.id), soft_wrap=True)
+    drawn = not greedy and not record.forced
+    digits = _digits(record) if drawn else DIGITS
+    if record.scores.candidates:
+        screen.print(_candidates(record, drawn, digits, screen.width))
     for rule, kept, mass in record.scores.cuts:
         said = f"kept {counted(kept, 'token')} and removed {percent(mass)} of the probability that was left"
-        screen.print(f"  {rule.replace('_', '-')} {said}", style="dim")
-    how = "forced" if record.forced else "greedy" if greedy else f"random number {record.uniform:.4f}"
+        screen.print_text(f"  {rule.replace('_', '-')} {said}", style="dim")
+    how = "forced" if record.forced else "greedy"
+    if drawn:
+        how = f"random number {record.uniform:.{digits}f} is in {_interval(record.scores.interval, digits)}"
     choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} before sampling"
-    screen.print(Text(f"  {how} → {choice}"), soft_wrap=True)
+    screen.print_text(f"  {how} → {choice}")
 
 
-def _candidate_line(candidate: "Candidate", chosen: bool) -> Text:
-    """A bar for the model's own probability, and what the sampler made of it."""
-    shown, eighths = token_name(candidate.token), round(math.exp(candidate.logprob) * BAR * 8)
-    bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-    line = Text(f"  {shown}{' ' * max(1, 16 - cell_len(shown))}{bar:<{BAR}} {percent(math.exp(candidate.logprob)):>8}")
+def _digits(record: "StepRecord") -> int:
+    """As few digits as show that the drawn number lies in the chosen interval; more for a very short interval."""
+    assert record.scores is not None and record.uniform is not None
+    lower, upper = record.scores.interval
+    for digits in range(DIGITS, MOST_DIGITS):
+        if round(lower, digits) <= round(record.uniform, digits) < round(upper, digits):
+            return digits
+    return MOST_DIGITS
+
+
+def _candidates(record: "StepRecord", drawn: bool, digits: int, width: int) -> Table:
+    """A row per candidate: a bar for the model's own probability, and what the sampler made of it."""
+    assert record.token is not None and record.scores is not None
+    candidates = record.scores.candidates
+    fates = [_fate(candidate, drawn, digits) for candidate in candidates]
+    name_width = max(8, min(max(Text(token_name(each.token)).cell_len for each in candidates), width // 5))
+    # The margin, two columns of up to 7 cells, the widest last column with its arrow, and the spaces between columns.
+    others = MARGIN + name_width + 7 + 7 + max(map(len, fates)) + len(ARROW) + 4
+    longest = max(SHORTEST_BAR, min(LONGEST_BAR, width - others))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", width=MARGIN - 1)
+    table.add_column("", width=name_width, overflow="fold")
+    table.add_column("", width=longest)
+    table.add_column("model", justify="right", no_wrap=True)
+    table.add_column("sampler", justify="right", no_wrap=True)
+    table.add_column("interval" if drawn else "", no_wrap=True)
+    for candidate, fate in zip(candidates, fates, strict=True):
+        probability, sampled = math.exp(candidate.logprob), math.exp(candidate.sampled_logprob)
+        arrow = ARROW if candidate.token.id == record.token.id else ""
+        table.add_row(
+            "",
+            Text(token_name(candidate.token)),
+            Text(bar(probability, longest)),
+            percent(probability),
+            percent(sampled) if sampled else "",
+            Text.assemble((fate, "" if candidate.interval else "dim"), (arrow, "bold")),
+        )
+    return table
+
+
+def _fate(candidate: "Candidate", drawn: bool, digits: int) -> str:
+    """The interval of a candidate, or the rule that removed it."""
     if candidate.cut:
-        line.append(f"   removed by {candidate.cut.replace('_', '-')}", style="dim")
-    elif candidate.sampled_logprob > -math.inf:
-        line.append(f"   {percent(math.exp(candidate.sampled_logprob))} after the sampler", style="dim")
-    if chosen:
-        line.append("  ←", style="bold")
-    return line
+        return f"removed by {candidate.cut.replace('_', '-')}"
+    return _interval(candidate.interval, digits) if drawn and candidate.interval else ""
+
+
+def _interval(bounds: tuple[float, float], digits: int) -> str:
+    return f"{bounds[0]:.{digits}f}–{bounds[1]:.{digits}f}"

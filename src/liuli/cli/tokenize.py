@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.cells import cell_len
-from rich.text import Text
 
 from liuli.cli.dialogue_tokens import check_dialogues, show_dialogues
 from liuli.cli.input import read_text
@@ -65,16 +64,16 @@ def tokenize(
         return
     screen = Screen()
     names = [_name(tokenizer, token) for token in tokens]
-    widest = max(map(cell_len, names), default=0)
+    widest = min(max(map(cell_len, names), default=0), screen.width // 3)  # a longer name moves its own bytes only
     for token, shown in zip(tokens, names, strict=True):
         data = " ".join(f"{byte:02x}" for byte in token.bytes) or "no text"
         data = "unknown" if token.id == tokenizer.unknown else data
-        screen.print(Text(f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  {data}"), soft_wrap=True)
+        screen.print_text(data, before=f"{token.id:>8}  {shown}{' ' * (widest - cell_len(shown))}  ")
     sizes = zip((len(tokens), len(text), len(text.encode())), ("token", "character", "byte"), strict=True)
-    screen.print(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
+    screen.print_text(f"{', '.join(counted(*size) for size in sizes)} ({tokenizer.kind})")
     for chunk in chunks:
         heading = f"\n{visible(chunk.text, chunk.text.encode())}  (characters {chunk.span[0]} to {chunk.span[1]})"
-        screen.print(Text("\n    ".join([heading, *_steps_of(tokenizer, chunk)])), soft_wrap=True)
+        screen.print_text("\n    ".join([heading, *_steps_of(tokenizer, chunk)]))
 
 
 def _name(tokenizer: "Tokenizer", token: "Token") -> str:

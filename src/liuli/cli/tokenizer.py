@@ -113,25 +113,20 @@ def _sample(sample: "TextSample") -> dict[str, Any]:
 
 
 def _print(found: "TokenizerReport", sample: "TextSample", out: str) -> None:
-    from rich.text import Text
-
     part = "all" if sample.bytes == sample.total_bytes else f"a random sample of {sample.bytes:,}"
+    total = counted(sample.total_bytes, "byte")
     screen = Screen()
-
-    def line(text: str) -> None:
-        screen.print(Text(text), soft_wrap=True)
-
-    line(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {counted(sample.total_bytes, 'byte')}")
+    screen.print_text(f"{out}: {found.kind}, {found.vocab_size:,} tokens, trained on {part} of {total}")
     screen.print(_table(found, screen.width))
-    line(COLUMNS)
+    screen.print_text(COLUMNS)
     for row in found.scripts:
         if row.longest and len(row.longest[0].text) > 1:
-            line(f"longest tokens, {row.script}: {'  '.join(map(token_name, row.longest))}")
+            screen.print_text(f"longest tokens, {row.script}: {'  '.join(map(token_name, row.longest))}")
     if found.pieces and found.kind != "characters":  # of which each is whole, and there for the text
         readable = [piece for piece in found.unused if piece not in found.broken]
         unused = f"{len(found.unused):,} of {found.pieces:,}"
-        line(f"tokens of several bytes that do not occur in the sample: {unused}{_first(readable)}")
-        line(f"tokens that contain an incomplete character: {len(found.broken):,} of {found.pieces:,}")
+        screen.print_text(f"tokens of several bytes that do not occur in the sample: {unused}{_first(readable)}")
+        screen.print_text(f"tokens that contain an incomplete character: {len(found.broken):,} of {found.pieces:,}")
 
 
 def _table(found: "TokenizerReport", columns: int) -> "Table":

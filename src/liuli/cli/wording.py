@@ -20,3 +20,9 @@ def token_name(token: "Token") -> str:
     """A token on one line: a special one by its name, another by its text. White space is shown as signs, and characters that
     would drive a terminal by their numbers."""
     return visible(token.text) if token.special else visible(token.text, token.bytes)
+
+
+def bar(share: float, longest: int) -> str:
+    """A bar of blocks for a share of 1, exact to an eighth of a cell. `longest`: the cells of a share of 1."""
+    eighths = round(share * longest * 8)
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]

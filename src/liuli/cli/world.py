@@ -218,20 +218,18 @@ def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:
 
 
 def _print(prefix: str, branch: "Branch") -> None:
-    from rich.text import Text
-
     from liuli.world import END
 
     console = Screen()
     ranked = sorted(branch.pieces.items(), key=lambda item: -item[1])
     asked = visible(prefix, prefix.encode()) if prefix else "(the beginning)"
-    console.print(Text(f"{asked} → {KINDS[branch.kind]}"), soft_wrap=True)
+    console.print_text(f"{asked} → {KINDS[branch.kind]}")
     for piece, share in ranked[:SHOWN]:
         shown = "(end)" if piece == END else visible(piece, piece.encode())
-        console.print(Text(f"{_percent(share):>9}  {shown}"), soft_wrap=True)
+        console.print_text(shown, before=f"{_percent(share):>9}  ")
     if len(ranked) > SHOWN:
         rest = sum(share for _, share in ranked[SHOWN:])
-        console.print(f"{_percent(rest):>9}  {counted(len(ranked) - SHOWN, 'other continuation')} (--json lists all)")
+        console.print_text(f"{counted(len(ranked) - SHOWN, 'other continuation')} (--json lists all)", before=f"{_percent(rest):>9}  ")
 
 
 def _percent(share: float) -> str:

@@ -22,13 +22,20 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Record):
-    """A token that could have been chosen. `cut`: the rule that removed it, or None."""
+    """A token that could have been chosen.
+
+    Attributes:
+        cut: the rule that removed it, or None.
+        interval: the random numbers that choose it, from the first bound to below the second (`sampling.py`); None if no number
+            does: the token was removed, or the choice was greedy and took another.
+    """
 
     token: Token
     logit: float
     logprob: float
     sampled_logprob: float
     cut: str | None
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,7 @@ class StepScores(Record):
 
     Attributes:
         removed_mass: the probability that the grammar removed.
+        interval: of the chosen token, as in `Candidate`; (0, 1) if there was no other choice.
         cuts: for each rule that removed tokens, in order: its name, how many ids it kept, and the probability that it removed.
     """
 
@@ -44,6 +52,7 @@ class StepScores(Record):
     sampled_logprob: float
     entropy: float
     removed_mass: float
+    interval: tuple[float, float]
     cuts: list[tuple[str, int, float]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
 
@@ -108,5 +117,7 @@ def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Call
         order = logits_V[ids].sort(descending=True, stable=True)
         ids = ids[order.indices]
         numbers = order.values.tolist(), logprobs_V[ids].tolist(), found.logprobs(ids)
-        listed = list(map(Candidate, map(describe, ids.tolist()), *numbers, found.cut_by(ids)))
-    return StepScores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, cuts, listed)
+        listed = list(map(Candidate, map(describe, ids.tolist()), *numbers, found.cut_by(ids), found.intervals(ids)))
+    (interval,) = found.intervals(found.ids_K.new_tensor([choice.id]))
+    assert interval is not None
+    return StepScores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, interval, cuts, listed)

@@ -3,8 +3,9 @@
 grammar mask → penalties (repetition, presence, frequency) → logit bias → temperature → top-k → top-p → min-p → draw
 
 Rules that remove tokens return the entries that they keep, and always keep one. If two entries tie, the lower id comes first.
-The token is sampled by the inverse CDF over the kept ids *in id order*, with one uniform number: a change in the last bits of
-the logits then moves a boundary only a little. In order of probability it could swap two neighbours.
+The token is sampled by the inverse CDF over the kept ids *in id order*, with one uniform number: each kept id has an interval
+on the line from 0 to 1, as long as its probability, and the id whose interval holds the number is taken. A change in the last
+bits of the logits then moves a boundary only a little. In order of probability it could swap two neighbours.
 
 Legend of shape suffixes: V vocabulary, K entries still kept. `scaled` logits have been divided by the temperature.
 """
@@ -100,6 +101,16 @@ class Distribution:
         at = torch.searchsorted(self.ids_K, ids).clamp(max=len(self.ids_K) - 1)
         probs = torch.where(self.ids_K[at] == ids, self.probs_K[at], 0.0)
         return probs.log().tolist()
+
+    def intervals(self, ids: Tensor) -> list[tuple[float, float] | None]:
+        """The interval of each id on the line from 0 to 1; None for ids that were removed. A uniform number chooses an id if it
+        is at least the lower bound and less than the upper bound."""
+        at = torch.searchsorted(self.ids_K, ids).clamp(max=len(self.ids_K) - 1)
+        upper_K = upper_bounds(self.probs_K)
+        lower_K = torch.cat((upper_K.new_zeros(1), upper_K[:-1]))
+        kept = (self.ids_K[at] == ids).tolist()
+        found = zip(kept, lower_K[at].tolist(), upper_K[at].tolist(), strict=True)
+        return [(lower, upper) if is_kept else None for is_kept, lower, upper in found]
 
     def cut_by(self, ids: Tensor) -> list[Rule | None]:
         """The rule that removed each id; None for those that were kept, or that greedy choice did not take."""
@@ -225,8 +236,14 @@ def min_p(probs_K: Tensor, share: float) -> Tensor:
 
 def pick(probs_K: Tensor, uniform: float) -> int:
     """The place where `uniform` (in [0, 1)) falls: the first whose cumulative probability exceeds it."""
-    reached = probs_K.cumsum(0, dtype=torch.float64)
-    return int(torch.searchsorted(reached, uniform * reached[-1], right=True))
+    return int(torch.searchsorted(upper_bounds(probs_K), uniform, right=True))
+
+
+def upper_bounds(probs_K: Tensor) -> Tensor:
+    """The upper bound of each entry's interval on the line from 0 to 1, fp64: cumulative probabilities, the last exactly 1. The
+    lower bound is the upper bound of the entry before."""
+    reached_K = probs_K.cumsum(0, dtype=torch.float64)
+    return reached_K / reached_K[-1]
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from liuli.fields import Record
 from liuli.model.config import Config
-from liuli.model.plan import parameter_parts
+from liuli.model.plan import layer_matrices, parameter_parts
 
 # Measured (docs/benchmarks.md): the memory of Python with PyTorch; and that of the tokenizer and the encoded data, per token of
 # the vocabulary.
@@ -150,12 +150,6 @@ def lora_parameters(config: Config, rank: int) -> int:
     attention = (3 if c.rotary else 1) * c.width + queries + 2 * keys + queries + c.width
     feed_forward = (3 if c.gated else 2) * (c.width + inner)
     return c.layers * rank * (attention + feed_forward)
-
-
-def layer_matrices(config: Config) -> int:
-    """Returns the number of parameters in the matrices of one layer."""
-    c = config
-    return c.width * (2 * (c.heads + c.kv_heads) * c.head_width + (3 if c.gated else 2) * c.feed_forward_width)
 
 
 def _layer_bytes(config: Config, load: Workload) -> float:

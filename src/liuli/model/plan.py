@@ -26,7 +26,8 @@ class Plan(Record):
         parameters: the number of parameters; those of a tied head are counted once.
         parts: the number of parameters of each part.
         weight_bytes: the size of the weights in each dtype.
-        optimizer_bytes: AdamW in fp32: master weights, gradients and two moments.
+        training_state_bytes: what `liuli train` keeps in fp32: weights, their mean over the last steps, gradients, Muon's
+            momentum of the layers' matrices, and AdamW's two moments of the other parameters.
         activation_bytes_per_token: kept for the backward pass in bf16, without recomputation, at full context.
         cache_bytes_per_token: keys and values of one token in bf16.
         cache_bytes: keys and values of a full context in bf16.
@@ -37,7 +38,7 @@ class Plan(Record):
     parameters: int
     parts: dict[str, int]
     weight_bytes: dict[str, int]
-    optimizer_bytes: int
+    training_state_bytes: int
     activation_bytes_per_token: int
     cache_bytes_per_token: int
     cache_bytes: int
@@ -69,7 +70,7 @@ def plan(config: Config, tokens: float | None = None, accelerator: str = "h100",
         parameters=parameters,
         parts=parts,
         weight_bytes={"fp32": 4 * parameters, "bf16": 2 * parameters, "int8": parameters, "int4": parameters // 2},
-        optimizer_bytes=16 * parameters,
+        training_state_bytes=20 * parameters - 4 * config.layers * layer_matrices(config),
         activation_bytes_per_token=activation_bytes(config),
         cache_bytes_per_token=cache_per_token,
         cache_bytes=cache_per_token * config.context,
@@ -101,6 +102,12 @@ def parameter_parts(config: Config) -> dict[str, int]:
         "norms": ((4 if c.post_norms else 2) * L + 1) * norm,
         "head": 0 if c.tied else c.vocab_size * D,
     }
+
+
+def layer_matrices(config: Config) -> int:
+    """Returns the number of parameters in the matrices of one layer."""
+    c = config
+    return c.width * (2 * (c.heads + c.kv_heads) * c.head_width + (3 if c.gated else 2) * c.feed_forward_width)
 
 
 def forward_flops(config: Config, attended: float) -> float:

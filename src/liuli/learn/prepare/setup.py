@@ -157,4 +157,7 @@ class Setup:
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
         expected = memory.expected.total, memory.free
-        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected)
+        mixed = self.plan.job.data.mix is not None
+        return Ready(
+            *counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, tokens=training.tokens, mixed=mixed
+        )

@@ -25,6 +25,8 @@ class Ready:
         flops: FLOP to train on one token. peak: FLOP/s of the machine.
         seconds: the budget, if it is given as time.
         memory: expected peak, in bytes. free: available bytes, or None if the system does not report it.
+        tokens: supervised in the steps before. mixed: whether the training loss is over dialogues and text, and the validation
+            loss over dialogues alone.
     """
 
     step: int
@@ -38,6 +40,8 @@ class Ready:
     seconds: float | None
     memory: float
     free: int | None
+    tokens: int = 0
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class Summary(Record):
         written: time of the last change, in seconds since 1970.
         size: a preset's name. data: name and bytes of each file. held_out: how the text to validate on was chosen.
         recipe, machine: settings by name. inexact: the steps from which it was resumed inexactly.
+        mixed: whether an assistant is trained on text too, so that its training loss is over both, and its validation loss over
+            dialogues alone.
     """
 
     path: str
@@ -79,6 +81,7 @@ class Summary(Record):
     recipe: dict[str, Any]
     machine: dict[str, Any]
     inexact: list[int]
+    mixed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def summarise(folder: Path) -> tuple[Summary, Curves]:
         size=model.get("size"),
         parameters=model.get("parameters"),
         tokenizer=tokenizer,
+        mixed=settings["job"].get("mix") is not None,
         **card,
     ), curves
 
