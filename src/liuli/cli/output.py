@@ -64,6 +64,12 @@ def _share_a_pipe() -> bool:
         return False
 
 
+def bracket_pastes(wanted: bool) -> None:
+    """Asks the terminal to put ESC [200~ and ESC [201~ around what is pasted, or to stop doing so."""
+    sys.stdout.write("\x1b[?2004h" if wanted else "\x1b[?2004l")
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Prints a remark or an error on one line to standard error."""
     print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
