@@ -1,53 +1,57 @@
 """The spinner while a command has nothing to show: it appears after a moment, and goes before something else is printed."""
 
+import sys
 from threading import Event
 
+import pytest
 from helpers.terminal import FakeTerminal
 
 from liuli.cli import waiting
 from liuli.cli.output import Screen
-from liuli.cli.waiting import Waiting
 
 
-class Watched(Screen):
-    """A screen that reports when a status is shown."""
-
-    def __init__(self, terminal: FakeTerminal):
-        super().__init__(file=terminal, force_terminal=True, width=60)
-        self.shown = Event()
-
-    def status(self, *words, **options):
-        found = super().status(*words, **options)
-        self.shown.set()
-        return found
-
-
-def test_it_is_shown_when_it_takes_long(monkeypatch):
-    monkeypatch.setattr(waiting, "PATIENCE", 0)
+@pytest.fixture
+def terminal(monkeypatch) -> FakeTerminal:
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    terminal = FakeTerminal()
-    screen = Watched(terminal)
-    with Waiting("opening 模型\x1b[2J", screen) as spinner:
-        assert screen.shown.wait(60)
-        spinner.stop()
-        shown = terminal.seen()
-        screen.print("after")
-    assert "opening 模型<U+001B>[2J" in shown and " …" in shown
-    assert "opening" not in terminal.seen()[len(shown) :]
-    assert shown.endswith("\x1b[2K")  # the line is empty again
+    return terminal
 
 
-def test_nothing_is_shown_when_it_is_fast():
-    terminal = FakeTerminal()
-    screen = Watched(terminal)
-    with Waiting("opening", screen):
-        pass
-    assert not screen.shown.is_set()
+@pytest.fixture
+def shown(monkeypatch) -> Event:
+    """Set when a status appears."""
+    event = Event()
+    status = Screen.status
+
+    def report(*words, **options):
+        event.set()
+        return status(*words, **options)
+
+    monkeypatch.setattr(Screen, "status", report)
+    return event
+
+
+def test_it_is_shown_when_it_takes_long(monkeypatch, terminal, shown):
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with waiting.waiting("opening 模型\x1b[2J") as spinner:
+        assert shown.wait(60)
+        spinner.close()
+        seen = terminal.seen()
+        assert "opening 模型<U+001B>[2J …" in seen
+        assert seen.endswith("\x1b[2K")  # the line is empty again
+    assert terminal.seen() == seen
+
+
+def test_nothing_is_shown_when_it_is_fast(terminal, shown):
+    with waiting.waiting("opening") as spinner:
+        spinner.show("reading")
+    assert not shown.is_set()
     assert terminal.seen() == ""
 
 
 def test_nothing_is_shown_where_there_is_no_terminal(monkeypatch, capsys):
     monkeypatch.setattr(waiting, "PATIENCE", 0)
-    with Waiting("opening"):
+    with waiting.waiting("opening"):
         pass
     assert capsys.readouterr() == ("", "")

@@ -1,5 +1,6 @@
 """`liuli chat`: talk with a model, at a terminal or through a pipe."""
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +15,7 @@ from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Thread
 from liuli.cli.output import say
 from liuli.cli.reply_view import ReplyView
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, settings_line, with_sampling_options
-from liuli.cli.waiting import Waiting
+from liuli.cli.waiting import waiting
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def chat(
     """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
     given = only_given(**sampling)
     # A model of the hub may be downloaded, which has a progress bar of its own.
-    with Waiting(f"opening {model}") if Path(model).exists() else nullcontext():
+    with waiting(f"opening {model}") if os.path.exists(model) else nullcontext():
         check_compute(device, dtype, threads)
 
         from liuli.cli.dialogue_file import read_tools
@@ -149,7 +150,7 @@ class Session:
         if not self._keeps:
             return
         try:
-            with self.view.waiting("hashing the model"):
+            with waiting("hashing the model"):
                 self._kept.keep(self._talk.messages)
         except LiuliError as error:
             self._keeps = False

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
-from liuli.cli.waiting import Waiting
+from liuli.cli.waiting import waiting
 from liuli.cli.wording import counted
 from liuli.display import on_line, printable
 
@@ -50,18 +50,14 @@ class ReplyView:
         note_traceback(error)
         self._notes.print(Text(on_line(f"liuli: {error}")), soft_wrap=True)
 
-    def waiting(self, text: str) -> Waiting:
-        """A spinner on the screen of the notes."""
-        return Waiting(text, self._notes)
-
     def show(self, begin: "Callable[[], Reply]", note: str = "") -> None:
         """A reply as it comes, with a note before it and what is to be said about it."""
         from liuli.generate.conversation import trimmed
 
         before = self.talk.left_out
-        with self.interrupt.during("reply"), self.waiting("reading the message") as waiting:
+        with self.interrupt.during("reply"), waiting("reading the message") as work:
             completion, records = begin()
-            waiting.text = f"reading {counted(len(completion.prompt_ids), 'token')}"
+            work.show(f"reading {counted(len(completion.prompt_ids), 'token')}")
             if note:
                 self.note(note)
             self._note_left_out(before)
@@ -69,12 +65,12 @@ class ReplyView:
                 with closing(records):
                     for text in trimmed(records):
                         if text:
-                            waiting.stop()
+                            work.close()
                         stream(text)
                         if self.interrupt.asked:
                             break
             finally:
-                waiting.stop()
+                work.close()
                 say()
             self._note_end(completion)
 

@@ -1,43 +1,50 @@
 """A spinner while a command is busy and has nothing to show yet."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.reading_progress import PATIENCE
 from liuli.display import on_line
+
+PATIENCE = 1.0  # seconds for which nothing is shown
+
+
+@contextmanager
+def waiting(what: str) -> "Iterator[Waiting]":
+    """Shows on standard error what the command is doing within it, if it takes more than a moment. Nothing is shown if standard
+    error is no terminal."""
+    spinner = Waiting(what)
+    try:
+        yield spinner
+    finally:
+        spinner.close()
 
 
 class Waiting:
-    """Within it, what the command is doing is shown on standard error, if it takes more than a moment. It is removed at the
-    end, or by `stop`. Nothing is shown if standard error is no terminal.
+    """A spinner that appears after a moment."""
 
-    Attributes:
-        text: what the command is doing. It may be changed until it is shown.
-    """
-
-    def __init__(self, text: str, screen: Screen | None = None):
-        self.text = text
-        self._screen = screen or Screen(stderr=True)
+    def __init__(self, what: str):
+        self._what = what
         self._ended = Event()
-        self._thread = Thread(target=self._show, daemon=True)
-
-    def __enter__(self) -> "Waiting":
-        if self._screen.is_terminal:
+        self._thread = Thread(target=self._appear, daemon=True)
+        if sys.stderr.isatty():
             self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def show(self, what: str) -> None:
+        """Changes what the command is doing; a spinner that has appeared keeps its text."""
+        self._what = what
 
-    def stop(self) -> None:
-        """Removes it, before something else is printed. It does not come back."""
+    def close(self) -> None:
+        """Removes the spinner, before something else is printed. It does not come back."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def _show(self) -> None:
+    def _appear(self) -> None:
         if not self._ended.wait(PATIENCE):
-            with self._screen.status(Text(on_line(f"{self.text} …"))):
+            with Screen(stderr=True).status(Text(on_line(f"{self._what} …"))):
                 self._ended.wait()
