@@ -10,6 +10,7 @@ from helpers.chat_terminal import MORE, PROMPT, ChatTerminal
 
 from liuli.tokens.chat.templates import CHATML
 
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return talking.save(tmp_path_factory.mktemp("talking") / "model")
@@ -80,8 +81,7 @@ def _mistakes(terminal: ChatTerminal, folder: Path) -> None:
         '/help, /quit. To send it as a message, put """ before and after it',
         "/candidate": "there is no command /candidate; did you mean /candidates? To send it as a message, put "
         '""" before and after it',
-        "、cand": "there is no command /cand; did you mean /candidates? To send it as a message, put "
-        '""" before and after it',
+        "、cand": 'there is no command /cand; did you mean /candidates? To send it as a message, put """ before and after it',
         "/undo 3": "/undo takes no argument: type /undo alone",
         "quit": '“quit” was not sent, because /quit is a command: type /quit, or """quit""" to send it',
         "/save": "/save needs an argument: /save FILE",

@@ -83,7 +83,8 @@ def chat(
     session.view.note(f"{opened.path}, a context of {talk.context:,} tokens; chat template: {opened.chat.origin}")
     session.view.note(settings_line(opened, talk.sampling, seed, given))
     if opened.stage == "base":
-        session.view.note("this is a base model, which has not been trained to answer: make an assistant of it with liuli finetune")
+        untrained = "this is a base model, which has not been trained to answer"
+        session.view.note(f"{untrained}: make an assistant of it with liuli finetune")
     session.run()
 
 

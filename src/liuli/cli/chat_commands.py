@@ -149,7 +149,7 @@ def refuse_bare_command(text: str) -> None:
 
 
 def _unknown(typed: str) -> LiuliError:
-    near = get_close_matches(typed.lower(), [*COMMANDS, *ALIASES], n=2)
-    known = f"did you mean {' or '.join(near)}?" if near else f"the commands are {', '.join(COMMANDS)}."
+    near = get_close_matches(typed.lower(), [*COMMANDS, *ALIASES], n=1)
+    known = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
     shown = printable(typed[:BEGINNING])
     return LiuliError(f"there is no command {shown}; {known} To send it as a message, put {BLOCK} before and after it")

@@ -9,7 +9,9 @@ import os
 
 from liuli.cli.output import bracket_pastes
 
-MARKS = {"\\e[200~": "⟦⟦", "\\e[201~": "⟧⟧"}  # for libedit; they are seen while the message is typed, but are not part of it
+# For libedit: what each sequence types. They are seen while a message is typed, but are not part of it. One character each,
+# because libedit holds back the rest of a longer text until the next key.
+MARKS = {"\\e[200~": "❲", "\\e[201~": "❳"}
 OPEN, CLOSE = MARKS.values()
 
 

@@ -31,9 +31,7 @@ SAMPLING = {  # the options for `Sampling`, except for the logit bias
         "0.8",
     ),
     "top_k": _option(int, "K", "Keep only the K most likely tokens; 0 keeps all.", "0"),
-    "top_p": _option(
-        float, "P", "Keep the most likely tokens, as few as reach a total probability of P; 1 keeps all.", "1"
-    ),
+    "top_p": _option(float, "P", "Keep the most likely tokens, as few as reach a total probability of P; 1 keeps all.", "1"),
     "min_p": _option(
         float, "P", "Keep tokens whose probability is at least P times that of the most likely token; 0 keeps all.", "0"
     ),
@@ -50,7 +48,7 @@ SAMPLING = {  # the options for `Sampling`, except for the logit bias
     "frequency_penalty": _option(
         float,
         "NUMBER",
-        "Subtract this from a token's logit once for each time that it is already in the reply; 0 changes nothing.",
+        "Subtract this from the logit of each token of the reply, as many times as it occurs there; 0 changes nothing.",
         "0",
     ),
 }
