@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from helpers import talking
 from helpers.chat_terminal import MORE, PROMPT, ChatTerminal
+from helpers.real_models import real_model
 
 from liuli.tokens.chat.templates import CHATML
+
+PAGE = Path(__file__).parents[2] / "docs" / "chat.md"
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +82,8 @@ def _mistakes(terminal: ChatTerminal, folder: Path) -> None:
     wrong = {
         "/sing": "there is no command /sing; the commands are /regenerate, /edit, /undo, /system, /candidates, /save, /load, "
         '/help, /quit. To send it as a message, put """ before and after it',
-        "/candidate": "there is no command /candidate; did you mean /candidates? To send it as a message, put "
-        '""" before and after it',
+        "/saev x": 'there is no command /saev; did you mean /save? To send it as a message, put """ before and after it',
+        "/s": 'there is no command /s; did you mean /system or /save? To send it as a message, put """ before and after it',
         "、cand": 'there is no command /cand; did you mean /candidates? To send it as a message, put """ before and after it',
         "/undo 3": "/undo takes no argument: type /undo alone",
         "quit": '“quit” was not sent, because /quit is a command: type /quit, or """quit""" to send it',
@@ -256,3 +259,13 @@ def test_the_context_fills_up(liuli, model):
     assert full[0] == ("the first turn is", "0")
     assert full[1] == ("the first 2 turns are", "1")
     assert said.index(nearly) < said.index(" is full: the first turn is ")
+
+
+def test_the_docs_show_what_the_real_model_says(liuli, data):
+    command, *shown = re.search(r"```text\n\$ (.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+    name, words = command.split()[2], command.split()[3:]
+    asked = [line.removeprefix("> ") for line in shown if line.startswith("> ")]
+    result = liuli("chat", real_model(data, "qwen2.5-coder-0.5b"), *words, stdin="\n".join(asked).encode())
+    assert result.code == 0 and name.endswith(".gguf")
+    assert len(result.out.splitlines()) == len(asked) - 1  # the last one is /quit
+    assert [line for line in shown if line in result.out.splitlines()] == result.out.splitlines()

@@ -10,8 +10,8 @@ from liuli.cli import waiting
 from liuli.cli.output import Screen
 
 
-@pytest.fixture
-def terminal(monkeypatch) -> FakeTerminal:
+def to_terminal(monkeypatch) -> FakeTerminal:
+    """What standard error is from now on. Not in a fixture: pytest sets its own before the test itself."""
     terminal = FakeTerminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -32,7 +32,8 @@ def shown(monkeypatch) -> Event:
     return event
 
 
-def test_it_is_shown_when_it_takes_long(monkeypatch, terminal, shown):
+def test_it_is_shown_when_it_takes_long(monkeypatch, shown):
+    terminal = to_terminal(monkeypatch)
     monkeypatch.setattr(waiting, "PATIENCE", 0)
     with waiting.waiting("opening 模型\x1b[2J") as spinner:
         assert shown.wait(60)
@@ -43,7 +44,8 @@ def test_it_is_shown_when_it_takes_long(monkeypatch, terminal, shown):
     assert terminal.seen() == seen
 
 
-def test_nothing_is_shown_when_it_is_fast(terminal, shown):
+def test_nothing_is_shown_when_it_is_fast(monkeypatch, shown):
+    terminal = to_terminal(monkeypatch)
     with waiting.waiting("opening") as spinner:
         spinner.show("reading")
     assert not shown.is_set()

@@ -135,6 +135,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ChatCommands, str], None]]] = {  # what
     "/help": ("", ChatCommands.help),
     "/quit": ("", ChatCommands.quit),
 }
+SIMILAR = 0.7  # from 0 to 1, so that an unknown word is not taken for a command of another meaning
 ALIASES = {"/exit": "/quit", "/bye": "/quit"}
 FORGIVING = ("/help", "/quit")  # which do what is meant, whatever comes after them
 
@@ -149,7 +150,9 @@ def refuse_bare_command(text: str) -> None:
 
 
 def _unknown(typed: str) -> LiuliError:
-    near = get_close_matches(typed.lower(), [*COMMANDS, *ALIASES], n=1)
-    known = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}."
+    names, name = [*COMMANDS, *ALIASES], typed.lower()
+    begun = [each for each in names if each.startswith(name) and name != "/"]
+    near = begun or get_close_matches(name, names, n=1, cutoff=SIMILAR)
+    known = f"did you mean {' or '.join(near)}?" if near else f"the commands are {', '.join(COMMANDS)}."
     shown = printable(typed[:BEGINNING])
     return LiuliError(f"there is no command {shown}; {known} To send it as a message, put {BLOCK} before and after it")
