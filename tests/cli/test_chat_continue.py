@@ -41,7 +41,7 @@ def test_a_conversation_is_continued(folder, state, tmp_path):
     first.screen.sendline("/quit")
     farewell = first.farewell()
     (path,) = kept_files(state)
-    assert f"this conversation is in {path}; --continue continues it\n" in farewell
+    assert f"kept in {path}; --continue continues it\n" in farewell
     assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, path.parent.parent)] == [0o600, 0o700, 0o700]
 
     again = ChatTerminal(state, folder, "--continue", "--system", "S")
@@ -63,7 +63,7 @@ def test_a_terminal_where_nothing_was_said_keeps_nothing(folder, state):
     terminal.type("/undo")
     terminal.type("/system Be brief.")
     terminal.screen.sendeof()
-    assert "this conversation is in" not in terminal.farewell()
+    assert "kept in" not in terminal.farewell()
     assert kept_files(state) == []
 
 

@@ -111,7 +111,7 @@ class Session:
             while self._goes_on():
                 self._keep()
             if where := self._kept.where():
-                self.view.note(f"this conversation is in {where}; --continue continues it")
+                self.view.note(f"kept in {where}; --continue continues it")
 
     def _goes_on(self) -> bool:
         """Takes one message or command."""
