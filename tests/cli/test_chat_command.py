@@ -1,49 +1,22 @@
 """`liuli chat` as somebody uses it: typing at a terminal, and through a pipe."""
 
 import json
-import os
 import re
-import sys
 from pathlib import Path
 
-import pexpect
 import pytest
 from helpers import talking
+from helpers.chat_terminal import MORE, PROMPT, ChatTerminal
+from helpers.real_models import real_model
 
 from liuli.tokens.chat.templates import CHATML
 
-PROMPT = "\r\n> $"
-MORE = "… $"
+PAGE = Path(__file__).parents[2] / "docs" / "chat.md"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return talking.save(tmp_path_factory.mktemp("talking") / "model")
-
-
-class Terminal:
-    """The command on a screen. `type` returns what came up to the next prompt; a prompt alone is what a test waits for."""
-
-    def __init__(self, *words: object):
-        code = "from liuli.cli.app import main; main()"
-        words = ["-c", code, "chat", *map(str, words)]
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS") if name in os.environ}
-        env = kept | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "INPUTRC": "/dev/null"}
-        self.screen = pexpect.spawn(sys.executable, words, env=env, encoding="utf-8", timeout=120, dimensions=(50, 200))
-        self.greeting = self.until(PROMPT)
-
-    def until(self, seen: str) -> str:
-        self.screen.expect(seen)
-        return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", self.screen.before + self.screen.after).replace("\r", "")
-
-    def type(self, line: str, seen: str = PROMPT) -> str:
-        self.screen.sendline(line)
-        return self.until(seen).split("\n", 1)[1].removesuffix("> ")
-
-    def ends(self) -> int | None:
-        self.screen.expect(pexpect.EOF)
-        self.screen.close()
-        return self.screen.exitstatus
 
 
 def saved(path: Path) -> list[tuple[str, str]]:
@@ -52,7 +25,7 @@ def saved(path: Path) -> list[tuple[str, str]]:
 
 
 def test_a_conversation_at_a_terminal(model, tmp_path):
-    terminal = Terminal(model, "--seed", 3, "--system", "简短")
+    terminal = ChatTerminal(tmp_path, model, "--seed", 3, "--system", "简短")
     assert "a context of 128 tokens; chat template: ChatML, as the folder has no template" in terminal.greeting
     assert "seed 3; Liuli's default (the folder has no sampling settings): temperature 0.8" in terminal.greeting
 
@@ -92,21 +65,28 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     assert saved(tmp_path / "c.jsonl") == saved(tmp_path / "a.jsonl")
 
     shown = terminal.type("a message that is so long that what came first has to go, to make room for it and its reply")
-    assert "the context is full: the model no longer sees “你好”, “one two”, “three /four” and the replies to them\n" in shown
+    assert "the context of 128 tokens is full: the first 3 turns are no longer read (up to “three /four”)\n" in shown
+    assert " of 128 tokens, without the first 3 turns; seed " in shown
+    assert "the model has not read the first 3 turns, for which the context had no room\n" in terminal.type("/candidates")
     terminal.type("/undo")
-    assert "there is room again: the model also sees 1 older exchange\n" in terminal.type("x")
+    assert "the context of 128 tokens has room again: all turns but the first 2 turns are read\n" in terminal.type("x")
     terminal.type("/undo")
     terminal.type("/undo")
-    assert "there is room again: the model sees the whole conversation\n" in terminal.type("/regenerate")
-    terminal.screen.sendline("/quit")
+    assert "the context of 128 tokens has room again: the whole conversation is read\n" in terminal.type("/regenerate")
+    terminal.screen.sendline("/quit now")
     assert terminal.ends() == 0
 
 
-def _mistakes(terminal: Terminal, folder: Path) -> None:
+def _mistakes(terminal: ChatTerminal, folder: Path) -> None:
     """Each is one line, and changes nothing."""
     wrong = {
-        "/sing": 'there is no command /sing: see /help. To send it as a message, type """/sing"""',
-        "/undo 3": "/undo takes no argument",
+        "/sing": "there is no command /sing; the commands are /regenerate, /edit, /undo, /system, /candidates, /save, /load, "
+        '/help, /quit. To send it as a message, put """ before and after it',
+        "/saev x": 'there is no command /saev; did you mean /save? To send it as a message, put """ before and after it',
+        "/s": 'there is no command /s; did you mean /system or /save? To send it as a message, put """ before and after it',
+        "、cand": 'there is no command /cand; did you mean /candidates? To send it as a message, put """ before and after it',
+        "/undo 3": "/undo takes no argument: type /undo alone",
+        "quit": '“quit” was not sent, because /quit is a command: type /quit, or """quit""" to send it',
         "/save": "/save needs an argument: /save FILE",
         f"/save {folder}/a.jsonl": f"{folder}/a.jsonl already exists and will not be overwritten: "
         "give another name, or delete it",
@@ -125,7 +105,7 @@ def _mistakes(terminal: Terminal, folder: Path) -> None:
 def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
     """The folder's own template is rendered by a process of its own, which Ctrl-C must not reach."""
     folder = talking.save(tmp_path / "model", context=1 << 17, endless=True, template=CHATML)
-    terminal = Terminal(folder, "--max-tokens", 1 << 16)
+    terminal = ChatTerminal(tmp_path, folder, "--max-tokens", 1 << 16)
     assert "chat template: the folder's own template" in terminal.greeting
     for _ in range(2):
         terminal.type("hello", r"a<U\+001B>a<U\+001B>")  # which would have begun a command to the terminal
@@ -172,11 +152,10 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     result = liuli("chat", model, stdin=f"/load {path}\n二\n/edit 三\n/undo\n".encode())
     assert (result.code, len(result.out.splitlines())) == (0, 2)
     said = result.err.splitlines()[2:]
-    assert said[0].startswith(f"liuli: {path}: 1 message; ") and said[0].endswith(
-        "; the dialogues after the first were not read"
-    )
+    assert said[0].startswith(f"liuli: {path}: 1 message; ")
     assert said[1:] == [
         "liuli: the last message has no reply yet: /regenerate makes one",
+        f"liuli: {path}: the dialogues after the first were not read",
         "liuli: this replaces your previous message, which has no reply",
         "liuli: removed: “三”; there is no message yet",
     ]
@@ -218,7 +197,7 @@ def test_tools_that_cannot_be_read(liuli, model, tmp_path, text, said):
 @pytest.mark.parametrize(
     ("piped", "said"),
     [
-        (b"a\n/sing\nb\n", "line 2: there is no command /sing: see /help"),
+        (b"a\n/sing\nb\n", "line 2: there is no command /sing; the commands are /regenerate, "),
         (b"\n\n" + b"x" * 200, "line 3: the prompt has 219 tokens (message and chat template)"),
         (b"a\n\xff\n", "line 2: the message is not UTF-8 text: byte 1 is 0xFF; convert it to UTF-8"),
         (b'a\n"""b\n', 'the input ended within a message: end the message with """'),
@@ -255,3 +234,39 @@ def test_what_cannot_be_begun(liuli, model, tiny_folder):
         result = liuli("chat", *words, stdin=b"a\n")
         assert (result.code, result.out) == (2, "")
         assert said in result.err
+
+
+def test_sampling_options(liuli, model):
+    words = ("chat", model, "--temperature", 0, "--max-tokens", 4)
+    assert liuli(*words, stdin=b"Hi!\n").out == "Hi!\n"
+    result = liuli(*words, "--repetition-penalty", 1e6, "--presence-penalty", 0.5, stdin=b"Hi!\n")
+    assert "liuli: greedy, temperature 0.0, repetition-penalty 1000000.0, presence-penalty 0.5" in result.err
+    assert result.out.startswith("好")  # the other reply has only tokens of the message
+
+
+@pytest.mark.parametrize("leaves", ["/quit", "/exit", "/QUIT now", "／quit", " /bye"])
+def test_ways_to_leave(liuli, model, leaves):
+    result = liuli("chat", model, stdin=f"{leaves}\n/sing\n".encode())
+    assert (result.code, result.out) == (0, "")
+
+
+def test_the_context_fills_up(liuli, model):
+    """75 % is said once, and what is left out before the reply that is generated without it."""
+    lines = "\n".join(f"message number {n}" for n in range(6))
+    said = liuli("chat", model, "--seed", 1, stdin=lines.encode()).err
+    nearly = "liuli: the context is nearly full: beyond 96 tokens, the model no longer reads the first turns\n"
+    assert said.count(nearly) == 1
+    full = re.findall(r"liuli: the context of 128 tokens is full: (.*?) no longer read \(up to “message number (\d)”\)\n", said)
+    assert full[0] == ("the first turn is", "0")
+    assert full[1] == ("the first 2 turns are", "1")
+    assert said.index(nearly) < said.index(" is full: the first turn is ")
+
+
+def test_the_docs_show_what_the_real_model_says(liuli, data):
+    command, *shown = re.search(r"```text\n\$ (.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+    name, words = command.split()[2], command.split()[3:]
+    asked = [line.removeprefix("> ") for line in shown if line.startswith("> ")]
+    result = liuli("chat", real_model(data, "qwen2.5-coder-0.5b"), *words, stdin="\n".join(asked).encode())
+    assert result.code == 0 and name.endswith(".gguf")
+    assert len(result.out.splitlines()) == len(asked) - 1  # the last one is /quit
+    assert [line for line in shown if line in result.out.splitlines()] == result.out.splitlines()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers import hostile
+from helpers.chat_terminal import PROMPT
 from helpers.hostile import SAID, SPECIAL
 from helpers.terminal import DRIVES, FILE_NAME, HOSTILE
 from helpers.terminal import screen as screen  # a fixture
@@ -131,15 +132,15 @@ def test_editing_a_hostile_message_at_a_terminal_is_refused(place, model):
 
     code = "from liuli.cli.app import main; main()"
     child = pexpect.spawn(sys.executable, ["-c", code, "chat", str(model), "--max-tokens", "4"], encoding="utf-8", timeout=120)
-    child.expect("\n> ")
+    child.expect(PROMPT)
     child.sendline(f"/load {place.parent / 'again.jsonl'}")
-    child.expect("\n> ")
+    child.expect(PROMPT)
     assert "cannot be read" in child.before
     hostile.save_dialogues(place.parent / "again.jsonl")
     child.sendline(f"/load {place.parent / 'again.jsonl'}")
-    child.expect("\n> ")
+    child.expect(PROMPT)
     child.sendline("/edit")
-    child.expect("\n> ")
+    child.expect(PROMPT)
     assert "contains control characters: give the new text as /edit TEXT" in child.before
     child.sendline("/quit")
     child.expect(pexpect.EOF)

@@ -146,6 +146,7 @@ def test_the_oldest_turns_are_left_out_when_there_is_no_room(model):
     assert left_out == sorted(left_out)
     assert left_out[0] == 0 and left_out[-1] > 6
     assert len(talk.said) == 24
+    assert talk.room == 96 and talk.outside >= left_out[-1]
     for _ in range(11):
         talk.undo()
     finished(talk.regenerate())

@@ -17,15 +17,12 @@ from liuli.cli.options import ADAPTER, MODEL, Device, Json, Threads, check_compu
 from liuli.cli.output import Screen, note_skipped, print_json
 from liuli.cli.sampling import (
     MaxTokens,
-    MinP,
     Seed,
-    Temperature,
-    TopK,
-    TopP,
     named_as_typed,
     only_given,
     set_threads,
     settings_line,
+    with_sampling_options,
 )
 from liuli.cli.wording import counted, percent, token_name
 from liuli.display import printable
@@ -52,6 +49,7 @@ CAVEATS = {
 }
 
 
+@with_sampling_options
 def compare(
     model: Annotated[
         list[str],
@@ -73,14 +71,11 @@ def compare(
         ),
     ] = None,
     max_tokens: MaxTokens = 64,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
     seed: Seed = None,
     device: Device = "cpu",
     threads: Threads = None,
     json: Json = False,
+    **sampling: float | None,
 ) -> None:
     """Show the answers of several models to the same prompts side by side, or of one model to several prompts.
 
@@ -90,7 +85,7 @@ def compare(
         check_model(each)
     _check_prompts(prompt or [], file)
     check_compute(device, "fp32", threads)
-    given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    given = only_given(**sampling)
 
     from liuli.inside.compare import CompareSettings
     from liuli.inside.compare import compare as side_by_side

@@ -11,15 +11,12 @@ from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, 
 from liuli.cli.output import Screen, end_stream, note, print_json, stream
 from liuli.cli.sampling import (
     MaxTokens,
-    MinP,
     Seed,
-    Temperature,
-    TopK,
-    TopP,
     named_as_typed,
     only_given,
     set_threads,
     settings_line,
+    with_sampling_options,
 )
 from liuli.cli.step_record import explain_steps, print_step
 from liuli.cli.wording import counted
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from liuli.generate.record import StepRecord
 
 
+@with_sampling_options
 def complete(
     model: ModelName,
     prompt: Annotated[
@@ -38,10 +36,6 @@ def complete(
         typer.Argument(metavar="PROMPT", help="The prompt to continue; - reads it from standard input.", show_default=False),
     ],
     max_tokens: MaxTokens = 64,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
     seed: Seed = None,
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Stop before this text. May be repeated.")] = None,
     candidates: Annotated[
@@ -61,6 +55,7 @@ def complete(
     dtype: Dtype = "fp32",
     threads: Threads = None,
     json: Json = False,
+    **sampling: float | None,
 ) -> None:
     """Continue a prompt, token by token."""
     if candidates is not None and not (steps or json):
@@ -68,7 +63,7 @@ def complete(
     check_model(model, adapter)
     check_compute(device, dtype, threads)
     text = read_text(prompt)
-    sampling = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    given = only_given(**sampling)
 
     from liuli.generate.model import load
 
@@ -76,7 +71,7 @@ def complete(
     set_threads([opened], threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
     try:
-        completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **sampling)
+        completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **given)
     except LiuliError as error:
         raise named_as_typed(error) from None
     if json:
@@ -85,7 +80,7 @@ def complete(
     try:
         _print_steps(completion, records) if steps else _print_text(opened, records)
     finally:
-        note(settings_line(opened, completion.sampling, completion.seed, sampling))
+        note(settings_line(opened, completion.sampling, completion.seed, given))
 
 
 def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_per_step: bool) -> None:

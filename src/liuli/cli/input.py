@@ -1,12 +1,15 @@
 """What comes in on standard input: a whole text, or the messages and commands of a chat."""
 
+import re
 import sys
 from typing import NamedTuple
 
+from liuli.cli.line_editor import LineEditor
 from liuli.cli.output import say
 from liuli.errors import LiuliError
 
 BLOCK = '"""'
+COMMAND = "[/／]|、(?=[a-zA-Z])"  # how a command begins; a Chinese input method types the last two for /
 
 
 def read_text(text: str) -> str:
@@ -28,14 +31,15 @@ def read_text(text: str) -> str:
 
 
 class ChatEntry(NamedTuple):
-    """What somebody typed. `command`: it begins with / and is not inside a block."""
+    """What somebody typed. `command`: it begins with / and is not inside a block. `quoted`: it is the content of a block."""
 
     text: str
-    command: bool
+    command: bool = False
+    quoted: bool = False
 
 
 class ChatInput:
-    """Messages and commands on standard input, one at a time. At a terminal, readline edits lines and recalls earlier ones.
+    """Messages and commands on standard input, one at a time. At a terminal, a `LineEditor` reads the lines.
 
     A line that ends with a backslash continues on the next line. All lines between `\"\"\"` and `\"\"\"` are one
     message, never a command.
@@ -46,10 +50,7 @@ class ChatInput:
 
     def __init__(self, terminal: bool):
         self.terminal, self.number = terminal, 0
-        if terminal:  # only there: it may write to standard output as soon as it is imported
-            import readline
-
-            self._readline = readline
+        self._editor = LineEditor() if terminal else None
 
     def read(self) -> ChatEntry:
         """The next entry that is not blank.
@@ -72,22 +73,20 @@ class ChatInput:
                     raise LiuliError(f"the input ended within a message: end the message with {BLOCK}") from None
                 raise LiuliError("the input ended after a line that ends with \\: add a line, or remove the \\") from None
         if block:
-            return ChatEntry(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), False)
-        return ChatEntry(text.strip(), text.startswith("/"))
+            return ChatEntry(text.rstrip().removeprefix(BLOCK).removesuffix(BLOCK).strip("\n"), quoted=True)
+        text = text.strip()
+        sign = re.match(COMMAND, text)
+        return ChatEntry(f"/{text[sign.end() :]}", command=True) if sign else ChatEntry(text)
 
     def edited(self, text: str) -> str:
         """`text` as the user changes it at the terminal, which is given it as it is: it must not drive the terminal."""
-        self._readline.set_startup_hook(lambda: self._readline.insert_text(text))
-        try:
-            return self._line("> ").strip()
-        finally:
-            self._readline.set_startup_hook(None)
+        return self._line("> ", text).strip()
 
-    def _line(self, prompt: str) -> str:
+    def _line(self, prompt: str, begun: str = "") -> str:
         self.number += 1
         try:
-            if self.terminal:
-                return input(prompt)
+            if self._editor:
+                return self._editor.read(prompt, begun)
             line = sys.stdin.buffer.readline().decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             where = f"byte {error.start + 1} is 0x{error.object[error.start]:02X}"

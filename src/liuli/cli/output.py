@@ -93,6 +93,12 @@ def _share_a_pipe() -> bool:
         return False
 
 
+def bracket_pastes(wanted: bool) -> None:
+    """Asks the terminal to put ESC [200~ and ESC [201~ around what is pasted, or to stop doing so."""
+    sys.stdout.write("\x1b[?2004h" if wanted else "\x1b[?2004l")
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Prints a remark to standard error."""
     if sys.stderr.isatty():

@@ -1,7 +1,8 @@
 """The sampling options of the commands that generate text, and how they print the settings in force."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,44 +15,69 @@ if TYPE_CHECKING:
     from liuli.generate.sampling import Sampling
 
 SMALL = 10_000_000  # parameters
-OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
+OWN = "the model's own, else "  # begins the default of a sampling setting: what generation_config.json or a GGUF file gives
+
+
+def _option(kind: type, metavar: str, text: str, default: str) -> Any:
+    """The annotation of an option for a setting of the sampler. `default`: if neither the user nor the model gives it."""
+    return Annotated[kind | None, typer.Option(metavar=metavar, help=text, show_default=f"{OWN}{default}")]
+
+
+SAMPLING = {  # the options for `Sampling`, except for the logit bias
+    "temperature": _option(
+        float,
+        "NUMBER",
+        "Divide the logits by this. 0 always takes the most likely token; 1 samples from the model's own distribution.",
+        "0.8",
+    ),
+    "top_k": _option(int, "K", "Keep only the K most likely tokens; 0 keeps all.", "0"),
+    "top_p": _option(float, "P", "Keep the smallest set of most likely tokens whose total probability is at least P; 1 keeps all.", "1"),
+    "min_p": _option(
+        float, "P", "Keep tokens whose probability is at least P times that of the most likely token; 0 keeps all.", "0"
+    ),
+    "repetition_penalty": _option(
+        float,
+        "NUMBER",
+        "Make tokens that are already in the prompt or the reply less likely: divide their logits by this if they are "
+        "positive, and multiply them by it otherwise. 1 changes nothing; 1.1 is a usual value.",
+        "1",
+    ),
+    "presence_penalty": _option(
+        float, "NUMBER", "Subtract this from the logits of tokens that are already in the reply; 0 changes nothing.", "0"
+    ),
+    "frequency_penalty": _option(
+        float,
+        "NUMBER",
+        "Subtract this from the logit of each token of the reply, as many times as it occurs there; 0 changes nothing.",
+        "0",
+    ),
+}
+OPTIONS = ("max_tokens", *SAMPLING, "seed", "candidates")
 
 MaxTokens = Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens.")]
-OWN = "the model's own, else "  # begins the default of a sampling setting: what generation_config.json or a GGUF file gives
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        metavar="NUMBER",
-        help="Divide the logits by this. 0 always takes the most likely token; 1 samples from the model's own distribution.",
-        show_default=f"{OWN}0.8",
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(metavar="K", help="Keep only the K most likely tokens; 0 keeps all.", show_default=f"{OWN}0"),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P",
-        help="Keep the smallest set of most likely tokens whose total probability is at least P; 1 keeps all.",
-        show_default=f"{OWN}1",
-    ),
-]
-MinP = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P",
-        help="Keep tokens whose probability is at least P times that of the most likely token; 0 keeps all.",
-        show_default=f"{OWN}0",
-    ),
-]
 Seed = Annotated[
     int | None,
     typer.Option(
         metavar="N", help="Set the random seed. The same seed gives the same text.", show_default="chosen at random and printed"
     ),
 ]
+
+
+def with_sampling_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command's function, which takes `**sampling` and has a parameter `seed`, the options in `SAMPLING`, before
+    `--seed`."""
+    found: list[Parameter] = []
+    for each in signature(command).parameters.values():
+        if each.name == "seed":
+            found += [
+                Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
+                for name, annotation in SAMPLING.items()
+            ]
+        if each.kind is not Parameter.VAR_KEYWORD:
+            found.append(each)
+    command.__signature__ = signature(command).replace(parameters=found)  # pyright: ignore[reportFunctionMemberAccess]
+    command.__annotations__ = {each.name: each.annotation for each in found}
+    return command
 
 
 def only_given(**settings: float | None) -> dict[str, Any]:

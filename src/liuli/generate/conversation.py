@@ -103,6 +103,16 @@ class Conversation:
         """How many tokens of the context the conversation takes, without the turns that would be left out."""
         return len(self._fitting(self.said)[0]) if self.said else 0
 
+    @property
+    def room(self) -> int:
+        """How many tokens a prompt may take, so that there is room for a reply. If it takes more, turns are left out."""
+        return self.context - min(self.max_tokens, self.context // REPLY_SHARE)
+
+    @property
+    def outside(self) -> int:
+        """How many of the oldest turns would be left out now."""
+        return self._fitting(self.said)[1] if self.said else 0
+
     def say(self, text: str) -> Reply:
         """Replies to a new message of the user. It replaces a message that waits for a reply.
 
@@ -213,8 +223,7 @@ class Conversation:
     def _fitting(self, asked: list[Message]) -> tuple[list[int], int]:
         """The ids of as many of the last turns as leave room for a reply, at least one; and how many turns are left out."""
         places = [place for place, message in enumerate(asked) if message["role"] == "user"]
-        most = self.context - min(self.max_tokens, self.context // REPLY_SHARE)
-        found = bisect_left(places[:-1], True, key=lambda place: len(self._ids(asked[place:])) <= most)
+        found = bisect_left(places[:-1], True, key=lambda place: len(self._ids(asked[place:])) <= self.room)
         return self._ids(asked[places[found] :]), found
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
