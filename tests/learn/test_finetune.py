@@ -17,7 +17,7 @@ from liuli.data.split import split_dialogues
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
+from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Finished, Note, Ready, Stopped, Update, Validated

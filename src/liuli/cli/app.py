@@ -29,6 +29,7 @@ from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.train import train
+from liuli.cli.work_progress import WorkProgress
 from liuli.cli.world import world
 from liuli.display import why
 from liuli.errors import LiuliError
@@ -122,9 +123,11 @@ def main() -> None:
 
 
 class NoteHandler(logging.Handler):
-    """Prints what the library logs, such as a download, as a remark."""
+    """Prints what the library logs, such as a download, as a remark. A download shows its own bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if WorkProgress.current is not None:
+            WorkProgress.current.close()
         note(record.getMessage())
 
 

@@ -28,6 +28,7 @@ from liuli.cli.sampling import (
     settings_line,
 )
 from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.display import printable
 from liuli.errors import LiuliError
 
@@ -84,32 +85,33 @@ def compare(
 
     A base model gets the plain text; an assistant gets it in its chat template.
     """
-    check_compute(device, "fp32", threads)
-    given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    with work_progress("starting") as work:
+        check_compute(device, "fp32", threads)
+        given = only_given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
-    from liuli.inside.compare import CompareSettings
-    from liuli.inside.compare import compare as side_by_side
+        from liuli.inside.compare import CompareSettings
+        from liuli.inside.compare import compare as side_by_side
 
-    try:
-        settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
-    except LiuliError as error:
-        raise named_as_typed(error) from None
-    prompts = _prompts(prompt or [], file)
-    models = [_open(each, device) for each in model]
-    set_threads(models, threads)
-    trace = side_by_side(models, prompts, settings)
+        try:
+            settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
+        except LiuliError as error:
+            raise named_as_typed(error) from None
+        prompts = _prompts(work, prompt or [], file)
+        models = [_open(each, device) for each in work.counting(model, "loading models", len(model))]
+        set_threads(models, threads)
+        trace = side_by_side(models, prompts, settings, work.show)
     if json:
         print_json(trace.to_json())
     else:
         _print(Screen(), trace, models)
 
 
-def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
+def _prompts(work: WorkProgress, texts: Sequence[str], file: Path | None) -> "list[Prompt]":
     from liuli.generate.reading import Prompt
 
     found = [Prompt.of_text(text, f"prompt {number}") for number, text in enumerate(texts, 1)]
     if file is not None:
-        found += _of_dialogues(file) if re.search(DIALOGUES + "$", file.name) else _of_lines(file)
+        found += _of_dialogues(work, file) if re.search(DIALOGUES + "$", file.name) else _of_lines(file)
     if not found:
         raise LiuliError("there is no prompt: give --prompt TEXT, or --file FILE")
     return found
@@ -126,12 +128,12 @@ def _of_lines(file: Path) -> "list[Prompt]":
     return found
 
 
-def _of_dialogues(file: Path) -> "list[Prompt]":
+def _of_dialogues(work: WorkProgress, file: Path) -> "list[Prompt]":
     """Each up to the user's last message."""
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.generate.reading import Prompt
 
-    dialogues, found = Dialogues(file, answered=False), []
+    dialogues, found = Dialogues(file, answered=False, watch=work.reading), []
     for each in dialogues:
         end = max((i for i, message in enumerate(each.messages, 1) if message["role"] == "user"), default=0)
         if not end:

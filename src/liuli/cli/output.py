@@ -69,12 +69,6 @@ def note(text: str) -> None:
     print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
 
 
-def progress(text: str) -> None:
-    """Prints what is being done on one line of standard error, if it is a terminal."""
-    if sys.stderr.isatty():
-        print(on_line(text), file=sys.stderr, flush=True)
-
-
 def note_skipped(skipped: "list[Skipped]") -> None:
     """Prints which of the sources were not used and why, one line per reason, to standard error."""
     for each in skipped:

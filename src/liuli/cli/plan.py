@@ -8,6 +8,7 @@ from rich.table import Table
 
 from liuli.cli.options import MODEL, Json
 from liuli.cli.output import Screen, print_json
+from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
@@ -47,23 +48,25 @@ def plan(
         raise LiuliError(f"--gpu must be one of {', '.join(ACCELERATORS)}, not {gpu}")
     if not 0 < utilisation <= 1:
         raise LiuliError(f"--utilisation must be above 0 and at most 1, not {utilisation}")
-    if size in PRESETS:
-        config = PRESETS[size]
-    else:
-        from liuli.model.formats.detect import read_config
-
-        if "/" not in size and not Path(size).exists():
-            raise LiuliError(f"there is no size, folder or file {size}; sizes: {', '.join(PRESETS)}")
-        config = read_config(find_model(size))
     count = _tokens(tokens) if tokens else TRAINED_ON.get(size)
-    found = make_plan(config, count, gpu, utilisation)
-    memory = _training_memory(config)
+    with work_progress(f"reading the configuration of {size}"):
+        config = PRESETS.get(size) or _read_config(size)
+        found = make_plan(config, count, gpu, utilisation)
+        memory = _training_memory(config)
     if json:
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
         print_json({"model": size} | found.to_json() | {"training_memory": by_run})
         return
     source = "--tokens" if tokens else "as published for this model" if count else "20 per parameter"
     Screen().print(_table(found, source, memory))
+
+
+def _read_config(name: str) -> "Config":
+    from liuli.model.formats.detect import read_config
+
+    if "/" not in name and not Path(name).exists():
+        raise LiuliError(f"there is no size, folder or file {name}; sizes: {', '.join(PRESETS)}")
+    return read_config(find_model(name))
 
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.wording import counted
-from liuli.display import visible
+from liuli.cli.wording import clock, counted
+from liuli.display import printable, visible
 from liuli.units import byte_size
 
 if TYPE_CHECKING:
@@ -40,14 +41,20 @@ class Progress:
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
+        self._preparing = Preparing(began)
         self._start = 0  # the step from which this command trains
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
         if not self._console.is_terminal:
             return self._follow(events, None)
-        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+        with Live(self._panel(), console=self._console, refresh_per_second=4, transient=True) as live:
             return self._follow(events, live)
+
+    def reading(self, name: str, place: int, size: int) -> None:
+        """`place` bytes of `size` have been read of the file of that name. It is shown until the first step."""
+        read = f"{byte_size(place)} of {byte_size(size)}" if size else byte_size(place)
+        self._preparing.file = f"{printable(name)}, {read}"
 
     def _follow(self, events: "Iterable[Event]", live: Live | None) -> int:
         code = 0
@@ -65,6 +72,7 @@ class Progress:
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
+            self._preparing.file = ""
         elif isinstance(event, events.Ready):
             if self._ready is None:
                 self._start = event.step
@@ -123,7 +131,7 @@ class Progress:
         ends = time.perf_counter() - self._began + left
         if ends > LATE * ready.seconds:
             self._warned = True
-            self._line(f"slower than measured; expected total: {_time(ends)}")
+            self._line(f"slower than measured; expected total: {clock(ends)}")
 
     def _status(self) -> str:
         assert self._ready is not None and self._validated is not None
@@ -135,15 +143,17 @@ class Progress:
         if speed := self._speed:
             words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
         left = self._left()
-        return ", ".join(words) + (f", {_time(left)} left" if left else "")
+        return ", ".join(words) + (f", {clock(left)} left" if left else "")
 
     def _panel(self) -> Group:
-        rows: list[Text | ProgressBar] = []
-        if self._ready and self._recent:
+        rows: list[Text | ProgressBar | Preparing] = []
+        if not self._recent:
+            rows.append(self._preparing)
+        elif self._ready:
             update = self._recent[-1]
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
             speed, left = self._speed or 0.0, self._left() or 0.0
-            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
+            rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {clock(left)} left"))
             rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
         if self._sampled:
             rows.append(Text(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
@@ -152,7 +162,7 @@ class Progress:
     def _finish(self, event: "Finished") -> None:
         # After a resume the steps and tokens are those of the whole run, and the time that of this command.
         since = f" since step {self._start:,}" if self._start else ""
-        seconds = f"{_time(time.perf_counter() - self._began)}{since}"
+        seconds = f"{clock(time.perf_counter() - self._began)}{since}"
         memory = f"peak memory {event.memory / 1e9:.2f} GB"
         lines = [f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}, {seconds}, {memory}"]
         if event.validation:
@@ -165,6 +175,24 @@ class Progress:
         lines.append(f"the model is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
         for line in lines:
             self._line(line)
+
+
+class Preparing:
+    """What is shown until the first step has been taken. It is drawn anew several times per second, so it moves by itself.
+
+    Attributes:
+        file: which file is being read, and how much of it has been read; "" if none has been read.
+    """
+
+    def __init__(self, began: float):
+        self.file = ""
+        self._began = began
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> Spinner:
+        parts = ("preparing", clock(time.perf_counter() - self._began), self.file)
+        self._spinner.update(text=Text("   ".join(filter(None, parts))))
+        return self._spinner
 
 
 def resuming(out: Path, stage: str) -> str:
@@ -186,9 +214,3 @@ def _fixed(ready: "Ready") -> str:
 def _memory(ready: "Ready") -> str:
     expected = f"about {byte_size(ready.memory, 2)} of memory expected"
     return expected if ready.free is None else f"{expected}, {byte_size(ready.free, 2)} free"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

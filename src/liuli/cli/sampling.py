@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from liuli.generate.model import Model
     from liuli.generate.sampling import Sampling
 
-SMALL = 10_000_000  # parameters
 OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "candidates")
 
 MaxTokens = Annotated[int, typer.Option(metavar="N", help="Generate at most this many tokens.")]
@@ -86,10 +85,11 @@ def _in_short(value: Any) -> str:
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:
-    """Sets PyTorch's threads: as many as were asked for, otherwise one for a small model. A second thread gains it nothing, and
-    on a busy machine makes it up to 50 times slower (docs/lab-log.md)."""
+    """Sets PyTorch's threads for the rest of this process: as many as were asked for, otherwise as `inference_threads` says of
+    the largest model."""
     import torch
 
+    from liuli.devices import inference_threads
+
     largest = max(sum(parameter.numel() for parameter in model.decoder.parameters()) for model in models)
-    if threads or largest < SMALL:
-        torch.set_num_threads(threads or 1)
+    torch.set_num_threads(threads or inference_threads(largest))

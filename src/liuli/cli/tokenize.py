@@ -11,6 +11,7 @@ from liuli.cli.input import read_text
 from liuli.cli.options import MODEL, Json, Pattern
 from liuli.cli.output import Screen, print_json
 from liuli.cli.wording import counted, token_name
+from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
 
@@ -41,16 +42,18 @@ def tokenize(
         raise LiuliError("give either TEXT or --chat FILE")
     if steps and chat is not None:
         raise LiuliError("--steps shows how a text is tokenized: leave it out with --chat")
-    from liuli.tokens import open_tokenizer
-    from liuli.tokens.trace import trace
-
-    tokenizer = open_tokenizer(model, pattern)
     if chat is not None:
-        show_dialogues(model, tokenizer, chat, json)
+        show_dialogues(model, chat, pattern, json)
         return
     text = read_text(text or "")
-    tokens = tokenizer.tokens(text, prompt=True)
-    chunks = trace(tokenizer, text, prompt=True) if steps else []
+    with work_progress(f"opening {model}") as work:
+        from liuli.tokens import open_tokenizer
+        from liuli.tokens.trace import trace
+
+        tokenizer = open_tokenizer(model, pattern)
+        work.show("encoding the text")
+        tokens = tokenizer.tokens(text, prompt=True)
+        chunks = trace(tokenizer, text, prompt=True) if steps else []
     if json:
         body = {
             "tokenizer": {"path": model, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size},

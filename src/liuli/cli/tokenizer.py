@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from liuli.cli.help_text import Group, examples, with_examples
-from liuli.cli.options import Json, Strict, TextSources
-from liuli.cli.output import Screen, note, note_skipped, print_json, progress
+from liuli.cli.options import Json, Strict, TextField, TextSources
+from liuli.cli.output import Screen, note, note_skipped, print_json
 from liuli.cli.wording import token_name
+from liuli.cli.work_progress import work_progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,6 +49,7 @@ def train(
             show_default="6400, or fewer if the text is too short",
         ),
     ] = None,
+    text_field: TextField = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -60,17 +62,18 @@ def train(
 
     check_out(out)
     replaced = (out / "tokenizer.json").exists()
-    texts = Sources(sources, strict)
     outcome = "nothing was written"
     try:
-        _announce("reading")
-        documents = (document.text for document in texts.documents())
-        trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _announce))
-        outcome = f"{out} may be incomplete"
-        trained.write(out)
-        outcome = f"{out} is complete, but there is no report on it"
-        _announce("reporting")
-        found = report(open_tokenizer(out), trained.sample.texts())
+        with work_progress("reading") as work:
+            texts = Sources(sources, strict, watch=work.reading, fields=text_field)
+            work.expect(texts.files)
+            documents = (document.text for document in texts.documents())
+            trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, work.show))
+            outcome = f"{out} may be incomplete"
+            trained.write(out)
+            outcome = f"{out} is complete, but there is no report on it"
+            sample = work.counting(trained.sample.texts(), "encoding the sample for the report", trained.sample.count)
+            found = report(open_tokenizer(out), sample)
     except KeyboardInterrupt:
         note(f"interrupted: {outcome}")
         os._exit(130)  # at once: an ordinary exit would tear threads down in the midst of what they do
@@ -98,10 +101,6 @@ def _in_background(work: Callable[[], Result]) -> Result:
     while not done.done():
         wait([done], timeout=0.1)
     return done.result()
-
-
-def _announce(doing: str) -> None:
-    progress(f"{doing} …")
 
 
 def _sample(sample: "TextSample") -> dict[str, Any]:

@@ -8,14 +8,21 @@ if TYPE_CHECKING:
     from liuli.tokens import Token
 
 
-def counted(number: int, what: str) -> str:
-    """`1 token`, `2 tokens`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def counted(number: int, what: str, several: str = "") -> str:
+    """`1 token`, `2 tokens`. `several`: the plural if it is not formed with an s."""
+    return f"{number:,} {what if number == 1 else several or f'{what}s'}"
 
 
 def percent(share: float) -> str:
     """A share of 1 in percent with two decimals; a small one that is not 0 is never shown as 0."""
     return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def token_name(token: "Token") -> str:

@@ -2,10 +2,10 @@
 `liuli world dialogues`: writes dialogues about the world."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,13 +14,13 @@ from liuli.cli.input import read_text
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json, say
 from liuli.cli.wording import counted
+from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.world import Branch, World
 
-Item = TypeVar("Item")
 ASK = "liuli world ask 小明今天去游乐园玩"
 DIALOGUES = "liuli world dialogues --out dialogues.jsonl"
 
@@ -116,7 +116,8 @@ def ask(
     text = read_text(prefix)
     if prefix == "-":
         text = text.removesuffix("\n").removesuffix("\r")
-    branch = _make(settings).branch(text)
+    with work_progress("computing the probabilities"):
+        branch = _make(settings).branch(text)
     if settings["json"]:
         print_json({"prefix": text} | branch.to_json())
     else:
@@ -139,8 +140,8 @@ def dialogues(
     settings = _settings(context, {"size": size, "seed": seed, "lang": lang, "json": json or None})
     if out.is_dir():
         raise LiuliError(f"{out} is a folder: give --out a file, such as {out / 'dialogues.jsonl'}")
-    with _untouched_if_stopped(str(out)):
-        write_dialogues(_make(settings), out, count, lambda found: _progress(found, "dialogues", count))
+    with _untouched_if_stopped(str(out)), work_progress("making the world") as work:
+        write_dialogues(_make(settings), out, count, lambda found: work.counting(found, "writing dialogues", count))
     if settings["json"]:
         print_json({"file": str(out), "dialogues": count})
     else:
@@ -180,11 +181,11 @@ def _make(settings: dict[str, Any]) -> "World":
 def _write(settings: dict[str, Any], out: str, documents: int) -> None:
     from liuli.world.folder import write_folder
 
-    made = _make(settings)
-    if sys.stderr.isatty() and made.size == "large":
-        note("computing the entropy of a large world takes half a minute")
-    written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents))
-    floor = made.floor
+    with work_progress("making the world") as work:
+        made = _make(settings)
+        written = write_folder(made, out, documents, lambda texts: work.counting(texts, "writing documents", documents))
+        work.show("computing the entropy of the world")
+        floor = made.floor
     if settings["json"]:
         body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
@@ -195,15 +196,6 @@ def _write(settings: dict[str, Any], out: str, documents: int) -> None:
         say(f"the previous world there, with {counted(written.replaced, 'document')}, was replaced")
     per_document = f"{sum(floor.nats.values()):.2f} nats per document on average"
     say(f"entropy (lowest possible loss): {floor.bits_per_byte:.4f} bits per byte, {per_document}")
-
-
-def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:
-    """The same items; if standard error is a terminal, with a bar on it while they pass."""
-    if not sys.stderr.isatty():
-        return items
-    from rich.progress import track
-
-    return track(items, what, total=count, console=Screen(stderr=True), transient=True)
 
 
 def _print(prefix: str, branch: "Branch") -> None:

@@ -120,7 +120,7 @@ def train(
 
 def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> TextSample:
     sample = take_sample(texts)
-    note(f"training on {sample.bytes / 1e6:.1f} MB")
+    note(f"training the tokenizer on {sample.bytes / 1e6:.1f} MB")
     return sample
 
 

@@ -1,7 +1,8 @@
 """How a file of each format of text is read: a whole text, or records with a text each."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
 
 from liuli.data.records.problem import Problem, Unreadable
@@ -10,7 +11,7 @@ from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.records.utf8 import utf8_problem
 from liuli.data.text.blocks import STEP, cut
 from liuli.data.text.parquet import TextParquetReader
-from liuli.data.text.record_text import DocumentText, text_of_record
+from liuli.data.text.record_text import FIELDS, DocumentText, quoted, text_of_record
 from liuli.errors import LiuliError
 
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
@@ -20,27 +21,35 @@ TEXTS = FileFormats(
     piped="text",
     suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
 )
-TEXT = RecordKind(
-    text_of_record,
-    "text",
-    'objects with a field "text"',
-    '{"text": "…"}',
-    longest=64 << 20,  # held in memory with its text: up to 4 bytes per character, twice
-    shorten="split it into several records, or write it to a .txt file",
-)
+LONGEST = 64 << 20  # bytes of a record, held in memory with its text: up to 4 bytes per character, twice
 
 
-def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
-    """How a file of its format is read. Raises Unreadable: it has none of these."""
+def open_text_reader(file: SourceFile, fields: Sequence[str] = FIELDS) -> RecordReader[DocumentText]:
+    """How a file of its format is read. Raises Unreadable: it has none of these.
+
+    Args:
+        fields: the first of these that a record or a table has holds its text.
+    """
     match format_of(file):
         case "lines":
-            return JsonLineReader(file, TEXT)
+            return JsonLineReader(file, _text_kind(fields))
         case "array":
-            return JsonListReader(file, TEXT)
+            return JsonListReader(file, _text_kind(fields))
         case "parquet":
-            return TextParquetReader(file, TEXT)
+            return TextParquetReader(file, _text_kind(fields), fields)
         case _:
             return WholeTextReader(file)
+
+
+def _text_kind(fields: Sequence[str]) -> RecordKind[DocumentText]:
+    return RecordKind(
+        partial(text_of_record, fields=fields),
+        "text",
+        f"objects with a field {quoted(fields)}",
+        f'{{"{fields[0]}": "…"}}',
+        longest=LONGEST,
+        shorten="split it into several records, or write it to a .txt file",
+    )
 
 
 class WholeTextReader(RecordReader[DocumentText]):

@@ -25,6 +25,7 @@ from liuli.learn.step.recipe import PUBLISHED_PASSES, Recipe, derive
 from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.plan import is_large
+from liuli.watch import Watch
 
 MINUTES = 5.0  # if no budget is given
 # The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
@@ -38,20 +39,21 @@ class Fresh:
 
     Args:
         began: `time.perf_counter()` when the run was asked for: a budget of time includes all that was done since.
+        watch: is called as files are read.
     """
 
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, began: float):
-        self._run, self._stage, self._job, self._began = run, stage, job, began
+    def __init__(self, run: Run, stage: Stage, job: Job, began: float, watch: Watch | None = None):
+        self._run, self._stage, self._job, self._began, self._watch = run, stage, job, began, watch
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: too little text or time; what the stage, the tokenizer and the sources raise."""
         run, stage, job = self._run, self._stage, self._job
         run.clear()
         yield Note("reading the text")
-        data = stage.open(job)
+        data = stage.open(job, self._watch)
         if not job.model.parent:
             yield Note(f"tokenizer: {job.model.tokenizer or 'bpe'}")
         tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, None)

@@ -18,6 +18,7 @@ from liuli.learn.run.journal import Journal
 from liuli.learn.run.state import read_state
 from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
 from liuli.learn.step.loop import Training
+from liuli.watch import Watch
 
 FREE = ("keep", "sources", "mix", "parent")  # settings that may differ: data is compared by its content
 
@@ -35,9 +36,11 @@ class Resumed:
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: Sequence[GotWorse] = ()):
+    def __init__(
+        self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: Sequence[GotWorse], watch: Watch | None
+    ):
         self._run, self._stage, self._job, self._given, self._inexact = run, stage, job, given, inexact
-        self._worse = worse
+        self._worse, self._watch = worse, watch
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: a checkpoint is damaged; something differs, without `inexact`."""
@@ -51,7 +54,7 @@ class Resumed:
                 f"the run was started from another model, not from {given.model.parent}: give the original model, or leave the "
                 f"model out"
             )
-        data = stage.open(job)
+        data = stage.open(job, self._watch)
         now = described(data.files)
         differing = differing_files(facts.data, now)
         if differing and not self._inexact:

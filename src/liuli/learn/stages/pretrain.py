@@ -31,6 +31,7 @@ from liuli.model.formats.detect import hash_model, read_config
 from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import Tokenizer, open_tokenizer
 from liuli.tokens.train import train as train_tokenizer
+from liuli.watch import Watch
 
 PROBES, PROBE_TOKENS = 3, 12  # if no prompts are given: so many held-out documents, so many tokens of each
 MEASURED = 1000, 1_000_000  # documents, tokens: how much is read to measure how long documents are
@@ -105,10 +106,10 @@ class Pretrain(Stage):
 
     name, command = "base", "liuli train"
 
-    def open(self, job: Job) -> TextData:
+    def open(self, job: Job, watch: Watch | None = None) -> TextData:
         if not job.data.sources:
             raise LiuliError("there is nothing to train on: give files or folders of text")
-        sources = Sources(list(job.data.sources), bool(job.data.strict))
+        sources = Sources(list(job.data.sources), bool(job.data.strict), watch=watch, fields=job.data.text_field)
         split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
 

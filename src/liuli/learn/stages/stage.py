@@ -37,6 +37,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.chat import Chat
+from liuli.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ class Stage(ABC):
     command: ClassVar[str]
 
     @abstractmethod
-    def open(self, job: Job) -> Data:
-        """Finds the data and the parent. Raises LiuliError: there is none, or too little to hold some out."""
+    def open(self, job: Job, watch: Watch | None = None) -> Data:
+        """Finds the data and the parent. `watch` is called as files are read. Raises LiuliError: there is none, or too little to hold some out."""
 
     @abstractmethod
     def tokenize(self, job: Job, data: Any, folder: Path, kept: Path | None) -> Tokenization:
