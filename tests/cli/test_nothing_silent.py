@@ -37,7 +37,7 @@ WORKING = {  # the words of a command, and what is shown while it works
         (("complete", "model", "the", "--max-tokens", 3, "--json"), ["generating tokens", "hashing the model"]),
     ],
     "convert": [
-        (("convert", "model", "--gguf", "model.gguf"), ["loading model", "writing tensors"]),
+        (("convert", "assistant", "--gguf", "model.gguf"), ["loading assistant", "writing tensors"]),
         (("convert", "model", "--out", "copy"), ["writing the weights", "hashing the models"]),
     ],
     "merge": [(("merge", "model", "adapter", "--out", "merged"), ["loading model", "writing the merged", "hashing the"])],

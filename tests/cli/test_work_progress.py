@@ -112,7 +112,6 @@ def test_a_download_shows_its_own_bars(liuli, corpus, monkeypatch):
         shown.append(work_progress.WorkProgress.current._progress)
         raise LiuliError("not found")
 
-    monkeypatch.setattr("liuli.data.records.find_files.find_files", find)
     monkeypatch.setattr("liuli.data.text.sources.find_files", find)
     assert liuli("data", "look", "a.jsonl", "--text-field", "text").code == 2
     assert shown == [None]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.fixed import process_restored
-from liuli.learn.prepare.fresh import Fresh
+from liuli.learn.prepare.fresh import Fresh, TooLittleTime
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.resume import Resumed, with_given
 from liuli.learn.run.events import Event, Note
@@ -76,6 +76,8 @@ def run_stage(
 
             where_now = before | {"job": job.to_json()}  # the data may have been moved
             yield from _trained(run, prepare, lambda: run.write_settings(where_now), stop)
+    except TooLittleTime:
+        raise
     except BaseException:
         run.withdraw()
         raise

@@ -9,10 +9,10 @@ from liuli.learn.prepare.fixed import choose_again
 from liuli.learn.prepare.job import COMPUTE, Job, option_name
 from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
-from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
+from liuli.learn.prepare.setup import RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
 from liuli.learn.run.events import Event, Note
-from liuli.learn.run.folder import Run
+from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.guard import LOWERED, GotWorse
 from liuli.learn.run.journal import Journal
 from liuli.learn.run.state import read_state

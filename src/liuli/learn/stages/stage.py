@@ -149,6 +149,10 @@ class Stage(ABC):
     def tokenize(self, job: Job, data: Any, folder: Path, kept: Path | None) -> Tokenization:
         """The tokenizer that the job asks for, made in a folder of its own; or the one in `kept`."""
 
+    def tokenizer_origin(self, job: Job, data: Any) -> dict[str, Any] | None:
+        """Everything that the tokenizer is trained from, as JSON: from the same, the same is trained. None: none is trained."""
+        return None
+
     @abstractmethod
     def config(self, job: Job, data: Any, tokenization: Tokenization, kept: Path | None) -> Config:
         """The model's shape; its context is set to the length of the rows later."""
