@@ -13,7 +13,7 @@ import torch
 import typer
 from helpers import talking, tiny
 from helpers.terminal import pseudo_terminal as pseudo_terminal  # a fixture
-from helpers.trainings import write_config, write_corpus
+from helpers.trainings import job_in, run, write_config, write_corpus
 
 from liuli.cli import work_progress
 from liuli.cli.app import app
@@ -26,12 +26,12 @@ PARTS = "comparison with the world, part {} of 9: "
 SMALL = ("--length", 32, "--rows", 2, "--threads", 1, "--dtype", "fp32")
 WORKING = {  # the words of a command, and what is shown while it works
     "evaluate": [
-        (("evaluate", "model", "texts.jsonl"), ["loading model", "evaluating texts.jsonl", " kB of "]),
+        (("evaluate", "model", "texts.jsonl"), ["loading model", "evaluating texts.jsonl", " kB of ", "0 of 300"]),
         (("evaluate", "wide", "place", "--points", 2), [PARTS.format(1) + "scoring", PARTS.format(5) + "sampling"]),
         (("evaluate", "assistant", "talks.jsonl", "--exact"), ["evaluating talks.jsonl", "generating replies", "0 of 3"]),
         (("evaluate", "model", "texts.jsonl", "--json"), ["hashing the model"]),
     ],
-    "compare": [(("compare", "model", "model", "--prompt", "the"), ["loading models", "generating answers", "0 of 2"])],
+    "compare": [(("compare", "model", "model", "--prompt", "the"), ["loading models", "generating tokens", "0 of 128"])],
     "complete": [
         (("complete", "model", "the", "--max-tokens", 3), ["loading model", "reading the prompt of 2 tokens"]),
         (("complete", "model", "the", "--max-tokens", 3, "--json"), ["generating tokens", "hashing the model"]),
@@ -57,6 +57,7 @@ WORKING = {  # the words of a command, and what is shown while it works
     "world": [(("world", "--out", "other", "--documents", 9), ["writing documents", "computing the entropy of the world"])],
     "world ask": [(("world", "ask", "小明今天去游乐园玩"), ["computing the probabilities"])],
     "world dialogues": [(("world", "dialogues", "--out", "asked.jsonl", "--count", 9), ["writing dialogues"])],
+    "runs": [(("runs",), ["reading the runs"]), (("runs", "trained"), ["reading the run"])],
     "train": [
         (
             ("train", "texts.jsonl", "--config", "shape.json", "--tokenizer", "char", "--out", "run", *SMALL, "--tokens", 640),
@@ -67,10 +68,9 @@ WORKING = {  # the words of a command, and what is shown while it works
         (("finetune", "assistant", "many.jsonl", "--out", "tuned", *SMALL, "--epochs", 1), ["starting", "preparing   0:"])
     ],
 }
-OTHERS = {  # commands that are tested elsewhere, or whose work is always short
+OTHERS = {  # commands that are tested elsewhere
     "begin": "tests/cli/test_begin_command.py",
     "chat": "tests/cli/test_chat_command.py",
-    "runs": "reads the logs of runs",
 }
 
 
@@ -89,6 +89,7 @@ def place(tmp_path_factory) -> Path:
     peft_folder.save(decoder, folder / "adapter", str(folder / "model"), hash_model(folder / "model"))
     write_corpus(folder)
     write_config(folder)
+    run(job_in(folder, 5), folder / "trained")
     write_folder(World(), str(folder / "place"), 9)
     talks = [{"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "Hi!"}]} for i in range(60)]
     (folder / "talks.jsonl").write_text("\n".join(map(json.dumps, talks[:3])))

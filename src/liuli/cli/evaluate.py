@@ -160,7 +160,7 @@ def _evaluate_text(
     texts = Sources(sources, strict, watch=work.reading, fields=fields)
     work.expect(texts.files, "evaluating")
     documents = split_texts(texts, valid).validation() if valid else texts.documents()
-    found = measuring.evaluate(opened.decoder, tokenizer, documents, length)
+    found = measuring.evaluate(opened.decoder, tokenizer, documents, length, work.show)
     note_skipped(texts.skipped)
     return found
 
@@ -185,7 +185,7 @@ def _evaluate_dialogues(
     split = split_dialogues(read, valid) if valid else None
     chosen = split.validation if split else read.dialogues
     cuts = Cuts()
-    found = evaluate_dialogues(opened.decoder, chat, chosen(), length, cuts, strict)
+    found = evaluate_dialogues(opened.decoder, chat, chosen(), length, cuts, strict, work.show)
     note_skipped((split.other if split and split.other else read).skipped)
     for line in cuts.lines(length):
         note(line)

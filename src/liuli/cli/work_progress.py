@@ -110,8 +110,9 @@ class WorkProgress:
             return
         what, now = printable(what), time.monotonic()
         with self._lock:
-            another, soon = what != self._what, now - self._changed < INTERVAL
-            if soon and not another:
+            another = total != self._total or done < self._done  # whose time left is estimated anew
+            soon = now - self._changed < INTERVAL
+            if soon and not another and what == self._what:
                 return
             self._what, self._done, self._total, self._amount = what, done, total, amount
             if self._progress is None:
@@ -122,8 +123,7 @@ class WorkProgress:
                 self._progress.remove_task(self._progress.task_ids[0])
                 self._begin(self._progress)
             else:
-                task = self._progress.task_ids[0]
-                self._progress.update(task, completed=done, total=total or None, amount=amount)
+                self._progress.update(self._progress.task_ids[0], description=what, completed=done, amount=amount)
             if not soon:  # otherwise the thread draws it
                 self._changed = now
                 self._progress.refresh()

@@ -17,7 +17,7 @@ from liuli.data.dialogues.encode import REASONING, encode_prompt
 from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.data.packing.pieces import Piece
 from liuli.errors import LiuliError
-from liuli.evaluate.loss import Evaluation, measure, rows_of
+from liuli.evaluate.loss import Evaluation, measure, watched_rows
 from liuli.fields import Record
 from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
@@ -75,12 +75,19 @@ class ExactReplies(Record):
 
 
 def evaluate_dialogues(
-    decoder: Decoder, chat: Chat, dialogues: Iterable[Dialogue], length: int, cuts: Cuts, strict: bool = False
+    decoder: Decoder,
+    chat: Chat,
+    dialogues: Iterable[Dialogue],
+    length: int,
+    cuts: Cuts,
+    strict: bool = False,
+    watch: Watch = unwatched,
 ) -> DialogueEvaluation:
     """Measures on the replies of all of `dialogues`, in rows of `length` tokens.
 
     Args:
         cuts: records which dialogues are longer than a row and were split or shortened.
+        watch: see `watched_rows`.
 
     Raises:
         LiuliError: no reply can be predicted; what `pieces_of_dialogues` raises.
@@ -97,7 +104,7 @@ def evaluate_dialogues(
     first = next(pieces, None)
     if first is None:
         raise LiuliError(f"no reply fits into {length} tokens together with its question; give a larger --length")
-    loss = measure(decoder, chat.tokenizer, rows_of(chain([first], pieces), length), length)
+    loss = measure(decoder, chat.tokenizer, watched_rows(chain([first], pieces), length, watch), length)
     return DialogueEvaluation(loss, cuts.dialogues - cuts.refused.total(), replies)
 
 

@@ -132,7 +132,8 @@ def compare(
     """Generates the answer of every model to every prompt.
 
     Args:
-        watch: is called with the number of answers that are complete, and the number of all.
+        watch: is called with the number of tokens that are generated, and the number of all if every answer has
+            `max_tokens` tokens.
 
     Raises:
         LiuliError: no model, or no prompt; what `PromptReader` and its `begin` raise, before anything is computed; a step that
@@ -144,13 +145,13 @@ def compare(
     begun = [[reader.begin(prompt, settings.max_tokens, settings.seed, CANDIDATES) for reader in readers] for prompt in prompts]
     scoring = Scoring(readers)
     asked = []
-    done, total = 0, len(prompts) * len(models)
+    done, total = 0, len(prompts) * len(models) * settings.max_tokens
     for prompt, answers in zip(prompts, begun, strict=True):
         for _, steps in answers:
-            watch("generating answers", done, total)
-            for _ in steps:  # generates the answer
-                pass
-            done += 1
+            watch("generating tokens", done, total)
+            for count, _ in enumerate(steps, 1):  # generates the answer
+                watch("generating tokens", done + count, total)
+            done += settings.max_tokens
         asked.append(PromptAnswers(prompt, _answers(readers, scoring, [completion for completion, _ in answers])))
     described = tuple(reader.to_json() for reader in readers)
     return CompareTrace(described, scoring.same, settings, tuple(asked), scoring.checks())
