@@ -85,7 +85,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the exampl
         "liuli compare liuli-begin/run liuli-begin/assistant --prompt 小明住在哪儿？",
         "liuli compare liuli-begin/assistant --file my-questions.txt",
     ),
-    evaluate: ("liuli evaluate liuli-begin/run liuli-begin/world", "liuli evaluate openai-community/gpt2 my-text.txt"),
+    evaluate: (
+        "liuli evaluate liuli-begin/run liuli-begin/world",
+        "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
+        "liuli evaluate openai-community/gpt2 my-text.txt",
+    ),
     merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
     convert: (
         "liuli convert my-assistant --gguf my-assistant.gguf --type q8_0",

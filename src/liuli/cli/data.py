@@ -37,7 +37,11 @@ DialogueSources = Annotated[list[str], typer.Argument(metavar="DATA", help=f"The
 
 
 @data.command(
-    **with_examples("liuli data look liuli-begin/world/documents.jsonl", "liuli data look my-texts --dedup --valid tail:0.1")
+    **with_examples(
+        "liuli data look liuli-begin/world/documents.jsonl",
+        "liuli data look liuli-begin/dialogues.jsonl",
+        "liuli data look my-texts --text-field content --dedup",
+    )
 )
 def look(
     source: Annotated[
