@@ -33,6 +33,16 @@ if TYPE_CHECKING:
     from liuli.generate.record import StepRecord
 
 
+Steps = Annotated[
+    bool,
+    typer.Option(
+        "--steps",
+        help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the random number, and the "
+        "chosen token.",
+    ),
+]
+
+
 def complete(
     model: ModelName,
     prompt: Annotated[
@@ -49,14 +59,7 @@ def complete(
     candidates: Annotated[
         int | None, typer.Option(metavar="N", help="Show this many of the most likely tokens per step.", show_default="5")
     ] = None,
-    steps: Annotated[
-        bool,
-        typer.Option(
-            "--steps",
-            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the random number, and the "
-            "chosen token.",
-        ),
-    ] = False,
+    steps: Steps = False,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",

@@ -33,6 +33,23 @@ if TYPE_CHECKING:
     from liuli.tokens import Tokenizer
     from liuli.world import Comparison, World
 
+Evaluated = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help=f"The text or the dialogues: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true "
+        "probabilities.",
+        show_default=False,
+    ),
+]
+Valid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="content|tail:0.1|FILE",
+        help="Evaluate only the validation split that a run with this --valid setting holds out.",
+        show_default="all of the sources",
+    ),
+]
 LENGTH = 1024  # tokens of a window at most, by default
 Length = Annotated[
     int | None,
@@ -60,23 +77,8 @@ KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "ha
 
 def evaluate(
     model: ModelName,
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help=f"The text or the dialogues: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true "
-            "probabilities.",
-            show_default=False,
-        ),
-    ],
-    valid: Annotated[
-        str | None,
-        typer.Option(
-            metavar="content|tail:0.1|FILE",
-            help="Evaluate only the validation split that a run with this --valid setting holds out.",
-            show_default="all of the sources",
-        ),
-    ] = None,
+    sources: Evaluated,
+    valid: Valid = None,
     length: Length = None,
     points: Points = None,
     exact: Exact = False,
