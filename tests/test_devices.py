@@ -24,7 +24,14 @@ def two_threads():
 
 @pytest.mark.parametrize(
     ("sizes", "asked", "threads"),
-    [((1000,), None, 1), ((SMALL - 1,), None, 1), ((SMALL,), None, 2), ((1000, SMALL), None, 2), ((1000,), 2, 2), ((SMALL,), 1, 1)],
+    [
+        ((1000,), None, 1),
+        ((SMALL - 1,), None, 1),
+        ((SMALL,), None, 2),
+        ((1000, SMALL), None, 2),
+        ((1000,), 2, 2),
+        ((SMALL,), 1, 1),
+    ],
 )
 def test_a_small_model_gets_one_thread(two_threads, sizes, asked, threads):
     set_threads([Sized(size) for size in sizes], asked)

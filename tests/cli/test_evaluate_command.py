@@ -126,8 +126,9 @@ def test_held_out_dialogues_alone(liuli, assistant, talks):
 
 
 def test_replies_that_do_not_fit_are_named(liuli, assistant, talks):
+    long = [{"role": "user", "content": "x" * 200}, {"role": "assistant", "content": "a"}]
     with talks.open("a") as file:
-        file.write("\n" + json.dumps({"messages": [{"role": "user", "content": "x" * 200}, {"role": "assistant", "content": "a"}]}))
+        file.write("\n" + json.dumps({"messages": long}))
     said = liuli("evaluate", assistant, talks).err
     assert "liuli: skipped 1 × an answer too long for a row of 128 tokens; give a larger --length\n" in said
     exact = liuli("evaluate", assistant, talks, "--exact").out

@@ -167,8 +167,10 @@ BAD_LINES = {
     '{"text": " \\n"}': "no text in it",
     '{"text": "ab\\u0000"}': "a NUL character in the text (character 3); remove it",
     '{"text": "a\\ud800b"}': "a lone surrogate in the text (\\ud800 at character 2); write the whole pair, or remove it",
-    '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); give the name of the field that holds the '
-    "text, such as --text-field content",
+    '{"content": "a", "i\\u001bd": 1}': (
+        'no field "text" (fields: content, i\ufffdd); give the name of the field that holds the text, such as '
+        "--text-field content"
+    ),
     '{"messages": []}': 'a dialogue, not a text (fields: messages); only records with a field "text" are read here',
     '{"conversations": []}': "a dialogue, not a text",
     '{"instruction": "a", "input": "", "output": "b"}': "an instruction with its answer, not a text",

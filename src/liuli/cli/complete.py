@@ -90,7 +90,7 @@ def complete(
             records = list(work.counting(records, "generating tokens", max_tokens))
         if json:
             work.show("hashing the model")
-            identity = opened.identity()
+        identity = opened.identity() if json else {}
     if json:
         _print_json(identity, completion, records, line_per_step=steps)
         return

@@ -9,7 +9,7 @@ from liuli.data.records.bounded_json import json_kind
 from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.parquet_table import open_parquet
 from liuli.data.records.problem import Problem, Unreadable
-from liuli.data.records.readers import format_of
+from liuli.data.records.readers import RecordReader, format_of
 from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.text.readers import TEXTS
 from liuli.errors import LiuliError
@@ -51,7 +51,7 @@ def _holds_dialogues(file: SourceFile) -> bool | None:
             with file.open() as stream:
                 return _is_dialogue(dict.fromkeys(open_parquet(stream).schema_arrow.names)) is True
         case _:
-            reader = open_dialogue_reader(file, replace(DIALOGUE, make=_is_dialogue))
+            reader: RecordReader[Any] = open_dialogue_reader(file, replace(DIALOGUE, make=_is_dialogue))
             return next((found for _, found in reader.records() if not isinstance(found, Problem)), None)
 
 

@@ -143,7 +143,11 @@ class Stage(ABC):
 
     @abstractmethod
     def open(self, job: Job, watch: Watch | None = None) -> Data:
-        """Finds the data and the parent. `watch` is called as files are read. Raises LiuliError: there is none, or too little to hold some out."""
+        """Finds the data and the parent. `watch` is called as files are read.
+
+        Raises:
+            LiuliError: there is none, or too little to hold some out.
+        """
 
     @abstractmethod
     def tokenize(self, job: Job, data: Any, folder: Path, kept: Path | None) -> Tokenization:
