@@ -363,6 +363,14 @@ def test_text_is_not_all_that_a_step_has(base, tmp_path):
         tuned(job(base, data, mix=text, rows=1), tmp_path / "run")
 
 
+def test_the_text_of_mix_may_be_in_another_field(base, tmp_path):
+    data, poems = write_dialogues(tmp_path / "dialogues.jsonl"), tmp_path / "poems.jsonl"
+    poems.write_text("".join(json.dumps({"lines": ["a cat", sentence]}) + "\n" for sentence in sentences()))
+    assert tuned(job(base, data, mix=str(poems), text_field=("lines",)), tmp_path / "run")
+    with pytest.raises(LiuliError, match="--text-field is for the text of --mix: add --mix, or leave out --text-field"):
+        tuned(job(base, data, text_field=("lines",)), tmp_path / "other")
+
+
 def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, monkeypatch):
     dated, data = tmp_path / "base", write_dialogues(tmp_path / "dialogues.jsonl")
     shutil.copytree(base, dated)

@@ -153,10 +153,12 @@ class Finetune(Stage):
             raise LiuliError("there is no model to fine-tune: give its folder")
         if not job.data.sources:
             raise LiuliError("there is nothing to learn from: give files or folders of dialogues")
+        if job.data.text_field and job.data.mix is None:
+            raise LiuliError("--text-field is for the text of --mix: add --mix, or leave out --text-field")
         strict, mix = bool(job.data.strict), None
         division = split_dialogues(Dialogues(list(job.data.sources), strict, watch=watch), job.data.valid or "content")
         if job.data.mix is not None:
-            mix = split_texts(Sources([job.data.mix], strict))
+            mix = split_texts(Sources([job.data.mix], strict, watch=watch, fields=job.data.text_field))
         return DialogueData(division, mix, Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: DialogueData, folder: Path, kept: Path | None) -> Tokenization:
