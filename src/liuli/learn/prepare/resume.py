@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.files import described, differing_files
@@ -112,12 +113,17 @@ def with_given(before: Job, given: Job) -> Job:
     for name, (now, then) in differing.items():
         if name not in (*free, *COMPUTE):
             option = option_name(name)
-            was = f"with --{option} {then}" if then not in (None, ()) else f"without --{option}"
+            was = f"with --{option} {_typed(then)}" if then not in (None, ()) else f"without --{option}"
             raise LiuliError(
-                f"the run was started {was}, but --{option} {now} is given now: leave it out to resume, or start a new run in "
+                f"the run was started {was}, but --{option} {_typed(now)} is given now: leave it out to resume, or start a new run in "
                 f"another folder"
             )
     return before.but(**{name: now for name, (now, _) in differing.items() if name in free})
+
+
+def _typed(value: Any) -> Any:
+    """The value of an option as it is typed. A list was given in several options."""
+    return " and ".join(value) if isinstance(value, tuple) else value
 
 
 def _is_place(valid: str | None) -> bool:
