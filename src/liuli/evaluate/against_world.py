@@ -74,9 +74,7 @@ def world_scorer(decoder: Decoder, tokenizer: Tokenizer, watch: Watch = unwatche
 
 
 @torch.no_grad()
-def log_probabilities(
-    decoder: Decoder, rows: Sequence[Sequence[int]], watch: Watch = unwatched
-) -> list[float]:
+def log_probabilities(decoder: Decoder, rows: Sequence[Sequence[int]], watch: Watch = unwatched) -> list[float]:
     """The log-probability of each row of ids after its first id, in nats. Rows of similar length share a forward pass."""
     device = decoder.device
     found = [0.0] * len(rows)
@@ -99,9 +97,7 @@ def log_probabilities(
     return found
 
 
-def continuations(
-    decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str], watch: Watch = unwatched
-) -> list[str]:
+def continuations(decoder: Decoder, tokenizer: Tokenizer, prefixes: Sequence[str], watch: Watch = unwatched) -> list[str]:
     """What the model writes after each prefix, sampled at temperature 1, with END if it ends the text."""
     engine = Engine(decoder, tokenizer, slots=SAMPLED_AT_ONCE)
     texts: dict[str, str] = {}

@@ -114,9 +114,7 @@ def _replies_in(piece: Piece) -> int:
     return int(piece.supervised[0]) + int(np.count_nonzero(piece.supervised[1:] & ~piece.supervised[:-1]))
 
 
-def exact_replies(
-    decoder: Decoder, chat: Chat, dialogues: Iterable[Dialogue], watch: Watch = unwatched
-) -> ExactReplies:
+def exact_replies(decoder: Decoder, chat: Chat, dialogues: Iterable[Dialogue], watch: Watch = unwatched) -> ExactReplies:
     """Generates the last reply of each dialogue greedily from the messages before it, and compares the texts.
 
     Args:

@@ -14,9 +14,7 @@ from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.text.readers import TEXTS
 from liuli.errors import LiuliError
 
-EITHER = FileFormats(
-    what="text or dialogues", known=TEXTS.known, piped="text", suffixes=DIALOGUES.suffixes | TEXTS.suffixes
-)
+EITHER = FileFormats(what="text or dialogues", known=TEXTS.known, piped="text", suffixes=DIALOGUES.suffixes | TEXTS.suffixes)
 
 
 def hold_dialogues(names: SourceNames) -> bool:

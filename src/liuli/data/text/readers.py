@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
@@ -21,7 +22,14 @@ TEXTS = FileFormats(
     piped="text",
     suffixes={".txt": "text", ".md": "text", ".jsonl": "lines", ".json": "array", ".parquet": "parquet"},
 )
-LONGEST = 64 << 20  # bytes of a record, held in memory with its text: up to 4 bytes per character, twice
+TEXT = RecordKind(
+    text_of_record,
+    "text",
+    'objects with a field "text"',
+    '{"text": "…"}',
+    longest=64 << 20,  # held in memory with its text: up to 4 bytes per character, twice
+    shorten="split it into several records, or write it to a .txt file",
+)
 
 
 def open_text_reader(file: SourceFile, fields: Sequence[str] = FIELDS) -> RecordReader[DocumentText]:
@@ -42,14 +50,8 @@ def open_text_reader(file: SourceFile, fields: Sequence[str] = FIELDS) -> Record
 
 
 def _text_kind(fields: Sequence[str]) -> RecordKind[DocumentText]:
-    return RecordKind(
-        partial(text_of_record, fields=fields),
-        "text",
-        f"objects with a field {quoted(fields)}",
-        f'{{"{fields[0]}": "…"}}',
-        longest=LONGEST,
-        shorten="split it into several records, or write it to a .txt file",
-    )
+    objects, example = f"objects with a field {quoted(fields)}", f'{{"{fields[0]}": "…"}}'
+    return replace(TEXT, make=partial(text_of_record, fields=fields), objects=objects, example=example)
 
 
 class WholeTextReader(RecordReader[DocumentText]):

@@ -131,9 +131,7 @@ def _most_steps(setup: Setup) -> int | None:
     return math.ceil(PUBLISHED_PASSES * sum(lengths) / setup.facts.recipe.tokens) if all_read else None
 
 
-def _pace_in_time(
-    setup: Setup, seconds: float, began: float, most: int | None, keeps: bool
-) -> tuple[Pace, Beginning, Decoder]:
+def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None, keeps: bool) -> tuple[Pace, Beginning, Decoder]:
     """Measures the speed with a few steps at learning rates of 0, one validation, one sample and one checkpoint. Returns the
     pace, the results for step 0, and the unchanged model.
 

@@ -115,8 +115,8 @@ def with_given(before: Job, given: Job) -> Job:
             option = option_name(name)
             was = f"with --{option} {_typed(then)}" if then not in (None, ()) else f"without --{option}"
             raise LiuliError(
-                f"the run was started {was}, but --{option} {_typed(now)} is given now: leave it out to resume, or start a new run in "
-                f"another folder"
+                f"the run was started {was}, but --{option} {_typed(now)} is given now: leave it out to resume, or start a new "
+                f"run in another folder"
             )
     return before.but(**{name: now for name, (now, _) in differing.items() if name in free})
 
