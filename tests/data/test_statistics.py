@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liuli.data.split import held_out, split_texts
-from liuli.data.text.sources import Document, Sources
+from liuli.data.text.sources import Sources
 from liuli.data.text.statistics import CharacterCounts, CorpusStatistics, EvenSampler, corpus_statistics
 from liuli.errors import LiuliError
 from liuli.tokens.scripts import SCRIPTS, kind_of, script_of

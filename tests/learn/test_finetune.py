@@ -13,11 +13,11 @@ from helpers.trainings import CONFIG, assert_same, job_in, kept, run, sentences,
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
 from liuli.data.packing.batch import IGNORED
+from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.data.split import split_dialogues
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Finished, Note, Ready, Stopped, Update, Validated
