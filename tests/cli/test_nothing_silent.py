@@ -7,6 +7,7 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def patient(place, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def leaves(group: typer.core.TyperGroup, before: str = "") -> set[str]:
+def leaves(group: Any, before: str = "") -> set[str]:
     """The names of all commands that do something by themselves."""
     found = set()
     for name, command in group.commands.items():

@@ -128,9 +128,10 @@ def exact_replies(decoder: Decoder, chat: Chat, dialogues: Iterable[Dialogue], w
     limits: list[int] = []
     left_out = Counter[str]()
     for dialogue in dialogues:
-        why = _not_asked(dialogue)
+        why, ids = _not_asked(dialogue), list[int]()
         try:
-            ids = [] if why else encode_prompt(chat, dialogue.messages[:-1], dialogue.tools)
+            if not why:
+                ids = encode_prompt(chat, dialogue.messages[:-1], dialogue.tools)
         except LiuliError as error:
             why = str(error)
         if why:
