@@ -160,7 +160,7 @@ def test_look_at_dialogues(liuli, talks):
         "talks.jsonl: 42 from messages",
         "messages    44 user, 43 assistant, 1 system",
         "exchanges   min 1, median 1, mean 1, p95 1, max 3 questions per dialogue",
-        "replies     min 11, median 11, mean 11, p95 11, max 11 characters per message",
+        "replies     min 11, median 11, mean 11, p95 11, max 11 characters",
         "duplicates  1 dialogue with the first prompt of an earlier one, kept",
         "of 42 dialogues (",
         "by first prompt, about one dialogue in 20",

@@ -37,8 +37,8 @@ def _rows(found: "DialogueStatistics") -> Iterator[tuple[str, str]]:
         yield "", f"{file}: {', '.join(f'{count:,} from {layout}' for layout, count in layouts.items())}"
     yield "messages", ", ".join(f"{count:,} {role}" for role, count in found.roles.items())
     yield "exchanges", f"{quantiles(found.exchanges, 'question')} per dialogue"
-    yield "questions", f"{quantiles(found.questions, 'character')} per message"
-    yield "replies", f"{quantiles(found.replies, 'character')} per message"
+    yield "questions", quantiles(found.questions, "character")
+    yield "replies", quantiles(found.replies, "character")
     repeated = f"{counted(found.repeated, 'dialogue')} with the first prompt of an earlier one, kept"
     yield "duplicates", repeated if found.repeated else "none"
     share = found.held_out / found.dialogues
