@@ -27,9 +27,9 @@ PARTS = "comparison with the world, part {} of 9: "
 SMALL = ("--length", 32, "--rows", 2, "--threads", 1, "--dtype", "fp32")
 WORKING = {  # the words of a command, and what is shown while it works
     "evaluate": [
-        (("evaluate", "model", "texts.jsonl"), ["loading model", "evaluating texts.jsonl", " kB of ", "0 of 300"]),
+        (("evaluate", "model", "texts.jsonl"), ["loading model", "reading texts.jsonl", " kB of ", "evaluating", "0 of 300"]),
         (("evaluate", "wide", "place", "--points", 2), [PARTS.format(1) + "scoring", PARTS.format(5) + "sampling"]),
-        (("evaluate", "assistant", "talks.jsonl", "--exact"), ["evaluating talks.jsonl", "generating replies", "0 of 3"]),
+        (("evaluate", "assistant", "talks.jsonl", "--exact"), ["reading talks.jsonl", "evaluating", "generating replies", "0 of 3"]),
         (("evaluate", "model", "texts.jsonl", "--json"), ["hashing the model"]),
     ],
     "compare": [(("compare", "model", "model", "--prompt", "the"), ["loading models", "generating tokens", "0 of 128"])],

@@ -160,7 +160,7 @@ def _evaluate_text(
 
     tokenizer = _tokenizer(opened)
     texts = Sources(sources, strict, watch=work.reading, fields=fields)
-    work.expect(texts.files, "evaluating")
+    work.expect(texts.files)
     documents = split_texts(texts, valid).validation() if valid else texts.documents()
     found = measuring.evaluate(opened.decoder, tokenizer, documents, length, work.show)
     note_skipped(texts.skipped)
@@ -183,7 +183,7 @@ def _evaluate_dialogues(
 
     chat = opened.chat
     read = Dialogues(sources, strict, watch=work.reading)
-    work.expect(read.files, "evaluating")
+    work.expect(read.files)
     split = split_dialogues(read, valid) if valid else None
     chosen = split.validation if split else read.dialogues
     cuts = Cuts()
