@@ -191,7 +191,6 @@ def _evaluate_dialogues(
     note_skipped((split.other if split and split.other else read).skipped)
     for line in cuts.lines(length):
         note(line)
-    work.expect(read.files)
     same = exact_replies(opened.decoder, chat, chosen(), work.show) if exact else None
     return found, same
 
