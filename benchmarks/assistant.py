@@ -24,6 +24,7 @@ from typing import Any
 from shared import SHARED, machine
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
+from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.data.split import split_dialogues
 from liuli.evaluate.loss import Evaluation, measure, rows_of
 from liuli.files import write_json_lines
@@ -32,7 +33,6 @@ from liuli.generate.replies import answer
 from liuli.generate.sampling import Sampling
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.machine import keep_memory
-from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.run_stage import finetune, pretrain
 
 CHINESE = ("belle-dev1k.json", "oasst-zh.json", "cdial-train.txt", "chatterbot-zh", "glaive_toolcall_zh_demo.json")

@@ -1,9 +1,10 @@
-"""Where and in what numbers a model computes: the devices of this machine, and the names of the dtypes."""
+"""Where and in what numbers a model computes: the devices of this machine, the CPU threads, and the names of the dtypes."""
 
 import torch
 
 from liuli.errors import LiuliError
 
+SMALL = 10_000_000  # parameters
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -36,6 +37,15 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise LiuliError(f"there is no dtype {name!r}; dtypes: {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def inference_threads(parameters: int) -> int:
+    """The number of CPU threads with which a model of that size computes fastest, at most PyTorch's current number.
+
+    A small model gets one. A second thread gains it nothing on an idle machine, and makes it many times slower on a busy one,
+    because the threads wait for each other in every layer (docs/lab-log.md).
+    """
+    return 1 if parameters < SMALL else torch.get_num_threads()
 
 
 def synchronise(device: torch.device) -> None:

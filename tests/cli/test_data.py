@@ -112,6 +112,110 @@ def test_mistakes(liuli, corpus, words, said):
     assert result.err.startswith(f"liuli: {said}") and result.err.count("\n") == 1
 
 
+@pytest.fixture
+def poems(tmp_path, monkeypatch):
+    """Records as in collections of poetry, whose text is a list of lines in a field that differs between files."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "poems"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps([{"title": "t", "paragraphs": ["first line", "second"]}] * 3))
+    (folder / "b.json").write_text(json.dumps([{"title": "t", "content": ["third", "fourth"], "author": "x"}] * 2))
+    return folder
+
+
+def test_the_text_may_be_in_another_field(liuli, poems):
+    body = json.loads(liuli("data", "look", "poems", "--text-field", "paragraphs", "--text-field", "content", "--json").out)
+    assert (body["documents"], body["skipped"]) == (5, [])
+    assert body["samples"][0]["text"] == "first line\nsecond"
+    one = liuli("data", "look", "poems", "--text-field", "content").out
+    assert "documents   2" in one
+    assert 'skipped 3 × no field "content"; give the name of the field that holds the text, such as --text-field' in one
+
+
+def test_the_hint_names_the_fields_and_the_option(liuli, poems):
+    said = liuli("data", "look", "poems").err
+    assert said.count("\n") == 1
+    assert '5 × no field "text": poems/a.json:1 (fields: title, paragraphs) and 4 more; ' in said
+    assert "give the name of the field that holds the text, such as --text-field paragraphs" in said
+
+
+@pytest.fixture
+def talks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    question, answer = {"role": "user", "content": "你好吗？"}, {"role": "assistant", "content": "I am fine.\x1b"}
+    dialogues = [
+        {"messages": [question, answer]},
+        {"messages": [{"role": "system", "content": "s"}, question, answer, question, answer | {"weight": 0}, question]},
+        *({"messages": [question | {"content": f"q{i}"}, answer]} for i in range(40)),
+        {"messages": [question]},
+    ]
+    lines = [json.dumps(each) for each in dialogues]
+    (tmp_path / "talks.jsonl").write_text("\n".join([*lines, "{"]))
+    return tmp_path / "talks.jsonl"
+
+
+def test_look_at_dialogues(liuli, talks):
+    result = liuli("data", "look", "talks.jsonl")
+    assert result.code == 0, result.err
+    for line in (
+        "dialogues   42 ",
+        "talks.jsonl: 42 from messages",
+        "messages    44 user, 43 assistant, 1 system",
+        "exchanges   min 1, median 1, mean 1, p95 1, max 3 questions per dialogue",
+        "replies     min 11, median 11, mean 11, p95 11, max 11 characters",
+        "duplicates  1 dialogue with the first prompt of an earlier one, kept",
+        "of 42 dialogues (",
+        "by first prompt, about one dialogue in 20",
+        "1 dialogue with a system message",
+        "1 reply with weight 0: nothing is learned from them",
+        "1 dialogue without an answer to the last message",
+        "skipped 1 × the dialogue has no answer; add a message with the role assistant, or remove the dialogue\n"
+        "    talks.jsonl:43",
+        "skipped 1 × broken JSON; fix it, or remove it\n    talks.jsonl:44 (Expecting property name",
+        "excerpts\n  talks.jsonl:1\n    user: 你好吗？\n    assistant: I am fine.<U+001B>",
+    ):
+        assert line in result.out, (line, result.out)
+    assert "\x1b" not in result.out
+
+
+def test_dialogues_as_json(liuli, talks):
+    body = json.loads(liuli("data", "look", "talks.jsonl", "--json", "--valid", "tail:0.5").out)
+    assert body["layouts"] == {"talks.jsonl": {"messages": 42}}
+    assert (body["dialogues"], body["held_out"], body["repeated"], body["unanswered"]) == (42, 21, 1, 1)
+    assert body["roles"] == {"user": 44, "assistant": 43, "system": 1}
+    characters = 4 * len("你好吗？") + sum(len(f"q{i}") for i in range(40)) + 43 * len("I am fine.\x1b") + len("s")
+    assert sum(body["scripts"].values()) == characters
+    assert body["skipped"][0]["places"][0]["first"].startswith("talks.jsonl:43")
+    assert body["samples"][0] == {
+        "source": "talks.jsonl:1",
+        "messages": [
+            {"role": "user", "text": "你好吗？", "cut": False},
+            {"role": "assistant", "text": "I am fine.\x1b", "cut": False},
+        ],
+        "more": 0,
+    }
+
+
+def test_a_txt_file_of_dialogues_has_to_be_named_as_such(liuli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("hello\tgood day\nbye\tsee you\n")
+    assert "documents   1" in liuli("data", "look", "a.txt").out
+    assert "a.txt: 2 from tab-separated turns" in liuli("data", "look", "a.txt", "--dialogues").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dedup"], "--dedup applies only to text, and the sources are dialogues: leave out --dedup"),
+        (["--dialogues", "--text-field", "a"], "--text-field applies only to text, and --dialogues to dialogues"),
+    ],
+)
+def test_options_that_do_not_apply_to_dialogues(liuli, talks, words, said):
+    result = liuli("data", "look", "talks.jsonl", *words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert said in result.err
+
+
 def test_help_waits_for_nothing_heavy():
     check = "import sys; from liuli.cli.app import app; sys.exit(bool({'torch', 'numpy', 'pyarrow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0

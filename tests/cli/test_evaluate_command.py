@@ -4,9 +4,12 @@ import json
 import shutil
 
 import pytest
-from helpers import tiny
+from helpers import talking, tiny
 
+from liuli.data.dialogues.dialogues import Dialogues
+from liuli.data.packing.dialogue_pieces import Cuts
 from liuli.data.text.sources import Sources
+from liuli.evaluate.dialogues import evaluate_dialogues, exact_replies
 from liuli.evaluate.loss import evaluate
 from liuli.generate.model import load
 
@@ -63,6 +66,10 @@ def test_a_world_is_compared_with_its_truth(liuli, model, tmp_path):
         (["--length", 129], "--length must be from 1 to the model's context of 128, not 129"),
         (["--threads", 10_000], "--threads must be from 1 to "),
         (["--valid", "tail:2"], "the share to hold out must be a number between 0 and 1"),
+        (["--points", 3], "--points applies only to a folder made by liuli world: leave out --points"),
+        (["--exact"], "--exact applies only to dialogues, and the sources are text: leave out --exact, or add --dialogues"),
+        (["--dialogues", "--text-field", "a"], "--text-field applies only to text, and --dialogues to dialogues"),
+        (["--dialogues"], "has no chat template, and its tokenizer has no <|im_start|>"),
     ],
 )
 def test_bad_options(liuli, model, text, words, said):
@@ -76,3 +83,60 @@ def test_a_folder_without_a_tokenizer(liuli, model, text, tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((model / name).read_bytes())
     assert "contains no tokenizer" in liuli("evaluate", tmp_path, text).err
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory):
+    return talking.save(tmp_path_factory.mktemp("models") / "assistant", replies=("好的。",))
+
+
+@pytest.fixture
+def talks(tmp_path):
+    def dialogue(number, reply):
+        return {"messages": [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": reply}]}
+
+    path = tmp_path / "talks.jsonl"
+    lines = [json.dumps(dialogue(i, "好的。" if i % 4 else "no")) for i in range(40)]
+    path.write_text("\n".join([*lines, json.dumps({"chosen": "a", "rejected": "b"})]))
+    return path
+
+
+def test_dialogues(liuli, assistant, talks):
+    opened = load(assistant)
+    found = evaluate_dialogues(opened.decoder, opened.chat, Dialogues(talks), 128, Cuts())
+    same = exact_replies(opened.decoder, opened.chat, Dialogues(talks))
+    result = liuli("evaluate", assistant, talks, "--exact", "--json")
+    body = json.loads(result.out)
+    assert body == {
+        "model": {"path": str(assistant), "hash": opened.hash},
+        "dialogues": found.to_json() | {"exact": same.to_json()},
+    }
+    assert (found.dialogues, found.replies, same.asked, same.exact) == (40, 40, 40, 30)
+    assert result.err.startswith("liuli: skipped 1 × a preference, not a dialogue: ")
+    spoken = liuli("evaluate", assistant, talks, "--exact").out
+    assert f"{found.loss.nats_per_token:.4f} nats per supervised token" in spoken
+    assert "40 replies of 40 dialogues, in rows of at most 128 tokens" in spoken
+    assert "last replies that are exactly the dialogue's own: 75.00% (30 of 40, generated greedily)" in spoken
+    assert "exact" not in json.loads(liuli("evaluate", assistant, talks, "--json").out)["dialogues"]
+
+
+def test_held_out_dialogues_alone(liuli, assistant, talks):
+    body = json.loads(liuli("evaluate", assistant, talks, "--valid", "tail:0.1", "--json").out)
+    assert body["dialogues"]["dialogues"] == 4
+
+
+def test_replies_that_do_not_fit_are_named(liuli, assistant, talks):
+    long = [{"role": "user", "content": "x" * 200}, {"role": "assistant", "content": "a"}]
+    with talks.open("a") as file:
+        file.write("\n" + json.dumps({"messages": long}))
+    said = liuli("evaluate", assistant, talks).err
+    assert "liuli: skipped 1 × an answer too long for a row of 128 tokens; give a larger --length\n" in said
+    exact = liuli("evaluate", assistant, talks, "--exact").out
+    assert "  not generated: 1 × the reply and its prompt do not fit the model's context of 128 tokens\n" in exact
+
+
+def test_the_text_of_another_field(liuli, model, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"title": "t", "lines": ["one line", "another"]}))
+    body = json.loads(liuli("evaluate", model, path, "--text-field", "lines", "--json").out)
+    assert body["evaluation"]["bytes"] == len("one line\nanother")

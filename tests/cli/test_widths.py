@@ -111,7 +111,13 @@ def test_complete_steps(shows, liuli_json, sampling):
 def test_chat(shows):
     said = "小明住在哪儿？\n/candidates\n/undo\n/help\n/system\n"
     shown = shows("chat", "assistant", "--seed", 3, "--max-tokens", 4, "--top-k", 6, stdin=said.encode())
-    for words in ("a context of 128 tokens", "it reached 4 tokens (--max-tokens)", "random number 0.", "step 4, position", "/load FILE"):
+    for words in (
+        "a context of 128 tokens",
+        "it reached 4 tokens (--max-tokens)",
+        "random number 0.",
+        "step 4, position",
+        "/load FILE",
+    ):
         assert words in shown
 
 

@@ -141,17 +141,6 @@ def test_ctrl_c_leaves_nothing_behind(liuli, tmp_path, monkeypatch, where):
     assert list(out.iterdir()) == []  # a folder that was there stays
 
 
-def test_waiting_is_explained_on_a_terminal_only(liuli, tmp_path, monkeypatch):
-    from liuli.world.grammar import KINDS, Floor
-
-    monkeypatch.setattr(World, "floor", Floor(dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 1.0), 8.0))
-    words = ("world", "--size", "large", "--documents", 50, "--out")
-    assert liuli(*words, tmp_path / "quiet").err == ""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert liuli(*words, tmp_path / "w").err.startswith("liuli: computing the entropy of a large world takes half a minute\n")
-    assert len((tmp_path / "w" / "documents.jsonl").read_text(encoding="utf-8").splitlines()) == 50
-
-
 @pytest.mark.parametrize("lang", ["zh", "en", "both"])
 def test_the_page_is_in_the_languages_of_the_world(liuli, tmp_path, lang):
     liuli("world", "--lang", lang, "--documents", 1, "--out", tmp_path / "w")

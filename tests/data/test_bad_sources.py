@@ -110,7 +110,7 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
         "text.parquet": (b"PAR1", "broken parquet", False),
         "columns.parquet": (
             parquet(folder / "x", pa.table({"id": [1], "content": ["a"]})),
-            'no column "text" (columns: id, content); rename the column with the text to "text"',
+            'no column "text" (columns: id, content); give the name of the column with the text with --text-field',
             True,
         ),
         "numbers.parquet": (
@@ -161,12 +161,16 @@ BAD_LINES = {
     '{"text": null}': '"text" is null, not a string; write it as a string, or remove it',
     '{"text": 1.5}': '"text" is a number, not a string',
     '{"text": true}': '"text" is true or false, not a string',
-    '{"text": ["a"]}': '"text" is a list, not a string',
+    '{"text": ["a", 1]}': '"text" is a list, not a string',
+    '{"text": []}': '"text" is a list, not a string',
     '{"text": ""}': "empty text",
     '{"text": " \\n"}': "empty text",
     '{"text": "ab\\u0000"}': "a NUL character in the text (character 3); remove it",
     '{"text": "a\\ud800b"}': "a lone surrogate in the text (\\ud800 at character 2); write the whole pair, or remove it",
-    '{"content": "a", "i\\u001bd": 1}': 'no field "text" (fields: content, i\ufffdd); rename the field with the text to "text"',
+    '{"content": "a", "i\\u001bd": 1}': (
+        'no field "text" (fields: content, i\ufffdd); give the name of the field that holds the text, such as '
+        "--text-field content"
+    ),
     '{"messages": []}': 'a dialogue, not a text (fields: messages); only records with a field "text" are read here',
     '{"conversations": []}': "a dialogue, not a text",
     '{"instruction": "a", "input": "", "output": "b"}': "an instruction with its answer, not a text",

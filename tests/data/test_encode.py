@@ -12,8 +12,8 @@ from liuli.data.dialogues.dialogues import Dialogues
 from liuli.data.dialogues.encode import encode_dialogue
 from liuli.data.dialogues.layouts import convert
 from liuli.data.packing.batch import IGNORED, batch_of
+from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.data.records.problem import Problem
-from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.step.objectives import NextToken
 from liuli.model.formats.detect import read_decoder

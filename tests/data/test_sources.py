@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liuli.data.records.digest_set import DigestSet
+from liuli.data.split import split_texts
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
@@ -196,3 +197,27 @@ def test_real_novels_stay_as_they_are(data):
     names = sorted((data / "text" / "zh").glob("*.txt"))
     assert texts(*names) == [name.read_bytes().decode() for name in names]
     assert len(documents(data / "text" / "zh" / "d2l-book.jsonl")) > 138
+
+
+def test_texts_in_other_fields(tmp_path):
+    """The first of the fields that a record has; a list of strings is a text of several lines."""
+    write(tmp_path / "a.jsonl", jsonl({"text": "no", "body": "one"}, {"lines": ["two", "", "three"]}, {"text": "no"}))
+    write(tmp_path / "b.json", json.dumps([{"body": "four", "lines": ["no"]}]))
+    pq.write_table(pa.table({"text": ["no"], "body": ["five"]}), tmp_path / "c.parquet")
+    sources = Sources([str(tmp_path)], fields=("body", "lines"))
+    assert [document.text for document in sources.documents()] == ["one", "two\n\nthree", "four", "five"]
+    (skipped,) = sources.skipped
+    assert (skipped.reason, skipped.count) == ('no field "body" or "lines"', 1)
+    assert texts(tmp_path) == ["no", "no", "no"]
+
+
+def test_a_validation_file_is_read_from_the_same_fields(tmp_path):
+    write(tmp_path / "a.jsonl", jsonl({"body": "one"}, {"body": "two"}))
+    write(tmp_path / "b.jsonl", jsonl({"body": "three"}))
+    split = split_texts(Sources([str(tmp_path / "a.jsonl")], fields=["body"]), str(tmp_path / "b.jsonl"))
+    assert [document.text for document in split.validation()] == ["three"]
+
+
+def test_a_list_of_strings_is_a_text_in_the_usual_field_too(tmp_path):
+    write(tmp_path / "a.jsonl", jsonl({"text": ["one", "two"]}))
+    assert texts(tmp_path) == ["one\ntwo"]

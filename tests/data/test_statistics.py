@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liuli.data.split import held_out, split_texts
-from liuli.data.text.sources import Document, Sources
-from liuli.data.text.statistics import CharacterCounts, CorpusStatistics, ExcerptSampler, corpus_statistics
+from liuli.data.text.sources import Sources
+from liuli.data.text.statistics import CharacterCounts, CorpusStatistics, EvenSampler, corpus_statistics
 from liuli.errors import LiuliError
 from liuli.tokens.scripts import SCRIPTS, kind_of, script_of
 
@@ -114,22 +114,22 @@ def test_characters_are_counted_exactly(texts):
 
 @pytest.mark.parametrize("count", [1, 3, 5, 6, 19, 20, 21, 40, 41, 1000, 12_345])
 def test_samples_lie_at_even_distances(count):
-    samples = ExcerptSampler()
+    samples = EvenSampler[int]()
     for i in range(count):
-        samples.add(Document("x" * (i % 300), str(i), i))
-    places = [int(sample.source) for sample in samples.chosen()]
+        samples.add(i)
+    places = samples.chosen()
     assert len(places) == min(5, count)
     assert places[0] == 0
     steps = [b - a for a, b in zip(places, [*places[1:], count], strict=True)]
     assert max(steps) <= 2 * min(steps) + 1 or count < 20
-    assert all(sample.cut == (int(sample.source) % 300 > 200) for sample in samples.chosen())
 
 
-def test_white_space_is_no_sample():
-    samples = ExcerptSampler()
-    for text in ("one", " \n" * 200, "three"):
-        samples.add(Document(text, "", 0))
-    assert [excerpt.text for excerpt in samples.chosen()] == ["one", "three"]
+def test_an_excerpt_is_the_beginning_of_a_block_and_not_white_space(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    texts = ["one", " \n" * 200 + "two", "x" * 201]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    samples = corpus_statistics(split_texts(Sources([str(path)]), "tail:0.5")).samples
+    assert [(sample.text, sample.cut) for sample in samples] == [("one", False), ("x" * 200, True)]
 
 
 def test_real_text(data):

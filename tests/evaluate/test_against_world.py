@@ -250,6 +250,22 @@ def test_continuations_take_the_memory_of_their_tokens(tiny, monkeypatch):
     assert found == against_world.continuations(decoder, tiny.tokenizer, prefixes)
 
 
+def test_a_comparison_reports_each_part_and_how_much_of_it_is_done(both, tiny):
+    seen = []
+    decoder = Decoder(replace(tiny.decoder.config, context=512))
+    decoder.load_state_dict(tiny.decoder.state_dict())
+    against_world.compare_with_world(decoder, tiny.tokenizer, both, 2, 5, lambda *each: seen.append(each))
+    assert seen[0] == ("choosing texts of the world", 0, 0)
+    kinds = ["scoring texts"] * 4 + ["sampling continuations"] * 4 + ["scoring texts"]
+    names = [f"comparison with the world, part {part} of 9: {kind}" for part, kind in enumerate(kinds, 1)]
+    assert list(dict.fromkeys(what for what, _, _ in seen[1:])) == names
+    for name in names:
+        counts = [(done, total) for what, done, total in seen if what == name]
+        assert counts[0][0] == 0
+        assert counts == sorted(counts)
+        assert len({total for _, total in counts}) == 1
+
+
 def test_a_model_that_is_broken_is_no_empty_continuation(tiny_folder):
     model = load(tiny_folder)
     with torch.no_grad():

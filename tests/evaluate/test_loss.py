@@ -71,6 +71,21 @@ def test_as_a_plain_loop(monkeypatch, tokenizer, decoder, model, length, at_once
     assert found.perplexity == pytest.approx(math.exp(nats / tokens), rel=1e-4)
 
 
+@pytest.mark.parametrize("ahead", [3, 4096])
+def test_a_watch_is_told_how_many_windows_are_done_if_there_are_few(monkeypatch, tokenizer, decoder, ahead):
+    monkeypatch.setattr(room, "AHEAD", ahead)
+    monkeypatch.setattr(room, "TOKENS_AT_ONCE", 16)
+    seen = []
+    found = evaluate(decoder, tokenizer, documents_of(TEXTS), 16, lambda *each: seen.append(each))
+    assert found == evaluate(decoder, tokenizer, documents_of(TEXTS), 16)
+    counts = [done for _, done, _ in seen]
+    if ahead == 3:
+        assert seen == []
+    else:
+        assert {(what, total) for what, _, total in seen} == {("evaluating", found.windows)}
+        assert counts == sorted(set(counts)) and counts[0] == 0 and counts[-1] < found.windows
+
+
 def test_without_a_begin_token_the_first_is_predicted_by_nothing(monkeypatch, tokenizer, decoder, model):
     monkeypatch.setattr(tokenizer, "begin", [])
     found = evaluate(decoder, tokenizer, documents_of(TEXTS), 16)

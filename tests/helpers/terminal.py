@@ -1,8 +1,11 @@
 """Runs the `liuli` command in this process on something that says it is a terminal, and keeps what reaches it."""
 
 import io
+import os
+import pty
 import re
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -50,3 +53,39 @@ def screen(monkeypatch) -> Callable[..., tuple[int, str]]:
         return code, terminal.seen()
 
     return run
+
+
+@pytest.fixture
+def pseudo_terminal(monkeypatch) -> Callable[..., tuple[int, str]]:
+    """As `screen`, but on a pseudo-terminal that can move its cursor, and has 120 columns."""
+
+    def run(*words: object) -> tuple[int, str]:
+        ours, theirs = pty.openpty()
+        seen: list[bytes] = []
+        reader = threading.Thread(target=_read_all, args=(ours, seen))
+        reader.start()
+        code = 0
+        with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+            patch.setattr(sys, "argv", ["liuli", *map(str, words)])
+            patch.setattr(sys, "stdout", terminal)
+            patch.setattr(sys, "stderr", terminal)
+            for name, value in (("TERM", "xterm"), ("COLUMNS", "120"), ("NO_COLOR", "1"), ("TQDM_DISABLE", "1")):
+                patch.setenv(name, value)
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        reader.join()
+        os.close(ours)
+        return code, b"".join(seen).decode()
+
+    return run
+
+
+def _read_all(descriptor: int, seen: list[bytes]) -> None:
+    """Until the other end is closed, which Linux reports as an error."""
+    try:
+        while part := os.read(descriptor, 1 << 16):
+            seen.append(part)
+    except OSError:
+        pass

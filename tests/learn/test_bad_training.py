@@ -10,8 +10,10 @@ from helpers.trainings import assert_same, job_in, kept, run, sentences, write_c
 from liuli.errors import LiuliError
 from liuli.learn.prepare import budget
 from liuli.learn.prepare.budget import Pace
+from liuli.learn.run.events import Note
 from liuli.learn.run.folder import Run, checkpoints, read_metrics
 from liuli.learn.run.state import _digest, file_hash
+from liuli.learn.stages import pretrain as pretrain_stage
 from liuli.learn.step.loop import Training
 
 SHORT = ("--tokens", 20 * 64)
@@ -143,6 +145,34 @@ def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     assert_one_line(train(corpus=tmp_path / "empty.txt"), "empty.txt")
     assert_one_line(liuli("train", "--out", tmp_path / "c"), "there is nothing to train on")
     assert_one_line(train("--valid", folder / "texts.jsonl"), "is in the training data and in the validation data")
+
+
+def test_a_run_that_is_refused_for_too_little_time_keeps_its_tokenizer(folder, tmp_path, monkeypatch):
+    """The same command, or one with more time, starts from it; another tokenizer is trained for other settings."""
+    trained = []
+
+    def train_tokenizer(*words, **settings):
+        trained.append(settings["sample_bytes"])
+        return train_as_usual(*words, **settings)
+
+    train_as_usual = pretrain_stage.train_tokenizer
+    monkeypatch.setattr(pretrain_stage, "train_tokenizer", train_tokenizer)
+    out = tmp_path / "run"
+    short = job_in(folder, tokens=None, minutes=0.0001)
+    for _ in range(2):
+        with pytest.raises(LiuliError, match=r"are too little for one step: .* or more\. .*run keeps the tokenizer, so that"):
+            run(short, out)
+    assert trained == [500_000]
+    assert not checkpoints(out)
+    events = run(short.but(minutes=0.1), out)
+    assert Note("tokenizer: trained by an earlier attempt") in events
+    assert trained == [500_000]
+    assert not (out / "prepared.json").exists()
+    assert kept(out)["facts"]["steps"] > 0
+    with pytest.raises(LiuliError, match="are too little for one step"):
+        run(short, tmp_path / "other")
+    run(short.but(minutes=None, tokens=640.0), tmp_path / "other")
+    assert trained == [500_000, 500_000, 8_000_000]
 
 
 def test_numbers_that_overflow_while_the_speed_is_measured(folder, tmp_path, monkeypatch):

@@ -13,11 +13,11 @@ from helpers.trainings import CONFIG, assert_same, job_in, kept, run, sentences,
 
 from liuli.data.dialogues.dialogues import Dialogue, Dialogues
 from liuli.data.packing.batch import IGNORED
+from liuli.data.packing.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.data.split import split_dialogues
 from liuli.errors import LiuliError
 from liuli.generate.model import load
 from liuli.learn.prepare.job import Job
-from liuli.learn.rows.dialogue_pieces import Cuts, pieces_of_dialogues
 from liuli.learn.rows.dialogue_rows import DialogueRows
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Finished, Note, Ready, Stopped, Update, Validated
@@ -361,6 +361,14 @@ def test_text_is_not_all_that_a_step_has(base, tmp_path):
     data, text = write_dialogues(tmp_path / "dialogues.jsonl"), str(write_corpus(tmp_path))
     with pytest.raises(LiuliError, match="with --mix a batch needs at least 2 sequences"):
         tuned(job(base, data, mix=text, rows=1), tmp_path / "run")
+
+
+def test_the_text_of_mix_may_be_in_another_field(base, tmp_path):
+    data, poems = write_dialogues(tmp_path / "dialogues.jsonl"), tmp_path / "poems.jsonl"
+    poems.write_text("".join(json.dumps({"lines": ["a cat", sentence]}) + "\n" for sentence in sentences()))
+    assert tuned(job(base, data, mix=str(poems), text_field=("lines",)), tmp_path / "run")
+    with pytest.raises(LiuliError, match="--text-field is for the text of --mix: add --mix, or leave out --text-field"):
+        tuned(job(base, data, text_field=("lines",)), tmp_path / "other")
 
 
 def test_a_template_that_writes_the_date_goes_on_another_day(base, tmp_path, monkeypatch):

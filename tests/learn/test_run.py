@@ -235,9 +235,25 @@ def test_clear_leaves_nothing_of_an_attempt(run):
         (run.folder / name).mkdir(parents=True)
     (run.folder / "trace.json").write_text("{}")
     run.clear()
+    assert run.prepared_tokenizer(None) is None
     assert sorted(os.listdir(run.folder)) == ["lock", "run.json"]
     run.log({"step": 0, "again": True})
     assert list(read_metrics(run.folder)) == [{"step": 0, "again": True}]
+
+
+def test_a_tokenizer_is_kept_for_the_same_origin_alone(run):
+    run.write_settings(SETTINGS)
+    (run.folder / "tokenizer").mkdir()
+    run.keep_tokenizer({"kind": "bpe"})
+    run.clear()
+    assert run.prepared_tokenizer({"kind": "bpe"}) == run.folder / "tokenizer"
+    assert run.prepared_tokenizer({"kind": "char"}) is None
+    assert sorted(os.listdir(run.folder)) == ["lock", "run.json"]
+    (run.folder / "tokenizer").mkdir()  # of which nothing is known
+    assert run.prepared_tokenizer({"kind": "bpe"}) is None
+    run.keep_tokenizer({"kind": "bpe"})
+    run.started()
+    assert sorted(os.listdir(run.folder)) == ["lock", "run.json"]
 
 
 def test_write_text_replaces_at_once(tmp_path, monkeypatch):

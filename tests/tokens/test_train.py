@@ -205,9 +205,8 @@ def test_characters_come_by_frequency_then_by_code_point(tmp_path):
     assert [tokenizer.token(id).bytes for id in tokenizer.encode("z坏")] == [b"z", b"\xe5", b"\x9d", b"\x8f"]
 
 
-def test_characters_are_counted_in_all_of_the_text(monkeypatch):
-    monkeypatch.setattr("liuli.tokens.train.take_sample", lambda texts: take_sample(texts, limit=20_000))
-    trained = train([*["a\n" * BLOCK] * 20, "龘"], "char")
+def test_characters_are_counted_in_all_of_the_text():
+    trained = train([*["a\n" * BLOCK] * 20, "龘"], "char", sample_bytes=20_000)
     assert trained.sample.bytes <= 20_000
     assert trained.backend.token_to_id("龘") == LEAST + 2
 

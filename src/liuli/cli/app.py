@@ -29,6 +29,7 @@ from liuli.cli.runs import runs
 from liuli.cli.tokenize import tokenize
 from liuli.cli.tokenizer import tokenizer
 from liuli.cli.train import train
+from liuli.cli.work_progress import WorkProgress
 from liuli.cli.world import world
 from liuli.display import why
 from liuli.errors import LiuliError
@@ -84,7 +85,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the exampl
         "liuli compare liuli-begin/run liuli-begin/assistant --prompt 小明住在哪儿？",
         "liuli compare liuli-begin/assistant --file my-questions.txt",
     ),
-    evaluate: ("liuli evaluate liuli-begin/run liuli-begin/world", "liuli evaluate openai-community/gpt2 my-text.txt"),
+    evaluate: (
+        "liuli evaluate liuli-begin/run liuli-begin/world",
+        "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
+        "liuli evaluate openai-community/gpt2 my-text.txt",
+    ),
     merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
     convert: (
         "liuli convert my-assistant --gguf my-assistant.gguf --type q8_0",
@@ -122,9 +127,11 @@ def main() -> None:
 
 
 class NoteHandler(logging.Handler):
-    """Prints what the library logs, such as a download, as a remark."""
+    """Prints what the library logs, such as a download, as a remark. A download shows its own bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if WorkProgress.current is not None:
+            WorkProgress.current.close()
         note(record.getMessage())
 
 

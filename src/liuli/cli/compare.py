@@ -25,6 +25,7 @@ from liuli.cli.sampling import (
     with_sampling_options,
 )
 from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.display import printable
 from liuli.errors import LiuliError
 
@@ -86,18 +87,18 @@ def compare(
     _check_prompts(prompt or [], file)
     check_compute(device, "fp32", threads)
     given = only_given(**sampling)
+    with work_progress("starting") as work:
+        from liuli.inside.compare import CompareSettings
+        from liuli.inside.compare import compare as side_by_side
 
-    from liuli.inside.compare import CompareSettings
-    from liuli.inside.compare import compare as side_by_side
-
-    try:
-        settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
-    except LiuliError as error:
-        raise named_as_typed(error) from None
-    prompts = _prompts(prompt or [], file)
-    models = [_open(each, device) for each in model]
-    set_threads(models, threads)
-    trace = side_by_side(models, prompts, settings)
+        try:
+            settings = CompareSettings(secrets.randbits(32) if seed is None else seed, max_tokens, given)
+        except LiuliError as error:
+            raise named_as_typed(error) from None
+        prompts = _prompts(work, prompt or [], file)
+        models = [_open(each, device) for each in work.counting(model, "loading models", len(model))]
+        set_threads(models, threads)
+        trace = side_by_side(models, prompts, settings, work.show)
     if json:
         print_json(trace.to_json())
     else:
@@ -123,12 +124,12 @@ def _holds_dialogues(file: Path) -> bool:
     return re.search(r"\.jsonl?(\.gz|\.zst)?$", file.name) is not None
 
 
-def _prompts(texts: Sequence[str], file: Path | None) -> "list[Prompt]":
+def _prompts(work: WorkProgress, texts: Sequence[str], file: Path | None) -> "list[Prompt]":
     from liuli.generate.reading import Prompt
 
     found = [Prompt.of_text(text, f"prompt {number}") for number, text in enumerate(texts, 1)]
     if file is not None:
-        found += _of_dialogues(file) if _holds_dialogues(file) else _of_lines(file)
+        found += _of_dialogues(work, file) if _holds_dialogues(file) else _of_lines(file)
     return found
 
 
@@ -143,12 +144,12 @@ def _of_lines(file: Path) -> "list[Prompt]":
     return found
 
 
-def _of_dialogues(file: Path) -> "list[Prompt]":
+def _of_dialogues(work: WorkProgress, file: Path) -> "list[Prompt]":
     """Each up to the user's last message."""
     from liuli.data.dialogues.dialogues import Dialogues
     from liuli.generate.reading import Prompt
 
-    dialogues, found = Dialogues(file, answered=False), []
+    dialogues, found = Dialogues(file, answered=False, watch=work.reading), []
     for each in dialogues:
         end = max((i for i, message in enumerate(each.messages, 1) if message["role"] == "user"), default=0)
         if not end:

@@ -1,7 +1,8 @@
 """`liuli complete`: continues a prompt, and shows every choice."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -20,12 +21,23 @@ from liuli.cli.sampling import (
 )
 from liuli.cli.step_record import explain_steps, print_step
 from liuli.cli.wording import counted
+from liuli.cli.work_progress import work_progress
 from liuli.display import on_screen
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.model import Completion, Model
     from liuli.generate.record import StepRecord
+
+
+Steps = Annotated[
+    bool,
+    typer.Option(
+        "--steps",
+        help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the interval of each token on the "
+        "line from 0 to 1, the random number, and the chosen token.",
+    ),
+]
 
 
 @with_sampling_options
@@ -41,14 +53,7 @@ def complete(
     candidates: Annotated[
         int | None, typer.Option(metavar="N", help="Show this many of the most likely tokens per step.", show_default="5")
     ] = None,
-    steps: Annotated[
-        bool,
-        typer.Option(
-            "--steps",
-            help="Show each step: the most likely tokens, what top-k, top-p and min-p removed, the interval of each token on "
-            "the line from 0 to 1, the random number, and the chosen token.",
-        ),
-    ] = False,
+    steps: Steps = False,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
@@ -64,18 +69,25 @@ def complete(
     check_compute(device, dtype, threads)
     text = read_text(prompt)
     given = only_given(**sampling)
-
-    from liuli.generate.model import load
-
-    opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
-    set_threads([opened], threads)
     recorded = (5 if candidates is None else candidates) if steps or json else None
-    try:
-        completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **given)
-    except LiuliError as error:
-        raise named_as_typed(error) from None
+    with work_progress(f"loading {model}") as work:
+        from liuli.generate.model import load
+
+        opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
+        set_threads([opened], threads)
+        try:
+            completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **given)
+        except LiuliError as error:
+            raise named_as_typed(error) from None
+        work.show(f"reading the prompt of {counted(len(completion.prompt_ids), 'token')}")
+        records = chain(list(islice(records, 1)), records)
+        if json and not steps:
+            records = list(work.counting(records, "generating tokens", max_tokens))
+        if json:
+            work.show("hashing the model")
+        identity = opened.identity() if json else {}
     if json:
-        _print_json(opened, completion, records, line_per_step=steps)
+        _print_json(identity, completion, records, line_per_step=steps)
         return
     try:
         _print_steps(completion, records) if steps else _print_text(opened, records)
@@ -83,18 +95,20 @@ def complete(
         note(settings_line(opened, completion.sampling, completion.seed, given))
 
 
-def _print_json(model: "Model", completion: "Completion", records: Iterator["StepRecord"], line_per_step: bool) -> None:
+def _print_json(
+    identity: dict[str, Any], completion: "Completion", records: Iterable["StepRecord"], line_per_step: bool
+) -> None:
     """One object; with `--steps` one record per line as it comes, then the object without them."""
     for record in records:
         if line_per_step:
             print_json(record.to_json())
-    body = {"model": model.identity()} | completion.to_json()
+    body = {"model": identity} | completion.to_json()
     if line_per_step:
         del body["steps"]
     print_json(body)
 
 
-def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
+def _print_text(model: "Model", records: Iterable["StepRecord"]) -> None:
     """The text alone, as it is generated; a pipe or a file gets exactly the text."""
     if model.tokenizer is None:
         raise LiuliError(f"{model.path} contains no tokenizer, so no text can be printed: add its tokenizer files")
@@ -107,7 +121,7 @@ def _print_text(model: "Model", records: Iterator["StepRecord"]) -> None:
         end_stream(text)
 
 
-def _print_steps(completion: "Completion", records: Iterator["StepRecord"]) -> None:
+def _print_steps(completion: "Completion", records: Iterable["StepRecord"]) -> None:
     """Each step as a small table, then the whole text."""
     screen, greedy = Screen(), completion.sampling.temperature == 0
     if not greedy:

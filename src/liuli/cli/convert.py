@@ -7,6 +7,7 @@ import typer
 
 from liuli.cli.options import DTYPES, Json, ModelName, check_dtype, check_model
 from liuli.cli.output import print_json, say
+from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file, check_new_folder
 
@@ -43,23 +44,34 @@ def convert(
         check_new_folder(out)
     check_model(model)
 
-    from liuli.devices import find_dtype
-    from liuli.hub import find_model
-    from liuli.recipes.convert import to_folder, to_gguf
-
-    found = find_model(model, weights=True)
     if out is not None:
-        card = to_folder(found, Path(out), find_dtype(dtype or "fp32"))
-        if json:
-            print_json({"path": out} | card)
-        else:
-            say(f"{out}: {model} in {dtype or 'fp32'}, hash {card['hash']}")
-        return
-    assert gguf is not None
-    counts = to_gguf(found, Path(gguf), type or "f16", Path(model).stem)
+        _to_folder(model, out, dtype or "fp32", json)
+    elif gguf is not None:
+        _to_gguf(model, gguf, type or "f16", json)
+
+
+def _to_folder(model: str, out: str, dtype: str, json: bool) -> None:
+    with work_progress(f"loading {model}") as work:
+        from liuli.devices import find_dtype
+        from liuli.hub import find_model
+        from liuli.recipes.convert import to_folder
+
+        card = to_folder(find_model(model, weights=True), Path(out), find_dtype(dtype), work.show)
+    if json:
+        print_json({"path": out} | card)
+    else:
+        say(f"{out}: {model} in {dtype}, hash {card['hash']}")
+
+
+def _to_gguf(model: str, gguf: str, type: str, json: bool) -> None:
+    with work_progress(f"loading {model}") as work:
+        from liuli.hub import find_model
+        from liuli.recipes.convert import to_gguf
+
+        counts = to_gguf(find_model(model, weights=True), Path(gguf), type, Path(model).stem, work.show)
     size = Path(gguf).stat().st_size
     if json:
         print_json({"path": gguf, "bytes": size, "tensors": counts})
     else:
         kinds = ", ".join(f"{count} {name}" for name, count in counts.items())
-        say(f"{gguf}: {model} in {type or 'f16'}, {size / 1e6:,.0f} MB; tensors: {kinds}")
+        say(f"{gguf}: {model} in {type}, {size / 1e6:,.0f} MB; tensors: {kinds}")

@@ -1,29 +1,32 @@
-"""`liuli data look`: describes a corpus; `liuli data convert`: converts dialogues to one layout."""
+"""`liuli data look`: describes a corpus or dialogues; `liuli data convert`: converts dialogues to one layout."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.cells import cell_len
 
+from liuli.cli.dialogue_statistics import print_dialogue_statistics
 from liuli.cli.help_text import Group, examples, with_examples
-from liuli.cli.options import SOURCE, Json, Strict, TextSources
+from liuli.cli.options import SOURCE, AsDialogues, Json, Strict, TextField
 from liuli.cli.output import Screen, print_json
-from liuli.cli.reading_progress import reading_progress
-from liuli.cli.wording import bar, counted
-from liuli.display import on_line, visible
+from liuli.cli.statistics import print_excerpt, print_scripts, print_skipped, quantiles
+from liuli.cli.wording import counted
+from liuli.cli.work_progress import WorkProgress, work_progress
+from liuli.display import on_line
+from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.data.records.skipped import Skipped
+    from liuli.data.dialogues.statistics import DialogueStatistics
+    from liuli.data.split import SplitRule
     from liuli.data.text.statistics import CorpusStatistics
 
 data = typer.Typer(
-    help="Describe a corpus, or convert dialogues.",
+    help="Describe a corpus or dialogues, or convert dialogues.",
     no_args_is_help=True,
     cls=Group,
     epilog=examples(
@@ -36,35 +39,73 @@ DialogueSources = Annotated[list[str], typer.Argument(metavar="DATA", help=f"The
 
 
 @data.command(
-    **with_examples("liuli data look liuli-begin/world/documents.jsonl", "liuli data look my-texts --dedup --valid tail:0.1")
+    **with_examples(
+        "liuli data look liuli-begin/world/documents.jsonl",
+        "liuli data look liuli-begin/dialogues.jsonl",
+        "liuli data look my-texts --text-field content --dedup",
+    )
 )
 def look(
-    source: TextSources,
+    source: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help=f"The text or the dialogues: {SOURCE}.", show_default=False)
+    ],
     strict: Strict = False,
     dedup: Annotated[bool, typer.Option("--dedup", help="Skip documents that are exact duplicates of an earlier one.")] = False,
     valid: Annotated[
         str,
         typer.Option(
             metavar="content|tail:0.1|FILE",
-            help="Hold out this part for validation: content (about one block of text in twenty, chosen by a hash of the "
-            "block), tail:0.1 (the last 10 %), or a file.",
+            help="Hold out this part for validation: content (about one passage or dialogue in twenty, chosen by a hash of "
+            "its text), tail:0.1 (the last 10 %), or a file.",
         ),
     ] = "content",
+    dialogues: AsDialogues = False,
+    text_field: TextField = None,
     json: Json = False,
 ) -> None:
-    """Describe a corpus: its size, writing systems, document lengths and duplicates, and what is skipped and why."""
-    from liuli.data.split import SplitRule, split_texts
+    """Describe a corpus or dialogues: size, writing systems, lengths, duplicates, and what is skipped and why."""
+    from liuli.data.split import SplitRule
+
+    rule = SplitRule.parse(valid)
+    with work_progress("reading") as work:
+        from liuli.data.dialogues.recognise import hold_dialogues
+
+        if dialogues and text_field:
+            raise LiuliError("--text-field applies only to text, and --dialogues to dialogues: leave out one of them")
+        if dialogues or (not text_field and hold_dialogues(source)):
+            if dedup:
+                raise LiuliError("--dedup applies only to text, and the sources are dialogues: leave out --dedup")
+            of_dialogues = _look_at_dialogues(work, source, strict, rule)
+            found, show = of_dialogues.to_json(), partial(print_dialogue_statistics, found=of_dialogues)
+        else:
+            of_text = _look_at_text(work, source, strict, dedup, rule, text_field)
+            found, show = of_text.to_json(), partial(_print, found=of_text, dedup=dedup)
+    if json:
+        print_json({"sources": source} | found)
+    else:
+        show(Screen())
+
+
+def _look_at_text(
+    work: WorkProgress, source: list[str], strict: bool, dedup: bool, rule: "SplitRule", fields: list[str] | None
+) -> "CorpusStatistics":
+    from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
     from liuli.data.text.statistics import corpus_statistics
 
-    rule = SplitRule.parse(valid)
-    with reading_progress() as watch:
-        found = corpus_statistics(split_texts(Sources(source, strict, dedup, watch), rule))
-    if json:
-        print_json({"sources": source} | found.to_json())
-        return
+    sources = Sources(source, strict, dedup, work.reading, fields)
+    work.expect(sources.files)
+    return corpus_statistics(split_texts(sources, rule))
 
-    _print(Screen(), found, dedup)
+
+def _look_at_dialogues(work: WorkProgress, source: list[str], strict: bool, rule: "SplitRule") -> "DialogueStatistics":
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.data.dialogues.statistics import dialogue_statistics
+    from liuli.data.split import split_dialogues
+
+    read = Dialogues(source, strict, watch=work.reading)
+    work.expect(read.files)
+    return dialogue_statistics(split_dialogues(read, rule))
 
 
 @data.command(**with_examples("liuli data convert my-dialogues.json --out messages.jsonl"))
@@ -87,8 +128,9 @@ def convert(
     from liuli.files import write_json_lines
 
     check_new_file(out, ".jsonl")
-    with reading_progress() as watch:
-        dialogues = Dialogues(source, strict, watch=watch)
+    with work_progress("reading") as work:
+        dialogues = Dialogues(source, strict, watch=work.reading)
+        work.expect(dialogues.files, "converting")
         count = write_json_lines((dialogue.to_json() for dialogue in dialogues), Path(out))
     if json:
         skipped = [asdict(each) for each in dialogues.skipped]
@@ -103,21 +145,12 @@ def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> N
     for file, layouts in dialogues.layouts.items():
         found = ", ".join(f"{counted(count, 'dialogue')} from {layout}" for layout, count in layouts.items())
         console.print_text(f"{file}: {found}")
-    _print_skipped(console, dialogues.skipped)
+    print_skipped(console, dialogues.skipped)
     unanswered = dialogues.unanswered
     if unanswered:
         verb = "ends" if unanswered == 1 else "end"
         console.print_text(f"\n{counted(unanswered, 'dialogue')} {verb} without an answer: the last message is not supervised")
     console.print_text(f"\n{on_line(written)}")
-
-
-def _print_skipped(console: Screen, several: "list[Skipped]") -> None:
-    for skipped in several:
-        console.print_text(f"\nskipped {skipped.heading}")
-        for place in skipped.places:
-            console.print_text(f"    {place}")
-        if skipped.elsewhere:
-            console.print_text(f"    and {skipped.elsewhere:,} in other files")
 
 
 def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
@@ -129,31 +162,13 @@ def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
         table.add_row(*map(Text, row))
     console.print(table)
     console.print()
-    widest = max(map(len, found.scripts))
-    for name, count in found.scripts.items():
-        numbers = f"{name:<{widest}}  {count:>{len(f'{found.total.characters:,}')},}  {count / found.total.characters:>6.1%}  "
-        room = min(LONGEST_BAR, console.width - len(numbers))
-        console.print_text(bar(count / found.total.characters, room), before=numbers)
-    _print_skipped(console, found.skipped)
+    print_scripts(console, found.scripts)
+    print_skipped(console, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""
         console.print_text(f"  {excerpt.source}{part}", style="bold")
-        shown = "".join(c if c in " ·" else visible(c, c.encode()) for c in excerpt.text) + "…" * excerpt.cut
-        for line in _wrapped(shown, console.width - 4):
-            console.print(Text(f"    {line}"), soft_wrap=True)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells, of which a Chinese character has two, broken at it or between words of ASCII."""
-    lines, used = [""], 0
-    for unit in re.findall(r"[!-~]{1,20} ?|.", text):
-        cells = cell_len(unit)
-        if used + cells > width:
-            lines, used = [*lines, ""], 0
-        lines[-1] += unit
-        used += cells
-    return lines
+        print_excerpt(console, excerpt.text, excerpt.cut)
 
 
 def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
@@ -162,8 +177,7 @@ def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     yield "documents", f"{found.documents:,}{parts}"
     yield "characters", f"{total.characters:,}; {found.distinct:,} different"
     yield "bytes", f"{total.bytes:,} of UTF-8"
-    quantiles = f"min {lengths.min:,}, median {lengths.median:,.12g}, mean {lengths.mean:,.0f}, p95 {lengths.p95:,}"
-    yield "lengths", f"{quantiles}, max {counted(lengths.max, 'character')} per document"
+    yield "lengths", f"{quantiles(lengths, 'character')} per document"
     again = "skipped" if dedup else "kept"
     duplicates = f"{counted(found.duplicates, 'document')} with the text of an earlier one, {again}"
     yield "duplicates", duplicates if found.duplicates else "none"

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from liuli.cli.output import Screen, note, note_skipped, print_json
 from liuli.cli.wording import counted, token_name
+from liuli.cli.work_progress import work_progress
 from liuli.display import printable
 from liuli.errors import LiuliError
 
@@ -43,16 +44,19 @@ def check_dialogues(file: str) -> None:
     check_names([file], DIALOGUES)
 
 
-def show_dialogues(folder: str, tokenizer: "Tokenizer", file: str, json: bool) -> None:
+def show_dialogues(folder: str, file: str, pattern: str | None, json: bool) -> None:
     """The first dialogues of a file, and how many more it holds."""
-    from liuli.data.dialogues.dialogues import Dialogues
-    from liuli.hub import find_model
-    from liuli.tokens.chat.chat import Chat
+    with work_progress(f"opening {folder}") as work:
+        from liuli.data.dialogues.dialogues import Dialogues
+        from liuli.hub import find_model
+        from liuli.tokens import open_tokenizer
+        from liuli.tokens.chat.chat import Chat
 
-    chat, dialogues = Chat.open(find_model(folder), tokenizer), Dialogues(file)
-    stream = iter(dialogues)
-    found = _encoded(chat, islice(stream, SHOWN))
-    more = sum(1 for _ in stream)
+        tokenizer = open_tokenizer(folder, pattern)
+        chat, dialogues = Chat.open(find_model(folder), tokenizer), Dialogues(file, watch=work.reading)
+        stream = iter(dialogues)
+        found = _encoded(chat, islice(stream, SHOWN))
+        more = sum(1 for _ in stream)
     note_skipped(dialogues.skipped)
     if json:
         about = {"path": folder, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}

@@ -1,21 +1,56 @@
-"""`liuli evaluate`: measures how well a model predicts a text, and for a world, how far it is from the true probabilities."""
+"""`liuli evaluate`: measures how well a model predicts a text or the replies in dialogues, and for a world, how far it is from
+the true probabilities."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.options import SOURCE, Adapter, Device, Dtype, Json, ModelName, Pattern, Strict, check_compute, check_model
-from liuli.cli.output import note_skipped, print_json, say
-from liuli.cli.wording import counted
+from liuli.cli.options import (
+    SOURCE,
+    Adapter,
+    AsDialogues,
+    Device,
+    Dtype,
+    Json,
+    ModelName,
+    Pattern,
+    Strict,
+    TextField,
+    Threads,
+    check_compute,
+    check_model,
+)
+from liuli.cli.output import note, note_skipped, print_json, say
+from liuli.cli.sampling import set_threads
+from liuli.cli.wording import counted, percent
+from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
+    from liuli.evaluate.dialogues import DialogueEvaluation, ExactReplies
     from liuli.evaluate.loss import Evaluation
     from liuli.generate.model import Model
     from liuli.tokens import Tokenizer
     from liuli.world import Comparison, World
 
+Evaluated = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help=f"The text or the dialogues: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true "
+        "probabilities.",
+        show_default=False,
+    ),
+]
+Valid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="content|tail:0.1|FILE",
+        help="Evaluate only the validation split that a run with this --valid setting holds out.",
+        show_default="all of the sources",
+    ),
+]
 LENGTH = 1024  # tokens of a window at most, by default
 Length = Annotated[
     int | None,
@@ -23,11 +58,19 @@ Length = Annotated[
         metavar="N", help="Use windows of at most this many tokens.", show_default=f"the model's context, at most {LENGTH}"
     ),
 ]
+POINTS = 200  # by default
 Points = Annotated[
-    int,
+    int | None,
     typer.Option(
-        metavar="N",
-        help="For a world: compare probabilities at this many choices of each kind (wordings, names, facts, habits).",
+        metavar="N", help="For a world: compare probabilities at this many choices of each kind.", show_default=str(POINTS)
+    ),
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="For dialogues: also generate the last reply of each dialogue greedily, and print how many are exactly the "
+        "dialogue's own.",
     ),
 ]
 KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "habits"}
@@ -35,63 +78,124 @@ KINDS = {"wording": "wordings", "entity": "names", "fact": "facts", "habit": "ha
 
 def evaluate(
     model: ModelName,
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help=f"The text: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true probabilities.",
-            show_default=False,
-        ),
-    ],
-    valid: Annotated[
-        str | None,
-        typer.Option(
-            metavar="content|tail:0.1|FILE",
-            help="Evaluate only the validation split that a run with this --valid setting holds out.",
-            show_default="the whole text",
-        ),
-    ] = None,
+    sources: Evaluated,
+    valid: Valid = None,
     length: Length = None,
-    points: Points = 200,
+    points: Points = None,
+    exact: Exact = False,
+    dialogues: AsDialogues = False,
+    text_field: TextField = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Use this many CPU threads.", show_default="PyTorch's choice")
-    ] = None,
+    threads: Threads = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Measure how well a model predicts a text: nats per token, bits per byte and perplexity, over non-overlapping windows."""
+    """Measure how well a model predicts a text, or the replies in dialogues: nats per token, bits per byte and perplexity."""
     check_model(model, adapter)
     _check_sources(sources, valid)
+    check_compute(device, dtype, threads)
+    with work_progress(f"loading {model}") as work:
+        from liuli.generate.model import load
 
-    import torch
+        opened = load(model, device, dtype, pattern, adapter)
+        if length is not None and not 1 <= length <= opened.config.context:
+            raise LiuliError(f"--length must be from 1 to the model's context of {opened.config.context}, not {length}")
+        longest = length or min(LENGTH, opened.config.context)
+        set_threads([opened], threads)
+        world = _world(sources)
+        of_dialogues = dialogues or (world is None and text_field is None and _hold_dialogues(sources))
+        _check_options(world is not None, of_dialogues, points, exact, text_field)
+        body: dict[str, Any] = {}
+        if of_dialogues:
+            of_replies, same = _evaluate_dialogues(work, opened, sources, valid, longest, strict, exact)
+            lines = _lines_of_dialogues(of_replies, same)
+            body = {"dialogues": of_replies.to_json() | ({"exact": same.to_json()} if same else {})}
+        else:
+            where = [str(Path(sources[0]) / "documents.jsonl")] if world else sources
+            found = _evaluate_text(work, opened, where, valid, longest, strict, text_field)
+            lines = _lines_of_text(found)
+            body = {"evaluation": found.to_json()}
+        if world:
+            compared = _compare(work, opened, world, POINTS if points is None else points)
+            lines += comparison_lines(compared.to_json())
+            body["world"] = compared.to_json()
+        if json:
+            work.show("hashing the model")
+            body = {"model": opened.identity()} | body
+    if json:
+        print_json(body)
+    else:
+        for line in lines:
+            say(line)
 
+
+def _hold_dialogues(sources: list[str]) -> bool:
+    from liuli.data.dialogues.recognise import hold_dialogues
+
+    return hold_dialogues(sources)
+
+
+def _check_options(of_world: bool, of_dialogues: bool, points: int | None, exact: bool, text_field: list[str] | None) -> None:
+    """Raises LiuliError: an option that does not apply to what is evaluated."""
+    if points is not None and not of_world:
+        raise LiuliError("--points applies only to a folder made by liuli world: leave out --points")
+    if exact and not of_dialogues:
+        raise LiuliError("--exact applies only to dialogues, and the sources are text: leave out --exact, or add --dialogues")
+    if text_field and of_dialogues:
+        raise LiuliError("--text-field applies only to text, and --dialogues to dialogues: leave out one of them")
+
+
+def _evaluate_text(
+    work: WorkProgress,
+    opened: "Model",
+    sources: list[str],
+    valid: str | None,
+    length: int,
+    strict: bool,
+    fields: list[str] | None,
+) -> "Evaluation":
     from liuli.data.split import split_texts
     from liuli.data.text.sources import Sources
     from liuli.evaluate import loss as measuring
-    from liuli.generate.model import load
 
-    check_compute(device, dtype, threads)
-    if threads:
-        torch.set_num_threads(threads)
-    opened = load(model, device, dtype, pattern, adapter)
     tokenizer = _tokenizer(opened)
-    if length is not None and not 1 <= length <= opened.config.context:
-        raise LiuliError(f"--length must be from 1 to the model's context of {opened.config.context}, not {length}")
-    world = _world(sources)
-    texts = Sources([str(Path(sources[0]) / "documents.jsonl")] if world else sources, strict)
-    documents = split_texts(texts, valid).validation() if valid is not None else texts.documents()
-    found = measuring.evaluate(opened.decoder, tokenizer, documents, length or min(LENGTH, opened.config.context))
+    texts = Sources(sources, strict, watch=work.reading, fields=fields)
+    work.expect(texts.files)
+    documents = split_texts(texts, valid).validation() if valid else texts.documents()
+    found = measuring.evaluate(opened.decoder, tokenizer, documents, length, work.show)
     note_skipped(texts.skipped)
-    compared = _compare(opened, tokenizer, world, points) if world else None
-    if json:
-        body: dict[str, Any] = {"model": opened.identity(), "evaluation": found.to_json()}
-        print_json(body | ({"world": compared.to_json()} if compared else {}))
-    else:
-        _print(found, compared)
+    return found
+
+
+def _evaluate_dialogues(
+    work: WorkProgress,
+    opened: "Model",
+    sources: list[str],
+    valid: str | None,
+    length: int,
+    strict: bool,
+    exact: bool,
+) -> "tuple[DialogueEvaluation, ExactReplies | None]":
+    from liuli.data.dialogues.dialogues import Dialogues
+    from liuli.data.packing.dialogue_pieces import Cuts
+    from liuli.data.split import split_dialogues
+    from liuli.evaluate.dialogues import evaluate_dialogues, exact_replies
+
+    chat = opened.chat
+    read = Dialogues(sources, strict, watch=work.reading)
+    work.expect(read.files)
+    split = split_dialogues(read, valid) if valid else None
+    chosen = split.validation if split else read.dialogues
+    cuts = Cuts()
+    found = evaluate_dialogues(opened.decoder, chat, chosen(), length, cuts, strict, work.show)
+    note_skipped((split.other if split and split.other else read).skipped)
+    for line in cuts.lines(length):
+        note(line)
+    same = exact_replies(opened.decoder, chat, chosen(), work.show) if exact else None
+    return found, same
 
 
 def _check_sources(sources: list[str], valid: str | None) -> None:
@@ -118,19 +222,34 @@ def _world(sources: list[str]) -> "World | None":
     return open_folder(Path(sources[0])) if len(sources) == 1 else None
 
 
-def _compare(opened: "Model", tokenizer: "Tokenizer", world: "World", points: int) -> "Comparison":
+def _compare(work: WorkProgress, opened: "Model", world: "World", points: int) -> "Comparison":
     from liuli.evaluate.against_world import compare_with_world
 
-    return compare_with_world(opened.decoder, tokenizer, world, points)
+    return compare_with_world(opened.decoder, _tokenizer(opened), world, points, watch=work.show)
 
 
-def _print(found: "Evaluation", compared: "Comparison | None") -> None:
-    say(f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}")
+def _lines_of_text(found: "Evaluation") -> list[str]:
     text = f"{counted(found.tokens, 'token')}, {counted(found.bytes, 'byte')}"
-    say(f"over {text}, in {counted(found.windows, 'window')} of at most {counted(found.length, 'token')}")
-    if compared:
-        for line in comparison_lines(compared.to_json()):
-            say(line)
+    return [
+        f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte, perplexity {found.perplexity:.2f}",
+        f"over {text}, in {counted(found.windows, 'window')} of at most {counted(found.length, 'token')}",
+    ]
+
+
+def _lines_of_dialogues(found: "DialogueEvaluation", same: "ExactReplies | None") -> list[str]:
+    loss = found.loss
+    replies = counted(found.replies, "reply", "replies")
+    lines = [
+        f"{loss.nats_per_token:.4f} nats per supervised token, {loss.bits_per_byte:.4f} bits/byte, "
+        f"perplexity {loss.perplexity:.2f}; {found.nats_per_reply:.2f} nats per reply",
+        f"over {counted(loss.tokens, 'supervised token')}, {replies} of {counted(found.dialogues, 'dialogue')}, in rows of at "
+        f"most {counted(loss.length, 'token')}",
+    ]
+    if same:
+        asked = f"{same.exact:,} of {same.asked:,}, generated greedily"
+        lines.append(f"last replies that are exactly the dialogue's own: {percent(same.share)} ({asked})")
+        lines += [f"  not generated: {count:,} × {reason}" for reason, count in same.left_out.items()]
+    return lines
 
 
 def comparison_lines(found: dict[str, Any]) -> list[str]:

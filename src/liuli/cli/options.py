@@ -19,6 +19,23 @@ Adapter = Annotated[Path | None, typer.Option(metavar="ADAPTER", help=f"Use this
 Force = Annotated[bool, typer.Option("--force", help="Replace what this command wrote to the folder before.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that would be skipped.")]
+AsDialogues = Annotated[
+    bool,
+    typer.Option(
+        "--dialogues",
+        help="Read the sources as dialogues. Without it, the first record decides whether they are text or dialogues, and a "
+        ".txt file is text.",
+    ),
+]
+TextField = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Read the text of a record from this field. If the field is a list of strings, each is a line. May be repeated: "
+        "the first of the fields that a record has is read.",
+        show_default="text",
+    ),
+]
 Pattern = Annotated[
     str | None,
     typer.Option(

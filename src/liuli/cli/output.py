@@ -112,12 +112,6 @@ def note_error(text: str) -> None:
     print(f"liuli: {on_line(text)}", file=sys.stderr, flush=True)
 
 
-def progress(text: str) -> None:
-    """Prints what is being done to standard error, if it is a terminal."""
-    if sys.stderr.isatty():
-        Screen(stderr=True).print_text(on_line(text))
-
-
 def note_skipped(skipped: "list[Skipped]") -> None:
     """Prints which of the sources were not used and why, one line per reason, to standard error."""
     for each in skipped:

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from liuli.cli.options import MODEL, Json, check_model
-from liuli.cli.output import Screen, print_json, progress
+from liuli.cli.output import Screen, print_json
+from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 from liuli.hub import find_model
 from liuli.model.config import PRESETS, TRAINED_ON
@@ -54,28 +55,30 @@ def plan(
     if not 0 < utilisation <= 1:
         raise LiuliError(f"--utilisation must be above 0 and at most 1, not {utilisation}")
     count = _tokens(tokens) if tokens is not None else TRAINED_ON.get(size)
-    if size in PRESETS:
-        config = PRESETS[size]
-    else:
-        if "/" not in size and not Path(size).exists():
-            raise LiuliError(f"there is no size, folder or file {size}; sizes: {', '.join(PRESETS)}")
-        check_model(size)
+    with work_progress(f"reading the configuration of {size}") as work:
+        config = PRESETS.get(size) or _read_config(size)
+        found = make_plan(config, count, gpu, utilisation)
+        memory = _training_memory(config)
+        work.show("measuring the speed of this machine")
+        from liuli.learn.prepare.forecast import forecast
 
-        from liuli.model.formats.detect import read_config
-
-        config = read_config(find_model(size))
-    found = make_plan(config, count, gpu, utilisation)
-    memory = _training_memory(config)
-    progress("measuring the speed of this machine …")
-    from liuli.learn.prepare.forecast import forecast
-
-    here = forecast(config, found.training_tokens, min(ROW, config.context))
+        here = forecast(config, found.training_tokens, min(ROW, config.context))
     if json:
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
         print_json({"model": size} | found.to_json() | {"training_memory": by_run, "this_machine": here.to_json()})
         return
     source = "--tokens" if tokens else "as published for this model" if count else "20 per parameter"
     Screen().print(_table(found, source, memory, here))
+
+
+def _read_config(name: str) -> "Config":
+    if "/" not in name and not Path(name).exists():
+        raise LiuliError(f"there is no size, folder or file {name}; sizes: {', '.join(PRESETS)}")
+    check_model(name)
+
+    from liuli.model.formats.detect import read_config
+
+    return read_config(find_model(name))
 
 
 def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.wording import counted
-from liuli.display import visible
+from liuli.cli.wording import clock, counted
+from liuli.display import printable, visible
 from liuli.units import byte_size
 
 if TYPE_CHECKING:
@@ -42,14 +43,20 @@ class Progress:
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
+        self._preparing = Preparing(began)
         self._start: Ready | None = None  # when this command began to train
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
         if not self._console.is_terminal:
             return self._follow(events, None)
-        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+        with Live(self._panel(), console=self._console, refresh_per_second=4, transient=True) as live:
             return self._follow(events, live)
+
+    def reading(self, name: str, place: int, size: int) -> None:
+        """`place` bytes of `size` have been read of the file of that name. It is shown until the first step."""
+        read = f"{byte_size(place)} of {byte_size(size)}" if size else byte_size(place)
+        self._preparing.file = f"{printable(name)}, {read}"
 
     def _follow(self, events: "Iterable[Event]", live: Live | None) -> int:
         code = 0
@@ -67,6 +74,7 @@ class Progress:
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
+            self._preparing.file = ""
         elif isinstance(event, events.Ready):
             self._start = self._start or event
             self._ready = event
@@ -125,7 +133,7 @@ class Progress:
         ends = time.perf_counter() - self._began + left
         if ends > LATE * ready.seconds:
             self._warned = True
-            self._line(f"slower than measured; expected total: {_time(ends)}")
+            self._line(f"slower than measured; expected total: {clock(ends)}")
 
     def _status(self) -> str:
         assert self._ready is not None and self._validated is not None
@@ -137,15 +145,17 @@ class Progress:
         if speed := self._speed():
             words.append(speed)
         left = self._left()
-        return ", ".join(words) + (f", {_time(left)} left" if left else "")
+        return ", ".join(words) + (f", {clock(left)} left" if left else "")
 
     def _panel(self) -> Group:
-        rows: list[Text | ProgressBar] = []
-        if self._ready and self._recent:
+        rows: list[Text | ProgressBar | Preparing] = []
+        if not self._recent:
+            rows.append(self._preparing)
+        elif self._ready:
             update, left = self._recent[-1], self._left() or 0.0
             width = min(LONGEST_BAR, self._console.width)
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=width))
-            rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
+            rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {clock(left)} left"))
             if speed := self._speed():
                 rows.append(_row(speed))
         if self._sampled:
@@ -153,7 +163,7 @@ class Progress:
         return Group(*rows)
 
     def _finish(self, event: "Finished") -> None:
-        seconds = _time(time.perf_counter() - self._began)
+        seconds = clock(time.perf_counter() - self._began)
         memory = f"peak memory {event.memory / 1e9:.2f} GB"
         done = f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}"
         if self._start is not None and self._start.step:
@@ -180,6 +190,24 @@ def _row(text: str) -> Text:
     return Text(text, no_wrap=False, overflow="fold")
 
 
+class Preparing:
+    """What is shown until the first step has been taken. It is drawn anew several times per second, so it moves by itself.
+
+    Attributes:
+        file: which file is being read, and how much of it has been read; "" if none has been read.
+    """
+
+    def __init__(self, began: float):
+        self.file = ""
+        self._began = began
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> Spinner:
+        parts = ("preparing", clock(time.perf_counter() - self._began), self.file)
+        self._spinner.update(text=Text("   ".join(filter(None, parts))))
+        return self._spinner
+
+
 def resuming(out: Path, stage: str) -> str:
     """The command that resumes a run."""
     return f"liuli {COMMANDS[stage]} --out {out} --resume"
@@ -199,9 +227,3 @@ def _fixed(ready: "Ready") -> str:
 def _memory(ready: "Ready") -> str:
     expected = f"about {byte_size(ready.memory, 2)} of memory expected"
     return expected if ready.free is None else f"{expected}, {byte_size(ready.free, 2)} free"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json
 from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.work_progress import work_progress
 from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
 from liuli.units import byte_size, scaled
@@ -55,16 +56,17 @@ def runs(
 
 def _show_all(folder: Path, found: list[Path], json: bool) -> None:
     """One row per run. A broken run is a row too, and its problem is printed to standard error."""
-    from liuli.learn.run.summary import Summary, summarise
+    with work_progress("reading the runs") as work:
+        from liuli.learn.run.summary import Summary, summarise
 
-    rows: list[Summary | dict[str, Any]] = []
-    for path in found:
-        try:
-            rows.append(summarise(path)[0])
-        except (LiuliError, OSError) as error:
-            said = str(error) if isinstance(error, LiuliError) else f"{path} cannot be read: {why(error)}"
-            rows.append({"path": str(path), "state": "broken", "problem": said})
-            note(said)
+        rows: list[Summary | dict[str, Any]] = []
+        for path in work.counting(found, "reading the runs", len(found)):
+            try:
+                rows.append(summarise(path)[0])
+            except (LiuliError, OSError) as error:
+                said = str(error) if isinstance(error, LiuliError) else f"{path} cannot be read: {why(error)}"
+                rows.append({"path": str(path), "state": "broken", "problem": said})
+                note(said)
     if json:
         print_json({"runs": [row.to_json() if isinstance(row, Summary) else row for row in rows]})
         return
@@ -122,9 +124,10 @@ def _ago(then: float, now: float) -> str:
 
 
 def _show_one(path: Path, json: bool) -> None:
-    from liuli.learn.run.summary import read_trace, summarise
+    with work_progress("reading the run"):
+        from liuli.learn.run.summary import read_trace, summarise
 
-    run, curves = summarise(path)
+        run, curves = summarise(path)
     if json:
         print_json(run.to_json() | {"training": curves.to_json()["training"], "validation": curves.to_json()["validation"]})
         return

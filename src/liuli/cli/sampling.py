@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from liuli.generate.model import Model
     from liuli.generate.sampling import Sampling
 
-SMALL = 10_000_000  # parameters
 OWN = "the model's own, else "  # begins the default of a sampling setting: what generation_config.json or a GGUF file gives
 
 
@@ -31,7 +30,9 @@ SAMPLING = {  # the options for `Sampling`, except for the logit bias
         "0.8",
     ),
     "top_k": _option(int, "K", "Keep only the K most likely tokens; 0 keeps all.", "0"),
-    "top_p": _option(float, "P", "Keep the smallest set of most likely tokens whose total probability is at least P; 1 keeps all.", "1"),
+    "top_p": _option(
+        float, "P", "Keep the smallest set of most likely tokens whose total probability is at least P; 1 keeps all.", "1"
+    ),
     "min_p": _option(
         float, "P", "Keep tokens whose probability is at least P times that of the most likely token; 0 keeps all.", "0"
     ),
@@ -114,10 +115,11 @@ def _in_short(value: Any) -> str:
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:
-    """Sets PyTorch's threads: as many as were asked for, otherwise one for a small model. A second thread gains it nothing, and
-    on a busy machine makes it up to 50 times slower (docs/lab-log.md)."""
+    """Sets PyTorch's threads for the rest of this process: as many as were asked for, otherwise as `inference_threads` says of
+    the largest model."""
     import torch
 
+    from liuli.devices import inference_threads
+
     largest = max(sum(parameter.numel() for parameter in model.decoder.parameters()) for model in models)
-    if threads or largest < SMALL:
-        torch.set_num_threads(threads or 1)
+    torch.set_num_threads(threads or inference_threads(largest))

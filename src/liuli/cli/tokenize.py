@@ -10,6 +10,7 @@ from liuli.cli.input import read_text
 from liuli.cli.options import MODEL, Json, Pattern, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.cli.wording import counted, token_name
+from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
 
@@ -43,16 +44,17 @@ def tokenize(
     check_model(model)
     if chat is not None:
         check_dialogues(chat)
-    from liuli.tokens import open_tokenizer
-    from liuli.tokens.trace import trace
-
-    tokenizer = open_tokenizer(model, pattern)
-    if chat is not None:
-        show_dialogues(model, tokenizer, chat, json)
+        show_dialogues(model, chat, pattern, json)
         return
     text = read_text(text or "")
-    tokens = tokenizer.tokens(text, prompt=True)
-    chunks = trace(tokenizer, text, prompt=True) if steps else []
+    with work_progress(f"opening {model}") as work:
+        from liuli.tokens import open_tokenizer
+        from liuli.tokens.trace import trace
+
+        tokenizer = open_tokenizer(model, pattern)
+        work.show("encoding the text")
+        tokens = tokenizer.tokens(text, prompt=True)
+        chunks = trace(tokenizer, text, prompt=True) if steps else []
     if json:
         body = {
             "tokenizer": {"path": model, "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size},

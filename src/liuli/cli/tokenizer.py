@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from liuli.cli.help_text import Group, examples, with_examples
-from liuli.cli.options import Force, Json, Strict, TextSources
-from liuli.cli.output import Screen, note, note_skipped, print_json, progress
+from liuli.cli.options import Force, Json, Strict, TextField, TextSources
+from liuli.cli.output import Screen, note, note_skipped, print_json
 from liuli.cli.wording import counted, token_name
+from liuli.cli.work_progress import work_progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,6 +53,7 @@ def train(
         ),
     ] = None,
     force: Force = False,
+    text_field: TextField = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -64,17 +66,18 @@ def train(
 
     check_tokenizer_folder(out, force)
     replaced = (Path(out) / TOKENIZER).exists()
-    texts = Sources(sources, strict)
     outcome = "nothing was written"
     try:
-        _announce("reading")
-        documents = (document.text for document in texts.documents())
-        trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, _announce))
-        outcome = f"{out} may be incomplete"
-        trained.write(out, force)
-        outcome = f"{out} is complete, but there is no report on it"
-        _announce("reporting")
-        found = report(open_tokenizer(out), trained.sample.texts())
+        with work_progress("reading") as work:
+            texts = Sources(sources, strict, watch=work.reading, fields=text_field)
+            work.expect(texts.files)
+            documents = (document.text for document in texts.documents())
+            trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, work.show))
+            outcome = f"{out} may be incomplete"
+            trained.write(out, force)
+            outcome = f"{out} is complete, but there is no report on it"
+            sample = work.counting(trained.sample.texts(), "encoding the sample for the report", trained.sample.count)
+            found = report(open_tokenizer(out), sample)
     except KeyboardInterrupt:
         note(f"interrupted: {outcome}")
         os._exit(130)  # at once: an ordinary exit would tear threads down in the midst of what they do
@@ -102,10 +105,6 @@ def _in_background(work: Callable[[], Result]) -> Result:
     while not done.done():
         wait([done], timeout=0.1)
     return done.result()
-
-
-def _announce(doing: str) -> None:
-    progress(f"{doing} …")
 
 
 def _sample(sample: "TextSample") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
+from liuli.cli.work_progress import work_progress
 from liuli.learn.prepare.job import Job, all_fields, option_name
 
 if TYPE_CHECKING:
@@ -97,14 +98,17 @@ def follow(stage: str, job: Job, folder: str, resume: bool, inexact: bool, began
     check_paths(job, COMMANDS[stage])
     out = Path(folder)
 
-    from liuli.learn.prepare.machine import keep_memory
-    from liuli.learn.run_stage import STAGES, run_stage
+    with work_progress("starting"):
+        from liuli.learn.prepare.machine import keep_memory
+        from liuli.learn.run_stage import STAGES, run_stage
 
     keep_memory()
+    unit = "supervised tokens" if stage == "assistant" else "tokens"
+    progress = Progress(out, began, resuming(out, stage), unit=unit)
     with Interrupt() as interrupt:
-        events = run_stage(STAGES[stage], job, out, resume, inexact, interrupt.asked, ["liuli", *sys.argv[1:]])
-        unit = "supervised tokens" if stage == "assistant" else "tokens"
-        sys.exit(Progress(out, began, resuming(out, stage), unit=unit).follow(interrupt.watching(events)))
+        command = ["liuli", *sys.argv[1:]]
+        events = run_stage(STAGES[stage], job, out, resume, inexact, interrupt.asked, command, progress.reading)
+        sys.exit(progress.follow(interrupt.watching(events)))
 
 
 class Interrupt:

@@ -16,6 +16,13 @@ def percent(share: float) -> str:
     return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"
 
 
+def clock(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def token_name(token: "Token") -> str:
     """A token on one line: a special one by its name, another by its text. White space is shown as signs, and characters that
     would drive a terminal by their numbers."""

@@ -3,10 +3,10 @@
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from liuli.cli.input import read_text
 from liuli.cli.options import Force, Json
 from liuli.cli.output import Screen, note, print_json, say
 from liuli.cli.wording import counted
+from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file
@@ -22,7 +23,6 @@ from liuli.output_paths import check_new_file
 if TYPE_CHECKING:
     from liuli.world import Branch, World
 
-Item = TypeVar("Item")
 ASK = "liuli world ask 小明今天去游乐园玩"
 DIALOGUES = "liuli world dialogues --out dialogues.jsonl"
 
@@ -119,7 +119,8 @@ def ask(
     text = read_text(prefix)
     if prefix == "-":
         text = text.removesuffix("\n").removesuffix("\r")
-    branch = _make(settings).branch(text)
+    with work_progress("computing the probabilities"):
+        branch = _make(settings).branch(text)
     if settings["json"]:
         print_json({"prefix": text} | branch.to_json())
     else:
@@ -147,8 +148,8 @@ def dialogues(
 
     from liuli.world.dialogues import write_dialogues
 
-    with _untouched_if_stopped(out):
-        write_dialogues(_make(settings), Path(out), count, lambda found: _progress(found, "dialogues", count))
+    with _untouched_if_stopped(out), work_progress("making the world") as work:
+        write_dialogues(_make(settings), Path(out), count, lambda found: work.counting(found, "writing dialogues", count))
     if settings["json"]:
         print_json({"file": out, "dialogues": count})
     else:
@@ -191,11 +192,12 @@ def _write(settings: dict[str, Any], out: str, documents: int, force: bool) -> N
     from liuli.world.folder import check_world_folder, write_folder
 
     check_world_folder(out, force)
-    made = _make(settings)
-    if sys.stderr.isatty() and made.size == "large":
-        note("computing the entropy of a large world takes half a minute")
-    written = write_folder(made, out, documents, lambda texts: _progress(texts, "documents", documents), force)
-    floor = made.floor
+    with work_progress("making the world") as work:
+        made = _make(settings)
+        counting = lambda texts: work.counting(texts, "writing documents", documents)
+        written = write_folder(made, out, documents, counting, force)
+        work.show("computing the entropy of the world")
+        floor = made.floor
     if settings["json"]:
         body = {"folder": out, "size": made.size, "seed": made.seed, "lang": made.lang, "documents": documents}
         print_json(body | {"bytes": written.bytes, "replaced": written.replaced, "floor": floor.to_json()})
@@ -206,15 +208,6 @@ def _write(settings: dict[str, Any], out: str, documents: int, force: bool) -> N
         say(f"the previous world there, with {counted(written.replaced, 'document')}, was replaced")
     per_document = f"{sum(floor.nats.values()):.2f} nats per document on average"
     say(f"entropy (lowest possible loss): {floor.bits_per_byte:.4f} bits per byte, {per_document}")
-
-
-def _progress(items: Iterable[Item], what: str, count: int) -> Iterable[Item]:
-    """The same items; if standard error is a terminal, with a bar on it while they pass."""
-    if not sys.stderr.isatty():
-        return items
-    from rich.progress import track
-
-    return track(items, what, total=count, console=Screen(stderr=True), transient=True)
 
 
 def _print(prefix: str, branch: "Branch") -> None:
@@ -229,7 +222,9 @@ def _print(prefix: str, branch: "Branch") -> None:
         console.print_text(shown, before=f"{_percent(share):>9}  ")
     if len(ranked) > SHOWN:
         rest = sum(share for _, share in ranked[SHOWN:])
-        console.print_text(f"{counted(len(ranked) - SHOWN, 'other continuation')} (--json lists all)", before=f"{_percent(rest):>9}  ")
+        console.print_text(
+            f"{counted(len(ranked) - SHOWN, 'other continuation')} (--json lists all)", before=f"{_percent(rest):>9}  "
+        )
 
 
 def _percent(share: float) -> str:

@@ -152,6 +152,12 @@ class DialogueSplit:
         """The validation dialogues. Each call reads the files again."""
         return self.other.dialogues() if self.other else (dialogue for held, dialogue in self._sides() if held)
 
+    def both(self) -> Iterator[tuple[bool, Dialogue]]:
+        """Both, in one pass: whether it is held out, and the dialogue."""
+        yield from self._sides()
+        if self.other:
+            yield from ((True, dialogue) for dialogue in self.other)
+
     def _sides(self) -> Iterator[tuple[bool, Dialogue]]:
         for index, dialogue in enumerate(self.dialogues):
             if self.other:
@@ -174,7 +180,7 @@ def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSpli
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if rule.kind == "file":
-        other = Sources([rule.file], sources.strict, sources.dedup, sources.watch)
+        other = Sources([rule.file], sources.strict, sources.dedup, sources.watch, sources.fields)
         check_apart(other.files, sources.files)
         return TextSplit(sources, rule.described(""), other, shared=_shared_texts(other, sources))
     share, sides, total = rule.described("characters"), set[bool](), 0

@@ -10,7 +10,7 @@ Legend: B rows, T positions.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -22,9 +22,11 @@ from liuli.errors import LiuliError
 from liuli.model.decoder import Decoder
 from liuli.model.logprobs import summed_nats
 from liuli.tokens import Tokenizer
+from liuli.watch import Watch, unwatched
 
 TOKENS_AT_ONCE = 1024  # more at once are no faster, and take more memory (docs/lab-log.md)
 SPREAD = 64
+AHEAD = 4096  # windows that are read ahead, at most 16 MB, to know how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,18 @@ class Evaluation:
         }
 
 
-def evaluate(decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Document], length: int) -> Evaluation:
+def evaluate(
+    decoder: Decoder, tokenizer: Tokenizer, documents: Iterable[Document], length: int, watch: Watch = unwatched
+) -> Evaluation:
     """Measures on all of `documents`, in windows of `length` tokens.
+
+    Args:
+        watch: see `watched_rows`.
 
     Raises:
         LiuliError: there is nothing to predict.
     """
-    return measure(decoder, tokenizer, rows_of(pieces_of(documents, tokenizer, length), length), length)
+    return measure(decoder, tokenizer, watched_rows(pieces_of(documents, tokenizer, length), length, watch), length)
 
 
 def measure(decoder: Decoder, tokenizer: Tokenizer, batches: Iterable[Batch], length: int) -> Evaluation:
@@ -102,6 +109,17 @@ def rows_of(pieces: Iterable[Piece], length: int) -> Iterator[Batch]:
     rows = _packed(pieces, length)
     while some := list(islice(rows, max(1, TOKENS_AT_ONCE // length))):
         yield batch_of(some, [0] * len(some), max(map(_places, some)), 0)
+
+
+def watched_rows(pieces: Iterator[Piece], length: int, watch: Watch) -> Iterator[Batch]:
+    """What `rows_of` yields. `watch` is called before each batch with the number of windows that are done, and the number of
+    all if there are few. If there are many, the place in the files tells how much is done."""
+    first, done = list(islice(pieces, AHEAD)), 0
+    for batch in rows_of(chain(first, pieces), length):
+        if len(first) < AHEAD:
+            watch("evaluating", done, len(first))
+        yield batch
+        done += sum(map(len, batch.pieces))
 
 
 def _places(row: list[Piece]) -> int:

@@ -25,6 +25,7 @@ from liuli.generate.sampling import Sampling
 from liuli.inside.scoring import AnswerScore, Scoring
 from liuli.inside.self_check import SelfCheck
 from liuli.tokens import Token
+from liuli.watch import Watch, unwatched
 
 SCHEMA = "compare@1"
 CANDIDATES = 5
@@ -125,8 +126,14 @@ class CompareTrace:
         }
 
 
-def compare(models: Sequence[Model], prompts: Sequence[Prompt], settings: CompareSettings) -> CompareTrace:
+def compare(
+    models: Sequence[Model], prompts: Sequence[Prompt], settings: CompareSettings, watch: Watch = unwatched
+) -> CompareTrace:
     """Generates the answer of every model to every prompt.
+
+    Args:
+        watch: is called with the number of tokens that are generated, and the number of all if every answer has
+            `max_tokens` tokens.
 
     Raises:
         LiuliError: no model, or no prompt; what `PromptReader` and its `begin` raise, before anything is computed; a step that
@@ -138,10 +145,13 @@ def compare(models: Sequence[Model], prompts: Sequence[Prompt], settings: Compar
     begun = [[reader.begin(prompt, settings.max_tokens, settings.seed, CANDIDATES) for reader in readers] for prompt in prompts]
     scoring = Scoring(readers)
     asked = []
+    done, total = 0, len(prompts) * len(models) * settings.max_tokens
     for prompt, answers in zip(prompts, begun, strict=True):
         for _, steps in answers:
-            for _ in steps:  # generates the answer
-                pass
+            watch("generating tokens", done, total)
+            for count, _ in enumerate(steps, 1):  # generates the answer
+                watch("generating tokens", done + count, total)
+            done += settings.max_tokens
         asked.append(PromptAnswers(prompt, _answers(readers, scoring, [completion for completion, _ in answers])))
     described = tuple(reader.to_json() for reader in readers)
     return CompareTrace(described, scoring.same, settings, tuple(asked), scoring.checks())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.fixed import process_restored
-from liuli.learn.prepare.fresh import Fresh
+from liuli.learn.prepare.fresh import Fresh, TooLittleTime
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.resume import Resumed, with_given
 from liuli.learn.run.events import Event, Note
@@ -22,6 +22,7 @@ from liuli.learn.stages.finetune import Finetune
 from liuli.learn.stages.pretrain import Pretrain
 from liuli.learn.stages.stage import Stage
 from liuli.learn.step.loop import train
+from liuli.watch import Watch
 
 
 def run_stage(
@@ -32,6 +33,7 @@ def run_stage(
     inexact: bool = False,
     stop: Callable[[], bool] = lambda: False,
     command: Sequence[str] = (),
+    watch: Watch | None = None,
 ) -> Iterator[Event]:
     """Trains a model in the folder `out`.
 
@@ -40,6 +42,7 @@ def run_stage(
         inexact: resume even if this machine, or the settings given now, make the next losses differ.
         stop: asked between two steps.
         command: the command line, if there is one; it is recorded for people.
+        watch: is called as files are read, also by another thread during training.
 
     Raises:
         LiuliError: there is already a run, or there is none to resume; something differs on resuming; too little text or
@@ -65,10 +68,14 @@ def run_stage(
                 yield Note("the run has no checkpoint yet: it starts from the beginning")
 
             def prepare(worse: Sequence[GotWorse]) -> Fresh | Resumed:
-                return Resumed(run, stage, job, given, inexact, worse) if run.checkpoints() else Fresh(run, stage, job, began)
+                if run.checkpoints():
+                    return Resumed(run, stage, job, given, inexact, worse, watch)
+                return Fresh(run, stage, job, began, watch)
 
             where_now = before | {"job": job.to_json()}  # the data may have been moved
             yield from _trained(run, prepare, lambda: run.write_settings(where_now), stop)
+    except TooLittleTime:
+        raise
     except BaseException:
         run.withdraw()
         raise

@@ -115,9 +115,7 @@ class Config:
         check(self, "qkv_bias output_bias feed_forward_bias tied", _is_switch, "true or false", "a model's ")
         for window in self.windows:
             if window is not None and not (is_size(window) and window <= LARGEST_SIZE):
-                raise LiuliError(
-                    f"a model's window must be a whole number from 1 to {LARGEST_SIZE:,}, not {window!r}"
-                )
+                raise LiuliError(f"a model's window must be a whole number from 1 to {LARGEST_SIZE:,}, not {window!r}")
         if self.heads % self.kv_heads:
             raise LiuliError(
                 f"the number of attention heads, {self.heads}, must be a multiple of the number of key/value heads, "
@@ -126,9 +124,7 @@ class Config:
         if self.rotary and self.head_width % 2:
             raise LiuliError(f"rotary position embeddings need an even head width, not {self.head_width}")
         if self.windows and len(self.windows) != self.layers:
-            raise LiuliError(
-                f"a model's windows must have {self.layers:,} entries, one per layer, not {len(self.windows):,}"
-            )
+            raise LiuliError(f"a model's windows must have {self.layers:,} entries, one per layer, not {len(self.windows):,}")
 
     @property
     def rotary(self) -> bool:

@@ -19,14 +19,15 @@ from liuli.model.formats.hugging_face import write_decoder
 from liuli.output_paths import check_new_file, parents_of
 from liuli.tokens.formats.detect import find_tokenizer
 from liuli.tokens.formats.files_to_gguf import tokenizer_metadata
+from liuli.watch import Watch, unwatched
 
 KEPT = ("tokenizer.", "general.")  # metadata that is copied from one GGUF file to another, except OWN
 OWN = ("general.architecture", "general.file_type", "general.quantization_version", "general.alignment", "general.name")
 
 
-def to_folder(model: Path, out: Path, dtype: torch.dtype) -> dict[str, Any]:
+def to_folder(model: Path, out: Path, dtype: torch.dtype, watch: Watch = unwatched) -> dict[str, Any]:
     """Writes a model as a folder in Hugging Face's format: the weights in `dtype`, the tokenizer, its chat template and its
-    sampling settings.
+    sampling settings. `watch` is called with what is being done.
 
     Returns:
         The model card, which is written to the folder too.
@@ -36,20 +37,23 @@ def to_folder(model: Path, out: Path, dtype: torch.dtype) -> dict[str, Any]:
     """
     with new_folder(out) as part:
         decoder = _decoder(model)
+        watch("writing the weights", 0, 0)
         write_decoder(decoder, part, dtype)
         copy_tokenizer_files(model, part, decoder.config.vocab_size)
+        watch("hashing the models", 0, 0)
         hashes = {"parent": hash_model(model), "hash": hash_model(part)}
         card = {"stage": "converted"} | hashes | {"command": ["liuli", *sys.argv[1:]]}
         write_json(part / "liuli.json", card, indent=1)
     return card
 
 
-def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
+def to_gguf(model: Path, out: Path, kind: str, name: str, watch: Watch = unwatched) -> dict[str, int]:
     """Writes a model as a GGUF file.
 
     Args:
         kind: how matrices are stored: one of `gguf_write.TYPES`.
         name: the model's name in the file.
+        watch: is called with the number of tensors that are written, and the number of all.
 
     Returns:
         The number of tensors of each type.
@@ -63,7 +67,7 @@ def to_gguf(model: Path, out: Path, kind: str, name: str) -> dict[str, int]:
     counts: list[dict[str, int]] = []
     try:
         with parents_of(out):
-            write_whole(out, lambda part: counts.append(write_gguf(decoder, part, kind, more, name)))
+            write_whole(out, lambda part: counts.append(write_gguf(decoder, part, kind, more, name, watch)))
     except OSError as error:
         raise LiuliError(f"{out} cannot be written: {why(error)}") from error
     return counts[0]

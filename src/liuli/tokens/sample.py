@@ -49,6 +49,11 @@ class TextSample:
     bytes: int
     total_bytes: int
 
+    @property
+    def count(self) -> int:
+        """The number of texts of the sample."""
+        return sum(len(block.ends) for block in self.blocks)
+
     def texts(self) -> Iterator[str]:
         """Yields the texts of the sample. Texts that were separate are not joined."""
         for block in self.blocks:

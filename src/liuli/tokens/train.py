@@ -21,7 +21,7 @@ from liuli.errors import LiuliError
 from liuli.files import read_json, write_together
 from liuli.output_paths import OwnFolder, check_new_folder, parents_of
 from liuli.tokens.formats.patterns import TRAINED
-from liuli.tokens.sample import TextSample, take_sample
+from liuli.tokens.sample import SAMPLE_BYTES, TextSample, take_sample
 
 # These come first in the vocabulary, so that they have the same ids in every tokenizer that Liuli trains.
 SPECIALS = (
@@ -99,6 +99,7 @@ def train(
     vocab_size: int | None = None,
     note: Callable[[str], None] = lambda _: None,
     most: int = VOCAB_SIZE,
+    sample_bytes: int = SAMPLE_BYTES,
 ) -> TrainedTokenizer:
     """Trains a tokenizer on a sample of `texts` (see `take_sample`; for "char", the characters of all texts are counted). The
     same texts give the same tokenizer, to the byte.
@@ -108,6 +109,7 @@ def train(
         vocab_size: the number of tokens, including special tokens and the 256 bytes. Default: `most`, or fewer if the text
             gives fewer. For "char", the most frequent characters are used; equally frequent ones by code point.
         note: a function that is called with a message when the text has been read and training begins.
+        sample_bytes: the size of the sample at most, in bytes.
 
     Raises:
         LiuliError: `vocab_size` is too small for the special tokens and bytes, or larger than the text gives; there is no
@@ -121,10 +123,10 @@ def train(
         )
     if kind == "char":
         counts: Counter[str] = Counter()
-        sample = _sampled(_counted(texts, counts), note)
+        sample = _sampled(_counted(texts, counts), sample_bytes, note)
         backend = _train_characters(counts, vocab_size or min(most, LEAST + len(counts)))
     else:
-        sample = _sampled(texts, note)
+        sample = _sampled(texts, sample_bytes, note)
         backend = _train_bpe(sample, vocab_size or most)
         _check_reached(backend.get_vocab_size(), vocab_size or 0)
     backend.add_special_tokens(list(SPECIALS))
@@ -132,9 +134,9 @@ def train(
     return TrainedTokenizer(backend, kind, sample)
 
 
-def _sampled(texts: Iterable[str], note: Callable[[str], None]) -> TextSample:
-    sample = take_sample(texts)
-    note(f"training on {sample.bytes / 1e6:.1f} MB")
+def _sampled(texts: Iterable[str], limit: int, note: Callable[[str], None]) -> TextSample:
+    sample = take_sample(texts, limit)
+    note(f"training the tokenizer on {sample.bytes / 1e6:.1f} MB")
     return sample
 
 

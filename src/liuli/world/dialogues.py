@@ -21,7 +21,7 @@ from liuli.errors import LiuliError
 from liuli.files import write_json_lines
 from liuli.output_paths import check_new_file
 from liuli.world import lexicon
-from liuli.world.conversation import SPEAKERS, Askable, SimulatedConversation, Message, question_of, wordings
+from liuli.world.conversation import SPEAKERS, Askable, Message, SimulatedConversation, question_of, wordings
 from liuli.world.facts import Dice, Entity, EntityKind, attribute
 from liuli.world.language import Code
 from liuli.world.world import World, check_seed

@@ -341,8 +341,14 @@ TALK = Talk(
             ("What can you do?", "What can I ask you?", "Can you help me?"),
             ("Ask me about people, shops, trains and festivals.",),
         ),
-        "thanks": (("Thanks", "Thanks!", "Thank you", "Thank you!", "Many thanks.", "Thanks a lot!", "Great, thank you."), ("You are welcome!", "My pleasure!")),
-        "goodbye": (("Goodbye", "Goodbye!", "Bye", "Bye!", "Bye bye", "See you", "See you later!", "Good night"), ("Goodbye, take care!", "Goodbye!")),
+        "thanks": (
+            ("Thanks", "Thanks!", "Thank you", "Thank you!", "Many thanks.", "Thanks a lot!", "Great, thank you."),
+            ("You are welcome!", "My pleasure!"),
+        ),
+        "goodbye": (
+            ("Goodbye", "Goodbye!", "Bye", "Bye!", "Bye bye", "See you", "See you later!", "Good night"),
+            ("Goodbye, take care!", "Goodbye!"),
+        ),
         "mood": (("How are you?", "How is your day?"), ("I am fine, thank you!",)),
         "beyond": (
             (

@@ -26,7 +26,8 @@ from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.readers import JsonLineReader, JsonListReader, RecordKind, RecordReader, format_of
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
-from liuli.data.records.source_files import FileFormats, SourceFile, Watch
+from liuli.data.records.source_files import FileFormats, SourceFile
+from liuli.watch import Watch
 
 DIALOGUES = FileFormats(
     what="dialogues",
@@ -140,7 +141,7 @@ class Dialogues:
         """
         this = self._latest = DialoguePass(self.strict)
         for file in self.files:
-            reader = open_reader(file, partial(_open_dialogue_reader, kind=self.kind))
+            reader = open_reader(file, partial(open_dialogue_reader, kind=self.kind))
             if isinstance(reader, Problem):
                 this.skip(file, file.name, reader)
                 continue
@@ -153,7 +154,7 @@ class Dialogues:
             raise this.nothing("dialogue", self.names)
 
 
-def _open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> RecordReader[Converted]:
+def open_dialogue_reader(file: SourceFile, kind: RecordKind[Converted]) -> RecordReader[Converted]:
     """Returns the reader for a file's format. Raises Unreadable: the format is not supported, or the file cannot be read."""
     match format_of(file):
         case "turns":

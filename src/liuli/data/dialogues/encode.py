@@ -52,6 +52,16 @@ def encode_dialogue(chat: Chat, messages: Sequence[dict[str, Any]], tools: Seque
     return EncodedDialogue(found.ids, supervised, fractions, found.text, found.spans, unread)
 
 
+def encode_prompt(chat: Chat, messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> list[int]:
+    """Encodes the messages of a dialogue (see `messages.py`) up to the beginning of the next reply.
+
+    Raises:
+        LiuliError: see `Chat.prompt`.
+    """
+    name = _name_of_reasoning(chat.template_for(tools))
+    return chat.prompt([_for_template(message, name) for message in messages], tools)
+
+
 def _name_of_reasoning(template: str) -> str | None:
     """The name by which the template reads a reply's reasoning; None if it does not read it."""
     if REASONING in template:

@@ -71,6 +71,11 @@ def convert(record: Any, answered: bool = True) -> Converted | Problem:
     return found if isinstance(found, Problem) else _checked(found, answered)
 
 
+def has_layout(record: dict[str, Any]) -> bool:
+    """Whether a record has the fields of one of the layouts, whatever is in them."""
+    return bool(_fitting(record)) or set(record) == {"question", "answer"}
+
+
 def _fitting(record: dict[str, Any]) -> list[Callable[[dict[str, Any]], Converted | Problem]]:
     return [converter for fields, converter in CONVERTERS.items() if set(fields) <= set(record)]
 

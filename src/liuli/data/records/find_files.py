@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liuli.data.records.problem import shortened, with_advice
-from liuli.data.records.source_files import ASK_OWNER, NOT_REGULAR, FileFormats, SourceFile, Watch, is_of_system
+from liuli.data.records.source_files import ASK_OWNER, NOT_REGULAR, FileFormats, SourceFile, is_of_system
 from liuli.data.records.unpacking import COMPRESSED
 from liuli.display import printable, why
 from liuli.errors import LiuliError
+from liuli.watch import Watch
 
 DEEPEST_FOLDER = 100  # levels of nested folders
 PIECE = 1 << 20  # bytes of standard input that are copied at a time

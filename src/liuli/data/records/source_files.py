@@ -16,9 +16,9 @@ from liuli.data.records.unpacking import COMPRESSED, unpacked
 from liuli.display import first_line, why
 from liuli.errors import LiuliError
 from liuli.files import LFS_POINTER
+from liuli.watch import Watch
 
 Format = Literal["text", "lines", "array", "parquet", "turns", "yaml"]
-Watch = Callable[[str, int, int], None]  # follows the reading: a file's name, the place in it, its size; both in bytes
 SYSTEM = (Path("/proc"), Path("/sys"))  # reading a file there may never end
 NOT_REGULAR = "a pipe, a device or a system file"
 NO_FILE = errno.ENOENT, os.strerror(errno.ENOENT)
@@ -98,9 +98,7 @@ class SourceFile:
 
     def changed(self) -> LiuliError:
         """The error that the file was changed while it was being read."""
-        return LiuliError(
-            f"{self.name} changed while it was being read: wait until it is completely written, and start again"
-        )
+        return LiuliError(f"{self.name} changed while it was being read: wait until it is completely written, and start again")
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:

@@ -1,7 +1,9 @@
 """How a file of each format of text is read: a whole text, or records with a text each."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 
 from liuli.data.records.problem import Problem, Unreadable
@@ -10,7 +12,7 @@ from liuli.data.records.source_files import FileFormats, SourceFile
 from liuli.data.records.utf8 import utf8_problem
 from liuli.data.text.blocks import STEP, cut
 from liuli.data.text.parquet import TextParquetReader
-from liuli.data.text.record_text import DocumentText, text_of_record
+from liuli.data.text.record_text import FIELDS, DocumentText, quoted, text_of_record
 
 KNOWN = ".txt, .md, .jsonl, .json (each also .gz or .zst) and .parquet"
 TEXTS = FileFormats(
@@ -29,17 +31,26 @@ TEXT = RecordKind(
 )
 
 
-def open_text_reader(file: SourceFile) -> RecordReader[DocumentText]:
-    """How a file of its format is read. Raises Unreadable: it has none of these."""
+def open_text_reader(file: SourceFile, fields: Sequence[str] = FIELDS) -> RecordReader[DocumentText]:
+    """How a file of its format is read. Raises Unreadable: it has none of these.
+
+    Args:
+        fields: the first of these that a record or a table has holds its text.
+    """
     match format_of(file):
         case "lines":
-            return JsonLineReader(file, TEXT)
+            return JsonLineReader(file, _text_kind(fields))
         case "array":
-            return JsonListReader(file, TEXT)
+            return JsonListReader(file, _text_kind(fields))
         case "parquet":
-            return TextParquetReader(file, TEXT)
+            return TextParquetReader(file, _text_kind(fields), fields)
         case _:
             return WholeTextReader(file)
+
+
+def _text_kind(fields: Sequence[str]) -> RecordKind[DocumentText]:
+    objects, example = f"objects with a field {quoted(fields)}", f'{{"{fields[0]}": "…"}}'
+    return replace(TEXT, make=partial(text_of_record, fields=fields), objects=objects, example=example)
 
 
 class WholeTextReader(RecordReader[DocumentText]):

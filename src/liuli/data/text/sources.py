@@ -2,20 +2,21 @@
 
 A source is a list of names: files and folders of `.txt .md .jsonl .json` (also `.gz`, `.zst`) and `.parquet`, `-` for standard
 input, `hub:owner/dataset`, or a folder or file of a dataset, `hub:owner/dataset/path`. A `.txt` or `.md` file is one document.
-In the other formats, each line, object or row with a `text` is one.
+In the other formats, each line, object or row with a `text` is one; the field may have another name.
 The text is not changed, line ends included. Only a byte order mark at the beginning of a file is dropped, and counted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from liuli.data.records.digest_set import DigestSet
 from liuli.data.records.find_files import SourceNames, find_files, name_texts
 from liuli.data.records.problem import Problem
 from liuli.data.records.skipped import Skipped, SourcePass, open_reader
-from liuli.data.records.source_files import Watch
 from liuli.data.text.readers import TEXTS, open_text_reader
-from liuli.data.text.record_text import DocumentText
+from liuli.data.text.record_text import FIELDS, DocumentText
+from liuli.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Sources:
         strict: stop at the first problem instead of skipping and counting it.
         dedup: leave out documents that have the whole text of an earlier one.
         watch: is called as the files are read.
+        fields: the first of these fields that a record has holds its text; none: `text`.
 
     Raises:
         LiuliError: a name does not exist; while streaming, a problem that cannot be skipped (see `documents`).
@@ -63,11 +65,13 @@ class Sources:
         strict: bool = False,
         dedup: bool = False,
         watch: Watch | None = None,
+        fields: Sequence[str] | None = None,
     ):
         self.names = name_texts(names)
         self.strict, self.dedup, self.watch = strict, dedup, watch
+        self.fields = tuple(fields or FIELDS)
         self.files = find_files(self.names, TEXTS, watch)
-        self._readers = [open_reader(file, open_text_reader) for file in self.files]
+        self._readers = [open_reader(file, partial(open_text_reader, fields=self.fields)) for file in self.files]
         self._latest = SourcePass(strict)
 
     @property

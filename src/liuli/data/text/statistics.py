@@ -5,9 +5,9 @@ skipped and why.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from liuli.tokens.scripts import kind_of
 SAMPLES = 5
 SAMPLE_LENGTH = 200  # characters
 BATCH = 1 << 20  # characters counted at a time
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,12 @@ class TextAmount:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentLengths:
-    """How long whole documents are, held out or not, in characters.
+class Lengths:
+    """How long things are, such as whole documents, held out or not, in characters.
 
     Attributes:
         median: of an even number of lengths the mean of the two in the middle.
-        p95: the smallest length that 95 % of the documents do not exceed.
+        p95: the smallest length that 95 % of them do not exceed.
     """
 
     min: int
@@ -86,7 +88,7 @@ class CorpusStatistics:
     shared: int
     scripts: dict[str, int]
     distinct: int
-    lengths: DocumentLengths
+    lengths: Lengths
     duplicates: int
     dropped_marks: int
     skipped: list[Skipped]
@@ -103,7 +105,7 @@ def corpus_statistics(split: TextSplit) -> CorpusStatistics:
     Raises:
         LiuliError: as `Sources.documents`.
     """
-    lengths, samples, characters = array("q"), ExcerptSampler(), CharacterCounts()
+    lengths, samples, characters = array("q"), EvenSampler[Excerpt](), CharacterCounts()
     total, kept_out = [0, 0, 0], [0, 0, 0]
     number = -1, False  # of the document that is being read, and from which of the two sources
     for document, held in _blocks(split):
@@ -117,7 +119,7 @@ def corpus_statistics(split: TextSplit) -> CorpusStatistics:
         else:
             lengths.append(len(document.text))
             number = now
-        samples.add(document)
+        samples.add(_excerpt(document))
     sources = [split.sources, split.other] if split.other else [split.sources]
     return CorpusStatistics(
         documents=len(lengths),
@@ -127,12 +129,17 @@ def corpus_statistics(split: TextSplit) -> CorpusStatistics:
         shared=split.shared,
         scripts=characters.scripts(),
         distinct=characters.distinct,
-        lengths=_lengths(lengths),
+        lengths=lengths_of(lengths),
         duplicates=sum(each.duplicates for each in sources),
         dropped_marks=sum(each.marks for each in sources),
         skipped=[skipped for each in sources for skipped in each.skipped],
-        samples=samples.chosen(),
+        samples=samples.chosen(lambda excerpt: not excerpt.text.isspace()),
     )
+
+
+def _excerpt(document: Document) -> Excerpt:
+    start = document.text[:SAMPLE_LENGTH]
+    return Excerpt(document.source, document.part, start, len(start) < len(document.text))
 
 
 def _blocks(split: TextSplit) -> Iterator[tuple[Document, str]]:
@@ -188,29 +195,30 @@ class CharacterCounts:
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-class ExcerptSampler:
-    """Blocks at even distances of a stream whose length is not known: every time too many are kept, every other one goes."""
+class EvenSampler(Generic[T]):
+    """Items at even distances of a stream whose length is not known: every time too many are kept, every other one goes."""
 
     def __init__(self) -> None:
-        self._kept: list[Excerpt] = []
+        self._kept: list[T] = []
         self._every = 1
         self._count = 0
 
-    def add(self, document: Document) -> None:
+    def add(self, item: T) -> None:
         if self._count % self._every == 0:
             if len(self._kept) == 4 * SAMPLES:
                 self._kept, self._every = self._kept[::2], 2 * self._every
-            start = document.text[:SAMPLE_LENGTH]
             if self._count % self._every == 0:
-                self._kept.append(Excerpt(document.source, document.part, start, len(start) < len(document.text)))
+                self._kept.append(item)
         self._count += 1
 
-    def chosen(self) -> list[Excerpt]:
-        kept = [excerpt for excerpt in self._kept if not excerpt.text.isspace()]
+    def chosen(self, good: Callable[[T], bool] = lambda item: True) -> list[T]:
+        """At most `SAMPLES` of those that are good."""
+        kept = list(filter(good, self._kept))
         return [kept[i * len(kept) // min(SAMPLES, len(kept))] for i in range(min(SAMPLES, len(kept)))]
 
 
-def _lengths(lengths: "array[int]") -> DocumentLengths:
+def lengths_of(lengths: "array[int]") -> Lengths:
+    """Of at least one thing. `lengths`: 8-byte integers."""
     found = np.frombuffer(lengths, np.int64)
     p95 = int(np.quantile(found, 0.95, method="inverted_cdf"))
-    return DocumentLengths(int(found.min()), float(np.median(found)), float(found.mean()), p95, int(found.max()))
+    return Lengths(int(found.min()), float(np.median(found)), float(found.mean()), p95, int(found.max()))

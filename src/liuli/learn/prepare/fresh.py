@@ -13,9 +13,9 @@ from liuli.learn.prepare.fixed import check_compute, choose
 from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
-from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
+from liuli.learn.prepare.setup import RunFacts, Setup
 from liuli.learn.run.events import Event, Note
-from liuli.learn.run.folder import Run
+from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.journal import Beginning, Journal
 from liuli.learn.run.state import random_states, restore_random_states
 from liuli.learn.stages.stage import Corpus, Stage, TrainingPlan
@@ -26,6 +26,7 @@ from liuli.model.config import Config
 from liuli.model.decoder import Decoder
 from liuli.model.plan import is_large
 from liuli.units import counted
+from liuli.watch import Watch
 
 MINUTES = 5.0  # if no budget is given
 # The speed is measured after a step of a few tokens. It allocates gradients and optimizer states and reads all weights for the
@@ -34,18 +35,23 @@ FIRST_PLACES = 16
 UNKNOWN = Pace(steps=1 << 30, validations=1, looks=1, validated_tokens=FEWEST_VALIDATED)
 
 
+class TooLittleTime(LiuliError):
+    """The time does not suffice for one step. The run keeps the tokenizer that was trained for it."""
+
+
 class Fresh:
     """Prepares a new run. When `events` have ended, `training` and `journal` are ready for the first step.
 
     Args:
         began: `time.perf_counter()` when the run was asked for: a budget of time includes all that was done since.
+        watch: is called as files are read.
     """
 
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, began: float):
-        self._run, self._stage, self._job, self._began = run, stage, job, began
+    def __init__(self, run: Run, stage: Stage, job: Job, began: float, watch: Watch | None = None):
+        self._run, self._stage, self._job, self._began, self._watch = run, stage, job, began, watch
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: too little text or time; what the stage, the tokenizer and the sources raise."""
@@ -53,10 +59,16 @@ class Fresh:
         check_compute(job.compute)
         run.clear()
         yield Note("reading the text")
-        data = stage.open(job)
-        if not job.model.parent:
+        data = stage.open(job, self._watch)
+        origin = stage.tokenizer_origin(job, data)
+        prepared = run.prepared_tokenizer(origin)
+        if prepared is not None:
+            yield Note("tokenizer: trained by an earlier attempt")
+        elif not job.model.parent:
             yield Note(f"tokenizer: {job.model.tokenizer or 'bpe'}")
-        tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, None)
+        tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, prepared)
+        if origin is not None:
+            run.keep_tokenizer(origin)
         config = stage.config(job, data, tokenization, None)
         corpus = stage.encode(job, data, tokenization, config, job.optimisation.length or config.context)
         recipe = _recipe(stage, job, config, corpus)
@@ -85,7 +97,7 @@ class Fresh:
         if minutes:
             yield Note(f"measuring the speed, to turn {counted(minutes, 'minute')} into steps")
             most = _most_steps(setup)
-            pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most)
+            pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most, origin is not None)
             if pace.steps == most:
                 yield Note(
                     f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over, "
@@ -96,6 +108,7 @@ class Fresh:
         setup = replace(setup, facts=replace(facts, **asdict(pace)))
         self.training, self.journal = setup.training(decoder=decoder), setup.journal(beginning)
         yield from setup.notes(self.training)
+        run.started()
         yield setup.ready(self.training, machine, memory, minutes and 60 * minutes)
 
 
@@ -120,14 +133,16 @@ def _most_steps(setup: Setup) -> int | None:
     return math.ceil(PUBLISHED_PASSES * sum(lengths) / setup.facts.recipe.tokens) if all_read else None
 
 
-def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None) -> tuple[Pace, Beginning, Decoder]:
+def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None, keeps: bool) -> tuple[Pace, Beginning, Decoder]:
     """Measures the speed with a few steps at learning rates of 0, one validation, one sample and one checkpoint. Returns the
     pace, the results for step 0, and the unchanged model.
 
     Args:
         most: steps, at most; None: as many as fit into the time.
+        keeps: whether the run keeps a tokenizer for another attempt.
 
     Raises:
+        TooLittleTime: there is too little time, and the run keeps its tokenizer.
         LiuliError: a number is not finite; there is too little time.
     """
     tokens = setup.facts.recipe.tokens
@@ -157,10 +172,13 @@ def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None) 
     found = budget.pace_within(costs, seconds - ready, tokens, validated)
     if found.steps < 1:
         least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
-        raise LiuliError(
+        said = (
             f"{seconds / 60:.3g} minutes are too little for one step: preparation takes {ready:.3g} s, and {least:.3g} s are "
             f"needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
         )
+        if not keeps:
+            raise LiuliError(said)
+        raise TooLittleTime(f"{said}. {setup.run.folder} keeps the tokenizer, so that preparation there takes less time")
     if most is not None and found.steps > most:
         found = budget.pace(costs, most, tokens, validated)
     return found, beginning, trial.decoder

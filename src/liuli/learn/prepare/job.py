@@ -55,6 +55,13 @@ class DataSettings(Record):
         shown="content",
         metavar="content|tail:0.1|FILE",
     )
+    text_field: tuple[str, ...] = setting(
+        "Read the text of a record from this field (when fine-tuning, a record of --mix). If the field is a list of strings, "
+        "each is a line. May be repeated: the first of the fields that a record has is read.",
+        shown="text",
+        metavar="NAME",
+        default=(),
+    )
     strict: bool | None = setting("Stop at the first input that would be skipped.")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.learn.prepare.files import described, differing_files
@@ -9,15 +10,16 @@ from liuli.learn.prepare.fixed import choose_again
 from liuli.learn.prepare.job import COMPUTE, Job, option_name
 from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
-from liuli.learn.prepare.setup import TOKENIZER, RunFacts, Setup
+from liuli.learn.prepare.setup import RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
 from liuli.learn.run.events import Event, Note
-from liuli.learn.run.folder import Run
+from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.guard import LOWERED, GotWorse
 from liuli.learn.run.journal import Journal
 from liuli.learn.run.state import read_state
 from liuli.learn.stages.stage import Parent, Stage, TrainingPlan
 from liuli.learn.step.loop import Training
+from liuli.watch import Watch
 
 FREE = ("keep", "sources", "mix", "parent")  # settings that may differ: data is compared by its content
 
@@ -35,9 +37,11 @@ class Resumed:
     training: Training
     journal: Journal
 
-    def __init__(self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: Sequence[GotWorse] = ()):
+    def __init__(
+        self, run: Run, stage: Stage, job: Job, given: Job, inexact: bool, worse: Sequence[GotWorse], watch: Watch | None
+    ):
         self._run, self._stage, self._job, self._given, self._inexact = run, stage, job, given, inexact
-        self._worse = worse
+        self._worse, self._watch = worse, watch
 
     def events(self) -> Iterator[Event]:
         """Raises LiuliError: a checkpoint is damaged; something differs, without `inexact`."""
@@ -51,7 +55,7 @@ class Resumed:
                 f"the run was started from another model, not from {given.model.parent}: give the original model, or leave the "
                 f"model out"
             )
-        data = stage.open(job)
+        data = stage.open(job, self._watch)
         now = described(data.files)
         differing = differing_files(facts.data, now)
         if differing and not self._inexact:
@@ -109,12 +113,17 @@ def with_given(before: Job, given: Job) -> Job:
     for name, (now, then) in differing.items():
         if name not in (*free, *COMPUTE):
             option = option_name(name)
-            was = f"with --{option} {then}" if then not in (None, ()) else f"without --{option}"
+            was = f"with --{option} {_typed(then)}" if then not in (None, ()) else f"without --{option}"
             raise LiuliError(
-                f"the run was started {was}, but --{option} {now} is given now: leave it out to resume, or start a new run in "
-                f"another folder"
+                f"the run was started {was}, but --{option} {_typed(now)} is given now: leave it out to resume, or start a new "
+                f"run in another folder"
             )
     return before.but(**{name: now for name, (now, _) in differing.items() if name in free})
+
+
+def _typed(value: Any) -> Any:
+    """The value of an option as it is typed. A list was given in several options."""
+    return " and ".join(value) if isinstance(value, tuple) else value
 
 
 def _is_place(valid: str | None) -> bool:

@@ -20,7 +20,7 @@ from liuli.learn.prepare.model import multiply_in
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
 from liuli.learn.rows.rows import Cursor
 from liuli.learn.run.events import Note, Ready
-from liuli.learn.run.folder import Run
+from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.journal import Beginning, Journal
 from liuli.learn.run.sampler import Sampler
 from liuli.learn.run.state import State, under
@@ -31,8 +31,6 @@ from liuli.learn.step.optimizer import MuonAdamW
 from liuli.learn.step.recipe import Recipe
 from liuli.model.decoder import Decoder
 from liuli.model.plan import forward_flops, parameter_parts
-
-TOKENIZER = "tokenizer"  # the folder within a run
 
 
 @dataclass(frozen=True, slots=True)

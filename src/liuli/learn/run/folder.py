@@ -7,6 +7,7 @@
     RUN/metrics.jsonl                   one line per step, one line per validation
     RUN/trace.json, RUN/tensorboard/    predictions during training; the metrics for TensorBoard
     RUN/tokenizer/                      the tokenizer of the run
+    RUN/prepared.json                   until the run starts: what its tokenizer was trained from
     RUN/lock                            held by the process that trains
 
 A checkpoint is written to a temporary folder next to its place, flushed to the disk, and renamed once: a folder with a number
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from liuli.errors import LiuliError
-from liuli.files import link, sync, sync_tree, write_text
+from liuli.files import link, read_json, sync, sync_tree, write_json, write_text
 from liuli.output_paths import check_given, check_new_folder, missing_folders, part_of, remove_empty
 
+TOKENIZER, PREPARED = "tokenizer", "prepared.json"
 CHECKPOINTS, METRICS, SETTINGS, TRACE = "checkpoints", "metrics.jsonl", "run.json", "trace.json"
 LOCKED = 3  # attempts before a lock counts as held by another process
 
@@ -52,12 +54,30 @@ class Run:
         return read_settings(self.folder)
 
     def clear(self) -> None:
-        """Removes what is left of an attempt without a checkpoint."""
+        """Removes what is left of an attempt without a checkpoint, except its tokenizer."""
         self.close_metrics()
         for name in (METRICS, TRACE):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("tensorboard", "tokenizer", "rehearsal", CHECKPOINTS):
+        for name in ("tensorboard", "rehearsal", CHECKPOINTS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def prepared_tokenizer(self, origin: dict[str, Any] | None) -> Path | None:
+        """The folder of the tokenizer that an earlier attempt trained from the same `origin`; None if there is none. Any other
+        tokenizer is removed."""
+        folder, record = self.folder / TOKENIZER, self.folder / PREPARED
+        if origin is not None and folder.is_dir() and read_json(record) == origin:
+            return folder
+        record.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def keep_tokenizer(self, origin: dict[str, Any]) -> None:
+        """Records what the tokenizer was trained from, for another attempt."""
+        write_json(self.folder / PREPARED, origin)
+
+    def started(self) -> None:
+        """The run starts: from now on, its tokenizer belongs to its checkpoints."""
+        (self.folder / PREPARED).unlink(missing_ok=True)
 
     def withdraw(self) -> None:
         """Removes the folder of a run that could not start, if this process created it, and the new folders above it."""

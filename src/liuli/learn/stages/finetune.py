@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from liuli.data.dialogues.dialogues import Dialogues
+from liuli.data.packing.dialogue_pieces import DialoguePieces
 from liuli.data.packing.pieces import Piece
 from liuli.data.records.source_files import SourceFile
 from liuli.data.split import DialogueSplit, TextSplit, split_dialogues, split_texts
@@ -19,7 +20,6 @@ from liuli.learn.prepare.job import FINETUNE, Job
 from liuli.learn.prepare.model import open_decoder, open_frozen
 from liuli.learn.prepare.paths import check_complete
 from liuli.learn.prepare.tokenizer_files import copy_with_generation_config
-from liuli.learn.rows.dialogue_pieces import DialoguePieces
 from liuli.learn.rows.dialogue_rows import DialogueRows, MixedRows
 from liuli.learn.rows.rows import Cursor, Rows
 from liuli.learn.rows.text_rows import TextRows
@@ -37,6 +37,7 @@ from liuli.tokens import open_tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.chat.specials import make_conversational
 from liuli.units import counted
+from liuli.watch import Watch
 
 ADAPTER = "default"
 RATE, LORA_RATE = 0.01, 0.02  # Muon's: about half of a new model's; A and B are small and tolerate more (docs/lab-log.md)
@@ -150,13 +151,15 @@ class Finetune(Stage):
         """Answers are never split, so rows are as long as the model's context, up to a limit."""
         return min(config.context, LONGEST[-1][1])
 
-    def open(self, job: Job) -> DialogueData:
+    def open(self, job: Job, watch: Watch | None = None) -> DialogueData:
         check_complete(job, FINETUNE)
         assert job.model.parent
+        if job.data.text_field and job.data.mix is None:
+            raise LiuliError("--text-field is for the text of --mix: add --mix, or leave out --text-field")
         strict, mix = bool(job.data.strict), None
-        division = split_dialogues(Dialogues(list(job.data.sources), strict), job.data.valid or "content")
+        division = split_dialogues(Dialogues(list(job.data.sources), strict, watch=watch), job.data.valid or "content")
         if job.data.mix is not None:
-            mix = split_texts(Sources([job.data.mix], strict))
+            mix = split_texts(Sources([job.data.mix], strict, watch=watch, fields=job.data.text_field))
         return DialogueData(division, mix, Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: DialogueData, folder: Path, kept: Path | None) -> Tokenization:

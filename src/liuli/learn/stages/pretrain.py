@@ -16,6 +16,7 @@ from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import pieces_of
 from liuli.hub import find_model
+from liuli.learn.prepare.files import described
 from liuli.learn.prepare.job import TRAIN, Job
 from liuli.learn.prepare.model import asked_shape, new_decoder, open_decoder
 from liuli.learn.prepare.paths import check_complete
@@ -31,10 +32,16 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model, read_config
 from liuli.model.formats.hugging_face import write_decoder
 from liuli.tokens import Tokenizer, open_tokenizer
+from liuli.tokens.sample import SAMPLE_BYTES
 from liuli.tokens.train import train as train_tokenizer
+from liuli.watch import Watch
 
 PROBES, PROBE_TOKENS = 3, 12  # if no prompts are given: so many held-out documents, so many tokens of each
 MEASURED = 1000, 1_000_000  # documents, tokens: how much is read to measure how long documents are
+# A run of so many minutes trains its tokenizer on as much text as usual, and a shorter run on less: on 8 MB of Chinese novels,
+# this takes 13 s, more than half of the preparation (docs/lab-log.md).
+FULL_SAMPLE = 5.0
+LEAST_SAMPLE = 500_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +113,23 @@ class Pretrain(Stage):
 
     name, command = "base", "liuli train"
 
-    def open(self, job: Job) -> TextData:
+    def open(self, job: Job, watch: Watch | None = None) -> TextData:
         check_complete(job, TRAIN)
-        sources = Sources(list(job.data.sources), bool(job.data.strict))
+        sources = Sources(list(job.data.sources), bool(job.data.strict), watch=watch, fields=job.data.text_field)
         split = split_texts(sources, job.data.valid or "content")
         return TextData(split, None if job.model.parent is None else Parent(job.model.parent))
 
     def tokenize(self, job: Job, data: TextData, folder: Path, kept: Path | None) -> Tokenization:
         if kept is not None:
             return Tokenization(open_tokenizer(kept))
-        kind = job.model.tokenizer or "bpe"
-        if data.parent is None and kind in ("bpe", "char"):
+        kind = _trained_kind(job)
+        if kind is not None:
             texts = (document.text for document in data.split.training())
             most = asked_shape(job, None).vocab_size
-            train_tokenizer(texts, kind, job.model.vocab_size, most=most).write(folder)
+            sample = _sample_bytes(job)
+            train_tokenizer(texts, kind, job.model.vocab_size, most=most, sample_bytes=sample).write(folder)
             return Tokenization(open_tokenizer(folder))
-        given = find_model(kind) if data.parent is None else data.parent.folder
+        given = find_model(job.model.tokenizer or "") if data.parent is None else data.parent.folder
         if job.model.vocab_size is not None:
             raise LiuliError(f"--vocab-size is for training a tokenizer, but {given} has its own: leave out --vocab-size")
         tokenizer = open_tokenizer(given)
@@ -129,6 +137,20 @@ class Pretrain(Stage):
         folder.mkdir(exist_ok=True)
         copy_with_generation_config(given, tokenizer, folder, rows)
         return Tokenization(tokenizer)
+
+    def tokenizer_origin(self, job: Job, data: TextData) -> dict[str, Any] | None:
+        kind = _trained_kind(job)
+        if kind is None:
+            return None
+        return {
+            "files": described(data.files),
+            "held_out": data.validation_rule,
+            "fields": list(data.split.sources.fields),
+            "kind": kind,
+            "vocab_size": job.model.vocab_size,
+            "most": asked_shape(job, None).vocab_size,
+            "sample_bytes": _sample_bytes(job),
+        }
 
     def config(self, job: Job, data: TextData, tokenization: Tokenization, kept: Path | None) -> Config:
         if kept is not None:
@@ -150,3 +172,15 @@ class Pretrain(Stage):
     def write_model(self, plan: TrainingPlan, decoder: Decoder, folder: Path) -> str:
         write_decoder(decoder, folder)
         return hash_model(folder)
+
+
+def _trained_kind(job: Job) -> str | None:
+    """The kind of the tokenizer that is trained; None: the model's own or another one is used."""
+    kind = job.model.tokenizer or "bpe"
+    return kind if job.model.parent is None and kind in ("bpe", "char") else None
+
+
+def _sample_bytes(job: Job) -> int:
+    """How much text the tokenizer is trained on, at most."""
+    share = min(1.0, (job.budget.minutes or FULL_SAMPLE) / FULL_SAMPLE)
+    return max(LEAST_SAMPLE, int(share * SAMPLE_BYTES))

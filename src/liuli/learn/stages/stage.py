@@ -37,6 +37,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.detect import hash_model
 from liuli.tokens import Tokenizer
 from liuli.tokens.chat.chat import Chat
+from liuli.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,20 @@ class Stage(ABC):
     command: ClassVar[str]
 
     @abstractmethod
-    def open(self, job: Job) -> Data:
-        """Finds the data and the parent. Raises LiuliError: there is none, or too little to hold some out."""
+    def open(self, job: Job, watch: Watch | None = None) -> Data:
+        """Finds the data and the parent. `watch` is called as files are read.
+
+        Raises:
+            LiuliError: there is none, or too little to hold some out.
+        """
 
     @abstractmethod
     def tokenize(self, job: Job, data: Any, folder: Path, kept: Path | None) -> Tokenization:
         """The tokenizer that the job asks for, made in a folder of its own; or the one in `kept`."""
+
+    def tokenizer_origin(self, job: Job, data: Any) -> dict[str, Any] | None:
+        """Everything that the tokenizer is trained from, as JSON: from the same, the same is trained. None: none is trained."""
+        return None
 
     @abstractmethod
     def config(self, job: Job, data: Any, tokenization: Tokenization, kept: Path | None) -> Config:

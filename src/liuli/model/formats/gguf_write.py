@@ -25,6 +25,7 @@ from liuli.model.decoder import Decoder
 from liuli.model.formats.gguf_keys import frequency_divisors, metadata_of
 from liuli.model.formats.gguf_names import FREQUENCIES, gguf_name, interleaved, is_permuted, stored_shift
 from liuli.model.formats.tensor_names import tensor_names
+from liuli.watch import Watch, unwatched
 
 BLOCK = 1 << 20  # numbers that are quantised at once
 TABLES = ("token_embd.weight", "output.weight")
@@ -44,7 +45,9 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 INSTEAD = GGMLQuantizationType.F16  # the type of a matrix whose row length is not a multiple of the block size
 
 
-def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any], name: str) -> dict[str, int]:
+def write_gguf(
+    decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any], name: str, watch: Watch = unwatched
+) -> dict[str, int]:
     """Writes the decoder to a file.
 
     Args:
@@ -53,6 +56,7 @@ def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any
         tokenizer: metadata of the tokenizer and other metadata, by key: numbers, booleans, strings, arrays of strings or
             numbers.
         name: the model's name in the file (general.name).
+        watch: is called with the number of tensors that are written, and the number of all.
 
     Returns:
         The number of tensors of each type.
@@ -78,7 +82,8 @@ def write_gguf(decoder: Decoder, path: Path, kind: str, tokenizer: dict[str, Any
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for each in tensors:
+        for written, each in enumerate(tensors):
+            watch("writing tensors", written, len(tensors))
             writer.write_tensor_data(each.stored())
     finally:
         writer.close()

@@ -1,12 +1,15 @@
-"""Reading, as a person at a terminal sees it; and what is refused before it is read."""
+"""Work that takes time, as a person at a terminal sees it; and what is refused before it is read."""
 
 import json
+import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 from helpers.corpora import jsonl, write
+from rich.progress import Progress
 
-from liuli.cli import reading_progress
+from liuli.cli import work_progress
 from liuli.cli.dialogue_file import first_dialogue
 from liuli.errors import LiuliError
 
@@ -27,15 +30,14 @@ def corpus(tmp_path, monkeypatch):
     ],
 )
 def test_a_bar_on_a_terminal_only(liuli, corpus, monkeypatch, words):
-    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
+    monkeypatch.setattr(work_progress, "PATIENCE", 0)
     assert liuli(*words).err == ""
     (corpus / "out.jsonl").unlink(missing_ok=True)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     result = liuli(*words)
     assert result.code == 0
-    name = next(word for word in words if word.endswith(".jsonl"))
-    assert f"reading {name}" in result.err
+    assert ("reading a.jsonl" if "look" in words else "converting b.jsonl") in result.err
     assert result.err.endswith("\x1b[2K")  # the bar is wiped away
     assert "reading" not in result.out
 
@@ -46,14 +48,14 @@ def test_a_short_reading_shows_nothing(liuli, corpus, monkeypatch):
 
 
 def test_standard_input_is_followed_too(liuli, corpus, monkeypatch):
-    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
+    monkeypatch.setattr(work_progress, "PATIENCE", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert "reading standard input" in liuli("data", "look", "-", stdin=b"some text, from a pipe").err
 
 
 def test_a_name_does_not_drive_the_terminal(liuli, corpus, monkeypatch):
-    monkeypatch.setattr(reading_progress, "PATIENCE", 0)
+    monkeypatch.setattr(work_progress, "PATIENCE", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     name = "[red]x\x1b]0;evil\x07.jsonl"
@@ -65,6 +67,54 @@ def test_a_name_does_not_drive_the_terminal(liuli, corpus, monkeypatch):
     shown = liuli("data", "convert", name, "--out", "\x1b]0;evil\x07.jsonl")
     assert "\x1b]0" not in shown.out and "\x07" not in shown.out
     assert "40 dialogues written to " in shown.out
+
+
+def test_all_files_are_one_piece_of_work(monkeypatch):
+    monkeypatch.setattr(work_progress, "PATIENCE", 0)
+    monkeypatch.setattr(work_progress, "INTERVAL", 0)
+    shown = []
+    work = work_progress.WorkProgress("starting")
+    monkeypatch.setattr(work, "_set", lambda *each: shown.append(each))
+    work.reading("a.txt", 500, 1000)
+    work.expect([SimpleNamespace(name="a.txt", stamp=(1000, 0)), SimpleNamespace(name="b.txt", stamp=(3000, 0))], "evaluating")
+    work.reading("a.txt", 500, 1000)
+    work.reading("b.txt", 2000, 3000)
+    work.reading("c.txt", 10, 0)
+    assert shown == [
+        ("reading a.txt", 500, 1000, "500 B of 1 kB"),
+        ("evaluating a.txt", 500, 4000, "500 B of 4 kB"),
+        ("evaluating b.txt", 3000, 4000, "3 kB of 4 kB"),
+        ("evaluating c.txt", 10, 0, "10 B"),
+    ]
+
+
+def test_the_time_left_and_the_time_since():
+    now = [0.0]
+    progress = Progress(get_time=lambda: now[0])
+    known, unknown = progress.add_task("a", total=100), progress.add_task("b", total=None)
+    for done in range(1, 11):
+        now[0] += 2.0
+        progress.update(known, completed=done)
+    column = work_progress.TimeColumn()
+    assert [column.render(progress.tasks[task]).plain for task in (known, unknown)] == ["3:00 left", "0:20"]
+
+
+def test_a_download_shows_its_own_bars(liuli, corpus, monkeypatch):
+    """The line gives way to whatever the library logs, and returns with the next report."""
+    monkeypatch.setattr(work_progress, "PATIENCE", 0)
+    monkeypatch.setattr(work_progress, "INTERVAL", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = []
+
+    def find(*words):
+        logging.getLogger("liuli.hub").info("downloading it")
+        shown.append(work_progress.WorkProgress.current._progress)
+        raise LiuliError("not found")
+
+    monkeypatch.setattr("liuli.data.text.sources.find_files", find)
+    assert liuli("data", "look", "a.jsonl", "--text-field", "text").code == 2
+    assert shown == [None]
 
 
 def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):
