@@ -14,7 +14,8 @@ def byte_size(number: float, digits: int = 3) -> str:
     return scaled(float(f"{number:.{digits}g}"), 3, ("TB", "GB", "MB", "kB", "B"))
 
 
-def counted(number: float, what: str) -> str:
-    """A number of things: `1 token`, `1,000 tokens`, `0.5 minutes`. `what`: the noun in the singular; its plural ends in -s."""
+def counted(number: float, what: str, several: str = "") -> str:
+    """A number of things: `1 token`, `1,000 tokens`, `0.5 minutes`. `what`: the noun in the singular. `several`: its plural, if
+    that does not end in -s alone."""
     shown = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
-    return f"{shown} {what}" if number == 1 else f"{shown} {what}s"
+    return f"{shown} {what if number == 1 else several or what + 's'}"

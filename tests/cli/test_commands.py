@@ -107,9 +107,9 @@ def test_a_number_in_a_short_interval_gets_more_digits():
         scores = StepScores(-1.0, -1.0, 1.0, 0.0, interval)
         print_step(screen, StepRecord("r", 0, 1, Token(1, "a", b"a"), "a", uniform=number, scores=scores), greedy=False)
     text = screen.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert "drew 0.3000, in 0.2500–0.5000 → a" in text
-    assert "drew 0.30003, in 0.30001–0.30004 → a" in text
-    assert "drew 0.2000000, in 0.2000000–0.2000000 → a" in text
+    assert "random number 0.3000 is in 0.2500–0.5000 → a" in text
+    assert "random number 0.30003 is in 0.30001–0.30004 → a" in text
+    assert "random number 0.2000000 is in 0.2000000–0.2000000 → a" in text
 
 
 def test_what_is_said_begins_on_a_line_of_its_own(tiny_folder):

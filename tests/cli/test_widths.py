@@ -105,7 +105,7 @@ def test_complete_steps(shows, liuli_json, sampling):
                 lower, upper = candidate["interval"]
                 assert re.search(rf"\b{lower:.4f}\d*–{upper:.4f}".replace(".", r"\."), shown)
         if "--top-k" in sampling:
-            assert f"drew {step['uniform']:.4f}" in shown and "cut by top-k" in shown
+            assert f"random number {step['uniform']:.4f}" in shown and "removed by top-k" in shown
 
 
 def test_chat(shows):

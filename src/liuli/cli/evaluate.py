@@ -265,8 +265,8 @@ def comparison_lines(found: dict[str, Any]) -> list[str]:
     facts = ", ".join(f"{share:.1%} in {lang}" for lang, share in found["facts"].items())
     lines.append(f"  whole documents {_nats(found['whole'])}; facts right: {facts}")
     lines.append(
-        f"  habits: the largest frequency error of each habit, averaged: {found['habit_error']:.1f} percentage points; a single "
-        f"habit can be off by more"
+        f"  habits: the largest frequency error of each habit, averaged: {found['habit_error']:.1f} percentage points; "
+        f"a single habit can be off by more"
     )
     return lines
 

@@ -1,7 +1,7 @@
 """The truth in a tokenizer's tokens: the floor per token, and the next token's probabilities where they exist.
 
-In: a world and a tokenizer. Out: nats per token, ids with their probabilities. Tokens do not respect pieces, so the second is not
-always there; `comparison.py` works for every tokenizer.
+In: a world and a tokenizer. Out: nats per token, ids with their probabilities. Tokens do not respect pieces, so the second is
+not always there; `comparison.py` works for every tokenizer.
 """
 
 import math

@@ -65,7 +65,8 @@ class SimulatedConversation:
 
     def __init__(self, askable: Askable, lang: Code, dice: Dice):
         self.messages: list[Message] = []
-        self._askable, self._lang, self._dice = askable, lang, dice
+        self._askable, self._dice = askable, dice
+        self._lang: Code = lang
         self._language, self._talk = SPEAKERS[lang]
         self._spoken_of: list[Entity] = []  # the last one last
         self._asked: set[tuple[Entity, str]] = set()
@@ -111,8 +112,8 @@ class SimulatedConversation:
         self._remember(entity, fact)
 
     def check(self, entity: Entity, fact: str, by_name: bool) -> None:
-        """Whether a value is the true one, which it is in half of the questions. The answer is what is true. Without a yes or no
-        in front, which a model would have to say before it recalls the value."""
+        """Asks whether a value is the true one, which it is in half of the questions. The answer is the true sentence, without
+        a yes or no, which a model would have to decide before it recalls the value."""
         values = self._askable.values[entity.kind, attribute(fact)]
         true = entity.facts[fact]
         value = true if self._happens(0.5) else self._dice.choose([each for each in values if each != true] or [true])

@@ -66,7 +66,7 @@ class Conversations:
         self.langs: tuple[Code, ...] = tuple(lang for lang in SPEAKERS if world.lang in (lang, "both"))
         dice = Dice(2 * world.seed + 101)
         self._groups = self._divide(dice)
-        held_back = {  # wordings kept for (a) and (d)
+        held_back: dict[tuple[Entity, str, Code], list[int]] = {  # wordings kept for (a) and (d)
             (entity, fact, lang): dice.sample(range(len(wordings(entity, fact, lang))), HELD_BACK)
             for entity, fact in self._groups
             for lang in SPEAKERS
@@ -75,7 +75,7 @@ class Conversations:
             entity: [fact for fact in entity.facts if self._groups[entity, fact] == group] for entity in self._entities()
         }
         told, untold = of("asked"), of("refused")
-        entities = {
+        entities: dict[EntityKind, tuple[Entity, ...]] = {
             kind: tuple(each for each in some if told[each] or untold[each]) for kind, some in world.facts.entities.items()
         }
         known = {entity.name for entity in world.facts.entities["person"]}
