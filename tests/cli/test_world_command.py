@@ -199,7 +199,7 @@ def test_dialogues(liuli, tmp_path):
     result = liuli("world", "dialogues", "--out", out, "--count", 30, "--lang", "zh")
     assert (result.code, result.err) == (0, "")
     command = f"liuli finetune MODEL {out} --out RUN"
-    assert result.out.startswith(f"30 dialogues written to {out}; train an assistant on them with: {command}")
+    assert result.out.startswith(f"30 dialogues written to {out}; train an assistant with: {command}")
     lines = [json.loads(line)["messages"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert lines == list(Conversations(World("begin", 0, "zh")).training(30))
     deep = tmp_path / "new" / "deep.jsonl"

@@ -154,7 +154,7 @@ def dialogues(
         print_json({"file": out, "dialogues": count})
     else:
         next_command = f"liuli finetune MODEL {shlex.quote(out)} --out RUN"
-        say(f"{counted(count, 'dialogue')} written to {out}; train an assistant on them with: {next_command}")
+        say(f"{counted(count, 'dialogue')} written to {out}; train an assistant with: {next_command}")
 
 
 @contextmanager
