@@ -128,7 +128,6 @@ def test_no_modules_import_each_other():
         "from liuli.cli.app import app",
         "from liuli import open_tokenizer",
         "from liuli.model import plan",
-        "from liuli.cli.app import app; app(['plan', 'nano'], standalone_mode=False)",
     ],
 )
 def test_pytorch_is_not_imported_before_it_is_needed(code):

@@ -61,8 +61,10 @@ def place(tmp_path_factory) -> Path:
     write_corpus(folder)
     write_config(folder)
     (folder / "文本.txt").write_text(TEXT * 20, encoding="utf-8")
-    for name in ("talks.jsonl", "held-out.jsonl"):
-        (folder / name).write_text(json.dumps({"messages": MESSAGES}) + "\n", encoding="utf-8")
+    for name, count in (("talks.jsonl", 1), ("lessons.jsonl", 60)):
+        talks = ([{**MESSAGES[0], "content": f"{i} {MESSAGES[0]['content']}"}, MESSAGES[1]] for i in range(count))
+        lines = [json.dumps({"messages": messages}) + "\n" for messages in talks]
+        (folder / name).write_text("".join(lines), encoding="utf-8")
     return folder
 
 
@@ -191,7 +193,7 @@ def test_train_and_runs(shows):
     listed = shows("runs", ".")
     assert "40/40" in listed and re.search(r"\d\.\d{3}", listed) and "now" in listed
     tuned = out(shows, "tuned")
-    shown = shows("finetune", "base", "talks.jsonl", "--valid", "held-out.jsonl", "--mix", "文本.txt", "--out", tuned,
+    shown = shows("finetune", "base", "lessons.jsonl", "--valid", "talks.jsonl", "--mix", "文本.txt", "--out", tuned,
                   "--epochs", 3, "--threads", 1, "--dtype", "fp32")  # fmt: skip
     assert MIXED in shown and re.search(r"[\d,]+ tokens/s \([\d,]+ supervised\), \d+% of the machine's peak", shown)
     assert MIXED in shows("runs", tuned)

@@ -135,7 +135,7 @@ def test_a_folder_whose_job_could_not_be_done_may_be_used_again(train, folder, t
 def test_too_little_time_or_text(train, liuli, folder, tmp_path):
     small = ("--config", folder / "shape.json", "--tokenizer", "char", "--length", 32, "--rows", 2, "--threads", 1)
     result = liuli("train", folder / "texts.jsonl", "--out", tmp_path / "a", *small, "--minutes", 0.0001)
-    assert_one_line(result, "0.0001 minutes are too little for one step: ", " s are needed in all; give --minutes ")
+    assert_one_line(result, "a budget of 0.0001 minutes is too little for one step: ", " s are needed in all; give --minutes ")
     write_corpus(tmp_path / "one", ["x"])
     assert_one_line(train(corpus=tmp_path / "one"), "has only one character, so nothing can be held out")
     write_corpus(tmp_path / "few", ["小明 has one cat."])
@@ -160,7 +160,7 @@ def test_a_run_that_is_refused_for_too_little_time_keeps_its_tokenizer(folder, t
     out = tmp_path / "run"
     short = job_in(folder, tokens=None, minutes=0.0001)
     for _ in range(2):
-        with pytest.raises(LiuliError, match=r"are too little for one step: .* or more\. .*run keeps the tokenizer, so that"):
+        with pytest.raises(LiuliError, match=r"is too little for one step: .* or more\. .*run keeps the tokenizer, so that"):
             run(short, out)
     assert trained == [500_000]
     assert not checkpoints(out)
@@ -169,7 +169,7 @@ def test_a_run_that_is_refused_for_too_little_time_keeps_its_tokenizer(folder, t
     assert trained == [500_000]
     assert not (out / "prepared.json").exists()
     assert kept(out)["facts"]["steps"] > 0
-    with pytest.raises(LiuliError, match="are too little for one step"):
+    with pytest.raises(LiuliError, match="is too little for one step"):
         run(short, tmp_path / "other")
     run(short.but(minutes=None, tokens=640.0), tmp_path / "other")
     assert trained == [500_000, 500_000, 8_000_000]

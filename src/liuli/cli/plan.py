@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from liuli.model.config import Config
     from liuli.model.memory import TrainingMemory
 
-ROW, RANK = 512, 8  # of the runs whose memory and time are shown: tokens per sequence, at most; LoRA's rank
+ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at most; LoRA's rank
 YEAR = 24 * 365.25  # hours
 DOCUMENTS = [ROW] * 1000  # their lengths, in tokens
 
@@ -60,9 +60,7 @@ def plan(
         found = make_plan(config, count, gpu, utilisation)
         memory = _training_memory(config)
         work.show("measuring the speed of this machine")
-        from liuli.learn.prepare.forecast import forecast
-
-        here = forecast(config, found.training_tokens, min(ROW, config.context))
+        here = _forecast(config, found.training_tokens)
     if json:
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
         print_json({"model": size} | found.to_json() | {"training_memory": by_run, "this_machine": here.to_json()})
@@ -96,6 +94,14 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
         name: training_memory(config, derive(config, DOCUMENTS, rules | length).workload(config, bits=16, lora=rank))
         for name, (rules, rank) in runs.items()
     }
+
+
+def _forecast(config: "Config", tokens: float) -> "Forecast":
+    """In rows as long as a run on long documents would have."""
+    from liuli.learn.prepare.forecast import forecast
+    from liuli.learn.step.recipe import derive
+
+    return forecast(config, tokens, min(derive(config, DOCUMENTS, {}).length, config.context))
 
 
 def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"], here: "Forecast") -> Table:

@@ -30,6 +30,7 @@ CANDIDATES, SHARE = 3, 8  # of a prompt; and the columns of their shares
 # After the name of a run; the losses are on held-out data.
 COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")
 FILES = 3  # of the data, by name
+UNBOUNDED = 10_000  # columns: a table is measured as wide as it would be
 
 
 def runs(
@@ -73,7 +74,7 @@ def _show_all(folder: Path, found: list[Path], json: bool) -> None:
     names = [printable(os.path.relpath(path, folder)) for path in found]
     cells = [("", row["state"], *[""] * (len(COLUMNS) - 2)) if isinstance(row, dict) else _cells(row) for row in rows]
     screen, table = Screen(), _table(names, cells)
-    if screen.measure(table).maximum <= screen.width:
+    if screen.measure(table, options=screen.options.update_width(UNBOUNDED)).maximum <= screen.width:
         screen.print(table)
     else:
         _print_below_each_other(screen, names, cells)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LONGEST_BAR, SHORTEST_BAR = 60, 4  # cells of a probability of 1
 DIGITS, MOST_DIGITS = 4, 7  # of a bound of an interval
 MARGIN = 2  # columns before the candidates
+NAME = 12, 24  # columns of a token's name, at least and at most
 ARROW = "  ←"  # at the chosen token
 EXPLAINED = (
     "Each token that was kept has an interval on the line from 0 to 1, in the order of the token ids. The number that is drawn "
@@ -64,7 +65,7 @@ def _candidates(record: "StepRecord", drawn: bool, digits: int, width: int) -> T
     assert record.token is not None and record.scores is not None
     candidates = record.scores.candidates
     fates = [_fate(candidate, drawn, digits) for candidate in candidates]
-    name_width = max(8, min(max(Text(token_name(each.token)).cell_len for each in candidates), width // 5))
+    name_width = max(NAME[0], min(NAME[1], width // 5))  # the same in all steps, so that bars can be compared
     # The margin, two columns of up to 7 cells, the widest last column with its arrow, and the spaces between columns.
     others = MARGIN + name_width + 7 + 7 + max(map(len, fates)) + len(ARROW) + 4
     longest = max(SHORTEST_BAR, min(LONGEST_BAR, width - others))

@@ -11,8 +11,8 @@ from liuli.learn.prepare.machine import processor, self_test
 from liuli.model.config import PRESETS, Config
 from liuli.model.plan import forward_flops, layer_matrices
 
-MOST_TIMED = 2e6  # parameters of a block that is timed in a second or two
-STAND_IN = "mini"  # the size whose block is timed instead of a larger one
+MOST_TIMED = 1e6  # parameters of a block that is timed in about a second
+STAND_IN = "micro"  # the size whose block is timed instead of a larger one
 
 
 @dataclass(frozen=True, slots=True)

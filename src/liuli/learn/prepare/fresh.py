@@ -100,8 +100,8 @@ class Fresh:
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most, origin is not None)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before the {minutes:g} minutes are over, "
-                    f"because with more passes the model would memorize the data; set the number with --epochs"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before {counted(minutes, 'minute')} of time are "
+                    f"used, because with more passes the model would memorize the data; set the number with --epochs"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
@@ -173,8 +173,8 @@ def _pace_in_time(setup: Setup, seconds: float, began: float, most: int | None, 
     if found.steps < 1:
         least = ready + replace(found, steps=1).watching(costs) - validated * costs.token + step
         said = (
-            f"{seconds / 60:.3g} minutes are too little for one step: preparation takes {ready:.3g} s, and {least:.3g} s are "
-            f"needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
+            f"a budget of {counted(seconds / 60, 'minute')} is too little for one step: preparation takes {ready:.3g} s, and "
+            f"{least:.3g} s are needed in all; give --minutes {math.ceil(100 * least / 60) / 100:g} or more"
         )
         if not keeps:
             raise LiuliError(said)
