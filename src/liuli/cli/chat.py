@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,10 +58,13 @@ def chat(
 ) -> None:
     """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
     given = only_given(**sampling)
-    # A model of the hub may be downloaded, which has a progress bar of its own.
-    with waiting(f"opening {model}") if os.path.exists(model) else nullcontext():
+    with waiting("starting"):
         check_compute(device, dtype, threads)
+    if not os.path.exists(model):
+        from liuli.hub import find_model
 
+        find_model(model, weights=True)  # a download has a progress bar of its own
+    with waiting(f"opening {model}"):
         from liuli.cli.dialogue_file import read_tools
         from liuli.generate.conversation import Conversation
         from liuli.generate.model import load
