@@ -10,7 +10,7 @@ import pexpect
 PROMPT = r"\n(\x1b\[\?2004h)?> $"  # readline asks for bracketed pastes first
 MORE = "… $"
 ESCAPES = r"\x1b\[[\d;?]*[a-zA-Z]"
-SPINNER = r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (opening|reading|hashing) .*? …"  # on a slow machine
+SPINNER = r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (starting|opening|reading|hashing) .*? …"  # on a slow machine
 PASTE = "\x1b[200~{}\x1b[201~"
 LIBEDIT = Path("/usr/lib/x86_64-linux-gnu/libedit.so.2")
 

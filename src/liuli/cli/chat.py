@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,8 +61,11 @@ def chat(
     check_model(model, adapter)
     check_compute(device, dtype, threads)
     given = only_given(**sampling)
-    # A model of the hub may be downloaded, which has a progress bar of its own.
-    with waiting(f"opening {model}") if os.path.exists(model) else nullcontext():
+    if not os.path.exists(model):
+        from liuli.hub import find_model
+
+        find_model(model, weights=True)  # a download has a progress bar of its own
+    with waiting(f"opening {model}"):
         from liuli.cli.dialogue_file import read_tools
         from liuli.generate.conversation import Conversation
         from liuli.generate.model import load
@@ -77,16 +79,17 @@ def chat(
             raise named_as_typed(error) from None
         kept = KeptConversation(opened)
         if continued:
-            talk.load(kept.continue_last())
-        if continued and system is not None:
-            talk.set_system(system)
+            _continue_last(talk, kept, system)
     session = Session(talk, ChatInput(terminal=sys.stdin.isatty() and sys.stdout.isatty()), kept)
-    session.view.note(f"{opened.path}, a context of {talk.context:,} tokens; chat template: {opened.chat.origin}")
-    session.view.note(settings_line(opened, talk.sampling, seed, given))
-    if opened.stage == "base":
-        untrained = "this is a base model, which has not been trained to answer"
-        session.view.note(f"{untrained}: make an assistant of it with liuli finetune")
+    session.introduce(settings_line(opened, talk.sampling, seed, given))
     session.run()
+
+
+def _continue_last(talk: "Conversation", kept: KeptConversation, system: str | None) -> None:
+    """Loads the last conversation with the model; a system message that was given takes the place of its own."""
+    talk.load(kept.continue_last())
+    if system is not None:
+        talk.set_system(system)
 
 
 class Session:
@@ -98,6 +101,15 @@ class Session:
         self._keeps = lines.terminal
         self.view = ReplyView(talk, lines.terminal)
         self._commands = ChatCommands(talk, lines, self.view, kept)
+
+    def introduce(self, settings: str) -> None:
+        """Notes which model it is, and the sampling settings in force."""
+        model = self._talk.model
+        self.view.note(f"{model.path}, a context of {self._talk.context:,} tokens; chat template: {model.chat.origin}")
+        self.view.note(settings)
+        if model.stage == "base":
+            untrained = "this is a base model, which has not been trained to answer"
+            self.view.note(f"{untrained}: make an assistant of it with liuli finetune")
 
     def run(self) -> None:
         """Until nothing more comes, or /quit."""

@@ -100,8 +100,8 @@ class Fresh:
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most, origin is not None)
             if pace.steps == most:
                 yield Note(
-                    f"training stops after {PUBLISHED_PASSES} passes over the data, before {counted(minutes, 'minute')} of time are "
-                    f"used, because with more passes the model would memorize the data; set the number with --epochs"
+                    f"training stops after {PUBLISHED_PASSES} passes over the data, before {counted(minutes, 'minute')} are "
+                    f"over, because with more passes the model would memorize the data; set the number with --epochs"
                 )
         else:
             pace, beginning, decoder = _pace_of_text(setup), None, None
