@@ -29,7 +29,10 @@ WORKING = {  # the words of a command, and what is shown while it works
     "evaluate": [
         (("evaluate", "model", "texts.jsonl"), ["loading model", "reading texts.jsonl", " kB of ", "evaluating", "0 of 300"]),
         (("evaluate", "wide", "place", "--points", 2), [PARTS.format(1) + "scoring", PARTS.format(5) + "sampling"]),
-        (("evaluate", "assistant", "talks.jsonl", "--exact"), ["reading talks.jsonl", "evaluating", "generating replies", "0 of 3"]),
+        (
+            ("evaluate", "assistant", "talks.jsonl", "--exact"),
+            ["reading talks.jsonl", "evaluating", "generating replies", "0 of 3"],
+        ),
         (("evaluate", "model", "texts.jsonl", "--json"), ["hashing the model"]),
     ],
     "compare": [(("compare", "model", "model", "--prompt", "the"), ["loading models", "generating tokens", "0 of 128"])],
