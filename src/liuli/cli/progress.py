@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from liuli.cli.output import Screen
+from liuli.cli.remaining_time import RECENT, RemainingTime
 from liuli.cli.wording import counted
 from liuli.display import visible
 from liuli.units import byte_size
@@ -19,7 +20,6 @@ from liuli.units import byte_size
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event, Finished, Ready, Sampled, Update, Validated
 
-RECENT = 50  # steps that speed and loss are averaged over
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
 LATE = 1.1  # times the budget
 
@@ -36,7 +36,8 @@ class Progress:
         self._out, self._began, self._resume, self._unit = out, began, resume, unit
         self._console = console or Screen(soft_wrap=True)
         self._ready: Ready | None = None
-        self._recent: deque[Update] = deque(maxlen=RECENT)
+        self._recent: deque[Update] = deque(maxlen=RECENT)  # steps that speed and loss are averaged over
+        self._remaining = RemainingTime()
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
@@ -60,8 +61,11 @@ class Progress:
     def _take(self, event: "Event") -> int:
         from liuli.learn.run import events
 
+        self._remaining.take(event)
         if isinstance(event, events.Update):
             self._recent.append(event)
+            if announcement := self._remaining.announcement():
+                self._line(announcement)
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
@@ -98,26 +102,15 @@ class Progress:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.loss for update in self._recent) / len(self._recent)
 
-    @property
-    def _step_seconds(self) -> float:
-        """Mean of the last steps, of which there is one at least."""
-        return sum(update.seconds for update in self._recent) / len(self._recent)
-
     def _share(self) -> str:
         """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
         assert self._ready is not None
         recipe = self._ready.recipe
         flops = recipe["rows"] * recipe["length"] * self._ready.flops
-        return f"{flops / self._step_seconds / self._ready.peak:.0%} of the machine's peak"
-
-    def _left(self) -> float | None:
-        """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
-        if not self._recent or self._ready is None:
-            return None
-        return (self._ready.steps - self._recent[-1].step) * self._step_seconds
+        return f"{flops / self._remaining.step_seconds / self._ready.peak:.0%} of the machine's peak"
 
     def _warn_if_late(self, update: "Update") -> None:
-        ready, left = self._ready, self._left()
+        ready, left = self._ready, self._remaining.left()
         if self._warned or ready is None or ready.seconds is None or left is None or update.step < ready.steps // 10:
             return
         ends = time.perf_counter() - self._began + left
@@ -134,7 +127,7 @@ class Progress:
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
             words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
-        left = self._left()
+        left = self._remaining.left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
     def _panel(self) -> Group:
@@ -142,7 +135,7 @@ class Progress:
         if self._ready and self._recent:
             update = self._recent[-1]
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
-            speed, left = self._speed or 0.0, self._left() or 0.0
+            speed, left = self._speed or 0.0, self._remaining.left() or 0.0
             rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
             rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
         if self._sampled:

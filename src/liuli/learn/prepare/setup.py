@@ -155,4 +155,6 @@ class Setup:
         learned = sum(parameter.numel() for parameter in training.optimizer.parameters)
         counts = training.step, training.steps, self.parameters, learned
         expected = memory.expected.total, memory.free
-        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected)
+        return Ready(
+            *counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, validations=self.facts.validations
+        )

@@ -25,6 +25,7 @@ class Ready:
         flops: FLOP to train on one token. peak: FLOP/s of the machine.
         seconds: the budget, if it is given as time.
         memory: expected peak, in bytes. free: available bytes, or None if the system does not report it.
+        validations: of the whole run, after the one before the first step.
     """
 
     step: int
@@ -38,6 +39,7 @@ class Ready:
     seconds: float | None
     memory: float
     free: int | None
+    validations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
