@@ -4,7 +4,7 @@ truth."""
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from liuli.display import on_line
 
 if TYPE_CHECKING:
     from liuli.cli.output import Screen
+    from liuli.data.records.source_files import Watch
 
 PLAYED = 5  # moments of the playback that are shown
 BAR, SHARES = 24, 53  # columns of a share of 1; those before it
@@ -50,8 +51,7 @@ def begin(
 ) -> None:
     """Generate a small synthetic corpus (a "world"), train a base model and an assistant on it, and show what they learned.
 
-    This takes about five minutes on two fast CPU cores, and about ten on slow ones. What the models learn does not depend
-    on the machine's speed.
+    This takes about five minutes on two fast CPU cores, and about ten on slow ones. The results do not depend on the speed.
     """
     began = time.perf_counter()
     from liuli.cli.output import Screen
@@ -74,23 +74,23 @@ def begin(
             if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
                 sys.exit(code)
     screen.print("part 3 of 3: comparing what the models learned with the truth …")
-    with _working(screen) as tell:
-        found = beginning.report(out, tell)
+    with _working(screen) as watch:
+        found = beginning.report(out, watch)
     print_report(found, out, screen, None if before else time.perf_counter() - began)
 
 
 @contextmanager
-def _working(screen: "Screen") -> "Iterator[Callable[[str], None]]":
-    """Shows on a terminal what is being computed, and for how long: the function that it gives takes the name of each part."""
+def _working(screen: "Screen") -> "Iterator[Watch]":
+    """Shows on a terminal what is being computed, and for how long: it gives the function that takes the name of each part."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     if not screen.is_terminal:
-        yield lambda what: None
+        yield lambda what, done, total: None
         return
     columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=screen, transient=True) as shown:
         task = shown.add_task("", total=None)
-        yield lambda what: shown.update(task, description=what)
+        yield lambda what, done, total: shown.update(task, description=what)
 
 
 def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: float | None) -> None:
@@ -115,7 +115,7 @@ def _prompts(found: dict[str, Any], screen: "Screen") -> None:
         for piece in likely:
             bars = "█" * round(min(BAR, screen.width - SHARES) * piece["learned"])
             shares = f"true {piece['truth']:>6.1%}  learned {piece['learned']:>6.1%}"
-            screen.print(f"    {_padded(on_line(piece['text'].strip()), 18)}{shares}  {bars}")
+            screen.print(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {bars}")
 
 
 def _playback(found: dict[str, Any], screen: "Screen") -> None:
@@ -161,9 +161,8 @@ def _assistant(found: dict[str, Any], screen: "Screen") -> None:
 
 def _reply(reply: dict[str, Any]) -> str:
     """A reply on one line. A base model may say nothing after a question, because its text ends there."""
-    if reply["ended"]:
-        return on_line(reply["text"]) or "(ends the document here)"
-    return f"{on_line(reply['text'])} …"
+    text = on_line(reply["text"]).strip()
+    return (text or "(ends the document here)") if reply["ended"] else f"{text} …"
 
 
 def _how_long(found: dict[str, Any], seconds: float | None) -> str:

@@ -102,15 +102,24 @@ class Progress:
         """Mean of the last steps, of which there is one at least."""
         return sum(update.loss for update in self._recent) / len(self._recent)
 
+    @property
+    def _step_seconds(self) -> float:
+        """Mean of the last steps, of which there is one at least."""
+        return sum(update.seconds for update in self._recent) / len(self._recent)
+
     def _share(self) -> str:
         """The share of the machine's peak that the last steps took. All tokens of a row count, supervised or not."""
         assert self._ready is not None
         recipe = self._ready.recipe
         flops = recipe["rows"] * recipe["length"] * self._ready.flops
-        return f"{flops / self._remaining.step_seconds / self._ready.peak:.0%} of the machine's peak"
+        return f"{flops / self._step_seconds / self._ready.peak:.0%} of the machine's peak"
+
+    def _left(self) -> float | None:
+        """Seconds to the end, validations and checkpoints included."""
+        return self._remaining.left()
 
     def _warn_if_late(self, update: "Update") -> None:
-        ready, left = self._ready, self._remaining.left()
+        ready, left = self._ready, self._left()
         if self._warned or ready is None or ready.seconds is None or left is None or update.step < ready.steps // 10:
             return
         ends = time.perf_counter() - self._began + left
@@ -127,7 +136,7 @@ class Progress:
         words.append(f"validation {found.nats_per_token:.3f} nats/token, {found.bits_per_byte:.3f} bits/byte")
         if speed := self._speed:
             words.append(f"{speed:,.0f} {self._unit}/s, {self._share()}")
-        left = self._remaining.left()
+        left = self._left()
         return ", ".join(words) + (f", {_time(left)} left" if left else "")
 
     def _panel(self) -> Group:
@@ -135,7 +144,7 @@ class Progress:
         if self._ready and self._recent:
             update = self._recent[-1]
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=60))
-            speed, left = self._speed or 0.0, self._remaining.left() or 0.0
+            speed, left = self._speed or 0.0, self._left() or 0.0
             rows.append(Text(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {_time(left)} left"))
             rows.append(Text(f"{speed:,.0f} {self._unit}/s   {self._share()}"))
         if self._sampled:

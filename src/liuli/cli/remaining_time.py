@@ -47,11 +47,6 @@ class RemainingTime:
             self._steps.append(event.seconds)
             self._done, self._since, self._validated = event.step, now, False
 
-    @property
-    def step_seconds(self) -> float:
-        """The mean of the last steps, of which there is one at least."""
-        return fmean(self._steps)
-
     def left(self) -> float | None:
         """Seconds to the end, validations and checkpoints included. None before the first step."""
         if self._ready is None or not self._steps:
@@ -59,7 +54,7 @@ class RemainingTime:
         steps, validations = self._ready.steps, self._ready.validations
         every = math.ceil(steps / validations) if validations else 0
         to_come = math.ceil(steps / every) - self._done // every if every else 0
-        return (steps - self._done) * self.step_seconds + to_come * self._validation
+        return (steps - self._done) * fmean(self._steps) + to_come * self._validation
 
     def announcement(self) -> str | None:
         """How long training will take, for people: once, as soon as enough steps are measured. None at any other time, for

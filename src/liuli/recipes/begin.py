@@ -11,16 +11,17 @@ Finished parts are not made again, and a stopped run is resumed.
 """
 
 import json
-import os.path
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from liuli.data.records.source_files import Watch
 from liuli.errors import LiuliError
 from liuli.evaluate.against_world import compare_with_world, world_scorer
 from liuli.evaluate.questions import ask, reply_to
@@ -89,6 +90,7 @@ def read_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Calla
         _check_settings(folder, job)
     if _is_trained(folder / RUN):
         return
+    yield Note("part 1 of 3: the base model")
     if not going_on:
         job = job.but(
             size="nano",
@@ -96,7 +98,6 @@ def read_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Calla
             seed=seed or 0,
             probes=tuple(prompt.prompt for prompt in prompts_of(world)),
         )
-    yield Note("part 1 of 3: the base model")
     if open_folder(place) is None:
         yield Note("generating the text (Chinese and English)")
         write_folder(world, str(place), DOCUMENTS)
@@ -108,6 +109,7 @@ def talk_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Calla
     going_on, dialogues = bool(checkpoints(folder / ASSISTANT)), folder / DIALOGUES
     if _is_trained(folder / ASSISTANT):
         return
+    yield Note("part 2 of 3: the assistant")
     job = Job.of(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
     if not going_on:
         settings = read_settings(folder / RUN)
@@ -120,7 +122,6 @@ def talk_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Calla
             seed=base.seed,
             probes=tuple(question.text for question in three_questions(World())),
         )
-    yield Note("part 2 of 3: the assistant")
     if not dialogues.exists():
         yield Note("generating dialogues about the world")
         write_dialogues(World(), dialogues, CONVERSATIONS)
@@ -166,11 +167,15 @@ def is_trained(folder: Path) -> bool:
     return _is_trained(folder / RUN) and _is_trained(folder / ASSISTANT)
 
 
-def report(folder: Path, tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
+def _unwatched(what: str, done: int, total: int) -> None:
+    pass
+
+
+def report(folder: Path, watch: Watch = _unwatched) -> dict[str, Any]:
     """All numbers of a finished `begin`, saved in `report.json`. They are computed again only if a model changed.
 
     Args:
-        tell: is called with the name of each part before it is computed.
+        watch: is called with the name of each part before it is computed.
     """
     model, assistant = load(folder / RUN / "model"), load(folder / ASSISTANT / "model")
     known = read_json(folder / REPORT)
@@ -179,7 +184,7 @@ def report(folder: Path, tell: Callable[[str], None] = lambda what: None) -> dic
         return known
     world = World()
     with _one_thread():
-        found = _of_base(folder, world, model, tell) | {"assistant": _of_assistant(folder, world, model, assistant, tell)}
+        found = _of_base(folder, world, model, watch) | {"assistant": _of_assistant(folder, world, model, assistant, watch)}
     found["compared"] = datetime.now().astimezone().isoformat(timespec="minutes")
     write_text(folder / REPORT, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found
@@ -196,14 +201,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _of_base(folder: Path, world: World, model: Model, tell: Callable[[str], None]) -> dict[str, Any]:
+def _of_base(folder: Path, world: World, model: Model, watch: Watch) -> dict[str, Any]:
     tokenizer = model.tokenizer
     assert tokenizer is not None
     card, trace = read_json(model.folder / "liuli.json"), read_json(folder / RUN / TRACE)["body"]
-    tell("the base model's probabilities")
+    watch("the base model's probabilities", 0, 0)
     compared = compare_with_world(model.decoder, tokenizer, world, POINTS, SAMPLES)
     scorer = world_scorer(model.decoder, tokenizer)
-    tell("the entropy of the text")
+    watch("the entropy of the text", 0, 0)
     floor = floor_per_token(world, tokenizer)
     parameters = sum(parameter.numel() for parameter in model.decoder.parameters())
     answers = [
@@ -233,15 +238,13 @@ def _of_base(folder: Path, world: World, model: Model, tell: Callable[[str], Non
     }
 
 
-def _of_assistant(
-    folder: Path, world: World, model: Model, assistant: Model, tell: Callable[[str], None]
-) -> dict[str, Any]:
+def _of_assistant(folder: Path, world: World, model: Model, assistant: Model, watch: Watch) -> dict[str, Any]:
     card, chat = read_json(assistant.folder / "liuli.json"), assistant.chat
-    tell("both models' replies to the same questions")
+    watch("both models' replies to the same questions", 0, 0)
     asked = three_questions(world)
     continued = [model.complete(question.text, max_tokens=SHOWN_REPLY, temperature=0.0) for question in asked]
     replies = reply_to(assistant.decoder, chat, asked)
-    tell("the assistant's answers to all questions")
+    watch("the assistant's answers to all questions", 0, 0)
     return {
         "hash": assistant.hash,
         "training": _training(folder / ASSISTANT, card),
@@ -301,5 +304,6 @@ def _certain(world: World, beginning: str, lang: str) -> str:
     values = choice.pieces if len(choice.pieces) > 1 else choice.values
     if lang == "zh":  # a tokenizer may join any characters of a value
         return state.lead
-    common = os.path.commonprefix([state.lead + value for value in values])
+    columns = zip(*(state.lead + value for value in values), strict=False)
+    common = "".join(characters[0] for characters in takewhile(lambda each: len(set(each)) == 1, columns))
     return common[: max(0, common.rfind(" "))]  # a space belongs to the token behind it

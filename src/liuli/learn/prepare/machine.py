@@ -67,7 +67,7 @@ def self_test(config: Config, length: int, device: torch.device, dtype: str | No
     finally:
         torch.set_num_threads(before)
         torch.set_rng_state(random)
-    by_setting = {f"{name}, {threads} threads": round(speed) for (name, threads), speed in speeds.items()}
+    by_setting: dict[str, float] = {f"{name}, {used} threads": round(speed) for (name, used), speed in speeds.items()}
     return Machine(fastest, count, peak, by_setting)
 
 
