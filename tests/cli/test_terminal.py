@@ -277,7 +277,8 @@ def test_what_a_report_of_begin_may_hold(monkeypatch):
 
     said = f"[/b] [red]{SAID}[/red] :smile:"
     token = {"token": {"id": 1, "text": said, "bytes": list(said.encode())}, "logprob": -1.0}
-    questions = [{"question": said, "truth": said, "group": "c", "base": said, "assistant": said}]
+    reply = {"text": said, "ended": True}
+    questions = [{"question": said, "truth": said, "group": "c", "base": reply, "assistant": reply}]
     shares = {"group": "a", "lang": said, "right": 0.5, "refused": 0.25, "wrong": 0.25}
     gaps = {"fact": {"nats": 0.1, "points": 3, "allowed": 0.5}}
     report = {
@@ -285,7 +286,8 @@ def test_what_a_report_of_begin_may_hold(monkeypatch):
         "playback": [{"prompt": said, "steps": [0], "top": [[token]]}],
         "floor": {"nats": 1.0}, "validation": {"nats_per_token": 1.5}, "losses": [{}, {"loss": 3.0}],
         "world": {"gaps": gaps, "facts": {said: 0.5}, "habit_error": 1.0, "whole": None},
-        "assistant": {"questions": questions, "answers": [shares]},
+        "training": {"seconds": 1.0},
+        "assistant": {"questions": questions, "answers": [shares], "training": {"seconds": 1.0}},
     }  # fmt: skip
     terminal = FakeTerminal()
     monkeypatch.setenv("TERM", "dumb")

@@ -1,6 +1,7 @@
 """What a run does to the process it runs in: it computes as was asked, and leaves everything as it was."""
 
 import os
+from itertools import cycle
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from liuli.data.packing.batch import batch_of
 from liuli.data.packing.pieces import Piece
 from liuli.devices import find_device
 from liuli.errors import LiuliError
-from liuli.learn.prepare import fixed
+from liuli.learn.prepare import fixed, machine
 from liuli.learn.prepare.fixed import choose, choose_again
 from liuli.learn.prepare.job import ComputeSettings
 from liuli.learn.prepare.machine import Machine
@@ -162,3 +163,15 @@ def test_two_runs_in_one_process_do_not_disturb_each_other(tmp_path):
     again = run(job_in(tmp_path, steps=12, seed=1), tmp_path / "again")
     losses = [[event.loss for event in events if isinstance(event, Update)] for events in (one, again)]
     assert losses[0] == losses[1]
+
+
+def test_the_machine_is_measured_anew_in_every_run(tmp_path, monkeypatch):
+    """A result that was kept would be that of a busy moment for as long."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    chosen = []
+    for times in ((1.0, 2.0), (2.0, 1.0)):  # seconds in fp32 and in bf16, in turn
+        clock = cycle(times)
+        monkeypatch.setattr(machine, "_seconds", lambda run, device, clock=clock: next(clock))
+        chosen.append(machine.self_test(config_from(CONFIG, "here"), 32, torch.device("cpu"), None, 1).dtype)
+    assert chosen == ["fp32", "bf16"]
+    assert not list(tmp_path.iterdir())

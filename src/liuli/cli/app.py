@@ -62,7 +62,7 @@ def _options(
 
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the examples at the end of its help
-    begin: ("liuli begin", "liuli begin --out second --seed 1 --minutes 5"),
+    begin: ("liuli begin", "liuli begin --out second --seed 1 --tokens 2e6"),
     tokenize: (
         'liuli tokenize liuli-begin/run "Ming went to the fair" --steps',
         "liuli tokenize liuli-begin/assistant --chat liuli-begin/dialogues.jsonl",

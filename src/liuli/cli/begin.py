@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from liuli.cli.output import Screen
 
 PLAYED = 5  # moments of the playback that are shown
-BAR = 24  # columns of a share of 1
+BAR, SHARES = 24, 53  # columns of a share of 1; those before it
 GROUPS = {
     "a": "(a) asked in training, reworded",
     "b": "(b) in the text, never asked",
@@ -36,20 +37,22 @@ def begin(
             help="Write the world, the runs and the report to this folder. It must be new, empty, or from `liuli begin`.",
         ),
     ] = "liuli-begin",
-    minutes: Annotated[
+    tokens: Annotated[
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Train the base model for this many minutes, including validation and checkpoints. Fine-tuning the assistant "
-            "takes nearly as long.",
-            show_default="2.35",
+            help="Train the base model on this many tokens, such as 2e6. The assistant trains on 0.8 times as many.",
+            show_default="4.2e6",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed (initial weights and data order).")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Set the random seed (initial weights and data order).", show_default="0"),
+    ] = None,
 ) -> None:
     """Generate a small synthetic corpus (a "world"), train a base model and an assistant on it, and show what they learned.
 
-    This takes about five minutes.
+    This takes about five minutes on two fast CPU cores, and about ten on slow ones. The results do not depend on the speed.
     """
     began = time.perf_counter()
     out = Path(folder)
@@ -58,32 +61,40 @@ def begin(
     from liuli.cli.output import Screen
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt
+    from liuli.cli.work_progress import work_progress
     from liuli.learn.prepare.machine import keep_memory
     from liuli.recipes import begin as beginning
 
-    screen = Screen(soft_wrap=True)
+    screen = Screen()
+    screen.soft_wrap = not screen.is_terminal  # a pipe gets each line whole
     resume = f"liuli begin --out {shlex.quote(str(out))}"
-    minutes = beginning.MINUTES if minutes is None else minutes
+    before = beginning.is_trained(out)
     keep_memory()
     with Interrupt() as interrupt:
         for make, run, unit in (
             (beginning.read_of_it, beginning.RUN, "tokens"),
             (beginning.talk_of_it, beginning.ASSISTANT, "supervised tokens"),
         ):
-            events = make(out, minutes, seed, interrupt.asked)
+            events = make(out, tokens, seed, interrupt.asked)
             if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
                 sys.exit(code)
-    screen.print("comparing the models with the true probabilities and facts of the corpus …")
-    found = beginning.report(out)
-    print_report(found, out, screen, time.perf_counter() - began)
+    screen.print("part 3 of 3: comparing the models with the true probabilities and facts of the corpus …")
+    with work_progress("comparing") as work:
+        found = beginning.report(out, work.show)
+    print_report(found, out, screen, None if before else time.perf_counter() - began)
 
 
-def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: float) -> None:
-    """Prints what was learned, next to the truth. `found`: the report, whose texts are the model's own; `seconds`: how long all
-    of it took."""
+def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: float | None) -> None:
+    """Prints what was learned, next to the truth.
+
+    Args:
+        found: the report, whose texts are the model's own.
+        seconds: how long this command took; None if both models had been trained before it.
+    """
     for part in (_prompts, _playback, _losses, _world, _assistant):
         part(found, screen)
-    _next(out, screen, seconds)
+    screen.print(f"\n{_how_long(found, seconds)} All numbers are in {out / 'report.json'}.")
+    _next(out, screen)
 
 
 def _prompts(found: dict[str, Any], screen: "Screen") -> None:
@@ -93,9 +104,9 @@ def _prompts(found: dict[str, Any], screen: "Screen") -> None:
         screen.print(f"\n  {on_line(prompt['prompt'])} …")
         likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
         for piece in likely:
-            bars = "█" * round(BAR * piece["learned"])
+            bars = "█" * round(min(BAR, screen.width - SHARES) * piece["learned"])
             shares = f"true {piece['truth']:>6.1%}  learned {piece['learned']:>6.1%}"
-            screen.print(f"    {_padded(on_line(piece['text'].strip()), 18)}{shares}  {bars}")
+            screen.print(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {bars}")
 
 
 def _playback(found: dict[str, Any], screen: "Screen") -> None:
@@ -103,8 +114,8 @@ def _playback(found: dict[str, Any], screen: "Screen") -> None:
     for prompt in found["playback"][:3]:
         screen.print(f"\n  {on_line(prompt['prompt'])} …")
         for i in _moments(len(prompt["steps"])):
-            top = "  ".join(f"{_token(each)} {_percent(each['logprob'])}" for each in prompt["top"][i])
-            screen.print(f"    step {prompt['steps'][i]:>6,}  {top}")
+            tokens = [f"  {_token(each)} {_percent(each['logprob'])}" for each in prompt["top"][i]]
+            screen.print(_fitting(f"    step {prompt['steps'][i]:>6,}", tokens, screen.width))
 
 
 def _losses(found: dict[str, Any], screen: "Screen") -> None:
@@ -129,14 +140,34 @@ def _assistant(found: dict[str, Any], screen: "Screen") -> None:
         truth = f"true, but in no training data: {each['truth']}" if each["group"] == "c" else f"true: {each['truth']}"
         screen.print(f"\n  {on_line(each['question'])}  ({on_line(truth)})")
         for name in ("base", "assistant"):
-            screen.print(f"    {name:<10} {on_line(each[name])}")
+            screen.print(f"    {name:<10} {_reply(each[name])}")
     screen.print("\nThe assistant's answers to all questions, each in a conversation of its own:")
+    group = ""
     for each in found["assistant"]["answers"]:
-        shares = f"right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}"
-        screen.print(f"  {GROUPS[each['group']]:<31} {each['lang']}  {shares}")
+        if each["group"] != group:
+            group = each["group"]
+            screen.print(f"  {GROUPS[group]}")
+        screen.print(f"    {each['lang']}  right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}")
 
 
-def _next(out: Path, screen: "Screen", seconds: float) -> None:
+def _reply(reply: dict[str, Any]) -> str:
+    """A reply on one line. A base model may say nothing after a question, because its text ends there."""
+    text = on_line(reply["text"]).strip()
+    return (text or "(ends the document here)") if reply["ended"] else f"{text} …"
+
+
+def _how_long(found: dict[str, Any], seconds: float | None) -> str:
+    trained = _duration(found["training"]["seconds"] + found["assistant"]["training"]["seconds"])
+    if seconds is not None:
+        return f"This command took {_duration(seconds)}; the training steps took {trained} in all."
+    on = datetime.fromisoformat(found["compared"]).strftime("%Y-%m-%d at %H:%M")
+    return (
+        f"Nothing was trained now, because both models in this folder were finished. They were compared with the truth on "
+        f"{on}, after {trained} of training steps. For another run, give --out a new folder."
+    )
+
+
+def _next(out: Path, screen: "Screen") -> None:
     from liuli.recipes import begin as beginning
 
     def quoted(*parts: str) -> str:
@@ -144,7 +175,7 @@ def _next(out: Path, screen: "Screen", seconds: float) -> None:
 
     model, world = quoted(beginning.RUN, "model"), quoted(beginning.WORLD)
     prompt = "小明今天去游乐园玩"
-    screen.print(f"\nThis command took {seconds:.0f} s. All numbers are in {out / beginning.REPORT}. Next:")
+    screen.print("Next:")
     for command, what in (
         (f"liuli complete {model} {prompt} --steps", "see how the model chooses each token"),
         (f"liuli chat {quoted(beginning.ASSISTANT, 'model')}", "talk with the assistant"),
@@ -153,7 +184,8 @@ def _next(out: Path, screen: "Screen", seconds: float) -> None:
         (f"liuli evaluate {model} {world}", "measure the model on the whole text"),
         ("liuli train my-text.txt --out my-run --minutes 10", "train a model on your own text"),
     ):
-        screen.print(f"  {command}\n      {what}")
+        screen.print(f"  {command}", soft_wrap=True)  # to be copied in one piece
+        screen.print(f"      {what}")
 
 
 def _moments(count: int) -> list[int]:
@@ -162,15 +194,36 @@ def _moments(count: int) -> list[int]:
 
 
 def _token(candidate: dict[str, Any]) -> str:
+    """A token's text. Byte-level tokens may end within a character, whose bytes are left out."""
     from liuli.display import visible
 
-    return visible(candidate["token"]["text"], bytes(candidate["token"]["bytes"]))
+    data = bytes(candidate["token"]["bytes"])
+    whole = data.decode(errors="ignore")
+    if whole.encode() == data:
+        return visible(candidate["token"]["text"], data)
+    return f"{visible(whole)}…" if whole else "(part of a character)"
 
 
 def _percent(logprob: float) -> str:
     from math import exp
 
     return f"{exp(logprob):.0%}"
+
+
+def _fitting(line: str, parts: list[str], columns: int) -> str:
+    """The line with the first of the parts, as many as fit the screen, one at least."""
+    from rich.cells import cell_len
+
+    for i, part in enumerate(parts):
+        if i and cell_len(line + part) > columns:
+            break
+        line += part
+    return line
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _padded(text: str, columns: int) -> str:

@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from liuli.cli.output import Screen
+from liuli.cli.remaining_time import RECENT, RemainingTime
 from liuli.cli.wording import clock, counted
 from liuli.display import printable, visible
 from liuli.units import byte_size
@@ -20,7 +21,6 @@ from liuli.units import byte_size
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event, Finished, Ready, Sampled, Update, Validated
 
-RECENT = 50  # steps that speed and loss are averaged over
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
 LATE = 1.1  # times the budget
 LONGEST_BAR = 100  # columns
@@ -39,7 +39,8 @@ class Progress:
         self._out, self._began, self._resume, self._unit = out, began, resume, unit
         self._console = console or Screen()
         self._ready: Ready | None = None
-        self._recent: deque[Update] = deque(maxlen=RECENT)
+        self._recent: deque[Update] = deque(maxlen=RECENT)  # steps that speed and loss are averaged over
+        self._remaining = RemainingTime()
         self._validated: Validated | None = None
         self._sampled: Sampled | None = None
         self._warned = False
@@ -69,8 +70,11 @@ class Progress:
     def _take(self, event: "Event") -> int:
         from liuli.learn.run import events
 
+        self._remaining.take(event)
         if isinstance(event, events.Update):
             self._recent.append(event)
+            if announcement := self._remaining.announcement():
+                self._line(announcement)
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
             self._line(f"{event.text} …" if self._ready is None else event.text)
@@ -121,10 +125,8 @@ class Progress:
         return sum(update.seconds for update in self._recent) / len(self._recent)
 
     def _left(self) -> float | None:
-        """Seconds to the last step, by the time of the last ones; validations and checkpoints are not counted."""
-        if not self._recent or self._ready is None:
-            return None
-        return (self._ready.steps - self._recent[-1].step) * self._step_seconds
+        """Seconds to the end, validations and checkpoints included."""
+        return self._remaining.left()
 
     def _warn_if_late(self, update: "Update") -> None:
         ready, left = self._ready, self._left()

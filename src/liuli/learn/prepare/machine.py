@@ -1,20 +1,18 @@
-"""The settings in which this machine computes fastest: a self-test of half a second, whose result is cached.
+"""The settings in which this machine computes fastest: a self-test of half a second.
 
-Two processors of the same name may differ by a factor of six in 16 bits (AMX). Two threads on a busy machine may be slower than
-one. A narrow model gains from neither. So one block of the actual model is timed, forward and backward, in each setting.
+It is made again in every run, because a machine that was busy a moment ago may be free now. Two processors of the same name may
+differ by a factor of six in 16 bits (AMX). Two threads on a busy machine may be slower than one. A narrow model gains from
+neither. So one block of the actual model is timed, forward and backward, in each setting.
 """
 
 import ctypes
-import json
-import os
 import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import nn
@@ -32,7 +30,6 @@ from liuli.model.rotary import Rotary
 TOKENS = 1024  # of the block's test, at most
 ROUNDS, SECONDS = 5, 0.02  # in turn over all settings; at least, for each setting in a round
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT = 3600  # seconds: a machine that was busy may be free later
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +50,25 @@ def self_test(config: Config, length: int, device: torch.device, dtype: str | No
         length: positions of a row.
     """
     settings = [(name, count) for name in ([dtype] if dtype else TRAINED_IN) for count in _thread_counts(device, threads)]
-    shape = f"{config.width}x{config.feed_forward_width}x{config.heads}x{config.kv_heads}x{length}"
-    key = f"{processor(device)}, {os.cpu_count()} cores, torch {torch.__version__}, {shape}, {settings}"
-    known = _read_cache()
-    if key not in known or not 0 <= time.time() - known[key]["at"] < KEPT:
-        known[key] = {"at": time.time(), "found": asdict(_measure(config, length, device, settings))}
-        _write_cache(known)
-    return Machine(**known[key]["found"])
+    before, random = torch.get_num_threads(), torch.get_rng_state()
+    try:
+        times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
+        steps = {name: _block_step(config, length, device, DTYPES[name]) for name, _ in settings}
+        for _ in range(ROUNDS):
+            for name, count in settings:
+                torch.set_num_threads(count)
+                times[name, count].append(_seconds(steps[name][1], device))
+        speeds = {(name, count): steps[name][0] / median(taken) for (name, count), taken in times.items()}
+        fastest, count = max(speeds, key=lambda setting: speeds[setting])
+        torch.set_num_threads(count)
+        size = 1024 if device.type == "cpu" else 8192
+        matrix = torch.randn(size, size, device=device, dtype=DTYPES[fastest])
+        peak = 2 * size**3 / _seconds(lambda: matrix @ matrix, device)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(random)
+    by_setting: dict[str, float] = {f"{name}, {used} threads": round(speed) for (name, used), speed in speeds.items()}
+    return Machine(fastest, count, peak, by_setting)
 
 
 def processor(device: torch.device | None = None) -> str:
@@ -86,27 +95,6 @@ def _thread_counts(device: torch.device, threads: int | None) -> list[int]:
     if threads is not None:
         return [threads]
     return [most] if device.type != "cpu" or most == 1 else [1, most]
-
-
-def _measure(config: Config, length: int, device: torch.device, settings: list[tuple[str, int]]) -> Machine:
-    before, random = torch.get_num_threads(), torch.get_rng_state()
-    try:
-        times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
-        steps = {name: _block_step(config, length, device, DTYPES[name]) for name, _ in settings}
-        for _ in range(ROUNDS):
-            for name, count in settings:
-                torch.set_num_threads(count)
-                times[name, count].append(_seconds(steps[name][1], device))
-        speeds = {(name, count): steps[name][0] / median(taken) for (name, count), taken in times.items()}
-        dtype, count = max(speeds, key=lambda setting: speeds[setting])
-        torch.set_num_threads(count)
-        size = 1024 if device.type == "cpu" else 8192
-        matrix = torch.randn(size, size, device=device, dtype=DTYPES[dtype])
-        peak = 2 * size**3 / _seconds(lambda: matrix @ matrix, device)
-    finally:
-        torch.set_num_threads(before)
-        torch.set_rng_state(random)
-    return Machine(dtype, count, peak, {f"{name}, {count} threads": round(speed) for (name, count), speed in speeds.items()})
 
 
 def _block_step(config: Config, length: int, device: torch.device, dtype: torch.dtype) -> tuple[int, Callable[[], object]]:
@@ -137,25 +125,3 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
         synchronise(device)
         found.append(time.perf_counter() - start)
     return min(found)
-
-
-def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liuli" / "self-test.json"
-
-
-def _read_cache() -> dict[str, dict[str, Any]]:
-    try:
-        known = json.loads(_cache_file().read_text(encoding="utf-8"))
-        return known if all({"at", "found"} == set(entry) for entry in known.values()) else {}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
-
-
-def _write_cache(known: dict[str, dict[str, Any]]) -> None:
-    try:
-        _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        beside = _cache_file().with_suffix(f".{os.getpid()}.part")
-        beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        os.replace(beside, _cache_file())
-    except OSError:
-        pass  # the test is run again next time: half a second

@@ -156,6 +156,5 @@ class Setup:
         counts = training.step, training.steps, self.parameters, learned
         expected = memory.expected.total, memory.free
         mixed = self.plan.job.data.mix is not None
-        return Ready(
-            *counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, tokens=training.tokens, mixed=mixed
-        )
+        later = {"validations": self.facts.validations, "tokens": training.tokens, "mixed": mixed}
+        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, **later)

@@ -27,6 +27,7 @@ class Ready:
         memory: expected peak, in bytes. free: available bytes, or None if the system does not report it.
         tokens: supervised in the steps before. mixed: whether the training loss is over dialogues and text, and the validation
             loss over dialogues alone.
+        validations: of the whole run, after the one before the first step.
     """
 
     step: int
@@ -42,6 +43,7 @@ class Ready:
     free: int | None
     tokens: int = 0
     mixed: bool = False
+    validations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
