@@ -149,7 +149,8 @@ class Pretrain(Stage):
             "kind": kind,
             "vocab_size": job.model.vocab_size,
             "most": asked_shape(job, None).vocab_size,
-            "sample_bytes": _sample_bytes(job),
+            # A short run may use the tokenizer of a shorter one: who is refused for too little time gives more minutes.
+            "whole_sample": _sample_bytes(job) == SAMPLE_BYTES,
         }
 
     def config(self, job: Job, data: TextData, tokenization: Tokenization, kept: Path | None) -> Config:
