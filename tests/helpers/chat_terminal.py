@@ -10,7 +10,7 @@ import pexpect
 PROMPT = r"\n(\x1b\[\?2004h)?> $"  # readline asks for bracketed pastes first
 MORE = "… $"
 ESCAPES = r"\x1b\[[\d;?]*[a-zA-Z]"
-SPINNER = r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (starting|opening|reading|hashing) .*? …"  # on a slow machine
+PROGRESS = r"((starting|opening|reading|hashing) [^\n]*?\d:\d\d)+\n?"  # on a slow machine
 PASTE = "\x1b[200~{}\x1b[201~"
 LIBEDIT = Path("/usr/lib/x86_64-linux-gnu/libedit.so.2")
 
@@ -52,4 +52,4 @@ class ChatTerminal:
 
 
 def _plain(shown: str) -> str:
-    return re.sub(SPINNER, "", re.sub(ESCAPES, "", shown).replace("\r", ""))
+    return re.sub(PROGRESS, "", re.sub(ESCAPES, "", shown).replace("\r", ""))

@@ -1,6 +1,5 @@
 """`liuli chat`: talk with a model, at a terminal or through a pipe."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Thread
 from liuli.cli.output import say
 from liuli.cli.reply_view import ReplyView
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, settings_line, with_sampling_options
-from liuli.cli.waiting import waiting
+from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
@@ -59,13 +58,10 @@ def chat(
 ) -> None:
     """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
     check_model(model, adapter)
-    check_compute(device, dtype, threads)
     given = only_given(**sampling)
-    if not os.path.exists(model):
-        from liuli.hub import find_model
-
-        find_model(model, weights=True)  # a download has a progress bar of its own
-    with waiting(f"opening {model}"):
+    with work_progress("starting"):
+        check_compute(device, dtype, threads)
+    with work_progress(f"opening {model}"):
         from liuli.cli.dialogue_file import read_tools
         from liuli.generate.conversation import Conversation
         from liuli.generate.model import load
@@ -164,7 +160,7 @@ class Session:
         if not self._keeps:
             return
         try:
-            with waiting("hashing the model"):
+            with work_progress("hashing the model"):
                 self._kept.keep(self._talk.messages)
         except LiuliError as error:
             self._keeps = False

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
-from liuli.cli.waiting import waiting
 from liuli.cli.wording import counted
+from liuli.cli.work_progress import work_progress
 from liuli.display import on_line, printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ReplyView:
         from liuli.generate.conversation import trimmed
 
         before = self.talk.left_out
-        with self.interrupt.during("reply"), waiting("reading the message") as work:
+        with self.interrupt.during("reply"), work_progress("reading the message") as work:
             completion, records = begin()
             work.show(f"reading {counted(len(completion.prompt_ids), 'token')}")
             if note:
