@@ -47,11 +47,11 @@ class Pose(Say):
 
 
 class Meet(Placed):
-    """An entity by name, all alike; the text is about it from here on."""
+    """An entity by name, as often as its `mentions` say; the text is about it from here on."""
 
     def __init__(self, entities: Sequence[Entity], names: Sequence[str]):
         self._entities = tuple(entities)
-        self._choice = make_choice("entity", names, [1] * len(names))
+        self._choice = make_choice("entity", names, [entity.mentions for entity in self._entities])
 
     def choice(self, state: GrammarState) -> GrammarChoice:
         return self._choice
