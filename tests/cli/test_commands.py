@@ -80,7 +80,7 @@ def test_steps_show_candidates_cuts_the_number_and_the_choice(liuli, stories):
     assert lines[4].split()[-1] == "0.0000–0.0122"  # a lower id
     assert lines[5].rstrip().endswith("removed by top-k")
     assert "top-k kept 2 tokens and removed 0." in lines[6]
-    assert "random number 0.1344 is in 0.0122–1.0000 → , (id 432), 96.88% before sampling" in lines[7]
+    assert "random number 0.1344 is in 0.0122–1.0000 → , (id 432), model 96.88%" in lines[7]
     assert "Once upon a time, there" in result.out
     assert "2 tokens, finish reason: length" in result.out
 

@@ -165,7 +165,7 @@ def test_look_at_dialogues(liuli, talks):
         "replies     min 11, median 11, mean 11, p95 11, max 11 characters",
         "duplicates  1 dialogue with the first prompt of an earlier one, kept",
         "of 42 dialogues (",
-        "by first prompt, about one dialogue in 20",
+        "about one dialogue in 20, chosen by a hash of its first prompt",
         "1 dialogue with a system message",
         "1 reply with weight 0: nothing is learned from them",
         "1 dialogue without an answer to the last message",

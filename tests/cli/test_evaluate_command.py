@@ -69,7 +69,7 @@ def test_a_world_is_compared_with_its_truth(liuli, model, tmp_path):
         (["--points", 3], "--points applies only to a folder made by liuli world: leave out --points"),
         (["--exact"], "--exact applies only to dialogues, and the sources are text: leave out --exact, or add --dialogues"),
         (["--dialogues", "--text-field", "a"], "--text-field applies only to text, and --dialogues to dialogues"),
-        (["--dialogues"], "has no chat template, and its tokenizer has no <|im_start|>"),
+        (["--dialogues"], "contains no chat template, and its tokenizer has no <|im_start|>"),
     ],
 )
 def test_bad_options(liuli, model, text, words, said):
@@ -130,7 +130,7 @@ def test_replies_that_do_not_fit_are_named(liuli, assistant, talks):
     with talks.open("a") as file:
         file.write("\n" + json.dumps({"messages": long}))
     said = liuli("evaluate", assistant, talks).err
-    assert "liuli: skipped 1 × an answer too long for a row of 128 tokens; give a larger --length\n" in said
+    assert "liuli: skipped 1 answer: too long for a sequence of 128 tokens; give a larger --length\n" in said
     exact = liuli("evaluate", assistant, talks, "--exact").out
     assert "  not generated: 1 × the reply and its prompt do not fit the model's context of 128 tokens\n" in exact
 

@@ -19,7 +19,7 @@ def clock(monkeypatch):
 
 
 def ready(step=0, seconds=None):
-    return Ready(step, STEPS, 1000, 1000, RECIPE, {}, 1.0, 1.0, seconds, 1.0, None, VALIDATIONS)
+    return Ready(step, STEPS, 1000, 1000, RECIPE, {}, 1.0, 1.0, seconds, 1.0, None, validations=VALIDATIONS)
 
 
 def train(remaining, clock, first, last, seconds=0.1):

@@ -117,7 +117,7 @@ def test_a_layout_of_the_field_and_a_folder_without_template(liuli, tmp_path):
     base = pairs.save_base(tmp_path / "base")
     (tmp_path / "alpaca.json").write_text(json.dumps([{"instruction": "a", "input": "", "output": "b"}]))
     shown = liuli("tokenize", base, "--chat", tmp_path / "alpaca.json").out
-    assert "> b│<|im_end|>" in shown and "by ChatML, as the folder has no template" in shown
+    assert "> b│<|im_end|>" in shown and "chat template: ChatML, as the folder has no template" in shown
 
 
 def test_what_a_template_refuses_is_said(liuli, folder, tmp_path):
@@ -144,7 +144,7 @@ def test_mistakes(liuli, folder, tiny_folder, file, tmp_path):
         ([folder, "--chat", file, "--steps"], "--steps shows how a text is tokenized: leave it out with --chat"),
         ([folder, "--chat", tmp_path / "nothing"], "there is no file or folder"),
         ([folder, "--chat", tmp_path / "empty.jsonl"], "no dialogue found in "),
-        ([tiny_folder, "--chat", file], "has no chat template, and its tokenizer has no <|im_start|> and <|im_end|>"),
+        ([tiny_folder, "--chat", file], "contains no chat template, and its tokenizer has no <|im_start|> and <|im_end|>"),
     ]:
         result = liuli("tokenize", *words)
         assert (result.code, result.out) == (2, "")

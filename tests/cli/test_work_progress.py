@@ -117,7 +117,7 @@ def test_a_download_shows_its_own_bars(liuli, corpus, monkeypatch):
     assert shown == [None]
 
 
-def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):
+def test_what_never_ends_is_refused_at_once(liuli, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("a.txt")
     os.mkfifo("a.jsonl")
@@ -126,7 +126,7 @@ def test_what_never_ends_is_refused_at_once(liuli, tmp_path, monkeypatch):
         for words in (
             ("data", "look", name),
             ("data", "convert", name, "--out", "out.jsonl"),
-            ("compare", "no-model", "--file", name),
+            ("compare", tiny_folder, "--file", name),
         ):
             result = liuli(*words)
             assert (result.code, result.out, result.err) == (2, "", f"liuli: {name} {refused}\n")

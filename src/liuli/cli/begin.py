@@ -162,7 +162,7 @@ def _how_long(found: dict[str, Any], seconds: float | None) -> str:
         return f"This command took {_duration(seconds)}; the training steps took {trained} in all."
     on = datetime.fromisoformat(found["compared"]).strftime("%Y-%m-%d at %H:%M")
     return (
-        f"Nothing was trained now, because both models in this folder were finished. They were compared with the truth on "
+        f"Nothing was trained now, because both models in this folder were finished. They were compared with the corpus on "
         f"{on}, after {trained} of training steps. For another run, give --out a new folder."
     )
 

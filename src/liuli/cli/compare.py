@@ -98,7 +98,10 @@ def compare(
         prompts = _prompts(work, prompt or [], file)
         models = [_open(each, device) for each in work.counting(model, "loading models", len(model))]
         set_threads(models, threads)
-        trace = side_by_side(models, prompts, settings, work.show)
+        try:
+            trace = side_by_side(models, prompts, settings, work.show)
+        except LiuliError as error:
+            raise named_as_typed(error) from None
     if json:
         print_json(trace.to_json())
     else:

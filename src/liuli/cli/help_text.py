@@ -1,10 +1,13 @@
 """How the help of every command looks: flags without a type, arguments by their name alone, and examples at the end."""
 
+import shutil
+from textwrap import wrap
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+NARROW = 72  # columns: in fewer, Typer's table would cut the names of options
 UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports
 
 
@@ -37,6 +40,22 @@ class _Help(_Mixin):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line. Typer would write `{MODEL}` for an argument that is required."""
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help: at a narrow terminal the options are a plain list, not a table."""
+        mode = self.rich_markup_mode
+        if shutil.get_terminal_size().columns < NARROW:
+            self.rich_markup_mode = None
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.rich_markup_mode = mode
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Writes the end of a plain help: examples, each on one line, to be copied."""
+        for line in ("", *(self.epilog or "").split("\n")):
+            lines = [line] if line.startswith("liuli ") else wrap(line, formatter.width)
+            formatter.write("".join(f"{each}\n" for each in lines or [""]))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the command's own arguments; an error in them names this command, and not only `liuli`."""

@@ -30,7 +30,7 @@ AsDialogues = Annotated[
 TextField = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME",
+        metavar="FIELD",
         help="Read the text of a record from this field. If the field is a list of strings, each is a line. May be repeated: "
         "the first of the fields that a record has is read.",
         show_default="text",

@@ -22,7 +22,7 @@ MARGIN = 2  # columns before the candidates
 NAME = 12, 24  # columns of a token's name, at least and at most
 ARROW = "  ←"  # at the chosen token
 EXPLAINED = (
-    "Each token that was kept has an interval on the line from 0 to 1, in the order of the token ids. The number that is drawn "
+    "Each token that was kept has an interval on the line from 0 to 1, in the order of the token ids. The random number "
     "lies in the interval of the chosen token."
 )
 
@@ -46,7 +46,7 @@ def print_step(screen: "Screen", record: "StepRecord", greedy: bool) -> None:
     how = "forced" if record.forced else "greedy"
     if drawn:
         how = f"random number {record.uniform:.{digits}f} is in {_interval(record.scores.interval, digits)}"
-    choice = f"{token_name(record.token)} (id {record.token.id}), {percent(math.exp(record.scores.logprob))} before sampling"
+    choice = f"{token_name(record.token)} (id {record.token.id}), model {percent(math.exp(record.scores.logprob))}"
     screen.print_text(f"  {how} → {choice}")
 
 

@@ -105,7 +105,7 @@ def ask(
         str,
         typer.Argument(
             metavar="PREFIX",
-            help="The beginning of a document, such as 小明今天去游乐园玩; - reads it from standard input.",
+            help="The beginning of a document, in Chinese or English; - reads it from standard input.",
             show_default=False,
         ),
     ],

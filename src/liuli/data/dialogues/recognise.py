@@ -56,5 +56,5 @@ def _holds_dialogues(file: SourceFile) -> bool | None:
 def _is_dialogue(record: Any) -> Any:
     """Whether a record is meant as a dialogue and not as a text."""
     if not isinstance(record, dict):
-        return Problem("the record is not an object", f"found {json_kind(record)}")
+        return Problem("the record is not an object", f"found {json_kind(record)}", 'write {"messages": […]}')
     return "text" not in record and has_layout(record)

@@ -59,7 +59,7 @@ class DataSettings(Record):
         "Read the text of a record from this field (when fine-tuning, a record of --mix). If the field is a list of strings, "
         "each is a line. May be repeated: the first of the fields that a record has is read.",
         shown="text",
-        metavar="NAME",
+        metavar="FIELD",
         default=(),
     )
     strict: bool | None = setting("Stop at the first input that would be skipped.")
