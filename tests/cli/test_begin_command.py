@@ -50,7 +50,7 @@ def test_begin(liuli, small, tmp_path):
     assert {prompt["lang"] for prompt in report["prompts"]} == {"zh", "en"}
     assert report["validation"]["nats_per_token"] > report["floor"]["nats"]
     assert report["playback"][0]["steps"][0] == 0
-    assert {(each["group"], each["lang"]) for each in report["assistant"]["answers"]} == set(product("abc", ("zh", "en")))
+    assert {(each["group"], each["lang"]) for each in report["assistant"]["answers"]} == set(product("abcd", ("zh", "en")))
     for each in report["assistant"]["answers"]:
         assert each["right"] + each["refused"] + each["wrong"] == pytest.approx(1)
     assert len(report["assistant"]["questions"]) == 3
@@ -166,7 +166,7 @@ def test_the_screens_rows_fit(tmp_path, columns):
     rows = [line.rstrip() for line in lines if not line.startswith("  liuli ") and "folder" not in line]
     assert max(map(cell_len, rows)) <= columns
     assert sum(line.startswith("    step ") and "过山车 61%" in line for line in rows) == 2
-    assert "were compared with the truth on 2026-11-30 at 13:25, after 2 min 1 s of training" in " ".join(map(str.strip, lines))
+    assert "were compared with the corpus on 2026-11-30 at 13:25, after 2 min 1 s of training" in " ".join(map(str.strip, lines))
 
 
 def test_a_folder_that_holds_something_else(liuli, small, tmp_path):
