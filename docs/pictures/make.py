@@ -89,7 +89,9 @@ def run(typed: str, place: Path) -> str:
     output = done.stdout.decode()
     if done.returncode:
         sys.exit(f"{typed} failed:\n{output}")
-    return re.sub(r"/\S+/world/documents\.jsonl", "liuli-begin/world/documents.jsonl", output)  # not the path on this machine
+    # Not the path on this machine, nor the options with which the folder was made.
+    output = re.sub(r"liuli begin --out \S+( --seed \d+)?", "liuli begin", output)
+    return re.sub(r"/\S+/world/documents\.jsonl", "liuli-begin/world/documents.jsonl", output)
 
 
 def part_of(output: str, first: str, end: str) -> str:
@@ -117,7 +119,7 @@ def aligned(svg: str) -> str:
 def _runs(style: str, x: str, y: str, _: str, content: str) -> list[str]:
     """The parts of a text whose characters have one width, each with its own place and length."""
     at, parts = float(x), []
-    for width, characters in groupby(html.unescape(content), key=lambda character: cell_len(character) or 1):
+    for (width, _), characters in groupby(html.unescape(content), key=_kind):
         part = "".join(characters)
         length = CELL * width * len(part)
         if part.strip("\xa0 \n"):
@@ -126,6 +128,11 @@ def _runs(style: str, x: str, y: str, _: str, content: str) -> list[str]:
             parts.append(f'<text class="{style}" x="{at:g}" y="{y}" textLength="{length:g}"{fit}>{shown}</text>\n')
         at += length
     return parts
+
+
+def _kind(character: str) -> tuple[int, bool]:
+    """The cells of a character, and whether it is drawn (a line, a bar, braille): its font often has another width."""
+    return cell_len(character) or 1, "\u2500" <= character <= "\u259f" or "\u2800" <= character <= "\u28ff"
 
 
 def facts(place: Path) -> dict[str, Any]:
