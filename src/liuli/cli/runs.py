@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
-CANDIDATES, SHARE = 3, 8  # of a prompt; and the columns of their shares
+CANDIDATES, SHARE = 3, 7  # of a prompt; and the columns of their shares
 # After the name of a run; the losses are on held-out data.
 COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")
 FILES = 3  # of the data, by name
