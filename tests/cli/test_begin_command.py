@@ -166,7 +166,9 @@ def test_the_screens_rows_fit(tmp_path, columns):
     rows = [line.rstrip() for line in lines if not line.startswith("  liuli ") and "folder" not in line]
     assert max(map(cell_len, rows)) <= columns
     assert sum(line.startswith("    step ") and "过山车 61%" in line for line in rows) == 2
-    assert "were compared with the corpus on 2026-11-30 at 13:25, after 2 min 1 s of training" in " ".join(map(str.strip, lines))
+    assert "were compared with the corpus on 2026-11-30 at 13:25, after 2 min 1 s of training" in " ".join(
+        map(str.strip, lines)
+    )
 
 
 def test_a_folder_that_holds_something_else(liuli, small, tmp_path):

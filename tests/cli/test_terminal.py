@@ -141,7 +141,7 @@ def test_editing_a_hostile_message_at_a_terminal_is_refused(place, model):
     child.expect(PROMPT)
     child.sendline("/edit")
     child.expect(PROMPT)
-    assert "contains control characters: give the new text as /edit TEXT" in child.before
+    assert "contains control characters: give the new text as /edit TEXT" in " ".join(child.before.split())
     child.sendline("/quit")
     child.expect(pexpect.EOF)
 

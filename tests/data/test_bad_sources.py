@@ -246,7 +246,7 @@ def test_a_file_that_is_still_being_written_is_not_called_broken(tmp_path):
     path.write_bytes(whole[:100])
     sources = Sources([str(tmp_path)])
     path.write_bytes(whole)
-    assert "has changed" in message_of(sources)
+    assert "changed while it was being read" in message_of(sources)
 
 
 def message_of(sources: Sources) -> str:

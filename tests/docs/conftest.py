@@ -31,6 +31,9 @@ def stand_ins(begun_folder, tmp_path_factory) -> dict[str, Path]:
     lora.add(model.decoder, lora.LoRASettings(rank=2), seed=0)
     peft_folder.save(model.decoder, folder / "another", base=str(base), base_hash=model.hash)
     dialogues = begun_folder / "dialogues.jsonl"
+    (folder / "poems").mkdir()
+    poems = '[{"title": "静夜思", "paragraphs": ["床前明月光，", "疑是地上霜。"]}, {"content": "举头望明月，低头思故乡。"}]'
+    (folder / "poems" / "tang.json").write_text(poems, encoding="utf-8")
     return {
         "README.md": ROOT / "README.md",
         "README.zh.md": ROOT / "README.zh.md",
@@ -41,6 +44,9 @@ def stand_ins(begun_folder, tmp_path_factory) -> dict[str, Path]:
         "another": folder / "another",
         "dialogues.jsonl": dialogues,
         "my-dialogues.jsonl": dialogues,
+        "capitals.jsonl": dialogues,
         "my-text.txt": folder / "my-text.txt",
+        "play.txt": folder / "my-text.txt",
+        "poems": folder / "poems",
         GGUF: folder / GGUF,
     }

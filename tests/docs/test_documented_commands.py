@@ -35,6 +35,7 @@ BUDGETS = {
 }
 NOT_RUN = {"begin": "takes minutes; tests/cli/test_begin_command.py runs it"}
 MEASURED = {
+    ("docs/chat.md", "chat"): "needs the real model; tests/cli/test_chat_command.py compares it",
     ("README.md", "complete"): "needs the real model; tests/cli/test_readme.py compares it",
     ("README.zh.md", "complete"): "is that of README.md; tests/cli/test_readme.py compares both",
 }
@@ -128,7 +129,8 @@ def prepared(words: list[str], stand_ins: dict[str, Path], here: Path) -> list[s
         if before not in ("--out", "--gguf") and first and first[0] in stand_ins and not (here / first[0]).exists():
             (here / first[0]).symlink_to(stand_ins[first[0]])
     name, _, _ = addressed(words)
-    budget = {} if "--resume" in words else BUDGETS.get(name, {})
+    of_world = any((here / word / "facts.json").is_file() for word in words)
+    budget = {} if "--resume" in words or (name == "evaluate" and not of_world) else BUDGETS.get(name, {})
     replaced = budget.keys() | (BUDGET if budget.keys() & BUDGET else set())
     kept: list[str] = []
     for before, word in zip(["", *words], words, strict=False):

@@ -253,10 +253,10 @@ def test_neighbours_in_a_row_are_no_neighbours_in_the_source(tmp_path, tokenizer
     ("change", "message"),
     [
         ({"length": 0}, "length must be a whole number of at least 1, not 0"),
-        ({"seed": -1}, "seed of rows .*at least 0"),
-        ({"epochs": 0}, "epochs of rows .*at least 1"),
-        ({"epochs": -3}, "epochs of rows .*at least 1"),
-        ({"buffer": 0}, "buffer of rows .*at least 1"),
+        ({"seed": -1}, "seed must be .*at least 0"),
+        ({"epochs": 0}, "epochs must be .*at least 1"),
+        ({"epochs": -3}, "epochs must be .*at least 1"),
+        ({"buffer": 0}, "buffer must be .*at least 1"),
     ],
 )
 def test_settings_out_of_range(tmp_path, tokenizer, change, message):

@@ -487,7 +487,7 @@ def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, mo
     for event in events:
         ready = event if isinstance(event, Ready) else ready
         said += [event.text] if isinstance(event, Note) else []
-    capped = "training stops after 3 passes over the data, before the end of 0.1 minutes" in "".join(said)
+    capped = "training stops after 3 passes over the data, before 0.1 minutes are over" in "".join(said)
     assert capped == large
     if large:
         assert ready.recipe["rows"] == 2  # so that three passes have at least 100 steps
