@@ -176,7 +176,7 @@ def test_one_gguf_file_of_a_model_on_the_hub(hub, published, tmp_path):
     assert found("somebody/small/two-00001-of-00002.gguf")[::2] == ("two-00001-of-00002.gguf\n", shards)
     lacking = (
         "there is no file somebody/small/no.gguf here, and the model somebody/small on the Hugging Face Hub has no file "
-        "no.gguf\n"
+        "no.gguf: check the name of the file on the model's page\n"
     )
     assert found("somebody/small/no.gguf")[0] == lacking
 

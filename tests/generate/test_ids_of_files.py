@@ -133,7 +133,7 @@ def chat_model(folder, template):
 def test_a_chat_that_insists_on_a_system_message(folder):
     insists = "{% if messages[0].role != 'system' %}{{ raise_exception('a system message must come first') }}{% endif %}"
     model = chat_model(folder, insists + CHATML)
-    with pytest.raises(LiuliError, match=r"a system message must come first; give a system message \(--system\)"):
+    with pytest.raises(LiuliError, match=r"the chat template needs a system message: give one \(--system\)"):
         Conversation(model)
     talk = Conversation(model, "Be brief.", max_tokens=3, seed=1)
     completion, records = talk.say("the")

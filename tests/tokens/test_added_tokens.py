@@ -178,14 +178,14 @@ def test_the_begin_token_that_a_map_names_is_in_a_chat_prompt(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("special_tokens_map.json", {"bos_token": 7}, "the token 'bos_token' must be a text"),
+        ("special_tokens_map.json", {"bos_token": 7}, "the token 'bos_token' must be a string"),
         ("special_tokens_map.json", {"bos_token": {"content": "<s>", "lstrip": 1}}, "\"lstrip\" of the token 'bos_token'"),
-        ("tokenizer_config.json", {"eos_token": {"text": "</s>"}}, "the token 'eos_token' must be a text"),
+        ("tokenizer_config.json", {"eos_token": {"text": "</s>"}}, "the token 'eos_token' must be a string"),
         ("tokenizer_config.json", {"eos_token": "x" * 5000}, "1 to 4,096 characters, not 5,000"),
         ("tokenizer_config.json", {"eos_token": "\ud800"}, "is not valid Unicode"),
         ("tokenizer_config.json", {"additional_special_tokens": "<a>"}, "additional_special_tokens must be a list"),
-        ("tokenizer_config.json", {"extra_special_tokens": [["<a>"]]}, "a token of extra_special_tokens must be a text"),
-        ("tokenizer_config.json", {"extra_special_tokens": {"a": 7}}, "the token 'a' must be a text"),
+        ("tokenizer_config.json", {"extra_special_tokens": [["<a>"]]}, "a token of extra_special_tokens must be a string"),
+        ("tokenizer_config.json", {"extra_special_tokens": {"a": 7}}, "the token 'a' must be a string"),
         ("added_tokens.json", {"<x>": -1}, "the id of '<x>' must be a whole number"),
     ],
 )

@@ -272,5 +272,5 @@ def test_scores_must_be_there(tmp_path):
         writer.add_token_list(["a"])
 
     path = gguf_files.save_metadata(tmp_path / "m.gguf", add)
-    with pytest.raises(LiuliError, match=r"tokenizer\.ggml\.scores must be numbers"):
+    with pytest.raises(LiuliError, match=r"tokenizer\.ggml\.scores must have one number per token"):
         open_tokenizer(path)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 from liuli.cli.output import Screen
@@ -149,7 +149,7 @@ class Progress:
         left = self._left()
         return ", ".join(words) + (f", {clock(left)} left" if left else "")
 
-    def _panel(self) -> Group:
+    def _panel(self) -> Table:
         rows: list[Text | ProgressBar | Preparing] = []
         if not self._recent:
             rows.append(self._preparing)
@@ -162,7 +162,10 @@ class Progress:
                 rows.append(_row(speed))
         if self._sampled:
             rows.append(_row(f"sample at step {self._sampled.step:,}: {visible(self._sampled.text, b'')}"))
-        return Group(*rows)
+        lines = Table.grid()
+        for row in rows:
+            lines.add_row(row)
+        return lines
 
     def _finish(self, event: "Finished") -> None:
         seconds = clock(time.perf_counter() - self._began)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
-CANDIDATES, SHARE = 3, 7  # of a prompt; and the columns of their shares
+CANDIDATES, NAME, SHARE = 3, 13, 7  # of a prompt, at most; columns of a name and of its share, at least
 # After the name of a run; the losses are on held-out data.
 COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")
 FILES = 3  # of the data, by name
@@ -236,12 +236,14 @@ def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
     # Next to each name: its share and two spaces; before all of them: the step.
-    room = (screen.width - len(f"  step {last:,} ")) // CANDIDATES - SHARE - 2
-    for _ in range(CANDIDATES):
+    left = screen.width - len(f"  step {last:,} ")
+    shown = max(1, min(CANDIDATES, left // (NAME + SHARE + 2)))
+    room = left // shown - SHARE - 2
+    for _ in range(shown):
         table.add_column(overflow="fold", max_width=min(16, room))
         table.add_column(justify="right", no_wrap=True, min_width=SHARE)
     for look in probe.looks:
         if look.step in looks:
-            cells = [cell for token, share in look.top[:CANDIDATES] for cell in (token_name(token), percent(share))]
+            cells = [cell for token, share in look.top[:shown] for cell in (token_name(token), percent(share))]
             table.add_row(f"  step {look.step:,}", *map(Text, cells))
     screen.print(table)

@@ -236,9 +236,9 @@ class Conversation:
         question = [{"role": "user", "content": "a"}]
         try:
             size = len(self._prompt(_with_system(text, question)))
-        except LiuliError as error:
+        except LiuliError:
             if not text and self._takes(_with_system("a", question)):
-                raise LiuliError(f"{error}; give a system message (--system)") from None
+                raise LiuliError("the chat template needs a system message: give one (--system)") from None
             raise
         if size >= self.context:
             what, less = "the system message takes", "shorten the system message"

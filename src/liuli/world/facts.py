@@ -167,7 +167,8 @@ def _person(i: int, names: Sequence[tuple[Term, Pronoun]], towns: Sequence[Term]
     }
     habits, mentions = {"ride": dice.habit(lexicon.RIDES), "order": dice.habit(lexicon.DRINKS)}, 1
     if name.zh == "小明":  # as in the articles: 去游乐园玩 → 过山车 3 in 5, 大风车 2 in 5
-        habits["ride"], mentions = dict(zip(lexicon.RIDES[:2], (3, 2), strict=True)), MENTIONS_OF_MING
+        habits["ride"] = dict(zip(lexicon.RIDES[:2], (3, 2), strict=True))
+        mentions = MENTIONS_OF_MING
     return Entity("person", name, pronoun, facts, habits, dice.untold(FACTS["person"], _UNTOLD_OF_PEOPLE[i % 5]), mentions)
 
 

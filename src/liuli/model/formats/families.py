@@ -16,6 +16,7 @@ from liuli.model.formats.family_fields import FIELDS, FamilyFields
 from liuli.model.formats.weight_files import listed, quoted, shown
 
 FAMILIES = get_args(Family)
+SHOWN_RUNS = 3  # of a folder of runs, in an error
 LONGEST_MESSAGE = 300  # characters of a message that quotes config.json
 WITHOUT_IT = "use a model without this setting"
 ACTIVATION_OF = {
@@ -52,6 +53,8 @@ def _advice(folder: Path) -> str:
         return f"it is a run, and its model is {folder / 'model'}"
     if (folder / "adapter_config.json").is_file():
         return f"it is an adapter's folder; give the base model's folder, and --adapter {folder}"
+    if runs := sorted(str(each.parents[1]) for each in folder.glob("*/model/config.json")):  # such as that of `liuli begin`
+        return f"give the folder of one of its runs: {' or '.join(runs[:SHOWN_RUNS])}"
     return "give a folder with config.json and weights"
 
 
