@@ -131,7 +131,8 @@ def _runs(style: str, x: str, y: str, _: str, content: str) -> list[str]:
 
 
 def _kind(character: str) -> tuple[int, bool]:
-    """The cells of a character, and whether it is drawn (a line, a bar, braille): its font often has another width."""
+    """The cells of a character, and whether it is a line, a block or braille. A browser often takes these from another font,
+    whose characters have another width."""
     return cell_len(character) or 1, "\u2500" <= character <= "\u259f" or "\u2800" <= character <= "\u28ff"
 
 

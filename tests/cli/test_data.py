@@ -44,6 +44,12 @@ def test_look(liuli, corpus):
     assert liuli("data", "look", "texts").out == result.out
 
 
+def test_a_bar_stands_behind_its_numbers_at_a_narrow_terminal(liuli, corpus):
+    lines = liuli("data", "look", "texts", columns=60).out.splitlines()
+    most = next(line for line in lines if line.startswith("Han "))
+    assert "█" in most and cell_len(most) <= 60
+
+
 def test_json(liuli, corpus):
     body = json.loads(liuli("data", "look", "texts", "--dedup", "--valid", "tail:0.5", "--json").out)
     assert body["sources"] == ["texts"]

@@ -66,7 +66,6 @@ def begin(
     from liuli.recipes import begin as beginning
 
     screen = Screen()
-    screen.soft_wrap = not screen.is_terminal  # a pipe gets each line whole
     resume = f"liuli begin --out {shlex.quote(str(out))}"
     before = beginning.is_trained(out)
     keep_memory()
@@ -78,7 +77,7 @@ def begin(
             events = make(out, tokens, seed, interrupt.asked)
             if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
                 sys.exit(code)
-    screen.print("part 3 of 3: comparing the models with the true probabilities and facts of the corpus …")
+    screen.print_text("part 3 of 3: comparing the models with the true probabilities and facts of the corpus …")
     with work_progress("comparing") as work:
         found = beginning.report(out, work.show)
     print_report(found, out, screen, None if before else time.perf_counter() - began)
@@ -93,61 +92,61 @@ def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: fl
     """
     for part in (_prompts, _playback, _losses, _world, _assistant):
         part(found, screen)
-    screen.print(f"\n{_how_long(found, seconds)} All numbers are in {out / 'report.json'}.")
+    screen.print_text(f"\n{_how_long(found, seconds)} All numbers are in {out / 'report.json'}.")
     _next(out, screen)
 
 
 def _prompts(found: dict[str, Any], screen: "Screen") -> None:
     """What can follow, in the world and as learned by the model."""
-    screen.print("\nProbability of each continuation, in the corpus (true) and according to the model (learned):")
+    screen.print_text("\nProbability of each continuation, in the corpus (true) and according to the model (learned):")
     for prompt in found["prompts"]:
-        screen.print(f"\n  {on_line(prompt['prompt'])} …")
+        screen.print_text(f"\n  {on_line(prompt['prompt'])} …")
         likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
         for piece in likely:
             bars = "█" * round(min(BAR, screen.width - SHARES) * piece["learned"])
             shares = f"true {piece['truth']:>6.1%}  learned {piece['learned']:>6.1%}"
-            screen.print(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {bars}")
+            screen.print_text(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {bars}")
 
 
 def _playback(found: dict[str, Any], screen: "Screen") -> None:
-    screen.print("\nPredictions during training (most likely next tokens):")
+    screen.print_text("\nPredictions during training (most likely next tokens):")
     for prompt in found["playback"][:3]:
-        screen.print(f"\n  {on_line(prompt['prompt'])} …")
+        screen.print_text(f"\n  {on_line(prompt['prompt'])} …")
         for i in _moments(len(prompt["steps"])):
             tokens = [f"  {_token(each)} {_percent(each['logprob'])}" for each in prompt["top"][i]]
-            screen.print(_fitting(f"    step {prompt['steps'][i]:>6,}", tokens, screen.width))
+            screen.print_text(_fitting(f"    step {prompt['steps'][i]:>6,}", tokens, screen.width))
 
 
 def _losses(found: dict[str, Any], screen: "Screen") -> None:
     floor, loss = found["floor"]["nats"], found["validation"]["nats_per_token"]
     first = found["losses"][1]["loss"]
-    screen.print(
+    screen.print_text(
         f"\nLoss in nats per token: {first:.3f} at the first step, {loss:.3f} at the end on held-out text. The lowest possible "
         f"value (the entropy of the text) is {floor:.3f}."
     )
 
 
 def _world(found: dict[str, Any], screen: "Screen") -> None:
-    screen.print()
+    screen.print_text("")
     for line in comparison_lines(found["world"]):
-        screen.print(line)
+        screen.print_text(line)
 
 
 def _assistant(found: dict[str, Any], screen: "Screen") -> None:
     """The same questions to both, and how the assistant answered all of them."""
-    screen.print("\nThe same questions to the base model, which continues the text, and to the assistant, which answers:")
+    screen.print_text("\nThe same questions to the base model, which continues the text, and to the assistant, which answers:")
     for each in found["assistant"]["questions"]:
         truth = f"true, but in no training data: {each['truth']}" if each["group"] == "c" else f"true: {each['truth']}"
-        screen.print(f"\n  {on_line(each['question'])}  ({on_line(truth)})")
+        screen.print_text(f"\n  {on_line(each['question'])}  ({on_line(truth)})")
         for name in ("base", "assistant"):
-            screen.print(f"    {name:<10} {_reply(each[name])}")
-    screen.print("\nThe assistant's answers to all questions, each in a conversation of its own:")
+            screen.print_text(f"    {name:<10} {_reply(each[name])}")
+    screen.print_text("\nThe assistant's answers to all questions, each in a conversation of its own:")
     group = ""
     for each in found["assistant"]["answers"]:
         if each["group"] != group:
             group = each["group"]
-            screen.print(f"  {GROUPS[group]}")
-        screen.print(f"    {each['lang']}  right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}")
+            screen.print_text(f"  {GROUPS[group]}")
+        screen.print_text(f"    {each['lang']}  right {each['right']:>6.1%}  says it does not know {each['refused']:>6.1%}")
 
 
 def _reply(reply: dict[str, Any]) -> str:
@@ -175,7 +174,7 @@ def _next(out: Path, screen: "Screen") -> None:
 
     model, world = quoted(beginning.RUN, "model"), quoted(beginning.WORLD)
     prompt = "小明今天去游乐园玩"
-    screen.print("Next:")
+    screen.print_text("Next:")
     for command, what in (
         (f"liuli complete {model} {prompt} --steps", "see how the model chooses each token"),
         (f"liuli chat {quoted(beginning.ASSISTANT, 'model')}", "talk with the assistant"),
@@ -184,8 +183,8 @@ def _next(out: Path, screen: "Screen") -> None:
         (f"liuli evaluate {model} {world}", "measure the model on the whole text"),
         ("liuli train my-text.txt --out my-run --minutes 10", "train a model on your own text"),
     ):
-        screen.print(f"  {command}", soft_wrap=True)  # to be copied in one piece
-        screen.print(f"      {what}")
+        screen.print_command(f"  {command}")
+        screen.print_text(f"      {what}")
 
 
 def _moments(count: int) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf, isfinite, log10
 
-from liuli.cli.wording import counted
+from liuli.units import counted
 
 MARGIN = " ┤"  # between the labels and the picture
 LEAST = 10  # characters of a picture's width

@@ -11,9 +11,9 @@ from liuli.cli.kept_conversations import KeptConversation
 from liuli.cli.output import Screen, stream
 from liuli.cli.reply_view import BEGINNING, ReplyView, beginning, first_turns
 from liuli.cli.step_record import explain_steps, print_step
-from liuli.cli.wording import counted
 from liuli.display import drives_terminal, printable
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.conversation import Conversation

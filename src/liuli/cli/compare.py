@@ -24,10 +24,11 @@ from liuli.cli.sampling import (
     settings_line,
     with_sampling_options,
 )
-from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.wording import percent, token_name
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.display import printable
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model

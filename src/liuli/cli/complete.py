@@ -20,10 +20,10 @@ from liuli.cli.sampling import (
     with_sampling_options,
 )
 from liuli.cli.step_record import explain_steps, print_step
-from liuli.cli.wording import counted
 from liuli.cli.work_progress import work_progress
 from liuli.display import on_screen
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.model import Completion, Model

@@ -12,12 +12,12 @@ from liuli.cli.dialogue_statistics import print_dialogue_statistics
 from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.options import SOURCE, AsDialogues, Json, Strict, TextField
 from liuli.cli.output import Screen, print_json
-from liuli.cli.statistics import print_excerpt, print_scripts, print_skipped, quantiles
-from liuli.cli.wording import counted
+from liuli.cli.statistics import print_counts, print_excerpt, print_skipped, quantiles
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.display import on_line
 from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogues
@@ -154,16 +154,7 @@ def _print_converted(console: Screen, dialogues: "Dialogues", written: str) -> N
 
 
 def _print(console: Screen, found: "CorpusStatistics", dedup: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for row in _rows(found, dedup):
-        table.add_row(*map(Text, row))
-    console.print(table)
-    console.print()
-    print_scripts(console, found.scripts)
-    print_skipped(console, found.skipped)
+    print_counts(console, _rows(found, dedup), found.scripts, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         part = f", part {excerpt.part}" if excerpt.part else ""

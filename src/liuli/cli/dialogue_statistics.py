@@ -1,14 +1,11 @@
-"""The statistics of dialogues, as `liuli data look` prints them for people."""
+"""Prints the statistics of dialogues, for `liuli data look`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
 from liuli.cli.output import Screen
-from liuli.cli.statistics import print_excerpt, print_scripts, print_skipped, quantiles
-from liuli.cli.wording import counted
+from liuli.cli.statistics import print_counts, print_excerpt, quantiles
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.statistics import DialogueStatistics
@@ -16,17 +13,11 @@ if TYPE_CHECKING:
 
 def print_dialogue_statistics(console: Screen, found: "DialogueStatistics") -> None:
     """Counts and lengths, scripts, what was skipped, and the beginnings of some dialogues."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for row in _rows(found):
-        table.add_row(*map(Text, row))
-    console.print(table)
-    console.print()
-    print_scripts(console, found.scripts)
-    print_skipped(console, found.skipped)
+    print_counts(console, _rows(found), found.scripts, found.skipped)
     console.print("\nexcerpts")
     for excerpt in found.samples:
         more = f", {counted(excerpt.more, 'more message')}" if excerpt.more else ""
-        console.print(Text(f"  {excerpt.source}{more}", style="bold"), soft_wrap=True)
+        console.print_text(f"  {excerpt.source}{more}", style="bold")
         for message in excerpt.messages:
             print_excerpt(console, message.text, message.cut, f"{message.role}: ")
 

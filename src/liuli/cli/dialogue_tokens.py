@@ -9,10 +9,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from liuli.cli.output import Screen, note, note_skipped, print_json
-from liuli.cli.wording import counted, token_name
+from liuli.cli.wording import token_name
 from liuli.cli.work_progress import work_progress
 from liuli.display import printable
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.data.dialogues.dialogues import Dialogue

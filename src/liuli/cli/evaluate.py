@@ -23,9 +23,10 @@ from liuli.cli.options import (
 )
 from liuli.cli.output import note, note_skipped, print_json, say
 from liuli.cli.sampling import set_threads
-from liuli.cli.wording import counted, percent
+from liuli.cli.wording import percent
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.evaluate.dialogues import DialogueEvaluation, ExactReplies
@@ -98,6 +99,7 @@ def evaluate(
     _check_sources(sources, valid)
     check_compute(device, dtype, threads)
     with work_progress(f"loading {model}") as work:
+        from liuli.data.dialogues.recognise import hold_dialogues
         from liuli.generate.model import load
 
         opened = load(model, device, dtype, pattern, adapter)
@@ -106,7 +108,7 @@ def evaluate(
         longest = length or min(LENGTH, opened.config.context)
         set_threads([opened], threads)
         world = _world(sources)
-        of_dialogues = dialogues or (world is None and text_field is None and _hold_dialogues(sources))
+        of_dialogues = dialogues or (world is None and text_field is None and hold_dialogues(sources))
         _check_options(world is not None, of_dialogues, points, exact, text_field)
         body: dict[str, Any] = {}
         if of_dialogues:
@@ -130,12 +132,6 @@ def evaluate(
     else:
         for line in lines:
             say(line)
-
-
-def _hold_dialogues(sources: list[str]) -> bool:
-    from liuli.data.dialogues.recognise import hold_dialogues
-
-    return hold_dialogues(sources)
 
 
 def _check_options(of_world: bool, of_dialogues: bool, points: int | None, exact: bool, text_field: list[str] | None) -> None:

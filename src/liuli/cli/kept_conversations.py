@@ -81,7 +81,7 @@ class KeptConversation:
         return messages
 
     def where(self) -> str:
-        """The file, for people; "" if nothing was kept."""
+        """The path of the file, as it is shown; "" if nothing was kept."""
         return _shown(self.path) if self.path and self.path.exists() else ""
 
     def _folder(self) -> Path:
@@ -121,6 +121,6 @@ def conversations_folder() -> Path:
 
 
 def _shown(path: Path | None) -> str:
-    """A path for people, with ~ for their home folder."""
+    """A path as it is shown, with ~ for the home folder."""
     text, home = str(path or conversations_folder()), os.path.expanduser("~")
     return printable(f"~{text.removeprefix(home)}" if text.startswith(f"{home}/") else text)

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from liuli.cli.output import Screen
 from liuli.cli.remaining_time import RECENT, RemainingTime
-from liuli.cli.wording import clock, counted
+from liuli.cli.wording import clock
 from liuli.display import printable, visible
-from liuli.units import byte_size
+from liuli.units import byte_size, counted
 
 if TYPE_CHECKING:
     from liuli.learn.run.events import Event, Finished, Ready, Sampled, Update, Validated

@@ -57,8 +57,8 @@ class RemainingTime:
         return (steps - self._done) * fmean(self._steps) + to_come * self._validation
 
     def announcement(self) -> str | None:
-        """How long training will take, for people: once, as soon as enough steps are measured. None at any other time, for
-        what ends in a moment, and for a budget of time, which says itself how long it takes."""
+        """A line that says how long training will take. It is returned once, as soon as enough steps are measured; otherwise
+        None. It is never returned for a run that ends within seconds, or whose budget is a time."""
         ready, left = self._ready, self.left()
         if self._announced or ready is None or left is None or ready.seconds is not None or self._seen <= SETTLED:
             return None

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from liuli.cli.output import Screen, note_traceback, say, stream
 from liuli.cli.reply_interrupt import ReplyInterrupt
-from liuli.cli.wording import counted
 from liuli.cli.work_progress import work_progress
 from liuli.display import on_line, printable
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.errors import LiuliError

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json
-from liuli.cli.wording import counted, percent, token_name
+from liuli.cli.wording import percent, token_name
 from liuli.cli.work_progress import work_progress
 from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
-from liuli.units import byte_size, scaled
+from liuli.units import byte_size, counted, scaled
 
 if TYPE_CHECKING:
     from liuli.learn.run.summary import Curves, Summary, ValidationLoss, WatchedPrompt

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liuli.cli.wording import counted
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model

@@ -1,14 +1,17 @@
-"""Parts of the statistics of a corpus and of dialogues, as they are printed for people."""
+"""Prints what the statistics of a corpus and of dialogues have in common."""
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.wording import counted
+from liuli.cli.wording import bar
 from liuli.display import visible
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.data.records.skipped import Skipped
@@ -24,22 +27,29 @@ def quantiles(lengths: "Lengths", unit: str) -> str:
     return f"{parts}, max {counted(lengths.max, unit)}"
 
 
-def print_scripts(console: Screen, scripts: dict[str, int]) -> None:
-    """The number of characters of each script, with bars."""
+def print_counts(console: Screen, rows: Iterable[tuple[str, str]], scripts: dict[str, int], skipped: "list[Skipped]") -> None:
+    """The table of counts and lengths, the characters of each script with bars, and what was skipped."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    console.print()
     total = sum(scripts.values())
     for name, count in scripts.items():
         share = count / total
-        console.print(Text(f"{name:<12} {count:>14,}  {share:>6.1%}  {'█' * round(share * BAR)}"))
+        numbers = f"{name:<12} {count:>14,}  {share:>6.1%}  "
+        console.print_text(bar(share, min(BAR, console.width - len(numbers))), before=numbers)
+    print_skipped(console, skipped)
 
 
 def print_skipped(console: Screen, several: "list[Skipped]") -> None:
     """Each reason for which input was skipped, with the first places."""
     for skipped in several:
-        console.print(Text(f"\nskipped {skipped.heading}"), soft_wrap=True)
+        console.print_text(f"\nskipped {skipped.heading}")
         for place in skipped.places:
-            console.print(Text(f"    {place}"), soft_wrap=True)
+            console.print_text(f"    {place}")
         if skipped.elsewhere:
-            console.print(f"    and {skipped.elsewhere:,} in other files")
+            console.print_text(f"    and {skipped.elsewhere:,} in other files")
 
 
 def print_excerpt(console: Screen, text: str, cut: bool, before: str = "") -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from liuli.cli.wording import bar, counted, percent, token_name
+from liuli.cli.wording import bar, percent, token_name
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.cli.output import Screen

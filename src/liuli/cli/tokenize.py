@@ -9,10 +9,11 @@ from liuli.cli.dialogue_tokens import check_dialogues, show_dialogues
 from liuli.cli.input import read_text
 from liuli.cli.options import MODEL, Json, Pattern, check_model
 from liuli.cli.output import Screen, print_json
-from liuli.cli.wording import counted, token_name
+from liuli.cli.wording import token_name
 from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.tokens import Token, Tokenizer

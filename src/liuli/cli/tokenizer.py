@@ -12,8 +12,9 @@ import typer
 from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.options import Force, Json, Strict, TextField, TextSources
 from liuli.cli.output import Screen, note, note_skipped, print_json
-from liuli.cli.wording import counted, token_name
+from liuli.cli.wording import token_name
 from liuli.cli.work_progress import work_progress
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,14 +1,11 @@
-"""How numbers and tokens are written for people. `counted` is in `units.py`, since the library's messages need it too."""
+"""How shares, times and tokens are written on a screen. `units.py` has what the library's messages need too."""
 
 from typing import TYPE_CHECKING
 
 from liuli.display import visible
-from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.tokens import Token
-
-__all__ = ["counted", "percent", "token_name"]
 
 
 def percent(share: float) -> str:

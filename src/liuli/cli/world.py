@@ -14,11 +14,11 @@ from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.input import read_text
 from liuli.cli.options import Force, Json
 from liuli.cli.output import Screen, note, print_json, say
-from liuli.cli.wording import counted
 from liuli.cli.work_progress import work_progress
 from liuli.display import visible
 from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.world import Branch, World

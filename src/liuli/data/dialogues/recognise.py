@@ -21,7 +21,7 @@ def hold_dialogues(names: SourceNames) -> bool:
     """Whether the first record that can be read in these sources is a dialogue, in one of the layouts of `layouts.py`.
 
     A `.txt` or `.md` file and standard input are text, a `.tsv`, `.yml` or `.yaml` file holds dialogues. Sources that cannot
-    be read count as text; whoever reads them reports why.
+    be read count as text; reading them later reports why.
     """
     found = [name for name in name_texts(names) if name != "-"]
     try:
