@@ -15,19 +15,19 @@ class Record:
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: _json(getattr(self, field.name)) for field in fields(self)}  # pyright: ignore[reportArgumentType]
+        return {field.name: as_json(getattr(self, field.name)) for field in fields(self)}  # pyright: ignore[reportArgumentType]
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Tuples become lists, keys strings, numbers of NumPy and PyTorch Python's; numbers that are not finite (the logarithm of
     probability 0) become null."""
     value = plain(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
-        return [_json(part) for part in value]
+        return [as_json(part) for part in value]
     if isinstance(value, Mapping):
-        return {str(plain(name)): _json(part) for name, part in value.items()}
+        return {str(plain(name)): as_json(part) for name, part in value.items()}
     return value.to_json() if hasattr(value, "to_json") else value
 
 

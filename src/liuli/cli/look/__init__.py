@@ -1,0 +1,1 @@
+"""`liuli look`: the views of `liuli.inside`, one file per drawing."""

@@ -1,0 +1,182 @@
+"""`liuli look`: shows what happened inside a model, with real numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from liuli.cli.input import read_text
+from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute, check_model
+from liuli.cli.output import Screen, print_json
+from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
+from liuli.cli.work_progress import WorkProgress, work_progress
+from liuli.errors import LiuliError
+
+if TYPE_CHECKING:
+    from liuli.generate.model import Model
+    from liuli.inside.views import AnyView, Subject
+    from liuli.world import World
+
+NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
+    "path", "tokens", "vectors", "context", "attention", "lens", "candidates", "branches", "influence", "ablation", "patching",
+    "gradient", "learning", "compare",
+)  # fmt: skip
+WITHOUT_TEXT = ("learning",)
+
+
+@with_sampling_options
+def look(
+    model: ModelName,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="The text that the model reads; - reads it from standard input. The view learning needs none.",
+            show_default=False,
+        ),
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(metavar="|".join(NAMES), help="Show this view.", show_default="list the views")
+    ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="TEXT|MODEL|WORLD",
+            help="Compare with this: another text (context, patching, compare), another model (tokens, compare), or the folder "
+            "of a world (learning). May be repeated.",
+        ),
+    ] = None,
+    word: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
+            "the next word that is followed or explained.",
+            show_default="the longest common text; the most likely next token",
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            metavar="L", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
+        ),
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(metavar="H", help="Show this attention head, counted from 0.", show_default="their mean")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
+    adapter: Adapter = None,
+    pattern: Pattern = None,
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    threads: Threads = None,
+    json: Json = False,
+    **sampling: float | None,
+) -> None:
+    """Look inside a model: how it read a text, and how it came to its prediction.
+
+    Without --view, the views are listed.
+    """
+    if view is None:
+        _list_views()
+        return
+    if view not in NAMES:
+        raise LiuliError(f"there is no view {view!r}; views: {', '.join(NAMES)}")
+    check_model(model, adapter)
+    if head is not None and view != "attention":
+        raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
+    if text is None and view not in WITHOUT_TEXT:
+        raise LiuliError(f"the view {view} needs a text: give TEXT after the model")
+    check_compute(device, dtype, threads)
+    given = read_text(text) if text is not None else ""
+    with work_progress(f"loading {model}") as work:
+        opened = _open(model, device, dtype, pattern, adapter)
+        subject = _subject(opened, given, others or [], view, work, device)
+        set_threads([opened, *subject.models], threads)
+        found = _make(view, subject, word, layer, seed, only_given(**sampling), work)
+    if json:
+        print_json(found.to_json())
+    else:
+        _draw(view, found, head)
+
+
+def _list_views() -> None:
+    from liuli.cli.look.drawing import plain_table
+    from liuli.inside.views import VIEWS
+
+    table = plain_table("view", "what it shows")
+    table.columns[1].no_wrap = False
+    for name, kind in VIEWS.items():
+        table.add_row(name, kind.shows)
+    Screen().print(table)
+
+
+def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Path | None) -> "Model":
+    from liuli.generate.model import load
+
+    return load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
+
+
+def _subject(
+    model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str
+) -> "Subject":
+    """The subject with everything that was given with --with.
+
+    Raises:
+        LiuliError: the view does not use such things; there is no such model or world.
+    """
+    from liuli.generate.model import load
+    from liuli.inside.views import VIEWS, Subject
+
+    uses = VIEWS[view].uses
+    texts: list[str] = []
+    models: list[Model] = []
+    world: World | None = None
+    for number, each in enumerate(others):
+        if "world" in uses:
+            world = _open_world(each)
+        elif "models" in uses and ("texts" not in uses or Path(each).exists()):
+            check_model(each)
+            work.show("loading models", number, len(others))
+            models.append(load(each, device=device))
+        elif "texts" in uses:
+            texts.append(each)
+        else:
+            raise LiuliError(f"the view {view} does not use --with: leave it out, or choose another view")
+    return Subject(model, text, tuple(texts), tuple(models), world=world)
+
+
+def _open_world(folder: str) -> "World":
+    from liuli.world.folder import open_folder
+
+    world = open_folder(Path(folder))
+    if world is None:
+        raise LiuliError(f"{folder} is not the folder of a world: give one that liuli world or liuli begin has made")
+    return world
+
+
+def _make(
+    view: str,
+    subject: "Subject",
+    word: str | None,
+    layer: int | None,
+    seed: int,
+    sampling: dict[str, Any],
+    work: WorkProgress,
+) -> "AnyView":
+    from dataclasses import replace
+
+    from liuli.inside.views import make_view
+
+    try:
+        return make_view(view, replace(subject, word=word, layer=layer, seed=seed, sampling=sampling), work.show)
+    except LiuliError as error:
+        raise named_as_typed(error) from None
+
+
+def _draw(name: str, view: "AnyView", head: int | None) -> None:
+    from liuli.cli.look.drawings import draw
+
+    draw(Screen(), name, view, head)

@@ -1,0 +1,111 @@
+"""One choice of a token: the whole distribution, every rule that cut it, and where the random number fell.
+
+The view keeps all logits, so that the choice can be computed again under other settings, exactly as the engine would.
+
+Legend of shape suffixes: V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+
+from liuli.generate.model import Model
+from liuli.generate.record import StepRecord, StepScores, score
+from liuli.generate.sampling import Draw, Sampling, choose
+from liuli.inside.arrays import Array, array
+from liuli.inside.distributions import logits_in_chunks
+from liuli.inside.passage import read_passage
+from liuli.inside.self_check import SelfCheck
+from liuli.inside.tape import record
+from liuli.inside.view import ModelFacts, View
+from liuli.tokens import Token, Tokenizer
+
+LISTED = 40
+LIMIT = 1e-5  # of a probability
+LINE_LIMIT = 1e-12  # of a place on the line from 0 to 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesView(View):
+    """The choice of the token after a text.
+
+    Attributes:
+        sampling: the settings. sampling_source: where those that were not given come from.
+        step: the choice as the engine recorded it (docs/step-record.schema.json): the most likely tokens with their intervals
+            on the line from 0 to 1, the rules that removed tokens, the random number and the chosen token.
+        logits: of all ids.
+    """
+
+    NAME: ClassVar[str] = "candidates"
+
+    sampling: Sampling
+    sampling_source: str
+    step: StepRecord
+    logits: Array = array("(V,)", "logits")
+
+    def under(self, tokenizer: Tokenizer, **settings: Any) -> tuple[Token, StepScores]:
+        """The token that the same random number chooses under other settings, and the numbers behind the choice.
+
+        Args:
+            settings: fields of `Sampling`; the others stay.
+
+        Raises:
+            LiuliError: a setting is out of range; no token is left to choose from.
+        """
+        assert self.step.uniform is not None
+        logits_V = torch.from_numpy(self.logits)
+        draw = Draw(replace(self.sampling, **settings), self.step.uniform, prompt=self.input.ids, counts={})
+        choice = choose(logits_V, draw)
+        return tokenizer.token(choice.id), score(logits_V, choice, LISTED, tokenizer.token)
+
+
+def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, Any] | None = None) -> CandidatesView:
+    """Returns the choice of the token after `text`.
+
+    Args:
+        seed: of the random number.
+        sampling: fields of `Sampling`; those not given are the model's own.
+
+    Raises:
+        LiuliError: what `read_passage` raises; a setting is out of range; no token is left to choose from.
+    """
+    read = read_passage(model, text)
+    assert model.tokenizer is not None
+    completion, steps = model.stream(read.ids, max_tokens=1, seed=seed, candidates=LISTED, **dict(sampling or {}))
+    step = next(steps)
+    states_TD, _ = record(model.decoder, read.ids)
+    logits_V = next(logits_in_chunks(model.decoder, states_TD[-1:]))[0]
+    view = CandidatesView(
+        model=ModelFacts.of(model),
+        input=read,
+        seed=seed,
+        checks=(),
+        caveats=("prob.stage", "prob.not_truth"),
+        sampling=completion.sampling,
+        sampling_source=model.sampling_source,
+        step=step,
+        logits=logits_V.numpy(),
+    )
+    return replace(view, checks=_checks(view, model.tokenizer))
+
+
+def _checks(view: CandidatesView, tokenizer: Tokenizer) -> tuple[SelfCheck, ...]:
+    """The step is computed again from the logits, and the intervals of all ids are laid side by side."""
+    scores = view.step.scores
+    assert scores is not None
+    _, again = view.under(tokenizer)
+    old = torch.tensor([each.logprob for each in scores.candidates]).exp()
+    new = torch.tensor([each.logprob for each in again.candidates]).exp()
+    return (
+        SelfCheck("recomputed_equals_the_step", (old - new).abs().max().item(), "probability", LIMIT),
+        SelfCheck("number_in_the_interval", _outside(view.step, scores), "place on the line", LINE_LIMIT),
+    )
+
+
+def _outside(step: StepRecord, scores: StepScores) -> float:
+    """How far the random number is outside the interval of the chosen token."""
+    assert step.uniform is not None
+    lower, upper = scores.interval
+    return max(0.0, lower - step.uniform, step.uniform - upper)

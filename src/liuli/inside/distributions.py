@@ -1,0 +1,87 @@
+"""Next-token distributions of many states, summarised so that they never exist all at once.
+
+Legend of shape suffixes: N states (positions, or layers × positions), D width, V vocabulary, K tracked tokens, C candidates.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liuli.inside.arrays import Array
+from liuli.model.decoder import Decoder
+
+NUMBERS_AT_ONCE = 1 << 23  # of a chunk of logits: 34 MB in fp32
+SUM_LIMIT = 1e-5  # how far from 1 a distribution in fp32 may sum
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """A summary of N distributions. Probabilities are the model's own.
+
+    Attributes:
+        ids: (N, C), the most likely tokens, the most likely first. logprobs: (N, C), in nats.
+        entropy: (N,), in nats.
+        tracked: (N, K), the log-probabilities of the tracked tokens, in nats.
+        ranks: (N, K), how many tokens are more likely than the tracked one.
+        sum_error: (N,), the distance of each distribution's sum from 1.
+    """
+
+    ids: Array
+    logprobs: Array
+    entropy: Array
+    tracked: Array
+    ranks: Array
+    sum_error: Array
+
+
+@torch.inference_mode()
+def logits_in_chunks(decoder: Decoder, x_ND: Tensor) -> Iterator[Tensor]:
+    """Yields the logits of the states, fp32 (n, V) on the CPU, a few states at a time.
+
+    Args:
+        x_ND: states after the final norm.
+    """
+    at_once = max(1, NUMBERS_AT_ONCE // decoder.config.vocab_size)
+    for part_ND in x_ND.split(at_once):
+        yield decoder.logits(part_ND).float().cpu()
+
+
+@torch.inference_mode()
+def summarise(logits_NV: Tensor, candidates: int, tracked: Sequence[int] = ()) -> Distributions:
+    """Summarises distributions.
+
+    Args:
+        logits_NV: fp32, on the CPU.
+        candidates: how many of the most likely tokens to list.
+        tracked: ids whose log-probability and rank are recorded.
+    """
+    logprobs_NV = logits_NV.log_softmax(-1)
+    probs_NV = logprobs_NV.exp()
+    top = logprobs_NV.topk(min(candidates, logprobs_NV.shape[-1]))
+    tracked_NK = logprobs_NV[:, list(tracked)]
+    ranks_NK = torch.zeros(tracked_NK.shape, dtype=torch.int64)
+    for k in range(tracked_NK.shape[1]):
+        ranks_NK[:, k] = (logprobs_NV > tracked_NK[:, k : k + 1]).sum(-1)
+    return Distributions(
+        ids=top.indices.numpy(),
+        logprobs=top.values.numpy(),
+        entropy=torch.special.entr(probs_NV).sum(-1).numpy(),
+        tracked=tracked_NK.numpy(),
+        ranks=ranks_NK.numpy(),
+        sum_error=(probs_NV.sum(-1, dtype=torch.float64) - 1).abs().numpy(),
+    )
+
+
+def summarise_states(decoder: Decoder, x_ND: Tensor, candidates: int, tracked: Sequence[int] = ()) -> Distributions:
+    """As `summarise`, of the states `x_ND` after the final norm."""
+    parts = [summarise(logits_NV, candidates, tracked) for logits_NV in logits_in_chunks(decoder, x_ND)]
+    return joined(parts)
+
+
+def joined(parts: Sequence[Distributions]) -> Distributions:
+    """The distributions of all parts, one after the other."""
+    names = ("ids", "logprobs", "entropy", "tracked", "ranks", "sum_error")
+    return Distributions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

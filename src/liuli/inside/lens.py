@@ -1,0 +1,169 @@
+"""The logit lens: what the model would predict if its later layers were left out.
+
+The final norm and the head are applied to the residual stream after the embedding and after every block. The last row is the
+model's own prediction. Source: nostalgebraist 2020, "interpreting GPT: the logit lens". Its limits: Belrose et al. 2023,
+https://arxiv.org/abs/2303.08112.
+
+Legend of shape suffixes: R rows (after the embedding, then after each block), P positions, D width, V vocabulary, K tracked
+tokens, C candidates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liuli.errors import LiuliError
+from liuli.generate.model import Model
+from liuli.inside.arrays import Array, array
+from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, summarise
+from liuli.inside.passage import Passage, read_passage
+from liuli.inside.self_check import SelfCheck
+from liuli.inside.tape import RESIDUALS, record
+from liuli.inside.view import ModelFacts, View
+from liuli.model.decoder import Decoder
+from liuli.tokens import Token
+from liuli.watch import Watch, unwatched
+
+CANDIDATES = 5
+POSITIONS = 32  # of a long text, the last ones: each costs a matrix multiplication with the head for every layer
+LIMIT = 1e-4  # of a logit
+
+
+@dataclass(frozen=True, kw_only=True)
+class LensView(View):
+    """What every layer predicts after some tokens of a text.
+
+    Attributes:
+        rows: "embedding", then "0", "1", … for the state after each block. The last row is the model itself.
+        positions: the places of the tokens after which a prediction is made.
+        candidates: all tokens in `top`.
+        top: the ids of the most likely tokens, the most likely first. top_logprobs: their log-probabilities.
+        entropy: of each distribution.
+        divergence: KL(model ‖ row): how far each row is from the model's own prediction.
+        tracked: tokens that are followed through the layers: the model's prediction after the last position, then those that
+            were asked for.
+        logprobs, ranks: of each tracked token; rank 0 is the most likely token.
+        leads_from: for each tracked token and position, the first row from which on it is the most likely token in every
+            row; −1 if the model itself predicts another token.
+    """
+
+    NAME: ClassVar[str] = "lens"
+
+    rows: tuple[str, ...]
+    positions: tuple[int, ...]
+    candidates: tuple[Token, ...]
+    top: Array = array("(P, R, C)", "token id", "i4")
+    top_logprobs: Array = array("(P, R, C)", "nats")
+    entropy: Array = array("(P, R)", "nats")
+    divergence: Array = array("(P, R)", "nats")
+    tracked: tuple[Token, ...]
+    logprobs: Array = array("(P, R, K)", "nats")
+    ranks: Array = array("(P, R, K)", "rank", "i4")
+    leads_from: Array = array("(K, P)", "row", "i4")
+
+
+def lens(
+    model: Model,
+    text: str,
+    words: Sequence[str] = (),
+    positions: Sequence[int] | None = None,
+    watch: Watch = unwatched,
+) -> LensView:
+    """Returns what every layer predicts after the tokens of `text`.
+
+    Args:
+        words: texts whose first token is tracked, read as a continuation of `text`.
+        positions: places of tokens; negative ones count from the end. Default: the last 32.
+
+    Raises:
+        LiuliError: what `read_passage` raises; there is no such position; a word has no tokens.
+    """
+    read = read_passage(model, text)
+    chosen = _positions(read, positions)
+    decoder, tokenizer = model.decoder, model.tokenizer
+    assert tokenizer is not None
+    states_TD, tape = record(decoder, read.ids, *RESIDUALS)
+    with torch.inference_mode():
+        rows_RPD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()])
+    model_PV = torch.cat(list(logits_in_chunks(decoder, states_TD[chosen])))
+    tracked = _tracked(model, int(model_PV[-1].argmax()), words)
+
+    parts: list[Distributions] = []
+    divergence_PR = np.zeros((len(chosen), len(rows_RPD)), np.float32)
+    gap = 0.0
+    for p, model_V in enumerate(model_PV):
+        watch("reading the layers", p, len(chosen))
+        logits_RV = torch.cat(list(logits_in_chunks(decoder, rows_RPD[:, p])))
+        parts.append(summarise(logits_RV, CANDIDATES, tracked))
+        divergence_PR[p] = _divergence(logits_RV)
+        gap = max(gap, (logits_RV[-1] - model_V).abs().max().item())
+
+    found = joined(parts)
+    by_position = len(chosen), len(rows_RPD), -1
+    top_PRC, ranks_PRK = found.ids.reshape(by_position), found.ranks.reshape(by_position)
+    return LensView(
+        model=ModelFacts.of(model),
+        input=read,
+        checks=(
+            SelfCheck("last_layer_equals_the_model", gap, "logits", LIMIT),
+            SelfCheck("distributions_sum_to_1", found.sum_error.max().item(), "probability", SUM_LIMIT),
+        ),
+        caveats=("lens.not_belief", "lens.language", "prob.stage"),
+        rows=row_names(decoder),
+        positions=tuple(chosen),
+        candidates=tuple(map(tokenizer.token, np.unique(top_PRC).tolist())),
+        top=top_PRC,
+        top_logprobs=found.logprobs.reshape(by_position),
+        entropy=found.entropy.reshape(by_position[:2]),
+        divergence=divergence_PR,
+        tracked=tuple(map(tokenizer.token, tracked)),
+        logprobs=found.tracked.reshape(by_position),
+        ranks=ranks_PRK,
+        leads_from=_leads_from(ranks_PRK),
+    )
+
+
+def row_names(decoder: Decoder) -> tuple[str, ...]:
+    """The names of the states of the residual stream: "embedding", then the number of each block."""
+    return ("embedding", *map(str, range(decoder.config.layers)))
+
+
+def _positions(read: Passage, positions: Sequence[int] | None) -> list[int]:
+    count = len(read.ids)
+    if positions is None:
+        return list(range(max(0, count - POSITIONS), count))
+    for position in positions:
+        if not -count <= position < count:
+            raise LiuliError(f"there is no token {position}: the text has {count} tokens, 0 to {count - 1}")
+    return [position % count for position in positions]
+
+
+def _tracked(model: Model, likeliest: int, words: Sequence[str]) -> list[int]:
+    """The ids to follow, each once."""
+    assert model.tokenizer is not None
+    found = [likeliest]
+    for word in words:
+        ids = model.tokenizer.encode_on(word)
+        if not ids:
+            raise LiuliError("a word to follow has no tokens: give a word of at least one character")
+        if ids[0] not in found:
+            found.append(ids[0])
+    return found
+
+
+def _divergence(logits_RV: Tensor) -> Array:
+    """KL(last row ‖ row) of every row, in nats."""
+    logprobs_RV = logits_RV.log_softmax(-1)
+    terms_RV = (logprobs_RV[-1] - logprobs_RV) * logprobs_RV[-1].exp()
+    return terms_RV.sum(-1).clamp(min=0).numpy()  # rounding of zero can be negative
+
+
+def _leads_from(ranks_PRK: Array) -> Array:
+    """(K, P): the first row from which on a tracked token has rank 0 in every row; −1 if it has not in the last row."""
+    leads_PRK = np.flip(np.logical_and.accumulate(np.flip(ranks_PRK == 0, 1), 1), 1)
+    first_PK = np.where(leads_PRK[:, -1], leads_PRK.argmax(1), -1)
+    return first_PK.T

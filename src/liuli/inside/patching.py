@@ -1,0 +1,135 @@
+"""Where in the model the difference between two texts is carried: the state of one text, put into the reading of the other.
+
+The model reads the other text. At one layer and one token, its residual stream is replaced by the one it has when it reads the
+first text. The number is the share of the difference between the two predictions that this restores: 0 is the other text, 1 is
+the first. Source: Meng et al. 2022, https://arxiv.org/abs/2202.05262; Heimersheim and Nanda 2024,
+https://arxiv.org/abs/2404.15255.
+
+Legend of shape suffixes: R states (after the embedding, then after each block but the last), B rows, T tokens, D width.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from liuli.errors import LiuliError
+from liuli.generate.model import Model
+from liuli.inside.arrays import Array, array
+from liuli.inside.contrast import Contrast, contrasts, first_token, replacing
+from liuli.inside.passage import Passage, read_passage
+from liuli.inside.self_check import SelfCheck
+from liuli.inside.tape import record
+from liuli.inside.view import ModelFacts, View
+from liuli.watch import Watch, unwatched
+
+TOKENS_AT_ONCE = 512  # in one pass
+LIMIT = 1e-3  # of a logit
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchingView(View):
+    """Which states restore the prediction of the first text, `input`, in the reading of the other.
+
+    Attributes:
+        other: the other text, with as many tokens.
+        contrast: the next token of the first text against that of the other; its value is that of the first text.
+        other_value: the difference of these logits after the other text.
+        rows: "embedding", then "0", "1", … for the state after each block but the last.
+        restored: the share of the difference between the texts that one state restores.
+    """
+
+    NAME: ClassVar[str] = "patching"
+
+    other: Passage
+    contrast: Contrast
+    other_value: float
+    rows: tuple[str, ...]
+    restored: Array = array("(R, T)", "share of the difference")
+
+
+def patching(
+    model: Model,
+    text: str,
+    other: str,
+    target: str | None = None,
+    against: str | None = None,
+    watch: Watch = unwatched,
+) -> PatchingView:
+    """Returns which states of `text` restore its prediction in the reading of `other`.
+
+    Args:
+        target, against: texts whose first token is meant. Default: the most likely token after each text.
+
+    Raises:
+        LiuliError: what `read_passage` raises; the texts have different numbers of tokens, or the same tokens; the model
+            predicts the same token after both, and none was given.
+    """
+    reads = read_passage(model, text), read_passage(model, other)
+    _check_pair(*reads)
+    decoder = model.decoder
+    names = [f"blocks.{layer}.residual_in" for layer in range(model.config.layers)]
+    states_TD, tape = record(decoder, reads[0].ids, *names)
+    other_states_TD = record(decoder, reads[1].ids)[0]
+    with torch.inference_mode():
+        logits_2V = decoder.logits(torch.stack((states_TD[-1], other_states_TD[-1]))).float().cpu()
+    contrast = _contrast(model, logits_2V, target, against)
+    contrast_value, other_value = contrast.of(logits_2V).tolist()
+
+    restored, gaps = [], {"patching_everything": 0.0, "patching_nothing": 0.0}
+    for layer, name in enumerate(names):
+        watch("patching states", layer, len(names))
+        values_B = _patch_each(model, reads[1], name, tape[name][0], contrast)
+        restored.append((values_B[:-2] - other_value) / (contrast_value - other_value))
+        gaps["patching_everything"] = max(gaps["patching_everything"], abs(values_B[-2].item() - contrast_value))
+        gaps["patching_nothing"] = max(gaps["patching_nothing"], abs(values_B[-1].item() - other_value))
+    return PatchingView(
+        model=ModelFacts.of(model),
+        input=reads[0],
+        checks=tuple(SelfCheck(name, gap, "logits", LIMIT) for name, gap in gaps.items()),
+        caveats=("patch.direction", "causal.left_only"),
+        other=reads[1],
+        contrast=contrast,
+        other_value=other_value,
+        rows=("embedding", *map(str, range(model.config.layers - 1))),
+        restored=torch.stack(restored).numpy(),
+    )
+
+
+def _check_pair(read: Passage, other: Passage) -> None:
+    counts = len(read.ids), len(other.ids)
+    if counts[0] != counts[1]:
+        raise LiuliError(
+            f"{read.text!r} has {counts[0]} tokens and {other.text!r} has {counts[1]}: this view needs two texts with the same "
+            f"number of tokens, which differ in a word"
+        )
+    if read.ids == other.ids:
+        raise LiuliError(f"{read.text!r} and {other.text!r} have the same tokens: give two texts that differ in a word")
+
+
+def _contrast(model: Model, logits_2V: Tensor, target: str | None, against: str | None) -> Contrast:
+    """The most likely tokens after both texts, unless they are given."""
+    assert model.tokenizer is not None
+    likeliest = logits_2V.argmax(-1).tolist()
+    target_id = likeliest[0] if target is None else first_token(model, target)
+    against_id = likeliest[1] if against is None else first_token(model, against)
+    if target_id == against_id:
+        name = model.tokenizer.token(target_id).text
+        raise LiuliError(
+            f"the model predicts {name!r} after both texts: give texts with different continuations, or the two words to compare"
+        )
+    value = (logits_2V[0, target_id] - logits_2V[0, against_id]).item()
+    return Contrast(model.tokenizer.token(target_id), model.tokenizer.token(against_id), value)
+
+
+@torch.inference_mode()
+def _patch_each(model: Model, read: Passage, name: str, from_TD: Tensor, contrast: Contrast) -> Tensor:
+    """The contrast with the state of each token replaced alone, then of all tokens, then of none: (T + 2,)."""
+    tokens = len(read.ids)
+    replaced_BT = torch.cat((torch.eye(tokens), torch.ones(1, tokens), torch.zeros(1, tokens))).bool().to(from_TD.device)
+    found = []
+    for part_BT in replaced_BT.split(max(1, TOKENS_AT_ONCE // tokens)):
+        tap = replacing(name, lambda x_BTD, part_BT=part_BT: torch.where(part_BT[..., None], from_TD, x_BTD))
+        found.append(contrasts(model.decoder, read.ids, len(part_BT), tap, contrast).cpu())
+    return torch.cat(found)

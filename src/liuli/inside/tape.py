@@ -1,0 +1,69 @@
+"""A recording of one forward pass: the tensors of the decoder that were asked for, exactly as it computed them.
+
+In: names of the decoder's points. Out: their tensors, by name. Without a tape the decoder records nothing (docs/taps.md).
+
+Legend of shape suffixes: T tokens, D width.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from liuli.model.decoder import BLOCK_POINTS, Decoder
+
+RESIDUALS = ("embedding", "blocks.*.residual_in", "blocks.*.residual_mid", "blocks.*.feed_forward_out")
+
+
+class Tape:
+    """A tap that keeps tensors.
+
+    Args:
+        patterns: names of points, in which `*` stands for any layer: "embedding", "blocks.*.q", "blocks.3.heads".
+
+    Raises:
+        ValueError: no decoder has a point of such a name.
+    """
+
+    def __init__(self, *patterns: str):
+        for pattern in patterns:
+            layer, _, point = pattern.removeprefix("blocks.").partition(".")
+            in_block = pattern.startswith("blocks.") and (layer == "*" or layer.isdecimal()) and point in BLOCK_POINTS
+            if not in_block and pattern not in ("embedding", "final_norm"):
+                raise ValueError(f"the decoder has no point {pattern!r}; see docs/taps.md")
+        self._patterns = patterns
+        self._kept: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        if any(fnmatchcase(name, pattern) for pattern in self._patterns):
+            self._kept[name] = x
+        return x
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor of a point, as listed in docs/taps.md; its first dimension is the row."""
+        return self._kept[name]
+
+    def layers(self, point: str) -> list[Tensor]:
+        """The tensors of a point in all blocks that were recorded, the first block first."""
+        return [x for name, x in self._kept.items() if name.startswith("blocks.") and name.endswith(f".{point}")]
+
+    def residuals(self) -> list[Tensor]:
+        """The residual stream after the embedding and after every block, (B, T, D) each. Needs the points in `RESIDUALS`."""
+        last = self.layers("residual_mid")[-1] + self.layers("feed_forward_out")[-1]
+        return [*self.layers("residual_in"), last]
+
+
+@torch.inference_mode()
+def record(decoder: Decoder, ids: Sequence[int], *patterns: str) -> tuple[Tensor, Tape]:
+    """Reads `ids` in one forward pass.
+
+    Returns:
+        The output of the final norm, (T, D), and the tape with the points that match `patterns`.
+
+    Raises:
+        LiuliError: GPT-2 has no positions for so many tokens.
+    """
+    tape = Tape(*patterns)
+    ids_1T = torch.tensor([list(ids)], device=decoder.device)
+    return decoder.hidden(ids_1T, tap=tape)[0], tape
