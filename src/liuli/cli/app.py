@@ -22,6 +22,7 @@ from liuli.cli.data import data
 from liuli.cli.evaluate import evaluate
 from liuli.cli.finetune import finetune
 from liuli.cli.help_text import Group, UsageError, examples, with_examples
+from liuli.cli.look.command import look
 from liuli.cli.merge import merge
 from liuli.cli.output import TRACEBACK, note, note_error, note_traceback, say, show_traceback
 from liuli.cli.plan import plan
@@ -89,6 +90,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the exampl
         "liuli evaluate liuli-begin/run liuli-begin/world",
         "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
         "liuli evaluate openai-community/gpt2 my-text.txt",
+    ),
+    look: (
+        'liuli look liuli-begin/run 小明今天去游乐园玩 --view lens',
+        'liuli look Qwen/Qwen2.5-0.5B "The capital of France is" --view attention --layer 12',
     ),
     merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
     convert: (

@@ -49,6 +49,14 @@ def logits_in_chunks(decoder: Decoder, x_ND: Tensor) -> Iterator[Tensor]:
         yield decoder.logits(part_ND).float().cpu()
 
 
+def logprobs_of(logits_NV: Tensor) -> Tensor:
+    """Log-probabilities, fp32 (N, V). The exponentials are summed in fp64: in fp32, the sum over a large vocabulary is wrong by
+    up to 5e-5."""
+    largest_N1 = logits_NV.max(-1, keepdim=True).values
+    shifted_NV = logits_NV - largest_N1
+    return shifted_NV - shifted_NV.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
+
+
 @torch.inference_mode()
 def summarise(logits_NV: Tensor, candidates: int, tracked: Sequence[int] = ()) -> Distributions:
     """Summarises distributions.
@@ -58,7 +66,7 @@ def summarise(logits_NV: Tensor, candidates: int, tracked: Sequence[int] = ()) -
         candidates: how many of the most likely tokens to list.
         tracked: ids whose log-probability and rank are recorded.
     """
-    logprobs_NV = logits_NV.log_softmax(-1)
+    logprobs_NV = logprobs_of(logits_NV)
     probs_NV = logprobs_NV.exp()
     top = logprobs_NV.topk(min(candidates, logprobs_NV.shape[-1]))
     tracked_NK = logprobs_NV[:, list(tracked)]

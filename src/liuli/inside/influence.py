@@ -6,13 +6,18 @@
 - occlusion: the change when one token is replaced by the neutral vector (Zeiler and Fergus 2014,
   https://arxiv.org/abs/1311.2901).
 
-The neutral vector is the mean of the embedding table. The deletion test replaces the tokens one after the other, those with the
-highest score first: the better a method, the faster the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
+The neutral vector is that of a comma, a token that says little. The first token keeps its vector, and has no score: attention
+heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md).
+
+The deletion test replaces the tokens one after the other, those with the highest score first: the better a method, the faster
+the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
 
 Legend of shape suffixes: B rows, T tokens, D width, M methods.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import ClassVar
 
@@ -20,18 +25,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.contrast import Contrast, contrasts, make_contrast, replacing
+from liuli.inside.contrast import Contrast, contrasts, first_token, make_contrast, replacing
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
-from liuli.model.decoder import Decoder
 from liuli.watch import Watch, unwatched
 
+NEUTRAL = ","
 METHODS = ("gradient × input", "integrated gradients", "occlusion")
-FEWEST_POINTS, MOST_POINTS = 32, 512  # at which integrated gradients evaluates the gradient
+FIRST_STRETCHES = 16  # into which integrated gradients divides its way at first
+HALVED = 16  # stretches that are divided again at once
+MOST_POINTS = 2048  # at which the gradient is evaluated
 GAP_LIMIT = 0.01  # of integrated gradients, as a share of the change
 TOKENS_AT_ONCE = 512  # in one pass
 DELETIONS = 8  # numbers of tokens after which the preference is measured, besides none
@@ -45,9 +53,9 @@ class InfluenceView(View):
 
     Attributes:
         contrast: which token's logit is compared with which other's; the scores are in the same unit.
-        neutral: the difference of the two logits if every token is replaced by the neutral vector.
+        neutral: the difference of the two logits if every token but the first is replaced by the neutral vector.
         methods: their names.
-        scores: positive: the token makes the target more likely.
+        scores: positive: the token makes the target more likely. NaN for the first token, which always keeps its vector.
         points: at how many points integrated gradients evaluated the gradient.
         deletion: of each method, the mean preference (as a share of the whole change) while tokens are deleted in the order of
             its scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
@@ -76,16 +84,19 @@ def influence(
         target, other: texts whose first token is meant. Default: the two most likely tokens.
 
     Raises:
-        LiuliError: what `read_passage` and `make_contrast` raise.
+        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token.
     """
     read = read_passage(model, text)
+    if len(read.ids) < 2:
+        raise LiuliError("the text has one token, and the first token always keeps its vector: give a longer text")
     contrast = make_contrast(model, read, target, other)
-    inputs = _Inputs(model.decoder, read, contrast)
-    gradient_T = (inputs.gradients(inputs.own_TD[None])[0] * (inputs.own_TD - inputs.neutral_TD)).sum(-1)
+    inputs = _Inputs(model, read, contrast)
+    gradient_T = inputs.slopes(torch.ones(1))[0]
     watch("integrated gradients", 0, 0)
     integrated_T, points, gap = _integrate(inputs, watch)
     occluded_T = contrast.value - inputs.values(torch.eye(len(read.ids), dtype=torch.bool))
     scores_MT = torch.stack((gradient_T, integrated_T, occluded_T)).cpu().numpy()
+    scores_MT[:, 0] = np.nan
     watch("the deletion test", 0, 0)
     deleted, curves_MN, deletion, at_random = _delete(inputs, scores_MT)
     return InfluenceView(
@@ -106,14 +117,17 @@ def influence(
 
 
 class _Inputs:
-    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between."""
+    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token are
+    equal."""
 
-    def __init__(self, decoder: Decoder, read: Passage, contrast: Contrast):
+    def __init__(self, model: Model, read: Passage, contrast: Contrast):
+        decoder = model.decoder
         self._decoder, self._ids, self._contrast = decoder, read.ids, contrast
         self.own_TD = record(decoder, read.ids, "embedding")[1]["embedding"][0].clone()
         scale = 1.0 if decoder.embedding_scale is None else decoder.embedding_scale.item()
-        rows_TD = decoder.embedding.rows(read.ids) * scale
-        self.neutral_TD = self.own_TD - rows_TD + decoder.embedding.mean(decoder.config.vocab_size) * scale  # GPT-2's positions stay
+        rows_TD = decoder.embedding.rows([*read.ids[1:], first_token(model, NEUTRAL)]) * scale
+        self.neutral_TD = self.own_TD.clone()
+        self.neutral_TD[1:] += rows_TD[-1] - rows_TD[:-1]  # not replaced as a whole: in GPT-2, the positions stay
         self.neutral = self.values(torch.ones(1, len(read.ids), dtype=torch.bool)).item()
 
     @property
@@ -131,40 +145,80 @@ class _Inputs:
             found.append(self._contrasts(x_BTD))
         return torch.cat(found)
 
-    def gradients(self, x_BTD: Tensor) -> Tensor:
-        """The gradient of the contrast at the vectors `x_BTD`."""
-        at_once = max(1, TOKENS_AT_ONCE // len(self._ids))
+    def along(self, places_N: Tensor) -> Tensor:
+        """The contrast at places on the way from the neutral vectors (0) to the text's own (1), (N,)."""
+        with torch.no_grad():
+            return torch.cat([self._contrasts(x_BTD) for x_BTD in self._at(places_N)])
+
+    def slopes(self, places_N: Tensor) -> Tensor:
+        """How much each token's own part of the way changes the contrast at these places: gradient × way, (N, T)."""
+        way_TD = self.own_TD - self.neutral_TD
         found = []
-        for part_BTD in x_BTD.split(at_once):
+        for x_BTD in self._at(places_N):
             with torch.enable_grad():
-                leaf_BTD = part_BTD.clone().requires_grad_()
+                leaf_BTD = x_BTD.clone().requires_grad_()
                 (gradient_BTD,) = torch.autograd.grad(self._contrasts(leaf_BTD).sum(), leaf_BTD)
-            found.append(gradient_BTD)
+            found.append((gradient_BTD * way_TD).sum(-1))
         return torch.cat(found)
+
+    def _at(self, places_N: Tensor) -> Iterator[Tensor]:
+        """The vectors at some places on the way, (B, T, D), a few places at a time."""
+        for part_B in places_N.split(max(1, TOKENS_AT_ONCE // len(self._ids))):
+            shares_B11 = part_B.to(self.own_TD)[:, None, None]
+            yield self.neutral_TD + shares_B11 * (self.own_TD - self.neutral_TD)
 
     def _contrasts(self, x_BTD: Tensor) -> Tensor:
         return contrasts(self._decoder, self._ids, len(x_BTD), replacing("embedding", lambda _: x_BTD), self._contrast)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A part of the way from the neutral vectors (0) to the text's own (1).
+
+    Attributes:
+        scores_T: the integral of gradient × way over it.
+        error: the difference between their sum and the change of the contrast over it.
+    """
+
+    start: float
+    end: float
+    scores_T: Tensor
+    error: float
+
+
 def _integrate(inputs: _Inputs, watch: Watch) -> tuple[Tensor, int, float]:
     """Integrated gradients, (T,), the number of points, and the difference between their sum and the change, as a share of it.
-    The points are those of Gauss and Legendre; they are doubled until the difference is small."""
-    points = FEWEST_POINTS
-    while True:
+
+    The contrast changes abruptly on a few short parts of the way, so points are added there: the stretches with the largest
+    errors are halved until all errors together are small.
+    """
+    edges = np.linspace(0, 1, FIRST_STRETCHES + 1).tolist()
+    stretches = _measure(inputs, list(pairwise(edges)))
+    points = 2 * len(stretches)
+    wanted = abs(inputs.change) * GAP_LIMIT
+    while points < MOST_POINTS and sum(each.error for each in stretches) > wanted:
         watch("integrated gradients", points, MOST_POINTS)
-        places, weights = np.polynomial.legendre.leggauss(points)
-        shares_B = torch.tensor((places + 1) / 2, dtype=torch.float32, device=inputs.own_TD.device)
-        weights_B = torch.tensor(weights / 2, dtype=torch.float32, device=inputs.own_TD.device)
-        way_TD = inputs.own_TD - inputs.neutral_TD
-        gradient_TD = torch.zeros_like(way_TD)
-        for part in torch.arange(points).split(FEWEST_POINTS):  # so that not all points are in memory at once
-            x_BTD = inputs.neutral_TD + shares_B[part, None, None] * way_TD
-            gradient_TD += (inputs.gradients(x_BTD) * weights_B[part, None, None]).sum(0)
-        scores_T = (gradient_TD * way_TD).sum(-1)
-        gap = abs(scores_T.sum().item() - inputs.change) / max(abs(inputs.change), 1e-6)
-        if gap <= GAP_LIMIT / 2 or points >= MOST_POINTS:
-            return scores_T, points, gap
-        points *= 2
+        stretches.sort(key=lambda each: each.error)
+        worst = [stretches.pop() for _ in range(min(HALVED, len(stretches)))]
+        halves = [half for each in worst for half in pairwise((each.start, (each.start + each.end) / 2, each.end))]
+        stretches += _measure(inputs, halves)
+        points += 2 * len(halves)
+    scores_T = torch.stack([each.scores_T for each in stretches]).sum(0)
+    gap = abs(scores_T.sum().item() - inputs.change) / max(abs(inputs.change), 1e-6)
+    return scores_T, points, gap
+
+
+def _measure(inputs: _Inputs, parts: Sequence[tuple[float, float]]) -> list[_Stretch]:
+    """Integrates over some parts of the way, at the two points of Gauss and Legendre in each."""
+    starts_N, ends_N = (torch.tensor(ends, dtype=torch.float64) for ends in zip(*parts, strict=True))
+    lengths_N = ends_N - starts_N
+    offsets_2 = torch.tensor([0.5 - 12**-0.5, 0.5 + 12**-0.5], dtype=torch.float64)
+    places_N2 = starts_N[:, None] + lengths_N[:, None] * offsets_2
+    slopes_N2T = inputs.slopes(places_N2.flatten()).view(len(parts), 2, -1)
+    scores_NT = slopes_N2T.mean(1) * lengths_N[:, None].to(slopes_N2T)
+    changes_N = inputs.along(ends_N) - inputs.along(starts_N)
+    errors_N = (scores_NT.sum(-1) - changes_N).abs().tolist()
+    return [_Stretch(*part, scores_T, error) for part, scores_T, error in zip(parts, scores_NT, errors_N, strict=True)]
 
 
 def _delete(
@@ -172,10 +226,11 @@ def _delete(
 ) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
     """The deletion test: see `InfluenceView`."""
     tokens = scores_MT.shape[1]
-    counts = sorted({round(tokens * k / DELETIONS) for k in range(DELETIONS + 1)})
+    later = range(1, tokens)
+    counts = sorted({round(len(later) * k / DELETIONS) for k in range(DELETIONS + 1)})
     draw = Random(SEED)
-    orders = [np.argsort(-scores_T, kind="stable").tolist() for scores_T in scores_MT]
-    orders += [draw.sample(range(tokens), tokens) for _ in range(TRIALS)]
+    orders = [sorted(later, key=lambda t, scores_T=scores_T: -scores_T[t]) for scores_T in scores_MT]
+    orders += [draw.sample(later, len(later)) for _ in range(TRIALS)]
     rows = torch.zeros(len(orders), len(counts), tokens, dtype=torch.bool)
     for o, order in enumerate(orders):
         for c, count in enumerate(counts):

@@ -19,7 +19,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, summarise
+from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.tape import RESIDUALS, record
@@ -157,7 +157,7 @@ def _tracked(model: Model, likeliest: int, words: Sequence[str]) -> list[int]:
 
 def _divergence(logits_RV: Tensor) -> Array:
     """KL(last row ‖ row) of every row, in nats."""
-    logprobs_RV = logits_RV.log_softmax(-1)
+    logprobs_RV = logprobs_of(logits_RV)
     terms_RV = (logprobs_RV[-1] - logprobs_RV) * logprobs_RV[-1].exp()
     return terms_RV.sum(-1).clamp(min=0).numpy()  # rounding of zero can be negative
 
