@@ -117,6 +117,14 @@ def test_the_example_of_the_articles():
     assert world.next_pieces("Ming went to the fair today and rode") == {" the roller coaster": 0.6, " the big windmill": 0.4}
 
 
+@pytest.mark.parametrize("prompt", ["小明今天去游乐园玩", "Ming went to the fair today and rode"])
+def test_the_example_of_the_articles_is_frequent(both, prompt):
+    """Of the 100,000 documents of `liuli begin`, hundreds begin so: the standard error of the share that they have of the roller
+    coaster is 2 percentage points. With 57 it was 6.5."""
+    expected = 100_000 * math.exp(both.log_probability_of_prefix(prompt))
+    assert math.sqrt(0.6 * 0.4 / expected) < 0.0225
+
+
 def test_a_prefix_may_stop_inside_a_piece(both):
     assert both.next_pieces("小明今天去游") == {"乐园玩": 1.0}
     after = both.next_pieces("小明")
