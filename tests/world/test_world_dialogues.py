@@ -192,13 +192,13 @@ def test_what_nobody_knows_is_said_in_a_whole_sentence(conversations, lang):
                 if lang == "zh":
                     assert any(word in said for word in ("什么", "谁", "哪", "几", "多少"))
                 else:
-                    assert re.search(r"some (?!thing|body)\w+|one thing or another", said)
+                    assert re.search(r"\bsome \w+", said)
             refusals = talk.refusals(kind, fact, language.phrases["price" if fact == "price" else kind][fact])
             assert len(set(refusals)) == len(places)
             assert not any("{}" in text for text in refusals)
     refused = {text for entity in all_entities(conversations) for text in sentences(entity, "job", lang) if entity.kind == "person"}
     assert refused.isdisjoint(("小明当了什么", "小明靠当什么过日子"))
-    assert {"zh": "小明的本行是什么", "en": "Ming works as one thing or another"}[lang] in refused
+    assert {"zh": "小明的本行是什么", "en": "Ming works as a master of some trade"}[lang] in refused
 
 
 def test_half_of_the_claims_asked_about_are_true(conversations):

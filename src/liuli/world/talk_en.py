@@ -270,7 +270,7 @@ FESTIVAL = {
 ANSWERS = {
     "person": {
         "home": {0: "some town", 1: "some town"},
-        "job": {0: "one thing or another", 1: "one thing or another"},
+        "job": {0: "a master of some trade", 1: "a master of some trade"},
         "pet": {0: "some animal", 2: "some animal"},
         "food": {0: "some food", 2: "some food"},
         "friend": {0: "some friend", 2: "some friend"},
