@@ -178,7 +178,7 @@ def test_small_talk_as_people_type_it(conversations):
     assert ways_to_type("谢谢！") == ["谢谢！", "谢谢"]
     assert ways_to_type("hi") == ["hi"]
     said = {message["content"] for messages in conversations.training(20_000, seed=6) for message in messages[::2]}
-    assert said.issuperset(("hello", "hi", "goodbye", "bye", "thanks", "thank you", "who are you", "你是谁", "在吗", "你会什么"))
+    assert said.issuperset(("hello", "hi", "goodbye", "bye", "thanks", "thank you", "who are you", "你是谁", "在吗"))
 
 
 @pytest.mark.parametrize("lang", SPEAKERS)
@@ -196,9 +196,14 @@ def test_what_nobody_knows_is_said_in_a_whole_sentence(conversations, lang):
             refusals = talk.refusals(kind, fact, language.phrases["price" if fact == "price" else kind][fact])
             assert len(set(refusals)) == len(places)
             assert not any("{}" in text for text in refusals)
-    refused = {text for entity in all_entities(conversations) for text in sentences(entity, "job", lang) if entity.kind == "person"}
-    assert refused.isdisjoint(("小明当了什么", "小明靠当什么过日子"))
-    assert {"zh": "小明的本行是什么", "en": "Ming works as a master of some trade"}[lang] in refused
+    ming = next(entity for entity in all_entities(conversations) if entity.name.zh == "小明")
+    assert (
+        set(sentences(ming, "job", lang))
+        == {
+            "zh": {"小明是个干哪一行的", "小明的本行是什么"},
+            "en": {"Ming works as a master of some trade", "Ming earns a living as a master of some trade"},
+        }[lang]
+    )
 
 
 def test_half_of_the_claims_asked_about_are_true(conversations):
@@ -292,7 +297,7 @@ def test_the_same_bytes_everywhere(tmp_path):
     write_dialogues(World(), tmp_path / "dialogues.jsonl", 2_000)
     text = (tmp_path / "dialogues.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0])["messages"][0]["role"] == "user"
-    assert hashlib.sha256(text.encode()).hexdigest() == "9c2b3802ea49ef867ae54abd1eb72903f140cff62531c4acd05986e64df3f365"
+    assert hashlib.sha256(text.encode()).hexdigest() == "c0d532df472ab53b0fd7e901d70a7a3ee3c80c36c074dc1903001b1bea4a3673"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
