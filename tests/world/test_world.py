@@ -37,10 +37,10 @@ def test_next_pieces_and_log_probability_agree_on_10000_documents(both):
 
 # Made on one machine, checked on every other.
 HASHES = {
-    ("begin", "both"): "5831abb239f3e60096848170197d36ccbc7b7f87abace6b25b6ad80c37336d9e",
-    ("begin", "zh"): "a5428452164625fb670335af8186bfd720d12d4a156fdd78a840d0ce6e343df1",
-    ("begin", "en"): "8738da1aac354176485a428f43e7c932e97d58863c9c42bb67fe223d9ff10c0f",
-    ("large", "both"): "9ff64e1f291b9e2cfb23e72ba5b53673cb2ce03c3d24a7fd63903fc756169d2c",
+    ("begin", "both"): "216e9019a957ba3087d1a2b455e7dcba58df64da80ffedd25f3abc9736bf2d3f",
+    ("begin", "zh"): "cdbc28173eb6e8138598ceeb13492870dd718a56cf7996eda3f5b6fac5c577d4",
+    ("begin", "en"): "6cdaf40b1fda8ef8f1fa769effa4577717a2efe535e13b8b02cf633b23508993",
+    ("large", "both"): "0879c8b06a4125a8e32b9bd0bde1e8ae728d654ced5b48a8aa4132c8f010d155",
 }
 
 
@@ -115,14 +115,6 @@ def test_the_example_of_the_articles():
     assert world.next_pieces("小明今天去游乐园玩") == {"过山车": 0.6, "大风车": 0.4}
     assert world.branch("小明今天去游乐园玩").kind == "habit"
     assert world.next_pieces("Ming went to the fair today and rode") == {" the roller coaster": 0.6, " the big windmill": 0.4}
-
-
-@pytest.mark.parametrize("prompt", ["小明今天去游乐园玩", "Ming went to the fair today and rode"])
-def test_the_example_of_the_articles_is_frequent(both, prompt):
-    """Of the 100,000 documents of `liuli begin`, hundreds begin so: the share of the roller coaster in them has a standard
-    error of 2 percentage points. With 57 it was 6.5."""
-    expected = 100_000 * math.exp(both.log_probability_of_prefix(prompt))
-    assert math.sqrt(0.6 * 0.4 / expected) < 0.0225
 
 
 def test_a_prefix_may_stop_inside_a_piece(both):
