@@ -7,6 +7,8 @@ text and decode it unchanged.
 """
 
 import json
+import queue
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -154,8 +156,25 @@ def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
         max_token_length=MAX_PIECE + 1,  # in the library, this length is excluded
         show_progress=False,
     )
-    backend.train_from_iterator(sample.texts(), trainer)
+    _in_a_thread(lambda: backend.train_from_iterator(sample.texts(), trainer))
     return backend
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    """Does work that may not return to Python for many seconds. In this thread it would hold back Ctrl-C for as long."""
+    outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # carried to the thread that waits
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    if (error := outcome.get()) is not None:
+        raise error
 
 
 def _train_characters(counts: Counter[str], vocab_size: int) -> tokenizers.Tokenizer:
