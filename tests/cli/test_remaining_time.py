@@ -55,8 +55,8 @@ def test_the_estimate_comes_before_the_first_step(clock):
     remaining.take(ready(expected=110.0))
     said = "training on 2 M tokens will take about 2 min on this machine, estimated from a few trial steps"
     assert remaining.estimate() == said
-    remaining.take(ready(step=500, expected=55.0))
-    assert "on the remaining 1 M tokens will take about 60 s on" in remaining.estimate()
+    remaining.take(ready(step=500, expected=52.0))
+    assert "on the remaining 1 M tokens will take about 50 s on" in remaining.estimate()
 
 
 def test_a_wrong_estimate_is_corrected_once(clock):

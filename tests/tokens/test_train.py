@@ -1,10 +1,8 @@
 """Training: the merges of a slow trainer, the same file each time, a folder that others open, any text back unchanged."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from liuli.tokens.encoders.pipeline import BYTE_OF, PipelineEncoder, spelled_byt
 from liuli.tokens.formats.patterns import TRAINED
 from liuli.tokens.sample import BLOCK, take_sample
 from liuli.tokens.trace import replay, trace
-from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, SPECIALS, TrainedTokenizer, _in_a_thread, train
+from liuli.tokens.train import BEGIN, LEAST, MAX_PIECE, SPECIALS, TrainedTokenizer, train
 
 TEXTS = bilingual()
 SIZES = {"bpe": 600, "char": None}
@@ -322,18 +320,3 @@ def test_only_a_tokenizer_of_ours_is_written_over(trained, folder, tmp_path):
 @pytest.mark.parametrize(("kind", "size"), [("bpe", 264), ("char", 263 + 5)])
 def test_without_a_size_a_small_text_gives_what_it_has(kind, size):
     assert train(["ab ab cd"], kind).backend.get_vocab_size() == size
-
-
-def test_ctrl_c_does_not_wait_for_the_library():
-    """Which does not return to Python until the tokenizer is trained."""
-    ended = threading.Event()
-
-    def work():
-        os.kill(os.getpid(), signal.SIGINT)
-        ended.wait()
-
-    with pytest.raises(KeyboardInterrupt):
-        _in_a_thread(work)
-    ended.set()
-    with pytest.raises(ValueError, match="invalid literal"):
-        _in_a_thread(lambda: int("a"))

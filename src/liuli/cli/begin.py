@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from liuli.background import exit_interrupted
 from liuli.cli.evaluate import comparison_lines
 from liuli.cli.output import Screen, note
 from liuli.cli.wording import bar, duration
@@ -69,7 +70,7 @@ def begin(
             found = beginning.report(out, work.show)
     except KeyboardInterrupt:
         note(f"stopped. Run {resume} again to resume")
-        sys.exit(130)
+        exit_interrupted()
     print_report(found, out, screen, None if before else time.perf_counter() - began)
 
 

@@ -87,8 +87,8 @@ class Progress:
         elif isinstance(event, events.Note):
             self._line(event.text)
         elif isinstance(event, events.Doing):
-            self._line(f"{event.text} …")
             self._preparing.begin(event.text)
+            self._line(f"{event.text} …")
         elif isinstance(event, events.Ready):
             self._take_ready(event)
         elif isinstance(event, events.Validated):
@@ -240,7 +240,7 @@ class Preparing:
 
     def __rich__(self) -> Spinner:
         parts = (self._what, duration(time.perf_counter() - self._began), self.amount)
-        self._spinner.update(text=_row("   ".join(filter(None, parts))))
+        self._spinner.update(text=Text("   ".join(filter(None, parts))))
         return self._spinner
 
 

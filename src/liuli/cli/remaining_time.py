@@ -81,5 +81,7 @@ class RemainingTime:
         whole = time.perf_counter() - self._began + left
         if left < WORTH or max(whole / ready.expected, ready.expected / whole) < WRONG:
             return None
-        return f"{'slower' if whole > ready.expected else 'faster'} than estimated: training will take {about(whole)} in all"
+        how = "slower" if whole > ready.expected else "faster"
+        said = f"{how} than estimated: " if ready.expected >= WORTH else ""  # otherwise no estimate was printed
+        return f"{said}training will take {about(whole)} in all"
 

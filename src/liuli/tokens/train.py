@@ -7,8 +7,6 @@ text and decode it unchanged.
 """
 
 import json
-import queue
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -19,6 +17,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
+from liuli.background import in_background
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_together
 from liuli.output_paths import OwnFolder, check_new_folder, parents_of
@@ -156,25 +155,8 @@ def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
         max_token_length=MAX_PIECE + 1,  # in the library, this length is excluded
         show_progress=False,
     )
-    _in_a_thread(lambda: backend.train_from_iterator(sample.texts(), trainer))
+    in_background(lambda: backend.train_from_iterator(sample.texts(), trainer))
     return backend
-
-
-def _in_a_thread(work: Callable[[], None]) -> None:
-    """Does work that may not return to Python for many seconds. In this thread it would hold back Ctrl-C for as long."""
-    outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # carried to the thread that waits
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=run, daemon=True).start()
-    if (error := outcome.get()) is not None:
-        raise error
 
 
 def _train_characters(counts: Counter[str], vocab_size: int) -> tokenizers.Tokenizer:
