@@ -69,7 +69,10 @@ WORKING = {  # the words of a command, and what is shown while it works
         )
     ],
     "finetune": [
-        (("finetune", "assistant", "many.jsonl", "--out", "tuned", *SMALL, "--epochs", 1), ["starting", "preparing   ", "encoding the data   "])
+        (
+            ("finetune", "assistant", "many.jsonl", "--out", "tuned", *SMALL, "--epochs", 1),
+            ["starting", "preparing   ", "encoding the data   "],
+        )
     ],
 }
 OTHERS = {  # commands that are tested elsewhere

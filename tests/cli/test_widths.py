@@ -179,7 +179,8 @@ def test_tokenizer_train(shows):
 
 
 def test_convert_and_merge(shows):
-    assert re.search(r"base in fp32, hash \w{12} Try it with: liuli", shows("convert", "base", "--out", out(shows, "converted")))
+    shown = shows("convert", "base", "--out", out(shows, "converted"))
+    assert re.search(r"base in fp32, hash \w{12} Try it with: liuli", shown)
     assert "base in f16, 0 MB; tensors: " in shows("convert", "base", "--gguf", out(shows, "converted") + ".gguf")
     shown = shows("merge", "base", "adapter", "--out", out(shows, "merged"))
     assert re.search(r"base with adapter merged into its weights, fp32, hash \w{60} ?\w{4}$", shown)
@@ -221,7 +222,8 @@ def events() -> list[Event]:
     ready = Ready(60, 12_345, 123_456_789, 50_000, recipe, fixed, 1e9, 1e12, 9.0, 3.1e9, 23 * 10**9, 3840, mixed=True)
     steps = [Update(60 + i, 3.0, 1.0, 1.0, 64 * (60 + i), 0.5) for i in range(1, 1300)]
     return [
-        Doing("reading the data"), Note("tokenizer: trained by an earlier attempt"), ready, *steps, Validated(1359, found, True),
+        Doing("reading the data"), Note("tokenizer: trained by an earlier attempt"), ready, *steps,
+        Validated(1359, found, True),
         Sampled(1359, "", "小明今天去游乐园玩，他坐了过山车。" * 6), steps[-1],
         Finished(12_345, 6_400_000, 40, found, 10**9),
     ]  # fmt: skip

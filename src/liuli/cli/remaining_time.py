@@ -58,8 +58,8 @@ class RemainingTime:
         return (steps - self._done) * fmean(self._steps) + to_come * self._validation
 
     def estimate(self) -> str | None:
-        """A line that says how long training will take, before its first step. None for a run that ends within seconds, or whose
-        budget is a time."""
+        """A line that says how long training will take, before its first step. None for a run that ends within seconds, or
+        whose budget is a time."""
         ready = self._ready
         if ready is None or ready.expected is None or ready.expected < WORTH:
             return None
@@ -70,8 +70,8 @@ class RemainingTime:
         return f"training on {rest}{count} tokens will take {takes} on this machine, estimated from a few trial steps"
 
     def correction(self) -> str | None:
-        """A line that says how long training will take if the estimate was wrong. It is returned once at most, as soon as enough
-        steps are measured; otherwise None."""
+        """A line that says how long training will take if the estimate was wrong. It is returned once at most, as soon as
+        enough steps are measured; otherwise None."""
         ready, left = self._ready, self.left()
         if self._measured or ready is None or ready.expected is None or left is None or self._seen <= SETTLED:
             return None

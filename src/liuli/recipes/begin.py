@@ -109,6 +109,8 @@ def read_of_it(
         job = job.but(size="nano", tokens=budget, seed=seed or 0, probes=prompts)
     documents = _in_proportion(DOCUMENTS, budget)
     if open_folder(place) is None:
+        yield Doing("computing the entropy of the world")
+        _ = world.floor  # computed once, for the README of the world
         yield Doing("generating the text (Chinese and English)")
         write_folder(world, str(place), documents, lambda texts: counting(texts, "documents", documents, count))
     elif not going_on:
@@ -161,10 +163,8 @@ def _in_proportion(number: int, tokens: float) -> int:
 
 
 def _check_documents(place: Path, number: int, tokens: float) -> None:
-    """Raises LiuliError: the world has fewer or more documents than a training on `tokens` tokens needs. It was written by an
-    earlier `liuli begin` with another number of tokens, which was stopped before the first step."""
-    with (place / "documents.jsonl").open("rb") as file:
-        found = sum(1 for _ in file)
+    """Raises LiuliError: an earlier `liuli begin`, stopped before its first step, has made another number of documents."""
+    found = (place / "documents.jsonl").read_bytes().count(b"\n")
     if found != number:
         raise LiuliError(
             f"{place} has {counted(found, 'document')}, but {number:,} are needed for --tokens {_short(tokens)}: remove that "
