@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 UNITS = {"d": 86_400, "h": 3600, "min": 60, "s": 1}  # of times, in seconds
 YEAR = 365.25 * 86_400  # seconds
-GRAINS = (10, 1), (90, 10), (5400, 60), (86_400, 600)  # estimates below so many seconds are rounded to so many
+GRAINS = (10, 1), (90, 5), (5400, 60), (86_400, 600)  # estimates below so many seconds are rounded to so many
 
 
 def percent(share: float) -> str:
