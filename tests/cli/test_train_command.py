@@ -124,7 +124,7 @@ def test_the_panel_says_what_is_prepared(monkeypatch):
         progress = Progress(Path("run"), 0.0, "", screen)
         for event, amount in (
             (Doing("generating the text"), partial(progress.counting, "documents", 4_000, 100_000)),
-            (Doing("encoding the data"), partial(progress.reading, "talks.jsonl", 3_000_000, 12_000_000)),
+            (Doing("encoding the data"), partial(progress.reading, "/a/long/way/talks.jsonl", 3_000_000, 12_000_000)),
         ):
             progress._take(event)
             amount()

@@ -160,4 +160,3 @@ def _count(number: float) -> str:
 
 def _flops(number: float) -> str:
     return f"{number:.3g}" if number >= 1e15 else scaled(number, 3, ("T", "G", "M", "k", ""))
-

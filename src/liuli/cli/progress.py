@@ -61,7 +61,7 @@ class Progress:
     def reading(self, name: str, place: int, size: int) -> None:
         """`place` bytes of `size` have been read of the file of that name. It is shown until the first step."""
         read = f"{byte_size(place)} of {byte_size(size)}" if size else byte_size(place)
-        self._preparing.amount = f"{printable(name)}, {read}"
+        self._preparing.amount = f"{printable(name.rpartition('/')[2])}, {read}"
 
     def counting(self, what: str, done: int, total: int) -> None:
         """`done` of `total` things are made: what `liuli begin` does before a run. It is shown until the first step."""

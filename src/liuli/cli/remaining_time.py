@@ -84,4 +84,3 @@ class RemainingTime:
         how = "slower" if whole > ready.expected else "faster"
         said = f"{how} than estimated: " if ready.expected >= WORTH else ""  # otherwise no estimate was printed
         return f"{said}training will take {about(whole)} in all"
-
