@@ -240,7 +240,7 @@ def test_the_panel_and_the_lines_of_a_run(columns, soft, monkeypatch):
     code = Progress(Path("run"), 0.0, "liuli finetune --out run --resume", screen, "supervised tokens").follow(events())
     assert code == 0
     lines = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]|\r", "", terminal.getvalue().replace("\x1b[2K", "\n"))
-    shown = checked(re.sub(r"\S preparing.*", "", lines), columns)  # the panel before the first step
+    shown = checked(re.sub(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] .*", "", lines), columns)  # the panel before the first step
     for words in (
         "60: 12,345 steps, 123,456,789 parameters (50,000 trainable), 32 sequences of 256 tokens per step, learning rate",
         "step 1,359 of 12,345 loss 3.000 1 h 31 min left",
