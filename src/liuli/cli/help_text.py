@@ -1,6 +1,7 @@
 """How the help of every command looks: flags without a type, arguments by their name alone, and examples at the end."""
 
 import shutil
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
@@ -28,13 +29,16 @@ class _Help(_Mixin):
     """What commands and groups have in common."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters. Typer would show `<bool>` after a flag and `<str>` after the name of an argument."""
+        """The parameters. Typer would show `<bool>` after a flag, `<str>` after the name of an argument, and brackets around a
+        default that is given in words."""
         params: list[Any] = super().get_params(ctx)
         for param in params:
             if param.param_type_name == "argument":
                 param.display_type_rich = _no_type
             elif param.is_flag:
                 param.metavar = ""
+            if isinstance(param.show_default, str):
+                param._get_default_string = partial(_same, param.show_default)
         return params
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -76,3 +80,8 @@ class Group(_Help, TyperGroup):
 
 def _no_type(ctx: Any) -> None:
     """Shows no type."""
+
+
+def _same(default: str, **_: Any) -> str:
+    """The default as it was given."""
+    return default
