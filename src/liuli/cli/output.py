@@ -100,10 +100,9 @@ def bracket_pastes(wanted: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Prints a remark to standard error. On a terminal its style tells it from an error, elsewhere both begin with the
-    program's name."""
+    """Prints a remark to standard error."""
     if sys.stderr.isatty():
-        Screen(stderr=True).print_text(on_line(text), style="dim")
+        Screen(stderr=True).print_text(f"liuli: {on_line(text)}")
     else:
         note_error(text)
 
