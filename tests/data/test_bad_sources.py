@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.corpora import LONG, jsonl, texts, write
 
-from liuli.data.text.readers import KNOWN, TEXT
+from liuli.data.text.readers import TEXT
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 

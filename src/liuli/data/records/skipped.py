@@ -105,13 +105,13 @@ class SourcePass:
 
     def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
         """The error that nothing was found, and the most frequent reason."""
-        where = f"no {what} found in {names_of(names)}"
-        if not self.skipped:
-            return LiuliError(f"{where}: it contains no files")
-        main = max(self.skipped.values(), key=lambda each: each.count)
-        others = sum(each.count for each in self.skipped.values()) - main.count
-        more = f", and {counted(others, 'other problem')}" if others else ""
-        return LiuliError(f"{where}: {with_advice(f'{main.found}{more}', main.advice)}")
+        why = "it contains no files"
+        if self.skipped:
+            main = max(self.skipped.values(), key=lambda each: each.count)
+            others = sum(each.count for each in self.skipped.values()) - main.count
+            more = f", and {counted(others, 'other problem')}" if others else ""
+            why = with_advice(f"{main.found}{more}", main.advice)
+        return LiuliError(f"no {what} found in {names_of(names)}: {why}")
 
 
 def open_reader(file: SourceFile, read: Callable[[SourceFile], RecordReader[T]]) -> RecordReader[T] | Problem:
