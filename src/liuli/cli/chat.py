@@ -127,7 +127,7 @@ class Session:
                 pass
             return
         with self.view.interrupt:
-            self.view.note(f"type /help to list the commands, Ctrl-C to stop a reply, {LEAVING}")
+            self.view.note(f"type /help for the commands, Ctrl-C to stop a reply, {LEAVING}")
             if self._talk.said:
                 self.view.show_last_turns()
             while self._goes_on():
