@@ -276,7 +276,7 @@ def test_plan_mistakes(liuli):
         (["complete", "x", "t", "--beams", "4"], "No such option: --beams"),
         (["complete", "x", "-5 degrees"], "No such option: -5; try liuli complete --help, or put -- before an argument that"),
         (["complete", "x"], "Missing argument 'PROMPT'; try liuli complete --help"),
-        (["complete", "x", "t", "--seed", "abc"], "Invalid value for '--seed'"),
+        (["complete", "x", "t", "--seed", "abc"], "--seed must be a whole number, not "),
         (["tokenizer", "train", "x"], "Missing option '--out'; try liuli tokenizer train --help"),
         (["dream"], "No such command 'dream'; try liuli --help"),
         (["tokenize", "x", "t", "--steps=3"], "Option '--steps' does not take a value; try liuli tokenize --help"),
@@ -458,7 +458,7 @@ def test_a_full_disk(tiny_folder):
         ("--device", "cuda:-1", "there is no device 'cuda:-1'"),
         ("--threads", "0", "--threads must be from 1 to "),
         ("--threads", "99999", "--threads must be from 1 to "),
-        ("--threads", "1.5", "Invalid value for '--threads'"),
+        ("--threads", "1.5", "--threads must be a whole number, not '1.5'"),
     ],
 )
 def test_where_to_compute_is_checked_before_a_model_is_opened(liuli, tmp_path, monkeypatch, words, option, value, message):
