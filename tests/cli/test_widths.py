@@ -131,7 +131,7 @@ def test_compare(shows, liuli_json):
     for answer in liuli_json(*words)["body"]["prompts"][0]["answers"]:
         for score in answer["scores"]:
             assert f"{score['nats']:.2f} ({score['per_byte']:.3f})" in shown
-    assert "提示格式" in shown.replace(" ", "")
+    assert "did not all read the same token ids" in shown
 
 
 def test_tokenize(shows):

@@ -8,7 +8,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from liuli.errors import LiuliError
+
 NARROW = 72  # columns: in fewer, Typer's table would cut the names of options
+NUMBERS = {"int": "a whole number", "float": "a number"}  # by the beginning of what pydantic calls a mistake
 UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports
 
 
@@ -66,8 +69,18 @@ class _Help(_Mixin):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
+            _check_number(error)
             error.ctx = error.ctx or ctx
             raise
+
+
+def _check_number(error: Any) -> None:
+    """Raises LiuliError in place of an error of Typer that a value is not a number, which is worded by pydantic."""
+    mistakes = error.__cause__.errors() if hasattr(error.__cause__, "errors") else ()
+    for mistake in mistakes:
+        kind, given = mistake["type"].split("_")[0], mistake["input"]
+        if kind in NUMBERS:
+            raise LiuliError(f"{max(error.param.opts, key=len)} must be {NUMBERS[kind]}, not {given!r}") from None
 
 
 class Command(_Help, TyperCommand):

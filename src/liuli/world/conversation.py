@@ -76,6 +76,7 @@ class SimulatedConversation:
         self._language, self._talk = SPEAKERS[lang]
         self._foreign = [each for each in askable.langs if each != lang]
         self._spoken_of: list[Entity] = []  # the last one last
+        self._capitalised = {"I", *(name.split(" ")[0] for name in self._names() if name[:1].isupper())}
         self._asked: set[tuple[Entity, str]] = set()
         self._topic = ""  # the fact of the last question, or "" if it was about none
 
@@ -101,6 +102,11 @@ class SimulatedConversation:
         for _ in range(1 + self._dice.weighted(range(3), IN_A_ROW)):
             self.small_talk()
         return self.messages
+
+    def _names(self) -> list[str]:
+        """Of all entities and strangers."""
+        entities = [entity.name for some in self._askable.entities.values() for entity in some]
+        return [self._term(name) for name in (*entities, *self._askable.strangers)]
 
     def small_talk(self, kind: str | None = None) -> None:
         """One message and its answer, in the same language. `kind`: None: any."""
@@ -218,7 +224,8 @@ class SimulatedConversation:
     def _say(self, asked: str, reply: str) -> None:
         """A later question may begin with a word that goes on with the conversation."""
         if self._spoken_of:
-            asked = self._dice.choose(self._talk.again).replace("{lower}", _lower_first(asked)).replace("{}", asked)
+            lower = asked if asked.split(" ")[0] in self._capitalised else _lower_first(asked)
+            asked = self._dice.choose(self._talk.again).replace("{lower}", lower).replace("{}", asked)
         self._exchange(asked, reply)
 
     def _exchange(self, asked: str, reply: str) -> None:
