@@ -48,6 +48,7 @@ class Askable:
         values: every value that an attribute of a kind has in the world.
         strangers: names of people whom nobody knows.
         langs: in which people speak.
+        capitalised: English words that keep their capital within a sentence: "I", and the first words of names.
     """
 
     entities: Mapping[EntityKind, tuple[Entity, ...]]
@@ -57,6 +58,7 @@ class Askable:
     values: Mapping[tuple[EntityKind, str], tuple[Term, ...]]
     strangers: list[Term]
     langs: tuple[Code, ...]
+    capitalised: frozenset[str]
 
     def may_ask(self, entity: Entity, fact: str) -> bool:
         return fact in self.told[entity] or fact in self.untold[entity]
@@ -76,7 +78,6 @@ class SimulatedConversation:
         self._language, self._talk = SPEAKERS[lang]
         self._foreign = [each for each in askable.langs if each != lang]
         self._spoken_of: list[Entity] = []  # the last one last
-        self._capitalised = {"I", *(name.split(" ")[0] for name in self._names() if name[:1].isupper())}
         self._asked: set[tuple[Entity, str]] = set()
         self._topic = ""  # the fact of the last question, or "" if it was about none
 
@@ -102,11 +103,6 @@ class SimulatedConversation:
         for _ in range(1 + self._dice.weighted(range(3), IN_A_ROW)):
             self.small_talk()
         return self.messages
-
-    def _names(self) -> list[str]:
-        """Of all entities and strangers."""
-        entities = [entity.name for some in self._askable.entities.values() for entity in some]
-        return [self._term(name) for name in (*entities, *self._askable.strangers)]
 
     def small_talk(self, kind: str | None = None) -> None:
         """One message and its answer, in the same language. `kind`: None: any."""
@@ -224,7 +220,7 @@ class SimulatedConversation:
     def _say(self, asked: str, reply: str) -> None:
         """A later question may begin with a word that goes on with the conversation."""
         if self._spoken_of:
-            lower = asked if asked.split(" ")[0] in self._capitalised else _lower_first(asked)
+            lower = asked if asked.split(" ")[0] in self._askable.capitalised else _lower_first(asked)
             asked = self._dice.choose(self._talk.again).replace("{lower}", lower).replace("{}", asked)
         self._exchange(asked, reply)
 
