@@ -37,10 +37,10 @@ def test_next_pieces_and_log_probability_agree_on_10000_documents(both):
 
 # Made on one machine, checked on every other.
 HASHES = {
-    ("begin", "both"): "d8cced92d366f352f9556305d8983f9899378d1ab6632344b716a088da042797",
-    ("begin", "zh"): "31e0f8d6fba544d8aafb296cb6e03e2c439b0a29595d428b25bebb0111a4c595",
-    ("begin", "en"): "00906ad25a712f16e223ea48f928c7d00aef8f11b419c7c257a29fb1c02f0adc",
-    ("large", "both"): "a60ec8450bcfca532f01ec08ac11c815ffe99a0f63109ef05ac33ef35ff89cf4",
+    ("begin", "both"): "f6647d6a5fbe850507ef3df7a577d89b9148b7794a54e08dbc9c50b4bd0d1dbb",
+    ("begin", "zh"): "f5e9f0bc02c8a2b1c27d36ecec0403ca0f2cf05b2094f01ce946ede36df37cf5",
+    ("begin", "en"): "b7bb5e781cc6c472f7f1c03ac4e1573e4d65dcf41e72e5a086dd67216b4cf5ed",
+    ("large", "both"): "a3976330605f790f02cbc39d76f518097f8db2f90dd81f79322778087b80876e",
 }
 
 
@@ -134,6 +134,14 @@ def test_the_example_of_the_articles():
     assert world.next_pieces("小明今天去游乐园玩") == {"过山车": 0.6, "大风车": 0.4}
     assert world.branch("小明今天去游乐园玩").kind == "habit"
     assert world.next_pieces("Ming went to the fair today and rode") == {" the roller coaster": 0.6, " the big windmill": 0.4}
+
+
+@pytest.mark.parametrize("prompt", ["小明今天去游乐园玩", "Ming went to the fair today and rode"])
+def test_the_example_of_the_articles_is_frequent(both, prompt):
+    """Of the 100,000 documents of `liuli begin`, hundreds begin so: the share of the roller coaster in them has a standard
+    error of 2 percentage points. With 57 it was 6.5."""
+    expected = 100_000 * math.exp(both.log_probability_of_prefix(prompt))
+    assert math.sqrt(0.6 * 0.4 / expected) < 0.0225
 
 
 def test_a_prefix_may_stop_inside_a_piece(both):
