@@ -37,10 +37,10 @@ def test_next_pieces_and_log_probability_agree_on_10000_documents(both):
 
 # Made on one machine, checked on every other.
 HASHES = {
-    ("begin", "both"): "f6647d6a5fbe850507ef3df7a577d89b9148b7794a54e08dbc9c50b4bd0d1dbb",
-    ("begin", "zh"): "f5e9f0bc02c8a2b1c27d36ecec0403ca0f2cf05b2094f01ce946ede36df37cf5",
-    ("begin", "en"): "b7bb5e781cc6c472f7f1c03ac4e1573e4d65dcf41e72e5a086dd67216b4cf5ed",
-    ("large", "both"): "a3976330605f790f02cbc39d76f518097f8db2f90dd81f79322778087b80876e",
+    ("begin", "both"): "216e9019a957ba3087d1a2b455e7dcba58df64da80ffedd25f3abc9736bf2d3f",
+    ("begin", "zh"): "cdbc28173eb6e8138598ceeb13492870dd718a56cf7996eda3f5b6fac5c577d4",
+    ("begin", "en"): "6cdaf40b1fda8ef8f1fa769effa4577717a2efe535e13b8b02cf633b23508993",
+    ("large", "both"): "0879c8b06a4125a8e32b9bd0bde1e8ae728d654ced5b48a8aa4132c8f010d155",
 }
 
 
@@ -68,8 +68,7 @@ def test_languages_share_their_facts():
 
 
 def test_counts_of_20000_documents_agree_with_the_stated_probabilities(both):
-    """Chi-squared over every choice met often enough to expect 5 of each piece, at a level of 0.001 for each kind. The values of
-    habits are spread evenly, so they agree far better than random ones."""
+    """Chi-squared over every choice met often enough to expect 5 of each piece, at a level of 0.001 for each kind."""
     counts: dict[int, Counter[int]] = {}
     choices = {}
     for document in both.documents(20_000, seed=2):
@@ -86,26 +85,8 @@ def test_counts_of_20000_documents_agree_with_the_stated_probabilities(both):
                 statistic[choice.kind] += (counts[key][i] - expected) ** 2 / expected
             freedom[choice.kind] += len(choice.pieces) - 1
     assert {kind for kind in KINDS if freedom[kind] > 100} == {"wording", "entity", "habit"}
-    for kind in ("wording", "entity"):
-        number = freedom[kind]
+    for kind, number in freedom.items():
         assert abs(statistic[kind] - number) < 3.29 * (2 * number) ** 0.5, kind  # normal for so many degrees of freedom
-    assert statistic["habit"] < freedom["habit"] / 4
-
-
-def test_the_values_of_a_habit_are_spread_evenly(both):
-    """In any fifty statements in a row that follow the same words, the share is within three statements of the truth; of
-    random ones, one run of fifty in three would be further away."""
-    rides = []
-    for document in both.documents(60_000):
-        for state, choice, place in read(both.start, document):
-            if choice is not None and choice.kind == "habit" and state.subject.name.zh == "小明" and state.topic == "ride":
-                key = state.step, state.told, state.lead
-                rides.append((key, match(state, choice, document, place)))
-    common = Counter(key for key, _ in rides).most_common(1)[0][0]
-    values = [value for key, value in rides if key == common]
-    assert len(values) > 100
-    for start in range(len(values) - 50):
-        assert abs(values[start : start + 50].count(0) - 30) <= 3
 
 
 def test_the_floor_is_what_documents_cost_on_average(both):
@@ -134,14 +115,6 @@ def test_the_example_of_the_articles():
     assert world.next_pieces("小明今天去游乐园玩") == {"过山车": 0.6, "大风车": 0.4}
     assert world.branch("小明今天去游乐园玩").kind == "habit"
     assert world.next_pieces("Ming went to the fair today and rode") == {" the roller coaster": 0.6, " the big windmill": 0.4}
-
-
-@pytest.mark.parametrize("prompt", ["小明今天去游乐园玩", "Ming went to the fair today and rode"])
-def test_the_example_of_the_articles_is_frequent(both, prompt):
-    """Of the 100,000 documents of `liuli begin`, hundreds begin so: the share of the roller coaster in them has a standard
-    error of 2 percentage points. With 57 it was 6.5."""
-    expected = 100_000 * math.exp(both.log_probability_of_prefix(prompt))
-    assert math.sqrt(0.6 * 0.4 / expected) < 0.0225
 
 
 def test_a_prefix_may_stop_inside_a_piece(both):

@@ -66,8 +66,7 @@ def test_the_reader_finds_lies(both):
 
 
 def test_habits_are_as_frequent_as_stated(both):
-    """Over 20,000 documents: chi-squared over every habit of everyone. The values are spread evenly, so it is far below what
-    random ones would give."""
+    """Over 20,000 documents: chi-squared over every habit of everyone, at a level of 0.001."""
     reader = Reader(both.facts)
     counts = Counter(claim for document in both.documents(20_000, seed=5) for claim in reader.claims(document))
     statistic, freedom = 0.0, 0
@@ -80,4 +79,4 @@ def test_habits_are_as_frequent_as_stated(both):
                 statistic += sum((n - e) ** 2 / e for n, e in zip(seen, expected, strict=True))
                 freedom += len(seen) - 1
     assert freedom > 150
-    assert statistic < freedom / 2
+    assert abs(statistic - freedom) < 3.29 * (2 * freedom) ** 0.5  # normal for so many degrees of freedom

@@ -37,10 +37,7 @@ HABITS: dict[EntityKind, tuple[str, ...]] = {
 # How many facts of five people in turn are untold, and of five towns or shops: in all three in eight, and one in five. Where
 # less is untold, an assistant learns by heart of whom it knows nothing, rather than to notice (docs/lab-log.md).
 _UNTOLD_OF_PEOPLE, _UNTOLD = (2, 2, 3, 3, 3), (1, 1, 1, 2, 2)
-# Ming's ride is the example of the articles. A model of two minutes shall learn 60 % and 40 % of it, not the shares of the
-# fifty documents that would begin with 小明今天去游乐园玩 otherwise.
-MENTIONS_OF_MING = 8
-FAVOUR = 20  # how many times as often the first wording of a favourite habit is chosen as each other wording of it
+MENTIONS_OF_MING = 8  # often enough that a model of two minutes learns 60 % and 40 %, not the shares of fifty documents
 _SHARES = ((3, 2), (4, 1), (7, 3), (1, 1), (2, 2, 1), (3, 1, 1), (5, 3, 2), (6, 3, 1))
 
 
@@ -51,7 +48,6 @@ class Entity:
     Attributes:
         habits: each value with its weight, a whole number; its frequency is weight / sum of weights.
         mentions: how often documents are about it, as a multiple of the others of its kind.
-        favourite: the habit of which statements mostly tell, in the first of its wordings (see `FAVOUR`), or "".
     """
 
     kind: EntityKind
@@ -61,7 +57,6 @@ class Entity:
     habits: Mapping[str, Mapping[Term, int]]
     untold: tuple[str, ...]
     mentions: int = 1
-    favourite: str = ""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -170,12 +165,11 @@ def _person(i: int, names: Sequence[tuple[Term, Pronoun]], towns: Sequence[Term]
         "birthday": dice.choose(lexicon.DATES),
         "music": dice.choose(lexicon.MUSIC),
     }
-    habits = {"ride": dice.habit(lexicon.RIDES), "order": dice.habit(lexicon.DRINKS)}
-    untold = dice.untold(FACTS["person"], _UNTOLD_OF_PEOPLE[i % 5])
+    habits, mentions = {"ride": dice.habit(lexicon.RIDES), "order": dice.habit(lexicon.DRINKS)}, 1
     if name.zh == "小明":  # as in the articles: 去游乐园玩 → 过山车 3 in 5, 大风车 2 in 5
         habits["ride"] = dict(zip(lexicon.RIDES[:2], (3, 2), strict=True))
-        return Entity("person", name, pronoun, facts, habits, untold, MENTIONS_OF_MING, "ride")
-    return Entity("person", name, pronoun, facts, habits, untold)
+        mentions = MENTIONS_OF_MING
+    return Entity("person", name, pronoun, facts, habits, dice.untold(FACTS["person"], _UNTOLD_OF_PEOPLE[i % 5]), mentions)
 
 
 def _town(i: int, towns: Sequence[Term], dice: Dice) -> Entity:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import cast
 
 from liuli.world import lexicon, steps
-from liuli.world.facts import FACTS, FAVOUR, HABITS, Entity, EntityKind, WorldFacts
+from liuli.world.facts import FACTS, HABITS, Entity, EntityKind, WorldFacts
 from liuli.world.grammar import GrammarState, Step
 from liuli.world.language import Language, Subject, Wording, cut, fill
 
@@ -41,7 +41,7 @@ class Teller:
     def tell(self, kind: EntityKind, subject: Subject, lead: str = "", only: Sequence[str] = ()) -> list[steps.Placed]:
         """A statement: its wording, and its value. `only`: of these topics; by default of all."""
         wordings = self._wordings(kind, subject, lead)
-        return [steps.Tell(self._topics(kind, only), wordings, FAVOUR), self._value()]
+        return [steps.Tell(self._topics(kind, only), wordings), self._value()]
 
     def ask(self, kind: EntityKind, lead: str) -> list[steps.Placed]:
         """A question about a topic, and its answer."""

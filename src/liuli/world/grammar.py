@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 Kind = Literal["wording", "entity", "fact", "habit"]
 KINDS: tuple[Kind, ...] = ("wording", "entity", "fact", "habit")
-GOLDEN_RATIO = (5**0.5 - 1) / 2  # the fraction whose multiples are spread most evenly
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,42 +80,13 @@ class GrammarState(NamedTuple):
     tail: str = ""
 
 
-class EvenNumbers:
-    """Uniform numbers that make the values of each habit as frequent in every part of a text as in the whole.
-
-    The numbers of one place in the grammar are a Kronecker sequence: each is the one before plus the golden ratio, modulo 1. Each
-    number alone is uniform, so the probability of a document is the same; only the documents depend on each other. Without it,
-    the shares in the last tenth of a text, which a model knows best, are those of fifty random draws (docs/lab-log.md).
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[Any, float] = {}
-
-    def next(self, state: GrammarState, drawn: float) -> float:
-        """The next number at `state`. `drawn`: a uniform number, which begins the sequence."""
-        key = (state.step, state.subject, state.topic, state.told, state.lead)
-        last = self._last.get(key)
-        self._last[key] = drawn if last is None else (last + GOLDEN_RATIO) % 1.0
-        return self._last[key]
-
-
-def write(state: GrammarState, draw: Callable[[], float], even: EvenNumbers | None = None) -> str:
-    """One document from `state` on.
-
-    Args:
-        draw: gives uniform numbers in [0, 1).
-        even: gives the numbers of habits; None: `draw` gives them too.
-    """
+def write(state: GrammarState, draw: Callable[[], float]) -> str:
+    """One document from `state` on. `draw` gives uniform numbers in [0, 1)."""
     parts: list[str] = []
     while state.step is not None:
         choice = state.step.choice(state)
-        i = 0
-        if choice.total > choice.weights[0]:  # a single piece needs no number
-            number = draw()
-            if even is not None and choice.kind == "habit":
-                number = even.next(state, number)
-            # Rounding never lifts number * total to total: 1 - 2^-53 is one step below 1.
-            i = bisect_right(choice.cumulative, number * choice.total)
+        # A single piece needs no number. Rounding never lifts draw() * total to total: 1 - 2^-53 is one step below 1.
+        i = bisect_right(choice.cumulative, draw() * choice.total) if choice.total > choice.weights[0] else 0
         parts += (state.lead, choice.pieces[i])
         state = state.step.after(state, i)
     return "".join(parts)

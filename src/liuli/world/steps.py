@@ -95,29 +95,25 @@ class TakeUp(Placed):
 class Tell(TakeUp):
     """Takes up a topic of the subject that is open and not told yet: the wording of a statement or of a question.
 
-    A topic's weight is shared by its wordings. `wordings`: by the subject's pronoun. `favour`: multiplies the weight of the
-    first wording of the subject's favourite habit.
+    A topic's weight is shared by its wordings. `wordings`: by the subject's pronoun.
     """
 
-    def __init__(self, topics: Topics, wordings: Mapping[str, Sequence[Wording]], favour: int = 1):
+    def __init__(self, topics: Topics, wordings: Mapping[str, Sequence[Wording]]):
         super().__init__(topics)
-        self._wordings, self._favour = wordings, favour
-        self._known: dict[tuple[str, int, str], tuple[GrammarChoice, list[Wording]]] = {}
+        self._wordings = wordings
+        self._known: dict[tuple[str, int], tuple[GrammarChoice, list[Wording]]] = {}
         for each in wordings.values():  # all open at once: whatever is open later is a part of it
             check_prefix_free([wording.text for wording in each])
 
     def _open(self, state: GrammarState) -> tuple[GrammarChoice, list[Wording]]:
         subject = state.subject
         bits = self._topics.open[subject] & ~state.told
-        key = subject.pronoun, bits, subject.favourite
-        known = self._known.get(key)
+        known = self._known.get((subject.pronoun, bits))
         if known is None:
             found = [wording for wording in self._wordings[subject.pronoun] if self._topics.bits[wording.topic] & bits]
-            topics = [wording.topic for wording in found]
-            weights = share_weights(topics, self._topics.weights)
-            if subject.favourite in topics:
-                weights[topics.index(subject.favourite)] *= self._favour
-            known = self._known[key] = make_choice("wording", [wording.text for wording in found], weights), found
+            weights = share_weights([wording.topic for wording in found], self._topics.weights)
+            choice = make_choice("wording", [wording.text for wording in found], weights)
+            known = self._known[subject.pronoun, bits] = choice, found
         return known
 
     def untold(self, state: GrammarState, text: str) -> str | None:

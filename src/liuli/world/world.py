@@ -16,7 +16,7 @@ from liuli.errors import LiuliError
 from liuli.world import forms
 from liuli.world.en import ENGLISH
 from liuli.world.facts import Size, make_facts
-from liuli.world.grammar import EvenNumbers, Floor, GrammarChoice, GrammarState, Kind, find_floor, match, read, write
+from liuli.world.grammar import Floor, GrammarChoice, GrammarState, Kind, find_floor, match, read, write
 from liuli.world.lexicon import Term
 from liuli.world.steps import Tell
 from liuli.world.zh import CHINESE
@@ -58,8 +58,7 @@ class World:
         self.start = forms.start(self.facts, _LANGUAGES[lang])
 
     def documents(self, count: int, seed: int = 0) -> Iterator[str]:
-        """`count` documents, one at a time; the same for a seed on every machine, and the first ones whatever the count. The
-        values of habits are spread evenly over them (see `EvenNumbers`).
+        """`count` documents, one at a time; the same for a seed on every machine, and the first ones whatever the count.
 
         Raises:
             LiuliError: a negative count or seed.
@@ -67,8 +66,8 @@ class World:
         check_seed(seed)
         if count < 0:
             raise LiuliError(f"the number of documents must be at least 0, not {count}")
-        draw, even = Random(2 * seed + 1).random, EvenNumbers()
-        return (write(self.start, draw, even) for _ in range(count))
+        draw = Random(2 * seed + 1).random
+        return (write(self.start, draw) for _ in range(count))
 
     def branch(self, prefix: str) -> Branch:
         """What may follow `prefix`, a document's beginning.
