@@ -14,11 +14,13 @@ from liuli.files import read_json
 from liuli.generate.replies import BatchReply
 from liuli.learn.prepare import fixed
 from liuli.learn.prepare.machine import Machine
+from liuli.learn.run.events import Doing, Note
 from liuli.learn.run.folder import checkpoints
 from liuli.recipes import begin
 from liuli.tokens import open_tokenizer
 from liuli.tokens.train import train as train_tokenizer
 from liuli.world import World, token_branch
+from liuli.world.folder import write_folder
 from liuli.world.grammar import read
 
 STEPS = 40
@@ -29,7 +31,7 @@ TOKENS = STEPS * 2048
 def small():
     """Little of everything, and the same dtype and threads in every run."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("POINTS", 3), ("SAMPLES", 6)):
+        for name, value in (("DOCUMENTS", 2_000), ("CONVERSATIONS", 400), ("LEAST", 1.0), ("POINTS", 3), ("SAMPLES", 6)):
             patch.setattr(begin, name, value)
         patch.setattr(fixed, "self_test", lambda *asked: Machine("fp32", 1, 1e11, {}))
         yield
@@ -90,6 +92,47 @@ def test_a_begin_that_was_stopped_goes_on(liuli, small, tmp_path, monkeypatch):
         pass
     hashes = [read_json(folder / "run" / "model" / "liuli.json")["hash"] for folder in (out, whole)]
     assert hashes[0] == hashes[1]  # the same to the bit, however long it took
+
+
+def test_ctrl_c_while_it_prepares_says_how_to_go_on(liuli, small, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(begin, "write_folder", interrupted)
+    out = tmp_path / "a folder"
+    result = liuli("begin", "--out", out)
+    assert (result.code, result.err) == (130, f"liuli: stopped. Run liuli begin --out '{out}' again to resume\n")
+
+
+def test_what_is_made_is_counted(small, tmp_path):
+    counts = []
+    events = begin.read_of_it(tmp_path / "first", TOKENS, None, lambda: False, lambda *each: counts.append(each))
+    for event in events:
+        if event == Doing("reading the data"):
+            break
+        assert isinstance(event, Note) or event.text.startswith(("computing", "generating the text"))
+    events.close()
+    assert counts == [("documents", done, 2_000) for done in range(2_000)]
+
+
+def test_a_short_training_gets_a_small_corpus(monkeypatch):
+    monkeypatch.setattr(begin, "LEAST", 0.05)
+    made = [begin._in_proportion(100_000, share * begin.BASE_TOKENS) for share in (1, 3, 0.5, 1e-6)]
+    assert made == [100_000, 100_000, 50_000, 5_000]
+
+
+def test_a_corpus_for_another_number_of_tokens_is_refused(liuli, tmp_path, monkeypatch):
+    """It is left of a `liuli begin` that was stopped before its first step."""
+    monkeypatch.setattr(begin, "LEAST", 0.05)
+    monkeypatch.setattr(begin, "DOCUMENTS", 100_000)
+    out = tmp_path / "first"
+    write_folder(World(), str(out / "world"), 7)
+    result = liuli("begin", "--out", out, "--tokens", 2.1e6)
+    assert result.code == 2
+    assert result.err == (
+        f"liuli: {out / 'world'} has 7 documents, but 50,000 are needed for --tokens 2.1e6: remove that folder, or give "
+        f"--out a new folder\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pytest
 from helpers import talking
 from helpers.chat_terminal import MORE, PROMPT, ChatTerminal
 from helpers.real_models import real_model
+from helpers.terminal import screen as screen  # a fixture
 
 from liuli.tokens.chat.templates import CHATML
 
+UNTRAINED = "which has not been trained to answer: make an assistant of it with liuli finetune"
 PAGE = Path(__file__).parents[2] / "docs" / "chat.md"
 
 
@@ -55,7 +57,8 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     assert terminal.type("/system Be brief.") == "the system message is set for the next replies\n"
     assert terminal.type("/system -") == "the system message was removed\n"
     assert terminal.type("/system") == "(no system message)\n"
-    assert "/candidates  " in terminal.type("/help")
+    commands = terminal.type("/help")
+    assert "/candidates  " in commands and "/quit, /exit, /bye  " in commands and "`" not in commands
     assert terminal.type(f"/load {tmp_path}/a.jsonl").startswith(f"{tmp_path}/a.jsonl: 7 messages; ")
     terminal.type(f"/save {tmp_path}/b.jsonl")
     assert saved(tmp_path / "b.jsonl") == saved(tmp_path / "a.jsonl")
@@ -65,7 +68,7 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     assert saved(tmp_path / "c.jsonl") == saved(tmp_path / "a.jsonl")
 
     shown = terminal.type("a message that is so long that what came first has to go, to make room for it and its reply")
-    assert "the context of 128 tokens is full: the first 3 turns are no longer read (up to “three /four”)\n" in shown
+    assert "the context of 128 tokens is full: the first 3 turns are no longer read (up to “three /four”); from now on" in shown
     assert " of 128 tokens, without the first 3 turns; seed " in shown
     assert "the model has not read the first 3 turns, for which the context had no room\n" in terminal.type("/candidates")
     terminal.type("/undo")
@@ -73,7 +76,7 @@ def test_a_conversation_at_a_terminal(model, tmp_path):
     terminal.type("/undo")
     terminal.type("/undo")
     assert "the context of 128 tokens has room again: the whole conversation is read\n" in terminal.type("/regenerate")
-    terminal.screen.sendline("/quit now")
+    terminal.screen.sendline("/quit")
     assert terminal.ends() == 0
 
 
@@ -117,7 +120,7 @@ def test_ctrl_c_stops_the_reply_and_ctrl_d_leaves(tmp_path):
     terminal.screen.send("never said")
     terminal.until("never said")
     terminal.screen.sendintr()
-    assert "Ctrl-D or /quit leaves\n> " in terminal.until("leaves.*> $")
+    assert "\ntype Ctrl-D or /quit to leave\n> " in terminal.until("to leave.*> $")
     assert terminal.type(f"/save {tmp_path}/a.jsonl") == f"{tmp_path}/a.jsonl: 4 messages, 2 of them cut short\n"
     assert [text[:4] for _, text in saved(tmp_path / "a.jsonl")] == ["hell", "a\x1ba\x1b"] * 2
     assert terminal.type('"""', MORE) == "… "
@@ -135,7 +138,8 @@ def test_a_pipe_gets_the_replies_alone(liuli, model):
     assert (set(replies), len(replies), system) == (set(talking.REPLIES), 3, "(no system message)")
     assert result.err.splitlines() == [
         f"liuli: {model}, a context of 128 tokens; chat template: ChatML, as the folder has no template",
-        "liuli: seed 1, temperature 1.0, top-k 2",
+        "liuli: seed 1, temperature 1, top-k 2",
+        f"liuli: the folder has no chat template, so this is probably a base model, {UNTRAINED}",
     ]
     assert liuli("chat", model, stdin=b"").code == 0
 
@@ -151,7 +155,7 @@ def test_a_dialogue_that_waits_for_its_reply(liuli, model, tmp_path):
     path.write_text('{"messages": [{"role": "user", "content": "一"}]}\n{"messages": []}\n', encoding="utf-8")
     result = liuli("chat", model, stdin=f"/load {path}\n二\n/edit 三\n/undo\n".encode())
     assert (result.code, len(result.out.splitlines())) == (0, 2)
-    said = result.err.splitlines()[2:]
+    said = result.err.splitlines()[3:]
     assert said[0].startswith(f"liuli: {path}: 1 message; ")
     assert said[1:] == [
         "liuli: the last message has no reply yet: /regenerate makes one",
@@ -240,26 +244,42 @@ def test_sampling_options(liuli, model):
     words = ("chat", model, "--temperature", 0, "--max-tokens", 4)
     assert liuli(*words, stdin=b"Hi!\n").out == "Hi!\n"
     result = liuli(*words, "--repetition-penalty", 1e6, "--presence-penalty", 0.5, stdin=b"Hi!\n")
-    assert "liuli: greedy, temperature 0.0, repetition-penalty 1000000.0, presence-penalty 0.5" in result.err
+    assert "liuli: greedy, temperature 0, repetition-penalty 1000000, presence-penalty 0.5" in result.err
     assert result.out.startswith("好")  # the other reply has only tokens of the message
 
 
-@pytest.mark.parametrize("leaves", ["/quit", "/exit", "/QUIT now", "／quit", " /bye"])
+@pytest.mark.parametrize("leaves", ["/quit", "/exit", "/QUIT", "／quit", " /bye"])
 def test_ways_to_leave(liuli, model, leaves):
     result = liuli("chat", model, stdin=f"{leaves}\n/sing\n".encode())
     assert (result.code, result.out) == (0, "")
 
 
 def test_the_context_fills_up(liuli, model):
-    """75 % is said once, and what is left out before the reply that is generated without it."""
+    """Both that it is nearly full and that it is full are said once, however many replies follow."""
     lines = "\n".join(f"message number {n}" for n in range(6))
     said = liuli("chat", model, "--seed", 1, stdin=lines.encode()).err
     nearly = "liuli: the context is nearly full: beyond 96 tokens, the model no longer reads the first turns\n"
     assert said.count(nearly) == 1
-    full = re.findall(r"liuli: the context of 128 tokens is full: (.*?) no longer read \(up to “message number (\d)”\)\n", said)
-    assert full[0] == ("the first turn is", "0")
-    assert full[1] == ("the first 2 turns are", "1")
-    assert said.index(nearly) < said.index(" is full: the first turn is ")
+    full = "liuli: the context of 128 tokens is full: the first turn is no longer read (up to “message number 0”); "
+    assert said.count(f"{full}from now on, the oldest turns make room for new ones\n") == said.count(" is full") == 1
+    assert said.index(nearly) < said.index(full)
+
+
+def test_a_model_that_was_not_trained_to_answer_says_so(liuli, model, tmp_path):
+    """By its card, or because its folder has no chat template. A template of its own shows nothing of the kind."""
+    assert f"the folder has no chat template, so this is probably a base model, {UNTRAINED}\n" in liuli("chat", model).err
+    own = talking.save(tmp_path / "own", template=CHATML)
+    assert "base model" not in liuli("chat", own).err
+    (own / "liuli.json").write_text('{"stage": "base"}')
+    assert f"liuli: this is a base model, {UNTRAINED}\n" in liuli("chat", own).err
+
+
+def test_remarks_on_a_terminal_do_not_look_like_errors(screen, model):
+    """Also if the messages come through a pipe."""
+    code, shown = screen("chat", model, "--seed", 1, stdin="你好\n/sing\n".encode(), columns=200)
+    *remarks, error = [line for line in shown.splitlines() if line not in talking.REPLIES]
+    assert (code, error[:40]) == (2, "liuli: line 2: there is no command /sing")
+    assert remarks[0].startswith(f"{model}, a context of 128 tokens") and not any("liuli: " in line for line in remarks)
 
 
 def test_the_docs_show_what_the_real_model_says(liuli, data):

@@ -31,9 +31,10 @@ def test_there_and_back(liuli, folder, tmp_path):
     result = liuli("convert", folder, "--gguf", file, "--type", "f32")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"{file}: {folder} in f32, ")
+    assert result.out.endswith(f"\nTry it with:\n  liuli chat {file}\n")
     result = liuli("convert", file, "--out", again)
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"{again}: {file} in fp32, hash {hash_model(again)}\n"
+    assert result.out == f"{again}: {file} in fp32, hash {hash_model(again)[:12]}\nTry it with:\n  liuli chat {again}\n"
     assert hash_model(again) == hash_model(folder)
     assert liuli("convert", again, "--gguf", third, "--type", "f32").code == 0
     assert hash_model(third) == hash_model(file)

@@ -92,10 +92,10 @@ def test_text_on_both_sides_is_said(liuli, corpus):
 
 def test_standard_input(liuli):
     result = liuli("data", "look", "-", stdin="一二三四五六七八九十".encode())
-    assert (
-        "held out    1 of 1 block, 1 character (10.0%): the last 10% of the characters, as there are too few blocks"
-        in result.out
-    )
+    few = ", as there are too few blocks to choose one in 20 by a hash"
+    assert f"held out 1 of 10 characters (10.0%): the last 10% of the characters{few}" in " ".join(result.out.split())
+    short = " ".join(liuli("data", "look", "-", stdin=b"hi\n").out.split())
+    assert f"held out 1 of 3 characters (33.3%): the last character (10% of 3 characters is less than one){few}" in short
     assert "excerpts\n  standard input\n    一二三四五六七八九十\n" in result.out
     assert liuli("data", "look", "-").err == (
         "liuli: no text found in -: 1 × file without any text: standard input; add content, or remove the file\n"
@@ -135,14 +135,27 @@ def test_the_text_may_be_in_another_field(liuli, poems):
     assert body["samples"][0]["text"] == "first line\nsecond"
     one = liuli("data", "look", "poems", "--text-field", "content").out
     assert "documents   2" in one
-    assert 'skipped 3 × no field "content"; give the name of the field that holds the text, such as --text-field' in one
+    assert 'skipped 3 × no field "content"; name the field with the text, such as --text-field' in one
 
 
 def test_the_hint_names_the_fields_and_the_option(liuli, poems):
     said = liuli("data", "look", "poems").err
     assert said.count("\n") == 1
     assert '5 × no field "text": poems/a.json:1 (fields: title, paragraphs) and 4 more; ' in said
-    assert "give the name of the field that holds the text, such as --text-field paragraphs" in said
+    assert said.endswith("; name the field with the text, such as --text-field paragraphs\n")
+
+
+def test_an_error_names_the_most_frequent_reason_alone(liuli, poems):
+    """Many reasons, and many fields of a record, would make a line of hundreds of characters."""
+    for i in range(3):
+        (poems / f"{i}.json").write_text("{")
+    (poems / "c.png").write_bytes(b"")
+    fields = {f"field{i}": i for i in range(40)}
+    (poems / "a.json").write_text(json.dumps([fields | {"paragraphs": ["a"]}] * 9))
+    said = liuli("data", "look", "poems").err
+    assert '11 × no field "text": poems/a.json:1 (fields: field0, field1, ' in said and ", field7, …) and 10 more, " in said
+    assert "and 4 other problems; name the field with the text, such as --text-field " in said
+    assert (said.count("\n"), len(said) < 250) == (1, True)
 
 
 @pytest.fixture

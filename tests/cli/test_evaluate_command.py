@@ -59,6 +59,19 @@ def test_a_world_is_compared_with_its_truth(liuli, model, tmp_path):
     assert "facts right: " in liuli("evaluate", model, tmp_path / "place", "--points", 2).out
 
 
+def test_a_folder_around_a_world_is_refused(liuli, model, tmp_path):
+    """Its other files are not one text with the world's documents."""
+    place = tmp_path / "begun" / "world"
+    liuli("world", "--documents", 3, "--out", place)
+    (place.parent / "dialogues.jsonl").write_text('{"text": "a"}')
+    result = liuli("evaluate", model, place.parent)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"liuli: {place.parent} contains the world {place}: give {place} to compare the model with that world, or name the "
+        "files to evaluate\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -117,6 +130,7 @@ def test_dialogues(liuli, assistant, talks):
     assert f"{found.loss.nats_per_token:.4f} nats per supervised token" in spoken
     assert "40 replies of 40 dialogues, in rows of at most 128 tokens" in spoken
     assert "last replies that are exactly the dialogue's own: 75.00% (30 of 40, generated greedily)" in spoken
+    assert "\n  a reply that says the same in other words is not counted as exact\n" in spoken
     assert "exact" not in json.loads(liuli("evaluate", assistant, talks, "--json").out)["dialogues"]
 
 

@@ -51,6 +51,7 @@ def test_help_as_it_is_printed(liuli, name):
     result = liuli(*name.split()[1:], "--help", columns=200)
     assert (result.code, result.err) == (0, "")
     assert not re.search(r"<(bool|str|int|float|path|list)", result.out)
+    assert "default: (" not in " ".join(result.out.split())
     usage = next(line for line in result.out.splitlines() if "Usage: " in line)
     assert "{" not in usage
     assert result.out.rstrip().splitlines()[-1].strip() == examples_of(name)[-1]

@@ -3,7 +3,7 @@
 import pytest
 
 from liuli.cli import remaining_time
-from liuli.cli.remaining_time import RemainingTime, about
+from liuli.cli.remaining_time import RemainingTime
 from liuli.learn.run.events import Ready, Update, Validated
 
 STEPS, VALIDATIONS = 1000, 20
@@ -18,17 +18,18 @@ def clock(monkeypatch):
     return now
 
 
-def ready(step=0, seconds=None):
-    return Ready(step, STEPS, 1000, 1000, RECIPE, {}, 1.0, 1.0, seconds, 1.0, None, validations=VALIDATIONS)
+def ready(step=0, seconds=None, expected=None):
+    later = {"validations": VALIDATIONS, "expected": expected}
+    return Ready(step, STEPS, 1000, 1000, RECIPE, {}, 1.0, 1.0, seconds, 1.0, None, **later)
 
 
 def train(remaining, clock, first, last, seconds=0.1):
-    """Takes these steps. Returns all announcements."""
+    """Takes these steps. Returns all corrections."""
     announced = []
     for step in range(first, last + 1):
         clock[0] += seconds
         remaining.take(Update(step, 3.0, 1.0, 1.0, 2048 * step, seconds))
-        announced.append(remaining.announcement())
+        announced.append(remaining.correction())
     return [text for text in announced if text]
 
 
@@ -49,41 +50,40 @@ def test_steps_and_validations_that_are_left(clock):
     assert remaining.left() == 0
 
 
-def test_an_estimate_is_given_once(clock):
+def test_the_estimate_comes_before_the_first_step(clock):
     remaining = RemainingTime()
-    remaining.take(ready())
+    remaining.take(ready(expected=110.0))
+    said = "training on 2 M tokens will take about 2 min on this machine, estimated from a few trial steps"
+    assert remaining.estimate() == said
+    remaining.take(ready(step=500, expected=52.0))
+    assert "on the remaining 1 M tokens will take about 50 s on" in remaining.estimate()
+
+
+def test_a_wrong_estimate_is_corrected_once(clock):
+    remaining = RemainingTime()
+    remaining.take(ready(expected=50.0))
     assert train(remaining, clock, 1, 3, seconds=5.0) == []  # the first steps are slower
-    assert train(remaining, clock, 4, 100) == ["training on 2 M tokens will take about 2 minutes on this machine"]
+    assert train(remaining, clock, 4, 100) == ["slower than estimated: training will take about 2 min in all"]
+    remaining = RemainingTime()
+    remaining.take(ready(expected=3000.0))
+    assert train(remaining, clock, 1, 100) == ["faster than estimated: training will take about 2 min in all"]
+
+
+def test_a_good_estimate_is_not_corrected(clock):
+    remaining = RemainingTime()
+    remaining.take(ready(expected=110.0))
+    assert train(remaining, clock, 1, 100) == []
 
 
 def test_slow_steps_need_not_be_many(clock):
     remaining = RemainingTime()
-    remaining.take(ready(step=500))
-    assert train(remaining, clock, 501, 507, seconds=4.0) == [
-        "training on the remaining 1 M tokens will take about 33 minutes on this machine"
-    ]
+    remaining.take(ready(step=500, expected=1000.0))
+    assert train(remaining, clock, 501, 507, seconds=4.0) == ["slower than estimated: training will take about 33 min in all"]
 
 
 def test_no_estimate_for_a_budget_of_time_or_for_a_moment(clock):
-    remaining = RemainingTime()
-    remaining.take(ready(seconds=60.0))
-    assert train(remaining, clock, 1, 100) == []
-    remaining = RemainingTime()
-    remaining.take(ready())
-    assert train(remaining, clock, 1, 100, seconds=0.005) == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (3, "about 10 seconds"),
-        (52, "about 50 seconds"),
-        (100, "about 2 minutes"),
-        (250, "about 4 minutes"),
-        (5300, "about 88 minutes"),
-        (5500, "about 1.5 hours"),
-        (400_000, "about 110 hours"),
-    ],
-)
-def test_times_for_people(seconds, text):
-    assert about(seconds) == text
+    for event in (ready(seconds=60.0), ready(expected=5.0)):
+        remaining = RemainingTime()
+        remaining.take(event)
+        assert remaining.estimate() is None
+        assert train(remaining, clock, 1, 100, seconds=0.005) == []

@@ -145,7 +145,7 @@ def test_json_of_a_run_has_every_point(liuli, trained):
 
 def test_one_run(liuli, finished):
     lines = liuli("runs", finished).out.splitlines()
-    assert lines[0] == f"{finished}: finished at step 20 of 20; 1,280 tokens seen in 0:00:10 of training"
+    assert lines[0] == f"{finished}: finished at step 20 of 20; 1,280 tokens seen in 10 s of training"
     assert lines[1] == f"  liuli train 'my text.txt' --out {finished}"
     facts = dict(line.strip().split("  ", 1) for line in lines[2 : lines.index("")])
     assert {heading: said.strip() for heading, said in facts.items()} == {
@@ -206,6 +206,21 @@ def test_long_tokens_do_not_hide_their_shares(screen, tmp_path, columns):
     rows = [line for line in shown.splitlines() if re.match(r" +step \d", line)]
     shown = 2 if columns == 60 else 3  # tokens
     assert len(rows) == 4 and all(line.count("%") == shown and "25.00%" in line for line in rows)
+
+
+def test_no_token_of_usual_length_is_broken(screen, tmp_path):
+    """Rather fewer candidates than a name that is folded."""
+    run = write_run(tmp_path / "run", logged([2.0]), (), ("a",))
+    trace = json.loads((run / "trace.json").read_text())
+    names = ("<|endoftext|>", "</tool_response>", "<|im_start|>")
+    for look in trace["body"]["probes"][0]["top"]:
+        for candidate, name in zip(look, names, strict=False):
+            candidate["token"] |= {"text": name, "bytes": list(name.encode())}
+    (run / "trace.json").write_text(json.dumps(trace))
+    for columns, count in ((40, 1), (60, 2), (80, 3)):
+        rows = [line for line in screen("runs", run, columns=columns)[1].splitlines() if re.match(r" +step \d", line)]
+        assert len(rows) == 4 and max(map(cell_len, rows)) <= columns
+        assert all(name in row for row in rows for name in names[:count]) and rows[0].count("%") == count
 
 
 def test_an_assistant_trained_on_text_too_says_what_its_losses_are_over(liuli, finished):

@@ -262,7 +262,7 @@ def test_names_of_folders_that_do_not_exist(shows, name):
         ["complete", name, "a", "--dtype", name], ["complete", name, "a", f"--{name}"], ["plan", "nano", "--gpu", name],
         ["plan", "nano", "--tokens", name], ["world", "--lang", name, "--out", "x"],
     ):  # fmt: skip
-        shown = shows(*words, code=2).removeprefix("reading the text …\n").removeprefix("reading …\n")
+        shown = shows(*words, code=2).removeprefix("reading the data …\n").removeprefix("reading …\n")
         assert re.fullmatch(r"liuli: [^\n]+\n", shown), shown
 
 

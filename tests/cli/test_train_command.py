@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from helpers.trainings import job_in
 
 from liuli.cli.output import Screen
 from liuli.cli.progress import LATE, MIXED, Progress
-from liuli.cli.training import STOPPING, Interrupt
+from liuli.cli.training import ENDING, STOPPING, Interrupt
 from liuli.evaluate.loss import Evaluation
-from liuli.learn.run.events import Finished, Ready, Sampled, Stopped, Update, Validated
+from liuli.learn.run.events import Doing, Finished, Note, Ready, Sampled, Stopped, Update, Validated
 from liuli.learn.run.folder import checkpoints
 from liuli.learn.run_stage import pretrain
 
@@ -45,7 +46,7 @@ def test_lines_for_a_log(liuli, words, tmp_path):
     again = liuli("train", "--out", tmp_path / "run", "--resume")
     assert again.code == 0
     assert re.search(r"done: 40 steps, [\d,]+ tokens in all\n", again.out)
-    assert re.search(r"since the resume after step 40: 0 steps, 0 tokens, \d+:\d\d, peak memory ", again.out)
+    assert re.search(r"since the resume after step 40: 0 steps, 0 tokens, (<1|\d+) s, peak memory ", again.out)
     assert liuli("tokenize", tmp_path / "run", "a").code == 0  # a run stands for its model
 
 
@@ -86,6 +87,54 @@ def test_a_late_run_says_so_once(monkeypatch):
     assert "late" not in shown([in_time, *updates(40)])[1]
 
 
+def test_a_budget_that_preparation_has_used_says_so(monkeypatch):
+    """`--minutes` is the time of the whole command."""
+    monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 20.0)
+    for seconds, said in ((90.0, True), (200.0, False)):
+        ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e4, 1e9, seconds, 1e9, None)
+        text = shown([ready, Finished(100, 6400, 100, FOUND, 10**9)])[1]
+        assert ("preparation took 20 s of the budget of 1 min 30 s: more --minutes leave a larger share" in text) == said
+
+
+def test_an_adapter_is_not_called_a_model(tmp_path, monkeypatch):
+    """And the command that uses it names the model that it belongs to."""
+    monkeypatch.chdir(tmp_path)
+    finished, out = Finished(100, 6400, 40, FOUND, 10**9), Path("my run")
+    for lora, words in ((8, "adapter"), (None, "model")):
+        out.mkdir(exist_ok=True)
+        job = {"parent": str(tmp_path / "base"), "lora": lora}
+        (out / "run.json").write_text(json.dumps({"stage": "assistant", "job": job, "command": []}))
+        screen = Screen(file=io.StringIO(), width=100)
+        Progress(out, 0.0, "", screen).follow([finished])
+        text = screen.file.getvalue()
+        assert f"the {words} is in my run/model; liuli runs my run shows" in text
+        assert f"the {words} of that step is in my run/best/model" in text
+        assert text.endswith("\n  liuli chat base --adapter 'my run'\n") == (lora is not None)
+
+
+def test_what_is_finished_does_not_look_unfinished():
+    text = shown([Doing("reading the data"), Note("tokenizer: trained by an earlier attempt")])[1]
+    assert text == "reading the data …\ntokenizer: trained by an earlier attempt\n"
+
+
+def test_the_panel_says_what_is_prepared(monkeypatch):
+    monkeypatch.setattr("liuli.cli.progress.time.perf_counter", lambda: 90.0)
+    for columns in (60, 80):
+        screen = Screen(file=io.StringIO(), force_terminal=True, width=columns, color_system=None)
+        progress = Progress(Path("run"), 0.0, "", screen)
+        for event, amount in (
+            (Doing("generating the text"), partial(progress.counting, "documents", 4_000, 100_000)),
+            (Doing("encoding the data"), partial(progress.reading, "/a/long/way/talks.jsonl", 3_000_000, 12_000_000)),
+        ):
+            progress._take(event)
+            amount()
+            screen.print(progress._panel())
+        lines = screen.file.getvalue().splitlines()
+        assert "generating the text   1 min 30 s   4,000 of 100,000" in " ".join(lines)
+        assert any("encoding the data   1 min 30 s   talks.jsonl, 3 MB" in line for line in lines)
+        assert max(map(len, lines)) <= columns
+
+
 def test_a_panel_on_a_terminal():
     ready = Ready(0, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9)
     events = [ready, *updates(40, 0.5), Validated(40, FOUND, True), Sampled(40, "", "小明\n去"), *updates(41)[-1:]]
@@ -103,7 +152,7 @@ def test_a_resume_does_not_mix_all_tokens_with_its_own_time(monkeypatch):
     ready = Ready(60, 100, 1000, 1000, RECIPE, FIXED, 1e6, 1e9, None, 3.1e9, 23 * 10**9, tokens=3840)
     _, text = shown([ready, Finished(100, 6400, 100, FOUND, 10**9)])
     assert "done: 100 steps, 6,400 tokens in all\n" in text
-    assert "since the resume after step 60: 40 steps, 2,560 tokens, 0:54, peak memory 1.00 GB\n" in text
+    assert "since the resume after step 60: 40 steps, 2,560 tokens, 54 s, peak memory 1.00 GB\n" in text
 
 
 def test_speed_says_which_tokens_it_counts():
@@ -157,6 +206,21 @@ def test_ctrl_c_before_the_first_step_ends_at_once(liuli, words, tmp_path, monke
     result = liuli(*words)
     assert (result.code, result.err) == (130, "liuli: interrupted\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_before_the_first_step_is_answered_at_once(capfd):
+    with Interrupt():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == ENDING
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == ""  # once
+
+
+def test_finetune_takes_a_budget_of_tokens(liuli, tmp_path):
+    result = liuli("finetune", "model", "data", "--out", tmp_path / "run", "--tokens", 1e4, "--minutes", 1)
+    assert (result.code, result.err) == (2, "liuli: --minutes and --tokens cannot both be given: choose one\n")
 
 
 def test_how_many_numbers_learn_where_not_all_do():

@@ -25,7 +25,7 @@ from liuli.cli.app import app
 from liuli.cli.output import Screen
 from liuli.cli.progress import MIXED, Progress
 from liuli.evaluate.loss import Evaluation
-from liuli.learn.run.events import Event, Finished, Note, Ready, Sampled, Stopped, Update, Validated
+from liuli.learn.run.events import Doing, Event, Finished, Note, Ready, Sampled, Stopped, Update, Validated
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.formats.detect import hash_model, read_decoder
 
@@ -131,7 +131,7 @@ def test_compare(shows, liuli_json):
     for answer in liuli_json(*words)["body"]["prompts"][0]["answers"]:
         for score in answer["scores"]:
             assert f"{score['nats']:.2f} ({score['per_byte']:.3f})" in shown
-    assert "提示格式" in shown.replace(" ", "")
+    assert "did not all read the same token ids" in shown
 
 
 def test_tokenize(shows):
@@ -169,7 +169,7 @@ def test_world(shows):
 def test_plan(shows, size):
     shown = shows("plan", size)
     assert re.search(r"[\d.]+ [kMGT]?B per token in bf16; [\d.]+ [kMGT]?B at [\d,]+ tokens", shown)
-    here = r"about [\d.,]+ (seconds|minutes|hours|years) on this machine"
+    here = r"about [\d.,]+ (s|min|h|d|years)( \d+ (s|min|h))? on this machine"
     assert re.search(rf"on one h100, at 40% of its peak FLOP/s {here}", shown)
 
 
@@ -179,7 +179,8 @@ def test_tokenizer_train(shows):
 
 
 def test_convert_and_merge(shows):
-    assert re.search(r"base in fp32, hash \w{60} ?\w{4}$", shows("convert", "base", "--out", out(shows, "converted")))
+    shown = shows("convert", "base", "--out", out(shows, "converted"))
+    assert re.search(r"base in fp32, hash \w{12} Try it with: liuli", shown)
     assert "base in f16, 0 MB; tensors: " in shows("convert", "base", "--gguf", out(shows, "converted") + ".gguf")
     shown = shows("merge", "base", "adapter", "--out", out(shows, "merged"))
     assert re.search(r"base with adapter merged into its weights, fp32, hash \w{60} ?\w{4}$", shown)
@@ -190,9 +191,9 @@ def test_train_and_runs(shows):
     run = out(shows, "run")
     shown = shows("train", "texts.jsonl", "--out", run, *small, "--tokens", 40 * 64, "--probe", "小明")
     assert re.search(r"step 40 of 40, loss \d\.\d{3}, validation \d\.\d{3} nats/token, \d\.\d{3} bits/byte, ", shown)
-    assert re.search(r"done: 40 steps, [\d,]+ tokens, \d+:\d\d, peak memory \d\.\d\d GB", shown)
+    assert re.search(r"done: 40 steps, [\d,]+ tokens, (<1|\d+) s, peak memory \d\.\d\d GB", shown)
     shown = shows("runs", run)
-    assert re.search(rf"{run}: finished at step 40 of 40; [\d,]+ tokens seen in 0:00:\d\d of training", shown)
+    assert re.search(rf"{run}: finished at step 40 of 40; [\d,]+ tokens seen in (<1|\d+) s of training", shown)
     assert re.search(r"validation \d\.\d{4} nats/token, \d\.\d{4} bits/byte", shown)
     listed = shows("runs", ".")
     assert "40/40" in listed and re.search(r"\d\.\d{3}", listed) and "now" in listed
@@ -221,7 +222,8 @@ def events() -> list[Event]:
     ready = Ready(60, 12_345, 123_456_789, 50_000, recipe, fixed, 1e9, 1e12, 9.0, 3.1e9, 23 * 10**9, 3840, mixed=True)
     steps = [Update(60 + i, 3.0, 1.0, 1.0, 64 * (60 + i), 0.5) for i in range(1, 1300)]
     return [
-        Note("reading the text"), ready, *steps, Validated(1359, found, True),
+        Doing("reading the data"), Note("tokenizer: trained by an earlier attempt"), ready, *steps,
+        Validated(1359, found, True),
         Sampled(1359, "", "小明今天去游乐园玩，他坐了过山车。" * 6), steps[-1],
         Finished(12_345, 6_400_000, 40, found, 10**9),
     ]  # fmt: skip
@@ -238,10 +240,10 @@ def test_the_panel_and_the_lines_of_a_run(columns, soft, monkeypatch):
     code = Progress(Path("run"), 0.0, "liuli finetune --out run --resume", screen, "supervised tokens").follow(events())
     assert code == 0
     lines = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]|\r", "", terminal.getvalue().replace("\x1b[2K", "\n"))
-    shown = checked(re.sub(r"\S preparing.*", "", lines), columns)  # the panel before the first step
+    shown = checked(re.sub(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] .*", "", lines), columns)  # the panel before the first step
     for words in (
         "60: 12,345 steps, 123,456,789 parameters (50,000 trainable), 32 sequences of 256 tokens per step, learning rate",
-        "step 1,359 of 12,345 loss 3.000 1:31:33 left",
+        "step 1,359 of 12,345 loss 3.000 1 h 31 min left",
         "16,384 tokens/s (128 supervised), 1638% of the machine's peak",
         "step 1,359 of 12,345, loss 3.000, validation 1.235 nats/token, 0.445 bits/byte, ",
         "since the resume after step 60: 12,285 steps, 6,396,160 supervised tokens, ",

@@ -1,16 +1,20 @@
 """Work that takes time, as a person at a terminal sees it; and what is refused before it is read."""
 
+import io
 import json
 import logging
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
 from helpers.corpora import jsonl, write
+from rich.cells import cell_len
 from rich.progress import Progress
 
 from liuli.cli import work_progress
 from liuli.cli.dialogue_file import first_dialogue
+from liuli.cli.output import Screen
 from liuli.errors import LiuliError
 
 
@@ -96,7 +100,37 @@ def test_the_time_left_and_the_time_since():
         now[0] += 2.0
         progress.update(known, completed=done)
     column = work_progress.TimeColumn()
-    assert [column.render(progress.tasks[task]).plain for task in (known, unknown)] == ["3:00 left", "0:20"]
+    assert [column.render(progress.tasks[task]).plain for task in (known, unknown)] == ["3 min left", "20 s"]
+
+
+def test_work_of_unknown_length_does_not_look_finished():
+    """Without colours, a bar that pulses is a bar that is full."""
+    screen = Screen(file=io.StringIO(), width=60, force_terminal=True, color_system=None, _environ={"TERM": "xterm"})
+    progress, column = Progress(console=screen), work_progress.AmountColumn(10)
+    known, unknown = progress.add_task("a", total=100, completed=50), progress.add_task("b", total=None)
+    shown = {}
+    for task in (known, unknown):
+        with screen.capture() as captured:
+            screen.print(column.render(progress.tasks[task]))
+        shown[task] = captured.get().strip()
+    assert "━━━━" in shown[known] and "━" not in shown[unknown] and len(shown[unknown]) == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_narrow_terminal_keeps_the_counts(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = work_progress._new_progress()
+    for what, amount in (("part 3 of 9: scoring texts", "1,034 of 2,328"), ("measuring this machine's speed", "")):
+        total = 2328 if amount else None
+        progress.add_task(what, total=total, completed=1034, amount=amount)
+    with progress.console.capture() as captured:
+        progress.console.print(progress.make_tasks_table(progress.tasks[:1]))
+        progress.console.print(progress.make_tasks_table(progress.tasks[1:]))
+    first, second = re.sub(r"\x1b\[[\d;]*m", "", captured.get()).splitlines()
+    assert "part 3 of 9" in first and "1,034 of 2,328" in first and max(map(cell_len, (first, second))) <= columns
+    assert "measuring this machine's speed" in second
 
 
 def test_a_download_shows_its_own_bars(liuli, corpus, monkeypatch):

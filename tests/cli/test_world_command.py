@@ -134,7 +134,7 @@ def test_ctrl_c_leaves_nothing_behind(liuli, tmp_path, monkeypatch, where):
     monkeypatch.setattr(World, where, property(interrupt) if where == "floor" else interrupted)
     out = tmp_path / "deep" / "world"
     result = liuli("world", "--documents", 20, "--out", out)
-    assert (result.code, result.out, result.err) == (130, "", f"liuli: stopped; {out} was not changed\n")
+    assert (result.code, result.out, result.err) == (130, "", f"liuli: stopped; {out} was not written\n")
     assert list(tmp_path.iterdir()) == []
     out.mkdir(parents=True)
     liuli("world", "--documents", 20, "--out", out)
@@ -234,5 +234,5 @@ def test_dialogues_ctrl_c(liuli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(SimulatedConversation, "small_talk", interrupted)
     result = liuli("world", "dialogues", "--out", out)
-    assert (result.code, result.err) == (130, f"liuli: stopped; {out} was not changed\n")
+    assert (result.code, result.err) == (130, f"liuli: stopped; {out} was not written\n")
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.corpora import LONG, jsonl, texts, write
 
-from liuli.data.text.readers import KNOWN, TEXT
+from liuli.data.text.readers import TEXT
 from liuli.data.text.sources import Sources
 from liuli.errors import LiuliError
 
@@ -38,8 +38,8 @@ def test_no_text_found(tmp_path):
     write(tmp_path / "b.txt", "")
     write(tmp_path / "c.txt", " \r\n\u3000")
     assert message(tmp_path) == (
-        f"no text found in {tmp_path}: 1 × unknown file type for text: {tmp_path}/a.png; Liuli reads {KNOWN}, "
-        f"and 2 × file without any text: {tmp_path}/b.txt and 1 more; add content, or remove the file"
+        f"no text found in {tmp_path}: 2 × file without any text: {tmp_path}/b.txt and 1 more, and 1 other problem; "
+        "add content, or remove the file"
     )
 
 
@@ -118,7 +118,8 @@ def bad_files(folder) -> dict[str, tuple[bytes, str, bool]]:
             'the column "text" does not contain strings (found int64); store strings',
             True,
         ),
-        "object.json": (b'{"text": "one"}', 'not a list of objects with a field "text"; write [{"text": "…"}, …]', True),
+        "string.json": (b'"one"', 'not a list of objects with a field "text"; write [{"text": "…"}, …]', True),
+        "open.json": (b'{"text": "one"', "broken JSON (Expecting ',' delimiter at column 15); fix it", False),
         "broken.json": (b'[{"text": "one"},', "broken JSON (Expecting value at column 18); fix it", False),
         "lines.json": (
             b'{"text": "a"}\n{"text": "b"}',
@@ -168,8 +169,7 @@ BAD_LINES = {
     '{"text": "ab\\u0000"}': "a NUL character in the text (character 3); remove it",
     '{"text": "a\\ud800b"}': "a lone surrogate in the text (\\ud800 at character 2); write the whole pair, or remove it",
     '{"content": "a", "i\\u001bd": 1}': (
-        'no field "text" (fields: content, i\ufffdd); give the name of the field that holds the text, such as '
-        "--text-field content"
+        'no field "text" (fields: content, i\ufffdd); name the field with the text, such as --text-field content'
     ),
     '{"messages": []}': 'a dialogue, not a text (fields: messages); only records with a field "text" are read here',
     '{"conversations": []}': "a dialogue, not a text",

@@ -254,6 +254,14 @@ def test_json_with_an_object_a_line_is_read_too(tmp_path):
     assert [each.messages for each in Dialogues(one)] == [(user("a0"), assistant("b"))]
 
 
+def test_a_single_object_is_one_dialogue(tmp_path):
+    path = write(tmp_path / "a.json", json.dumps({"messages": [user("a"), assistant("b")]}, indent=1))
+    assert [each.messages for each in Dialogues(path)] == [(user("a"), assistant("b"))]
+    write(path, '{\n"messages": []}')
+    with pytest.raises(LiuliError, match=r'"messages" is not a list of messages: .*a\.json:1 \(found an empty list\)'):
+        list(Dialogues(path))
+
+
 def test_a_folder_is_read_in_order_at_every_pass(tmp_path):
     write(tmp_path / "d" / "b.txt", "a\tb\nc\td\n")
     write(tmp_path / "d" / "a.yml", YAML)

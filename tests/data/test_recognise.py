@@ -25,6 +25,8 @@ TALK = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "co
         ("a.json", json.dumps([{"instruction": "a", "input": "", "output": "b"}]), True),
         ("a.json", json.dumps([{"text": "a"}]), False),
         ("a.json", jsonl(TALK, TALK), True),
+        ("a.json", json.dumps(TALK, indent=1), True),
+        ("a.json", json.dumps({"text": "a"}, indent=1), False),
         ("a.txt", "a\tb\n", False),
         ("a.tsv", "a\tb\n", True),
         ("a.yml", "conversations:\n- - a\n  - b\n", True),

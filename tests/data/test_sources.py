@@ -211,6 +211,20 @@ def test_texts_in_other_fields(tmp_path):
     assert texts(tmp_path) == ["no", "no", "no"]
 
 
+def test_a_single_object_is_one_document(tmp_path):
+    """As a record of an API or a page is often saved; over several lines, in a folder with other files too."""
+    path = write(tmp_path / "a.json", '\ufeff{\n "text": "one",\n "id": {"a": [1, 2]}\n}\n')
+    write(tmp_path / "b.json", json.dumps([{"text": "two"}, {"text": "three"}]))
+    sources = Sources(path)
+    for _ in range(2):  # the second pass knows that the file is sound
+        assert [(each.text, each.source) for each in sources.documents()] == [("one", f"{path}:1")]
+    assert texts(tmp_path) == ["one", "two", "three"]
+    assert [count for count, _ in Sources(tmp_path).extents()] == [1, 2]
+    write(path, '{"content": "a"}')
+    with pytest.raises(LiuliError, match=r'1 × no field "text": .*a\.json:1 \(fields: content\); name the field'):
+        texts(path)
+
+
 def test_a_validation_file_is_read_from_the_same_fields(tmp_path):
     write(tmp_path / "a.jsonl", jsonl({"body": "one"}, {"body": "two"}))
     write(tmp_path / "b.jsonl", jsonl({"body": "three"}))

@@ -257,7 +257,7 @@ def test_a_comparison_reports_each_part_and_how_much_of_it_is_done(both, tiny):
     against_world.compare_with_world(decoder, tiny.tokenizer, both, 2, 5, lambda *each: seen.append(each))
     assert seen[0] == ("choosing texts of the world", 0, 0)
     kinds = ["scoring texts"] * 4 + ["sampling continuations"] * 4 + ["scoring texts"]
-    names = [f"comparison with the world, part {part} of 9: {kind}" for part, kind in enumerate(kinds, 1)]
+    names = [f"part {part} of 9: {kind}" for part, kind in enumerate(kinds, 1)]
     assert list(dict.fromkeys(what for what, _, _ in seen[1:])) == names
     for name in names:
         counts = [(done, total) for what, done, total in seen if what == name]

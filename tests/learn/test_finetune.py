@@ -494,3 +494,15 @@ def test_a_published_model_reads_its_data_three_times_at_most(base, tmp_path, mo
         assert 100 <= ready.steps < 150
     else:
         assert ready.steps > 100
+
+
+def test_a_model_that_is_trained_further_keeps_the_name_of_its_size(base, tmp_path):
+    parent, data = shutil.copytree(base, tmp_path / "parent"), write_dialogues(tmp_path / "talks.jsonl")
+    card = json.loads((parent / "liuli.json").read_text())
+    (parent / "liuli.json").write_text(json.dumps(card | {"size": "nano"}))
+    tuned(job(parent, data), tmp_path / "run", at=[3])
+    shutil.rmtree(parent)
+    tuned(Job.of(), tmp_path / "run", resume=True)
+    for path in (tmp_path / "run" / "model" / "liuli.json", tmp_path / "run" / "trace.json"):
+        found = json.loads(path.read_text())
+        assert found.get("size", found.get("model", {}).get("size")) == "nano"

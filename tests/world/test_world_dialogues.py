@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -13,6 +15,7 @@ from liuli.world.conversation import DOUBT, SPEAKERS, SimulatedConversation
 from liuli.world.dialogues import GROUPS, Conversations, judge, write_dialogues
 from liuli.world.facts import FACTS, Dice, attribute
 from liuli.world.language import fill
+from liuli.world.talk import ways_to_type
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +71,25 @@ def test_what_is_kept_back_is_in_no_conversation(conversations):
                     assert talk.ask_of(getattr(entity.name, lang), template, "") not in asked
 
 
-def sentences(entity, topic, value, lang):
-    """All sentences that an answer may be."""
+def sentences(entity, topic, lang, value=None):
+    """All sentences that an answer may be. None: the value is not known."""
     language, talk = SPEAKERS[lang]
     about = attribute(topic)
     good = next((good for good in lexicon.GOODS if topic == f"price of {good.en}"), None)
-    for template in talk.wordings(entity.kind, about, language.phrases["price" if good else entity.kind][about]):
+    phrases = language.phrases["price" if good else entity.kind][about]
+    for template in (talk.refusals if value is None else talk.wordings)(entity.kind, about, phrases):
         filled = fill(template, language, "name", "he" if entity.kind == "person" else entity.kind)
-        text = getattr(entity.name, lang) + filled.replace("{item}", getattr(good, lang) if good else "").replace("{}", value)
-        yield text[:1].upper() + text[1:]
+        text = getattr(entity.name, lang) + filled.replace("{item}", getattr(good, lang) if good else "")
+        yield text[:1].upper() + text[1:].replace("{}", value or "")
+
+
+SMALL = {  # what people say: the language, and what may be answered
+    typed: (lang, replies)
+    for lang, (_, talk) in SPEAKERS.items()
+    for some, replies in talk.small.values()
+    for said in some
+    for typed in ways_to_type(said)
+}
 
 
 def test_every_answer_is_true_or_a_refusal(conversations):
@@ -88,16 +101,15 @@ def test_every_answer_is_true_or_a_refusal(conversations):
         small |= {reply for _, replies in talk.small.values() for reply in replies}
         for entity in all_entities(conversations):
             for fact, value in entity.facts.items():
-                known = {text + stop for text in sentences(entity, fact, getattr(value, lang), lang)}
-                unknown = talk.unknown[entity.kind][attribute(fact)]
-                refusals = {text + end for text in sentences(entity, fact, unknown, lang) for end in talk.nobody}
+                known = {text + stop for text in sentences(entity, fact, lang, getattr(value, lang))}
+                refusals = {text + end for text in sentences(entity, fact, lang) for end in talk.nobody}
                 if fact in entity.untold:
                     refused |= refusals
                 else:
                     doubted |= refusals
                     true |= known
             for habit, values in entity.habits.items():
-                habits |= {text + stop for value in values for text in sentences(entity, habit, getattr(value, lang), lang)}
+                habits |= {text + stop for value in values for text in sentences(entity, habit, lang, getattr(value, lang))}
     counts = Counter()
     for messages in conversations.training(4_000, seed=3):
         assert check(messages) is None
@@ -119,6 +131,79 @@ def test_every_answer_is_true_or_a_refusal(conversations):
     assert all(counts[name] > 50 for name in ("small", "true", "refused", "strangers", "habit"))
     assert 0.5 < counts["doubted"] / (counts["true"] * DOUBT) < 1.5
     assert 0.2 < (counts["refused"] + counts["strangers"]) / counts.total() < 0.5
+
+
+def small_talk_of(messages):
+    """Each turn's place, and the kind of small talk, with its language; of a question None."""
+    kinds = {reply: kind for _, talk in SPEAKERS.values() for kind, (_, replies) in talk.small.items() for reply in replies}
+    turns = list(zip(messages[::2], messages[1::2], strict=True))
+    for i, (asked, reply) in enumerate(turns):
+        place = "first" if i == 0 else "last" if i == len(turns) - 1 else "between"
+        small = SMALL.get(asked["content"])
+        yield place, small and (kinds[reply["content"]], small[0])
+
+
+def test_small_talk_of_every_kind_comes_anywhere(conversations):
+    """First, between and last, before and after a question and other small talk; a conversation may have nothing else."""
+    met, behind, alone, turns, small = set(), set(), set(), 0, 0
+    for messages in conversations.training(20_000, seed=4):
+        found = list(small_talk_of(messages))
+        met |= {(place, kind) for place, kind in found if kind}
+        behind |= {(kind, before is None) for (_, before), (_, kind) in pairwise(found) if kind}
+        alone |= {(kind, len(found) > 1) for _, kind in found[:1] if all(each for _, each in found)}
+        turns, small = turns + len(found), small + sum(kind is not None for _, kind in found)
+    kinds = {(kind, lang) for lang, (_, talk) in SPEAKERS.items() for kind in talk.small}
+    assert met == {(place, kind) for place in ("first", "between", "last") for kind in kinds}
+    assert behind == alone == {(kind, either) for kind in kinds for either in (True, False)}
+    assert 0.15 < small / turns < 0.25
+
+
+def test_small_talk_is_answered_in_its_own_language(conversations):
+    """Whatever the conversation's language is; a world in one language has no other."""
+    changes = Counter()
+    for messages in conversations.training(10_000, seed=5):
+        before = None
+        for asked, reply in zip(messages[::2], messages[1::2], strict=True):
+            lang = "zh" if any("一" <= c <= "鿿" for c in reply["content"]) else "en"
+            if asked["content"] in SMALL:
+                assert SMALL[asked["content"]][0] == lang
+                assert reply["content"] in SMALL[asked["content"]][1]
+                changes[before, lang] += 1
+            before = lang
+    assert all(changes[pair] > 50 for pair in (("zh", "en"), ("en", "zh"), ("zh", "zh"), ("en", "en")))
+
+
+def test_small_talk_as_people_type_it(conversations):
+    assert ways_to_type("Who are you?") == ["Who are you?", "Who are you", "who are you?", "who are you"]
+    assert ways_to_type("谢谢！") == ["谢谢！", "谢谢"]
+    assert ways_to_type("hi") == ["hi"]
+    said = {message["content"] for messages in conversations.training(20_000, seed=6) for message in messages[::2]}
+    assert said.issuperset(("hello", "hi", "goodbye", "bye", "thanks", "thank you", "who are you", "你是谁", "在吗"))
+
+
+@pytest.mark.parametrize("lang", SPEAKERS)
+def test_what_nobody_knows_is_said_in_a_whole_sentence(conversations, lang):
+    """In place of the value there is a question word in Chinese, and in English something that "which" can ask for."""
+    language, talk = SPEAKERS[lang]
+    for kind, facts in talk.answers.items():
+        assert set(facts) == {attribute(fact) for fact in FACTS[kind]}
+        for fact, places in facts.items():
+            for said in places.values():
+                if lang == "zh":
+                    assert any(word in said for word in ("什么", "谁", "哪", "几", "多少"))
+                else:
+                    assert re.search(r"\bsome \w+", said)
+            refusals = talk.refusals(kind, fact, language.phrases["price" if fact == "price" else kind][fact])
+            assert len(set(refusals)) == len(places)
+            assert not any("{}" in text for text in refusals)
+    ming = next(entity for entity in all_entities(conversations) if entity.name.zh == "小明")
+    assert (
+        set(sentences(ming, "job", lang))
+        == {
+            "zh": {"小明是个干哪一行的", "小明的本行是什么"},
+            "en": {"Ming works as a master of some trade", "Ming earns a living as a master of some trade"},
+        }[lang]
+    )
 
 
 def test_half_of_the_claims_asked_about_are_true(conversations):
@@ -182,7 +267,7 @@ def test_the_judge():
         assert judge(question, f"{question.name} … {question.answer}{stop}") == "right"
         assert judge(question, f"{question.name} … {question.others[0]}{stop}") == "wrong"
         assert judge(question, f"{question.answer}, {question.others[1]}{stop}") == "wrong"
-        assert judge(question, f"{question.name} … {talk.unknown['person']['friend']}{talk.nobody[0]}") == "refused"
+        assert judge(question, f"{question.name} … {talk.answers['person']['friend'][0]}{talk.nobody[0]}") == "refused"
         assert judge(question, "") == "wrong"
 
 
@@ -190,11 +275,10 @@ def test_a_question_without_a_name_is_about_the_last_one(conversations):
     """A pronoun speaks of whom the question before was about; a name, of that entity."""
     names = {name for entity in all_entities(conversations) for name in entity.name}
     counts = Counter()
-    small = {said for _, talk in SPEAKERS.values() for some, _ in talk.small.values() for said in some}
     for messages in conversations.training(2_000, seed=9):
         last = None
         for asked, reply in zip(messages[::2], messages[1::2], strict=True):
-            if asked["content"] in small:
+            if asked["content"] in SMALL:
                 continue
             said = reply["content"]
             about = max((name for name in names if said.lower().startswith(name.lower())), key=len, default=None)
@@ -213,7 +297,7 @@ def test_the_same_bytes_everywhere(tmp_path):
     write_dialogues(World(), tmp_path / "dialogues.jsonl", 2_000)
     text = (tmp_path / "dialogues.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0])["messages"][0]["role"] == "user"
-    assert hashlib.sha256(text.encode()).hexdigest() == "9c2b3802ea49ef867ae54abd1eb72903f140cff62531c4acd05986e64df3f365"
+    assert hashlib.sha256(text.encode()).hexdigest() == "1eefc8acc59a0445302bb669d40052c8859422d604923e93aa4fc7e8b132f170"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from liuli import __version__
+from liuli.background import exit_interrupted
 from liuli.cli.begin import begin
 from liuli.cli.chat import chat
 from liuli.cli.compare import compare
@@ -128,6 +129,7 @@ def main() -> None:
         code = _fail(error)
     if code == 130:
         note("interrupted")
+        exit_interrupted()
     sys.exit(code)
 
 

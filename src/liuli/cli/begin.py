@@ -7,16 +7,17 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from liuli.background import exit_interrupted
 from liuli.cli.evaluate import comparison_lines
+from liuli.cli.output import Screen, note
+from liuli.cli.wording import bar, duration
+from liuli.cli.work_progress import work_progress
 from liuli.display import on_line
 from liuli.output_paths import check_new_folder
-
-if TYPE_CHECKING:
-    from liuli.cli.output import Screen
 
 PLAYED = 5  # moments of the playback that are shown
 BAR, SHARES = 24, 53  # columns of a share of 1; those before it
@@ -58,32 +59,41 @@ def begin(
     out = Path(folder)
     if not (folder and os.path.isdir(out / "world")):  # nothing of an earlier `liuli begin`
         check_new_folder(folder)
-    from liuli.cli.output import Screen
+    resume, screen = f"liuli begin --out {shlex.quote(str(out))}", Screen()
+    try:
+        with work_progress("starting"):
+            from liuli.recipes import begin as beginning
+        before = beginning.is_trained(out)
+        _train(out, tokens, seed, resume, screen)
+        screen.print_text("part 3 of 3: comparing the models with the true probabilities and facts of the corpus …")
+        with work_progress("comparing") as work:
+            found = beginning.report(out, work.show)
+    except KeyboardInterrupt:
+        note(f"stopped. Run {resume} again to resume")
+        exit_interrupted()
+    print_report(found, out, screen, None if before else time.perf_counter() - began)
+
+
+def _train(out: Path, tokens: float | None, seed: int | None, resume: str, screen: Screen) -> None:
+    """Makes both models, or what is missing of them. Ends the process if the user stops it."""
     from liuli.cli.progress import Progress
     from liuli.cli.training import Interrupt
-    from liuli.cli.work_progress import work_progress
     from liuli.learn.prepare.machine import keep_memory
     from liuli.recipes import begin as beginning
 
-    screen = Screen()
-    resume = f"liuli begin --out {shlex.quote(str(out))}"
-    before = beginning.is_trained(out)
     keep_memory()
     with Interrupt() as interrupt:
         for make, run, unit in (
             (beginning.read_of_it, beginning.RUN, "tokens"),
             (beginning.talk_of_it, beginning.ASSISTANT, "supervised tokens"),
         ):
-            events = make(out, tokens, seed, interrupt.asked)
-            if code := Progress(out / run, time.perf_counter(), resume, screen, unit).follow(interrupt.watching(events)):
+            progress = Progress(out / run, time.perf_counter(), resume, screen, unit)
+            events = make(out, tokens, seed, interrupt.asked, progress.counting, progress.reading)
+            if code := progress.follow(interrupt.watching(events)):
                 sys.exit(code)
-    screen.print_text("part 3 of 3: comparing the models with the true probabilities and facts of the corpus …")
-    with work_progress("comparing") as work:
-        found = beginning.report(out, work.show)
-    print_report(found, out, screen, None if before else time.perf_counter() - began)
 
 
-def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: float | None) -> None:
+def print_report(found: dict[str, Any], out: Path, screen: Screen, seconds: float | None) -> None:
     """Prints what was learned, next to the truth.
 
     Args:
@@ -96,19 +106,19 @@ def print_report(found: dict[str, Any], out: Path, screen: "Screen", seconds: fl
     _next(out, screen)
 
 
-def _prompts(found: dict[str, Any], screen: "Screen") -> None:
+def _prompts(found: dict[str, Any], screen: Screen) -> None:
     """What can follow, in the world and as learned by the model."""
     screen.print_text("\nProbability of each continuation, in the corpus (true) and according to the model (learned):")
     for prompt in found["prompts"]:
         screen.print_text(f"\n  {on_line(prompt['prompt'])} …")
         likely = sorted(prompt["pieces"], key=lambda piece: -max(piece["truth"], piece["learned"]))[:4]
         for piece in likely:
-            bars = "█" * round(min(BAR, screen.width - SHARES) * piece["learned"])
+            drawn = bar(piece["learned"], min(BAR, screen.width - SHARES))
             shares = f"true {piece['truth']:>6.1%}  learned {piece['learned']:>6.1%}"
-            screen.print_text(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {bars}")
+            screen.print_text(f"    {_padded(on_line(piece['text'].strip()), 19)}{shares}  {drawn}")
 
 
-def _playback(found: dict[str, Any], screen: "Screen") -> None:
+def _playback(found: dict[str, Any], screen: Screen) -> None:
     screen.print_text("\nPredictions during training (most likely next tokens):")
     for prompt in found["playback"][:3]:
         screen.print_text(f"\n  {on_line(prompt['prompt'])} …")
@@ -117,7 +127,7 @@ def _playback(found: dict[str, Any], screen: "Screen") -> None:
             screen.print_text(_fitting(f"    step {prompt['steps'][i]:>6,}", tokens, screen.width))
 
 
-def _losses(found: dict[str, Any], screen: "Screen") -> None:
+def _losses(found: dict[str, Any], screen: Screen) -> None:
     floor, loss = found["floor"]["nats"], found["validation"]["nats_per_token"]
     first = found["losses"][1]["loss"]
     screen.print_text(
@@ -126,13 +136,13 @@ def _losses(found: dict[str, Any], screen: "Screen") -> None:
     )
 
 
-def _world(found: dict[str, Any], screen: "Screen") -> None:
+def _world(found: dict[str, Any], screen: Screen) -> None:
     screen.print_text("")
     for line in comparison_lines(found["world"]):
         screen.print_text(line)
 
 
-def _assistant(found: dict[str, Any], screen: "Screen") -> None:
+def _assistant(found: dict[str, Any], screen: Screen) -> None:
     """The same questions to both, and how the assistant answered all of them."""
     screen.print_text("\nThe same questions to the base model, which continues the text, and to the assistant, which answers:")
     for each in found["assistant"]["questions"]:
@@ -156,9 +166,9 @@ def _reply(reply: dict[str, Any]) -> str:
 
 
 def _how_long(found: dict[str, Any], seconds: float | None) -> str:
-    trained = _duration(found["training"]["seconds"] + found["assistant"]["training"]["seconds"])
+    trained = duration(found["training"]["seconds"] + found["assistant"]["training"]["seconds"])
     if seconds is not None:
-        return f"This command took {_duration(seconds)}; the training steps took {trained} in all."
+        return f"This command took {duration(seconds)}; the training steps took {trained} in all."
     on = datetime.fromisoformat(found["compared"]).strftime("%Y-%m-%d at %H:%M")
     return (
         f"Nothing was trained now, because both models in this folder were finished. They were compared with the corpus on "
@@ -166,20 +176,20 @@ def _how_long(found: dict[str, Any], seconds: float | None) -> str:
     )
 
 
-def _next(out: Path, screen: "Screen") -> None:
+def _next(out: Path, screen: Screen) -> None:
     from liuli.recipes import begin as beginning
 
     def quoted(*parts: str) -> str:
         return shlex.quote(str(out.joinpath(*parts)))
 
-    model, world = quoted(beginning.RUN, "model"), quoted(beginning.WORLD)
+    model, world = quoted(beginning.RUN), quoted(beginning.WORLD)
     prompt = "小明今天去游乐园玩"
     screen.print_text("Next:")
     for command, what in (
         (f"liuli complete {model} {prompt} --steps", "see how the model chooses each token"),
-        (f"liuli chat {quoted(beginning.ASSISTANT, 'model')}", "talk with the assistant"),
+        (f"liuli chat {quoted(beginning.ASSISTANT)}", "talk with the assistant"),
         (f"liuli world ask {prompt}", "print the possible continuations of a text, with their exact probabilities"),
-        (f"liuli runs {quoted(beginning.RUN)}", "see the loss curves of the run"),
+        (f"liuli runs {model}", "see the loss curves of the run"),
         (f"liuli evaluate {model} {world}", "measure the model on the whole text"),
         ("liuli train my-text.txt --out my-run --minutes 10", "train a model on your own text"),
     ):
@@ -218,11 +228,6 @@ def _fitting(line: str, parts: list[str], columns: int) -> str:
             break
         line += part
     return line
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _padded(text: str, columns: int) -> str:

@@ -18,9 +18,10 @@ from liuli.errors import LiuliError
 
 if TYPE_CHECKING:
     from liuli.generate.conversation import Conversation
+    from liuli.generate.model import Model
 
 CANDIDATES = 5  # recorded at each step
-LEAVING = "Ctrl-D or /quit leaves"
+LEAVING = "Ctrl-D or /quit to leave"
 
 
 @with_sampling_options
@@ -88,6 +89,19 @@ def _continue_last(talk: "Conversation", kept: KeptConversation, system: str | N
         talk.set_system(system)
 
 
+def _untrained(model: "Model") -> str:
+    """That it is a base model; "" if nothing shows this. A published model has a chat template if it was trained to answer, and
+    an adapter was trained on something in any case."""
+    from liuli.hub import what_holds
+    from liuli.tokens.chat.chat import has_template
+
+    if model.stage == "base":
+        return "this is a base model"
+    if model.adapter is None and not has_template(model.folder):
+        return f"{what_holds(model.folder)} has no chat template, so this is probably a base model"
+    return ""
+
+
 class Session:
     """A conversation and its input. At a terminal a mistake is reported on one line, and the chat continues; the conversation
     is kept. In a pipe a mistake ends the chat, since the next lines may depend on what failed."""
@@ -103,9 +117,8 @@ class Session:
         model = self._talk.model
         self.view.note(f"{model.path}, a context of {self._talk.context:,} tokens; chat template: {model.chat.origin}")
         self.view.note(settings)
-        if model.stage == "base":
-            untrained = "this is a base model, which has not been trained to answer"
-            self.view.note(f"{untrained}: make an assistant of it with liuli finetune")
+        if untrained := _untrained(model):
+            self.view.note(f"{untrained}, which has not been trained to answer: make an assistant of it with liuli finetune")
 
     def run(self) -> None:
         """Until nothing more comes, or /quit."""
@@ -114,7 +127,7 @@ class Session:
                 pass
             return
         with self.view.interrupt:
-            self.view.note(f"/help lists the commands; Ctrl-C stops a reply, {LEAVING}")
+            self.view.note(f"type /help for the commands, Ctrl-C to stop a reply, {LEAVING}")
             if self._talk.said:
                 self.view.show_last_turns()
             while self._goes_on():
@@ -132,7 +145,7 @@ class Session:
             if not self._lines.terminal:
                 raise
             say()
-            self.view.note(LEAVING)
+            self.view.note(f"type {LEAVING}")
         except LiuliError as error:
             if not self._lines.terminal:
                 raise LiuliError(f"line {self._lines.number}: {error}") from None

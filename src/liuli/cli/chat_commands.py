@@ -74,7 +74,7 @@ class ChatCommands:
                 print_step(screen, record, greedy)
 
     def save(self, name: str) -> None:
-        """Writes the conversation to a new file, as one line of JSON that `liuli finetune` can read."""
+        """Writes the conversation to a new file, as one line of JSON that liuli finetune can read."""
         from liuli.cli.dialogue_file import write_dialogue
 
         messages = self._talk.messages
@@ -97,7 +97,8 @@ class ChatCommands:
         """Lists the commands."""
         table = Table.grid(padding=(0, 2))
         for name, (takes, run) in COMMANDS.items():
-            table.add_row(f"{name} {takes}", " ".join((run.__doc__ or "").split()))
+            names = ", ".join([name, *(alias for alias, meant in ALIASES.items() if meant == name)])
+            table.add_row(f"{names} {takes}", " ".join((run.__doc__ or "").split()))
         table.add_row("Ctrl-C", "Stops a reply and keeps the part so far.")
         table.add_row("\\", "At the end of a line: the message continues on the next line.")
         table.add_row(BLOCK, "Put it before and after a message that has several lines or begins with /.")
@@ -119,7 +120,7 @@ class ChatCommands:
         if name not in COMMANDS:
             raise _unknown(typed)
         takes, run = COMMANDS[name]
-        if rest and not takes and name not in FORGIVING:
+        if rest and not takes and name != "/quit":  # "/quit now" can only mean one thing
             raise LiuliError(f"{name} takes no argument: type {name} alone")
         if not rest and takes and not takes.startswith("["):
             raise LiuliError(f"{name} needs an argument: {name} {takes}")
@@ -139,7 +140,6 @@ COMMANDS: dict[str, tuple[str, Callable[[ChatCommands, str], None]]] = {  # what
 }
 SIMILAR = 0.7  # from 0 to 1, so that an unknown word is not taken for a command of another meaning
 ALIASES = {"/exit": "/quit", "/bye": "/quit"}
-FORGIVING = ("/help", "/quit")  # which do what is meant, whatever comes after them
 
 
 def refuse_bare_command(text: str) -> None:

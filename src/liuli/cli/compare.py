@@ -39,15 +39,10 @@ if TYPE_CHECKING:
 NARROWEST = 36  # columns of a terminal for one answer; where there are fewer, answers stand below each other
 GAP = 2  # columns between the columns of a table
 SPECIAL = "cyan"
-CAVEATS = {
-    "prob.stage": (
-        "Probabilities are the models' own (temperature 1, no token removed), not those after the sampler.",
-        "概率是模型自身的（温度为 1，没有去掉任何 token），不是采样器处理之后的。",
-    ),
-    "cmp.same_ids": (
-        "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
-        "各模型读入的 token id 不完全相同，因此这些数字除了反映模型本身，也受提示格式影响。",
-    ),
+CAVEATS = {  # docs/compare.md has them in Chinese too
+    "prob.stage": "Probabilities are the models' own (temperature 1, no token removed), not those after the sampler.",
+    "cmp.same_ids": "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on "
+    "the model.",
 }
 
 
@@ -201,7 +196,7 @@ def _print(screen: Screen, trace: "CompareTrace", models: "Sequence[Model]") -> 
             limits = f"{check.meaning} is {check.value:g} {check.unit} (limit {check.limit:g}). The numbers may be wrong"
             screen.print_text(f"self-check failed: {limits}: please report this", style="red")
     for caveat in trace.caveats:
-        screen.print_text("\n".join(CAVEATS[caveat]), style="dim")
+        screen.print_text(CAVEATS[caveat], style="dim")
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:

@@ -1,12 +1,13 @@
 """`liuli convert`: converts a model to another format."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from liuli.cli.options import DTYPES, Json, ModelName, check_dtype, check_model
-from liuli.cli.output import print_json, say
+from liuli.cli.output import Screen, print_json, say
 from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 from liuli.output_paths import check_new_file, check_new_folder
@@ -60,7 +61,8 @@ def _to_folder(model: str, out: str, dtype: str, json: bool) -> None:
     if json:
         print_json({"path": out} | card)
     else:
-        say(f"{out}: {model} in {dtype}, hash {card['hash']}")
+        say(f"{out}: {model} in {dtype}, hash {card['hash'][:12]}")
+        _say_next(out)
 
 
 def _to_gguf(model: str, gguf: str, type: str, json: bool) -> None:
@@ -75,3 +77,14 @@ def _to_gguf(model: str, gguf: str, type: str, json: bool) -> None:
     else:
         kinds = ", ".join(f"{count} {name}" for name, count in counts.items())
         say(f"{gguf}: {model} in {type}, {size / 1e6:,.0f} MB; tensors: {kinds}")
+        _say_next(gguf)
+
+
+def _say_next(written: str) -> None:
+    """Prints the command that tries the model: a chat if it has a template for one."""
+    from liuli.tokens.chat.chat import has_template
+
+    path = shlex.quote(written)
+    command = f"liuli chat {path}" if has_template(Path(written)) else f'liuli complete {path} "The beginning of a text"'
+    say("Try it with:")
+    Screen().print_command(f"  {command}")

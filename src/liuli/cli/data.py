@@ -172,9 +172,12 @@ def _rows(found: "CorpusStatistics", dedup: bool) -> Iterator[tuple[str, str]]:
     again = "skipped" if dedup else "kept"
     duplicates = f"{counted(found.duplicates, 'document')} with the text of an earlier one, {again}"
     yield "duplicates", duplicates if found.duplicates else "none"
-    blocks = f"{held.blocks:,} of {counted(total.blocks, 'block')}"
-    share = f"{counted(held.characters, 'character')} ({held.characters / total.characters:.1%})"
-    yield "held out", f"{blocks}, {share}: {found.how}"
+    share = f"{held.characters / total.characters:.1%}"
+    if total.blocks == 1 and found.documents == 1:
+        amount = f"{held.characters:,} of {counted(total.characters, 'character')}"
+    else:
+        amount = f"{held.blocks:,} of {counted(total.blocks, 'block')}, {counted(held.characters, 'character')}"
+    yield "held out", f"{amount} ({share}): {found.how}"
     if found.shared:
         where = "whose full text is also in the training data"
         yield "in both splits", f"{counted(found.shared, 'held-out document')} {where}"

@@ -39,7 +39,7 @@ Evaluated = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help=f"The text or the dialogues: {SOURCE}; or a folder made by `liuli world`, to compare the model with the true "
+        help=f"The text or the dialogues: {SOURCE}; or a folder made by liuli world, to compare the model with the true "
         "probabilities.",
         show_default=False,
     ),
@@ -195,14 +195,35 @@ def _evaluate_dialogues(
 
 
 def _check_sources(sources: list[str], valid: str | None) -> None:
-    """Raises LiuliError: there is no such file or folder, or no such rule. Reads nothing, and does not import PyTorch."""
+    """Raises LiuliError: there is no such file or folder, or no such rule; a folder has a world inside. Does not import
+    PyTorch."""
     from liuli.data.records.find_files import check_names
     from liuli.data.split import SplitRule
     from liuli.data.text.readers import TEXTS
 
     check_names(sources, TEXTS)
+    for source in sources:
+        _refuse_folder_around_world(source)
     if valid is not None:
         SplitRule.parse(valid)
+
+
+def _refuse_folder_around_world(source: str) -> None:
+    """Raises LiuliError: the source is a folder with a world inside, such as that of `liuli begin`. The other files in it are
+    not meant as one text with the world's."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return
+    from liuli.world.folder import open_folder
+
+    if open_folder(folder):
+        return
+    for inside in sorted(folder.iterdir()):
+        if inside.is_dir() and open_folder(inside):
+            raise LiuliError(
+                f"{source} contains the world {inside}: give {inside} to compare the model with that world, or name the files "
+                f"to evaluate"
+            )
 
 
 def _tokenizer(opened: "Model") -> "Tokenizer":
@@ -244,6 +265,8 @@ def _lines_of_dialogues(found: "DialogueEvaluation", same: "ExactReplies | None"
     if same:
         asked = f"{same.exact:,} of {same.asked:,}, generated greedily"
         lines.append(f"last replies that are exactly the dialogue's own: {percent(same.share)} ({asked})")
+        if same.exact < same.asked:
+            lines.append("  a reply that says the same in other words is not counted as exact")
         lines += [f"  not generated: {count:,} × {reason}" for reason, count in same.left_out.items()]
     return lines
 

@@ -1,13 +1,17 @@
 """How the help of every command looks: flags without a type, arguments by their name alone, and examples at the end."""
 
 import shutil
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from liuli.errors import LiuliError
+
 NARROW = 72  # columns: in fewer, Typer's table would cut the names of options
+NUMBERS = {"int": "a whole number", "float": "a number"}  # by the beginning of what pydantic calls a mistake
 UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that Typer brings or imports
 
 
@@ -28,13 +32,16 @@ class _Help(_Mixin):
     """What commands and groups have in common."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters. Typer would show `<bool>` after a flag and `<str>` after the name of an argument."""
+        """The parameters. Typer would show `<bool>` after a flag, `<str>` after the name of an argument, and brackets around a
+        default that is given in words."""
         params: list[Any] = super().get_params(ctx)
         for param in params:
             if param.param_type_name == "argument":
                 param.display_type_rich = _no_type
             elif param.is_flag:
                 param.metavar = ""
+            if isinstance(param.show_default, str):
+                param._get_default_string = partial(_same, param.show_default)
         return params
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -62,8 +69,18 @@ class _Help(_Mixin):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
+            _check_number(error)
             error.ctx = error.ctx or ctx
             raise
+
+
+def _check_number(error: Any) -> None:
+    """Raises LiuliError in place of an error of Typer that a value is not a number, which is worded by pydantic."""
+    mistakes = error.__cause__.errors() if hasattr(error.__cause__, "errors") else ()
+    for mistake in mistakes:
+        kind, given = mistake["type"].split("_")[0], mistake["input"]
+        if kind in NUMBERS:
+            raise LiuliError(f"{max(error.param.opts, key=len)} must be {NUMBERS[kind]}, not {given!r}") from None
 
 
 class Command(_Help, TyperCommand):
@@ -76,3 +93,8 @@ class Group(_Help, TyperGroup):
 
 def _no_type(ctx: Any) -> None:
     """Shows no type."""
+
+
+def _same(default: str, **_: Any) -> str:
+    """The default as it was given."""
+    return default

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from liuli.cli.options import MODEL, Json, check_model
 from liuli.cli.output import Screen, print_json
+from liuli.cli.wording import about, duration
 from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 from liuli.hub import find_model
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from liuli.model.memory import TrainingMemory
 
 ROW, RANK = 512, 8  # of the runs whose memory is shown: tokens per sequence, at most; LoRA's rank
-YEAR = 24 * 365.25  # hours
 DOCUMENTS = [ROW] * 1000  # their lengths, in tokens
 
 
@@ -59,7 +59,7 @@ def plan(
         config = PRESETS.get(size) or _read_config(size)
         found = make_plan(config, count, gpu, utilisation)
         memory = _training_memory(config)
-        work.show("measuring the speed of this machine")
+        work.show("measuring this machine's speed")
         here = _forecast(config, found.training_tokens)
     if json:
         by_run = {name: each.to_json() | {"total": each.total} for name, each in memory.items()}
@@ -97,11 +97,12 @@ def _training_memory(config: "Config") -> dict[str, "TrainingMemory"]:
 
 
 def _forecast(config: "Config", tokens: float) -> "Forecast":
-    """In rows as long as a run on long documents would have."""
+    """By the recipe of a run on long documents."""
     from liuli.learn.prepare.forecast import forecast
     from liuli.learn.step.recipe import derive
 
-    return forecast(config, tokens, min(derive(config, DOCUMENTS, {}).length, config.context))
+    length = min(derive(config, DOCUMENTS, {}).length, config.context)
+    return forecast(config, tokens, derive(config, DOCUMENTS, {"length": length}))
 
 
 def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"], here: "Forecast") -> Table:
@@ -128,8 +129,8 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"],
         ("training", _flops(found.training_flops_per_token), "FLOPs per token"),
         ("decoding", _flops(found.decoding_flops_per_token), "FLOPs per token, with the context half full"),
         ("training run", trained, f"{tokens_source}; {_flops(found.training_flops)} FLOPs"),
-        ("", _duration(found.gpu_hours), f"on one {found.accelerator}, at {found.utilisation:.0%} of its peak FLOP/s"),
-        ("", f"about {_years(here.hours) or _duration(here.hours)}", _here(here)),
+        ("", duration(3600 * found.gpu_hours), f"on one {found.accelerator}, at {found.utilisation:.0%} of its peak FLOP/s"),
+        ("", about(3600 * here.hours), _here(here)),
     ):
         table.add_row(*row)
     return table
@@ -137,10 +138,10 @@ def _table(found: Plan, tokens_source: str, memory: dict[str, "TrainingMemory"],
 
 def _here(here: "Forecast") -> str:
     """Where and how the time on this machine was estimated."""
-    block = f"a block of {here.timed}" if here.timed else "one block"
+    timed = f"of {here.timed}" if here.timed else "of this model"
     settings = f"{here.dtype}, {counted(here.threads, 'thread')}"
     speed = scaled(here.tokens_per_second, 3, ("T", "B", "M", "k", ""))
-    return f"on this machine, at {speed} tokens/s ({settings}; from the measured speed of {block})"
+    return f"on this machine, at {speed} tokens/s ({settings}; from a few training steps {timed})"
 
 
 def _tokens(given: str) -> float:
@@ -159,17 +160,3 @@ def _count(number: float) -> str:
 
 def _flops(number: float) -> str:
     return f"{number:.3g}" if number >= 1e15 else scaled(number, 3, ("T", "G", "M", "k", ""))
-
-
-def _duration(hours: float) -> str:
-    number, unit = (hours, "hours") if hours >= 1 else (hours * 60, "minutes")
-    if number < 1:
-        number, unit = hours * 3600, "seconds"
-    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
-
-
-def _years(hours: float) -> str:
-    """A time of two years or more; nothing if it is shorter."""
-    if hours < 2 * YEAR:
-        return ""
-    return f"{hours / YEAR:,.0f} years" if hours >= 100 * YEAR else f"{hours / YEAR:.3g} years"

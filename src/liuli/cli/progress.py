@@ -1,5 +1,7 @@
 """What a person sees of a run: a line at each validation, and on a terminal a live panel below them."""
 
+import os
+import shlex
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from liuli.cli.output import Screen
 from liuli.cli.remaining_time import RECENT, RemainingTime
-from liuli.cli.wording import clock
+from liuli.cli.wording import duration
 from liuli.display import printable, visible
 from liuli.units import byte_size, counted
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS = {"base": "train", "assistant": "finetune"}  # by stage
 LATE = 1.1  # times the budget
 LONGEST_BAR = 100  # columns
+MUCH = 0.2  # of a budget of time: if preparation took more, the summary says so
 MIXED = "the training loss is over dialogues and text; the validation loss is over held-out dialogues alone"
 
 
@@ -46,6 +49,7 @@ class Progress:
         self._warned = False
         self._preparing = Preparing(began)
         self._start: Ready | None = None  # when this command began to train
+        self._prepared = 0.0  # seconds until then
 
     def follow(self, events: "Iterable[Event]") -> int:
         """Shows all events. Returns the exit code: 0, or 130 if the run was stopped."""
@@ -57,7 +61,11 @@ class Progress:
     def reading(self, name: str, place: int, size: int) -> None:
         """`place` bytes of `size` have been read of the file of that name. It is shown until the first step."""
         read = f"{byte_size(place)} of {byte_size(size)}" if size else byte_size(place)
-        self._preparing.file = f"{printable(name)}, {read}"
+        self._preparing.amount = f"{printable(name.rpartition('/')[2])}, {read}"
+
+    def counting(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` things are made: what `liuli begin` does before a run. It is shown until the first step."""
+        self._preparing.amount = f"{done:,} of {total:,} {what}"
 
     def _follow(self, events: "Iterable[Event]", live: Live | None) -> int:
         code = 0
@@ -73,18 +81,16 @@ class Progress:
         self._remaining.take(event)
         if isinstance(event, events.Update):
             self._recent.append(event)
-            if announcement := self._remaining.announcement():
-                self._line(announcement)
+            if correction := self._remaining.correction():
+                self._line(correction)
             self._warn_if_late(event)
         elif isinstance(event, events.Note):
-            self._line(f"{event.text} …" if self._ready is None else event.text)
-            self._preparing.file = ""
+            self._line(event.text)
+        elif isinstance(event, events.Doing):
+            self._preparing.begin(event.text)
+            self._line(f"{event.text} …")
         elif isinstance(event, events.Ready):
-            self._start = self._start or event
-            self._ready = event
-            self._line(_fixed(event))
-            if event.mixed:
-                self._line(MIXED)
+            self._take_ready(event)
         elif isinstance(event, events.Validated):
             self._validated = event
             self._line(self._status())
@@ -97,6 +103,17 @@ class Progress:
             self._console.print_command(f"  {self._resume}")
             return 130
         return 0
+
+    def _take_ready(self, event: "Ready") -> None:
+        if self._start is None:
+            self._start, self._prepared = event, time.perf_counter() - self._began
+        self._ready = event
+        self._line(_fixed(event))
+        if event.mixed:
+            self._line(MIXED)
+        if estimate := self._remaining.estimate():
+            self._line(estimate)
+        self._preparing.begin("validating before the first step" if event.step == 0 else "training the first step")
 
     def _line(self, text: str) -> None:
         self._console.print_text(text)
@@ -135,7 +152,7 @@ class Progress:
         ends = time.perf_counter() - self._began + left
         if ends > LATE * ready.seconds:
             self._warned = True
-            self._line(f"slower than measured; expected total: {clock(ends)}")
+            self._line(f"slower than measured; expected total: {duration(ends)}")
 
     def _status(self) -> str:
         assert self._ready is not None and self._validated is not None
@@ -147,7 +164,7 @@ class Progress:
         if speed := self._speed():
             words.append(speed)
         left = self._left()
-        return ", ".join(words) + (f", {clock(left)} left" if left else "")
+        return ", ".join(words) + (f", {duration(left)} left" if left else "")
 
     def _panel(self) -> Table:
         rows: list[Text | ProgressBar | Preparing] = []
@@ -157,7 +174,7 @@ class Progress:
             update, left = self._recent[-1], self._left() or 0.0
             width = min(LONGEST_BAR, self._console.width)
             rows.append(ProgressBar(total=self._ready.steps, completed=update.step, width=width))
-            rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {clock(left)} left"))
+            rows.append(_row(f"step {update.step:,} of {self._ready.steps:,}   loss {self._loss:.3f}   {duration(left)} left"))
             if speed := self._speed():
                 rows.append(_row(speed))
         if self._sampled:
@@ -168,26 +185,36 @@ class Progress:
         return lines
 
     def _finish(self, event: "Finished") -> None:
-        seconds = clock(time.perf_counter() - self._began)
+        seconds = time.perf_counter() - self._began
+        took = duration(seconds)
         memory = f"peak memory {event.memory / 1e9:.2f} GB"
         done = f"done: {counted(event.step, 'step')}, {event.tokens:,} {self._unit}"
         if self._start is not None and self._start.step:
             steps, tokens = event.step - self._start.step, event.tokens - self._start.tokens
-            here = f"{counted(steps, 'step')}, {tokens:,} {self._unit}, {seconds}, {memory}"
+            here = f"{counted(steps, 'step')}, {tokens:,} {self._unit}, {took}, {memory}"
             lines = [f"{done} in all", f"since the resume after step {self._start.step:,}: {here}"]
         else:
-            lines = [f"{done}, {seconds}, {memory}"]
+            lines = [f"{done}, {took}, {memory}"]
+        budget = self._ready and self._ready.seconds
+        if budget and self._prepared > MUCH * budget:
+            asked = f"{duration(self._prepared)} of the budget of {duration(budget)}"
+            lines.append(f"preparation took {asked}: more --minutes leave a larger share for training")
+        parent = _parent_of_adapter(self._out)
+        what = "model" if parent is None else "adapter"
         if event.validation:
             found = event.validation
             loss = f"{found.nats_per_token:.4f} nats/token, {found.bits_per_byte:.4f} bits/byte"
             over = f"over {counted(found.tokens, 'held-out token')}"
             lines.append(f"validation: {loss}, {over}; best at step {event.best_step:,}")
             if event.best_step < event.step:
-                best = f"the model of that step is in {self._out / 'best' / 'model'}"
+                best = f"the {what} of that step is in {self._out / 'best' / 'model'}"
                 lines.append(f"the validation loss has risen since step {event.best_step:,}; {best}")
-        lines.append(f"the model is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
+        lines.append(f"the {what} is in {self._out / 'model'}; liuli runs {self._out} shows its loss curves")
         for line in lines:
             self._line(line)
+        if parent is not None:
+            self._line("an adapter is not a model by itself: use it with the model that it was trained for, such as")
+            self._console.print_command(f"  liuli chat {shlex.quote(_short(parent))} --adapter {shlex.quote(str(self._out))}")
 
 
 def _row(text: str) -> Text:
@@ -199,16 +226,20 @@ class Preparing:
     """What is shown until the first step has been taken. It is drawn anew several times per second, so it moves by itself.
 
     Attributes:
-        file: which file is being read, and how much of it has been read; "" if none has been read.
+        amount: how much of the work is done, such as the file that is being read and the place in it; "" if it is not known.
     """
 
     def __init__(self, began: float):
-        self.file = ""
-        self._began = began
+        self.amount = ""
+        self._what, self._began = "preparing", began
         self._spinner = Spinner("dots")
 
+    def begin(self, what: str) -> None:
+        """From now on `what` is done."""
+        self._what, self.amount = what, ""
+
     def __rich__(self) -> Spinner:
-        parts = ("preparing", clock(time.perf_counter() - self._began), self.file)
+        parts = (self._what, duration(time.perf_counter() - self._began), self.amount)
         self._spinner.update(text=Text("   ".join(filter(None, parts))))
         return self._spinner
 
@@ -216,6 +247,19 @@ class Preparing:
 def resuming(out: Path, stage: str) -> str:
     """The command that resumes a run."""
     return f"liuli {COMMANDS[stage]} --out {out} --resume"
+
+
+def _parent_of_adapter(out: Path) -> str | None:
+    """The model that the adapter in a run's folder belongs to; None if the run trains a whole model."""
+    from liuli.learn.run.folder import read_settings
+
+    job = (read_settings(out) or {"job": {}})["job"]
+    return job.get("parent") if job.get("lora") is not None else None
+
+
+def _short(path: str) -> str:
+    """A path from the current folder, if it is shorter so; another name as it is."""
+    return min(path, os.path.relpath(path), key=len) if os.path.isabs(path) else path
 
 
 def _fixed(ready: "Ready") -> str:

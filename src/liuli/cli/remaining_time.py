@@ -6,6 +6,7 @@ from collections import deque
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from liuli.cli.wording import about
 from liuli.units import scaled
 
 if TYPE_CHECKING:
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
 RECENT = 50  # steps whose mean is taken
 SETTLED = 3  # steps: the first ones take longer
-ENOUGH_STEPS, ENOUGH_SECONDS = 20, 10.0  # of training, whichever comes first, before an estimate is printed
+ENOUGH_STEPS, ENOUGH_SECONDS = 20, 10.0  # of training, whichever comes first, before the speed counts as measured
 WORTH = 10.0  # seconds: what ends sooner is not announced
-MINUTE, HOUR = 60, 3600
+WRONG = 1.3  # times: an estimate that was wrong by less is not corrected
 
 
 class RemainingTime:
@@ -27,7 +28,7 @@ class RemainingTime:
         self._steps: deque[float] = deque(maxlen=RECENT)  # seconds of each
         self._done = self._seen = 0  # the last step; steps that this command has seen
         self._validation = 0.0  # seconds of the last validation, with its sample and checkpoint
-        self._validated = self._announced = False
+        self._validated = self._measured = False
 
     def take(self, event: "Event") -> None:
         from liuli.learn.run import events
@@ -56,28 +57,30 @@ class RemainingTime:
         to_come = math.ceil(steps / every) - self._done // every if every else 0
         return (steps - self._done) * fmean(self._steps) + to_come * self._validation
 
-    def announcement(self) -> str | None:
-        """A line that says how long training will take. It is returned once, as soon as enough steps are measured; otherwise
-        None. It is never returned for a run that ends within seconds, or whose budget is a time."""
-        ready, left = self._ready, self.left()
-        if self._announced or ready is None or left is None or ready.seconds is not None or self._seen <= SETTLED:
-            return None
-        if self._seen < ENOUGH_STEPS and sum(self._steps) < ENOUGH_SECONDS:
-            return None
-        self._announced = True
-        if left < WORTH:
+    def estimate(self) -> str | None:
+        """A line that says how long training will take, before its first step. None for a run that ends within seconds, or
+        whose budget is a time."""
+        ready = self._ready
+        if ready is None or ready.expected is None or ready.expected < WORTH:
             return None
         tokens = (ready.steps - ready.step) * ready.recipe["rows"] * ready.recipe["length"]
         count = scaled(float(f"{tokens:.2g}"), 3, ("T", "B", "M", "k", ""))
         rest = "the remaining " if ready.step else ""
+        takes = about(ready.expected)
+        return f"training on {rest}{count} tokens will take {takes} on this machine, estimated from a few trial steps"
+
+    def correction(self) -> str | None:
+        """A line that says how long training will take if the estimate was wrong. It is returned once at most, as soon as
+        enough steps are measured; otherwise None."""
+        ready, left = self._ready, self.left()
+        if self._measured or ready is None or ready.expected is None or left is None or self._seen <= SETTLED:
+            return None
+        if self._seen < ENOUGH_STEPS and sum(self._steps) < ENOUGH_SECONDS:
+            return None
+        self._measured = True
         whole = time.perf_counter() - self._began + left
-        return f"training on {rest}{count} tokens will take {about(whole)} on this machine"
-
-
-def about(seconds: float) -> str:
-    """A time that is only estimated: `about 50 seconds`, `about 4 minutes`, `about 2.5 hours`."""
-    if seconds < 1.5 * MINUTE:
-        return f"about {max(10, 10 * round(seconds / 10))} seconds"
-    if seconds < 1.5 * HOUR:
-        return f"about {round(seconds / MINUTE)} minutes"
-    return f"about {float(f'{seconds / HOUR:.2g}'):g} hours"
+        if left < WORTH or max(whole / ready.expected, ready.expected / whole) < WRONG:
+            return None
+        how = "slower" if whole > ready.expected else "faster"
+        said = f"{how} than estimated: " if ready.expected >= WORTH else ""  # otherwise no estimate was printed
+        return f"{said}training will take {about(whole)} in all"

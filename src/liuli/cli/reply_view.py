@@ -38,9 +38,10 @@ class ReplyView:
         self._warned = False  # that the context is nearly full
 
     def note(self, text: str) -> None:
-        """Prints a note about the conversation."""
+        """Prints a note about the conversation. In a pipe or a file it begins with the program's name, as errors do; on a
+        terminal its style tells the two apart."""
         sys.stdout.flush()
-        line = on_line(text if self.terminal else f"liuli: {text}")
+        line = on_line(text if self._notes.is_terminal else f"liuli: {text}")
         self._notes.print_text(line, style="dim")
 
     def error(self, error: "LiuliError") -> None:
@@ -98,12 +99,14 @@ class ReplyView:
         return f"context: {tokens:,} of {self.talk.context:,} tokens{without}"
 
     def _note_left_out(self, before: int) -> None:
-        """Which turns the model no longer reads, or reads again."""
+        """Once that the context is full, with the turns that the model no longer reads; or that it reads turns again. How many
+        turns are left out later is in the line after each reply."""
         now, context = self.talk.left_out, f"the context of {self.talk.context:,} tokens"
-        if now > before:
+        if now > before == 0:
             questions = [message["content"] for message in self.talk.said if message["role"] == "user"]
             verb = "is" if now == 1 else "are"
-            self.note(f"{context} is full: {first_turns(now)} {verb} no longer read (up to {beginning(questions[now - 1])})")
+            unread = f"{first_turns(now)} {verb} no longer read (up to {beginning(questions[now - 1])})"
+            self.note(f"{context} is full: {unread}; from now on, the oldest turns make room for new ones")
         elif now < before:
             read = f"all turns but {first_turns(now)} are" if now else "the whole conversation is"
             self.note(f"{context} has room again: {read} read")

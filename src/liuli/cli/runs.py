@@ -4,17 +4,18 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from liuli.cli.options import Json
 from liuli.cli.output import Screen, note, print_json
-from liuli.cli.wording import percent, token_name
+from liuli.cli.wording import duration, percent, token_name
 from liuli.cli.work_progress import work_progress
 from liuli.display import printable, visible, why
 from liuli.errors import LiuliError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 HEIGHT = 16  # lines of a picture
 POINTS = 60  # of the smoothed curve, about
 LOOKS = (0, 1 / 64, 1 / 16, 1 / 4, 1)  # shown of a prompt's: shares of the steps, as most is learnt early
-CANDIDATES, NAME, SHARE = 3, 13, 7  # of a prompt, at most; columns of a name and of its share, at least
+CANDIDATES, LONGEST_NAME, SHARE = 3, 24, 7  # of a prompt, and columns of a name, at most; columns of a share
 # After the name of a run; the losses are on held-out data.
 COLUMNS = ("size", "state", "step", "bits/byte\nlast", "\nbest", "tokens\nseen", "written")
 FILES = 3  # of the data, by name
@@ -146,7 +147,7 @@ def _print_facts(screen: Screen, run: "Summary") -> None:
     from liuli.cli.progress import resuming
 
     of = f" of {run.steps:,}" if run.steps is not None else ""
-    seen = f"{counted(run.tokens, 'token')} seen in {timedelta(seconds=round(run.seconds))} of training"
+    seen = f"{counted(run.tokens, 'token')} seen in {duration(run.seconds)} of training"
     screen.print_text(f"{printable(run.path)}: {run.state} at step {run.step:,}{of}; {seen}")
     screen.print_command(f"  {printable(shlex.join(run.command))}")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
@@ -233,17 +234,33 @@ def _print_probe(screen: Screen, probe: "WatchedPrompt") -> None:
     looks = {min(probe.looks, key=lambda look: abs(look.step - share * last)).step for share in LOOKS}
     screen.print()
     screen.print_text(f"after {visible(probe.text)}")
+    rows = [
+        (f"  step {look.step:,}", [(token_name(token), percent(share)) for token, share in look.top[:CANDIDATES]])
+        for look in probe.looks
+        if look.step in looks
+    ]
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
-    # Next to each name: its share and two spaces; before all of them: the step.
-    left = screen.width - len(f"  step {last:,} ")
-    shown = max(1, min(CANDIDATES, left // (NAME + SHARE + 2)))
-    room = left // shown - SHARE - 2
-    for _ in range(shown):
-        table.add_column(overflow="fold", max_width=min(16, room))
+    widths = _widths_of_names([names for _, names in rows], screen.width - len(f"  step {last:,} "))
+    for width in widths:
+        table.add_column(overflow="fold", max_width=width)
         table.add_column(justify="right", no_wrap=True, min_width=SHARE)
-    for look in probe.looks:
-        if look.step in looks:
-            cells = [cell for token, share in look.top[:shown] for cell in (token_name(token), percent(share))]
-            table.add_row(f"  step {look.step:,}", *map(Text, cells))
+    for step, candidates in rows:
+        cells = [cell for candidate in candidates[: len(widths)] for cell in candidate]
+        table.add_row(step, *map(Text, cells))
     screen.print(table)
+
+
+def _widths_of_names(rows: Sequence[Sequence[tuple[str, str]]], room: int) -> list[int]:
+    """The columns of the names of the first candidates, one at least: rather fewer candidates than a name that is folded.
+
+    Args:
+        rows: the name and the share of each candidate. room: columns, of which each candidate also needs some for its share.
+    """
+    found: list[int] = []
+    for i in range(min(map(len, rows))):
+        width = min(LONGEST_NAME, max(cell_len(row[i][0]) for row in rows))
+        if found and sum(found) + width + (len(found) + 1) * (SHARE + 2) > room:  # with a space behind each cell
+            break
+        found.append(width)
+    return found

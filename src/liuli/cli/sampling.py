@@ -111,7 +111,8 @@ def settings_line(model: "Model", sampling: "Sampling", seed: int | None, given:
 
 
 def _in_short(value: Any) -> str:
-    return f"of {counted(len(value), 'token')}" if isinstance(value, dict) else str(value)
+    """A number without zeros at its end, which the user did not type."""
+    return f"of {counted(len(value), 'token')}" if isinstance(value, dict) else f"{value:.12g}"
 
 
 def set_threads(models: "Iterable[Model]", threads: int | None) -> None:

@@ -7,6 +7,7 @@ drawn lies in the interval of the chosen token.
 import math
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_BAR, SHORTEST_BAR = 60, 4  # cells of a probability of 1
 DIGITS, MOST_DIGITS = 4, 7  # of a bound of an interval
 MARGIN = 2  # columns before the candidates
-NAME = 12, 24  # columns of a token's name, at least and at most
+NAME = 13, 24  # columns of a token's name, at least and at most: <|endoftext|> has 13
 ARROW = "  ←"  # at the chosen token
 EXPLAINED = (
     "Each token that was kept has an interval on the line from 0 to 1, in the order of the token ids. The random number "
@@ -66,10 +67,13 @@ def _candidates(record: "StepRecord", drawn: bool, digits: int, width: int) -> T
     assert record.token is not None and record.scores is not None
     candidates = record.scores.candidates
     fates = [_fate(candidate, drawn, digits) for candidate in candidates]
-    name_width = max(NAME[0], min(NAME[1], width // 5))  # the same in all steps, so that bars can be compared
     # The margin, two columns of up to 7 cells, the widest last column with its arrow, and the spaces between columns.
-    others = MARGIN + name_width + 7 + 7 + max(map(len, fates)) + len(ARROW) + 4
-    longest = max(SHORTEST_BAR, min(LONGEST_BAR, width - others))
+    others = MARGIN + 7 + 7 + max(map(len, fates)) + len(ARROW) + 4
+    # The same in all steps, so that bars can be compared. Only where a name is longer are the bars shorter.
+    usual = max(NAME[0], min(NAME[1], width // 5))
+    needed = min(NAME[1], max(cell_len(token_name(candidate.token)) for candidate in candidates))
+    name_width = max(usual, min(needed, width - others - SHORTEST_BAR))
+    longest = max(SHORTEST_BAR, min(LONGEST_BAR, width - others - name_width))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", width=MARGIN - 1)
     table.add_column("", width=name_width, overflow="fold")

@@ -1,14 +1,11 @@
 """`liuli tokenizer train`: from text to a tokenizer's folder, and how well that tokenizer compresses the text."""
 
-import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liuli.background import exit_interrupted
 from liuli.cli.help_text import Group, examples, with_examples
 from liuli.cli.options import Force, Json, Strict, TextField, TextSources
 from liuli.cli.output import Screen, note, note_skipped, print_json
@@ -32,7 +29,6 @@ tokenizer = typer.Typer(help="Train a tokenizer.", no_args_is_help=True, cls=Gro
 SHOWN = 12  # pieces of a list that a person is shown; --json has all
 COLUMNS = "single token: the share of the unique characters that are one token each; by use: the same, weighted by frequency"
 ROOMY = 60  # columns from which on the table has two spaces between its columns
-Result = TypeVar("Result")
 
 
 @tokenizer.command(**with_examples(*TRAIN))
@@ -73,7 +69,7 @@ def train(
             texts = Sources(sources, strict, watch=work.reading, fields=text_field)
             work.expect(texts.files)
             documents = (document.text for document in texts.documents())
-            trained = _in_background(lambda: train_tokenizer(documents, kind, vocab_size, work.show))
+            trained = train_tokenizer(documents, kind, vocab_size, work.show)
             outcome = f"{out} may be incomplete"
             trained.write(out, force)
             outcome = f"{out} is complete, but there is no report on it"
@@ -81,7 +77,7 @@ def train(
             found = report(open_tokenizer(out), sample)
     except KeyboardInterrupt:
         note(f"interrupted: {outcome}")
-        os._exit(130)  # at once: an ordinary exit would tear threads down in the midst of what they do
+        exit_interrupted()
     note_skipped(texts.skipped)
     if replaced:
         note(f"replaced the tokenizer that was in {out}")
@@ -89,23 +85,6 @@ def train(
         print_json({"path": out, "sample": _sample(trained.sample), "report": found.to_json()})
     else:
         _print(found, trained.sample, out)
-
-
-def _in_background(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises. It runs in another thread, since the library that trains does not look at Ctrl-C
-    for seconds, and the main thread waits, in which Ctrl-C is a KeyboardInterrupt at once; `work` then still runs."""
-    done: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    while not done.done():
-        wait([done], timeout=0.1)
-    return done.result()
 
 
 def _sample(sample: "TextSample") -> dict[str, Any]:

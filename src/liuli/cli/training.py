@@ -34,6 +34,7 @@ Inexact = Annotated[
 ]
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}  # of options that name none
 STOPPING = "\nliuli: stopping after this step, and saving; press Ctrl-C again to stop at once\n"
+ENDING = "\nliuli: stopping\n"  # before the first step
 
 
 def with_job_options(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -140,13 +141,24 @@ class Interrupt:
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked or not self._training:
+        if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        # Not by print: the handler may run within a write to the screen, whose lock is taken, while the thread that draws the
-        # panel waits for it with another lock in hand. And only if the terminal takes it at once.
-        with suppress(OSError, ValueError):
-            descriptor = sys.stderr.fileno()
-            if select.select([], [descriptor], [], 0)[1]:
-                os.write(descriptor, STOPPING.encode())
-                self._said = True
+        if not self._training:
+            _write_at_once(ENDING)
+            raise KeyboardInterrupt
+        self._said = _write_at_once(STOPPING)
+
+
+def _write_at_once(text: str) -> bool:
+    """Writes to standard error if the terminal takes it at once. Returns whether it did.
+
+    Not by print: the handler may run within a write to the screen, whose lock is taken, while the thread that draws the panel
+    waits for it with another lock in hand.
+    """
+    with suppress(OSError, ValueError):
+        descriptor = sys.stderr.fileno()
+        if select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, text.encode())
+            return True
+    return False

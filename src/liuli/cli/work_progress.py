@@ -14,21 +14,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.console import RenderableType
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Column
 from rich.text import Text
 
 from liuli.cli.output import Screen
-from liuli.cli.wording import clock
+from liuli.cli.wording import duration
 from liuli.display import printable
 from liuli.units import byte_size
+from liuli.watch import counting
 
 if TYPE_CHECKING:
     from liuli.data.records.source_files import SourceFile
 
 PATIENCE = 1.0  # seconds for which nothing is shown: most work is done by then
 INTERVAL = 0.1  # seconds between two changes of what is shown
-BAR = 20  # columns
+BAR, OF_WIDTH = 20, 6  # columns of the bar, at most; the terminal's width, divided by this, if that is less
 
 Item = TypeVar("Item")
 
@@ -92,9 +96,7 @@ class WorkProgress:
 
     def counting(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """The same items; `show` counts them as they pass."""
-        for done, item in enumerate(items):
-            self.show(what, done, total)
-            yield item
+        return counting(items, what, total, self.show)
 
     def close(self) -> None:
         """Removes the line. The next `show` or `reading` begins another one."""
@@ -149,17 +151,32 @@ class WorkProgress:
         progress.add_task(self._what, total=self._total or None, completed=self._done, amount=self._amount)
 
 
+class AmountColumn(ProgressColumn):
+    """A bar of what is done. If the whole is not known, something that moves: a bar would look full where there are no
+    colours."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self._width, self._spinner = width, Spinner("dots")
+
+    def render(self, task: Task) -> RenderableType:
+        if task.total is None:
+            return self._spinner.render(task.get_time())
+        return ProgressBar(task.total, task.completed, self._width)
+
+
 class TimeColumn(ProgressColumn):
     """The time left; the time since the work began if the rest is not known."""
 
     def render(self, task: Task) -> Text:
         left = None if task.total is None else task.time_remaining
-        return Text(clock(task.elapsed or 0.0) if left is None else f"{clock(left)} left")
+        return Text(duration(task.elapsed or 0.0) if left is None else f"{duration(left)} left")
 
 
 def _new_progress() -> Progress:
-    wide = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    screen, wide = Screen(stderr=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")
     what = TextColumn("{task.description}", markup=False, table_column=wide)
-    columns = what, BarColumn(BAR), TextColumn("{task.fields[amount]}", markup=False), TimeColumn()
+    bar = AmountColumn(min(BAR, screen.width // OF_WIDTH))
+    columns = what, bar, TextColumn("{task.fields[amount]}", markup=False), TimeColumn()
     # Standard output is left alone: it may be a file.
-    return Progress(*columns, console=Screen(stderr=True), transient=True, expand=True, redirect_stdout=False)
+    return Progress(*columns, console=screen, transient=True, expand=True, redirect_stdout=False)

@@ -160,10 +160,11 @@ def dialogues(
 @contextmanager
 def _untouched_if_stopped(out: str) -> Iterator[None]:
     """Ctrl-C within it ends the command, and leaves everything as it was."""
+    there = Path(out).exists()
     try:
         yield
     except KeyboardInterrupt:
-        note(f"stopped; {out} was not changed")
+        note(f"stopped; {out} was not {'changed' if there else 'written'}")
         sys.exit(130)
 
 

@@ -183,13 +183,16 @@ def split_texts(sources: Sources, rule: SplitRule | str = "content") -> TextSpli
         other = Sources([rule.file], sources.strict, sources.dedup, sources.watch, sources.fields)
         check_apart(other.files, sources.files)
         return TextSplit(sources, rule.described(""), other, shared=_shared_texts(other, sources))
-    share, sides, total = rule.described("characters"), set[bool](), 0
+    sides, total = set[bool](), 0
     for document in sources.documents():
         total += len(document.text)
         if rule.kind == "content":
             sides.add(held_out(document.text))
         if len(sides) == 2:
             return TextSplit(sources, f"about one block in {ONE_IN}, chosen by a hash of its text")
+    share = rule.described("characters")
+    if total * rule.share < 1:
+        share = f"the last character ({float(100 * rule.share):.3g}% of {counted(total, 'character')} is less than one)"
     if rule.kind == "content":
         share += f", as there are too few blocks to choose one in {ONE_IN} by a hash"
     return TextSplit(sources, share, edge=_edge_of_texts(sources, total, rule.share))

@@ -45,7 +45,7 @@ def compare_with_world(
     part = 0
 
     def watch_part(what: str, done: int, total: int) -> None:
-        watch(f"comparison with the world, part {part} of {PARTS}: {what}", done, total)
+        watch(f"part {part} of {PARTS}: {what}", done, total)
 
     score_texts = world_scorer(decoder, tokenizer, watch_part)
 

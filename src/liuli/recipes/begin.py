@@ -11,6 +11,7 @@ Finished parts are not made again, and a stopped run is resumed.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,11 +30,12 @@ from liuli.generate.completion import Completion
 from liuli.generate.model import Model, load
 from liuli.generate.replies import BatchReply
 from liuli.learn.prepare.job import Job, option_name
-from liuli.learn.run.events import Event, Note
+from liuli.learn.run.events import Doing, Event, Note
 from liuli.learn.run.folder import TRACE, checkpoints, read_metrics, read_settings
 from liuli.learn.run_stage import finetune, pretrain
 from liuli.output_paths import check_new_folder
-from liuli.watch import Watch, unwatched
+from liuli.units import counted
+from liuli.watch import Watch, counting, unwatched
 from liuli.world import World, floor_per_token, shares_at
 from liuli.world.dialogues import Conversations, Group, Question, write_dialogues
 from liuli.world.folder import open_folder, write_folder
@@ -44,6 +46,7 @@ from liuli.world.steps import ValueStep
 WORLD, RUN, ASSISTANT, DIALOGUES, REPORT = "world", "run", "assistant", "dialogues.jsonl", "report.json"
 DOCUMENTS = 100_000  # about as many as the base model reads
 CONVERSATIONS = 48_000
+LEAST = 0.05  # of both, however few tokens are asked for
 # How long the two models train. Tokens, not minutes: what they learn does not depend on the machine's speed.
 BASE_TOKENS = 4.2e6
 ASSISTANT_TOKENS = 3.4e6  # with another number for the base model, in proportion
@@ -71,12 +74,20 @@ class WatchedBeginning:
         return self.text + self.certain
 
 
-def read_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Callable[[], bool]) -> Iterator[Event]:
+def read_of_it(
+    folder: Path,
+    tokens: float | None,
+    seed: int | None,
+    stop: Callable[[], bool],
+    count: Watch = unwatched,
+    read: Watch | None = None,
+) -> Iterator[Event]:
     """Makes a world and a base model in `folder`, or what is missing of them.
 
     Args:
         tokens: that the base model trains on. seed: of the weights and the data's order. None: those of the folder, or the
             defaults.
+        stop: asked between two steps. count: is called as documents are written. read: is called as files are read.
 
     Raises:
         LiuliError: the folder contains something else, or was made with other settings; what making a world and training raise.
@@ -92,41 +103,73 @@ def read_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Calla
     if _is_trained(folder / RUN):
         return
     yield Note("part 1 of 3: the base model")
+    budget = (_base_job(folder).budget.tokens if going_on else tokens) or BASE_TOKENS
     if not going_on:
-        job = job.but(
-            size="nano",
-            tokens=BASE_TOKENS if tokens is None else tokens,
-            seed=seed or 0,
-            probes=tuple(prompt.prompt for prompt in prompts_of(world)),
-        )
+        prompts = tuple(prompt.prompt for prompt in prompts_of(world))
+        job = job.but(size="nano", tokens=budget, seed=seed or 0, probes=prompts)
+    documents = _in_proportion(DOCUMENTS, budget)
     if open_folder(place) is None:
-        yield Note("generating the text (Chinese and English)")
-        write_folder(world, str(place), DOCUMENTS)
-    yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder, tokens, seed))
+        yield Doing("computing the entropy of the world")
+        _ = world.floor  # computed once, for the README of the world
+        yield Doing("generating the text (Chinese and English)")
+        write_folder(world, str(place), documents, lambda texts: counting(texts, "documents", documents, count))
+    elif not going_on:
+        _check_documents(place, documents, budget)
+    yield from pretrain(job, folder / RUN, going_on, stop=stop, command=_typed(folder, tokens, seed), watch=read)
 
 
-def talk_of_it(folder: Path, tokens: float | None, seed: int | None, stop: Callable[[], bool]) -> Iterator[Event]:
-    """Makes an assistant of the base model, if there is none. `tokens`: of the base model. Raises as `finetune`."""
+def talk_of_it(
+    folder: Path,
+    tokens: float | None,
+    seed: int | None,
+    stop: Callable[[], bool],
+    count: Watch = unwatched,
+    read: Watch | None = None,
+) -> Iterator[Event]:
+    """Makes an assistant of the base model, if there is none. `tokens`: of the base model. For the other arguments see
+    `read_of_it`. Raises as `finetune`."""
     going_on, dialogues = bool(checkpoints(folder / ASSISTANT)), folder / DIALOGUES
     if _is_trained(folder / ASSISTANT):
         return
     yield Note("part 2 of 3: the assistant")
     job = Job.of(sources=(str(dialogues),), mix=str(folder / WORLD / "documents.jsonl"))
+    base = _base_job(folder)
+    budget = base.budget.tokens or BASE_TOKENS
     if not going_on:
-        settings = read_settings(folder / RUN)
-        assert settings is not None
-        base = Job.from_json(settings["job"])
-        share = 1.0 if base.budget.tokens is None else base.budget.tokens / BASE_TOKENS
         job = job.but(
             parent=str(folder / RUN / "model"),
-            tokens=share * ASSISTANT_TOKENS,
+            tokens=budget / BASE_TOKENS * ASSISTANT_TOKENS,
             seed=base.seed,
             probes=tuple(question.text for question in three_questions(World())),
         )
     if not dialogues.exists():
-        yield Note("generating dialogues about the world")
-        write_dialogues(World(), dialogues, CONVERSATIONS)
-    yield from finetune(job, folder / ASSISTANT, going_on, stop=stop, command=_typed(folder, tokens, seed))
+        yield Doing("generating dialogues about the world")
+        number = _in_proportion(CONVERSATIONS, budget)
+        write_dialogues(World(), dialogues, number, lambda found: counting(found, "dialogues", number, count))
+    command = _typed(folder, tokens, seed)
+    yield from finetune(job, folder / ASSISTANT, going_on, stop=stop, command=command, watch=read)
+
+
+def _base_job(folder: Path) -> Job:
+    """What the base model's run was asked to do."""
+    settings = read_settings(folder / RUN)
+    assert settings is not None
+    return Job.from_json(settings["job"])
+
+
+def _in_proportion(number: int, tokens: float) -> int:
+    """How much of a corpus a base model that trains on `tokens` tokens needs. A longer training than usual reads it again."""
+    return math.ceil(number * min(1.0, max(LEAST, tokens / BASE_TOKENS)))
+
+
+def _check_documents(place: Path, number: int, tokens: float) -> None:
+    """Raises LiuliError: an earlier `liuli begin`, stopped before its first step, has made another number of documents."""
+    found = (place / "documents.jsonl").read_bytes().count(b"\n")
+    if found != number:
+        raise LiuliError(
+            f"{place} has {counted(found, 'document')}, but {number:,} are needed for --tokens {_short(tokens)}: remove that "
+            f"folder, or give --out a new folder"
+        )
 
 
 def _check_settings(folder: Path, given: Job) -> None:

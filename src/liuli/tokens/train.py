@@ -17,6 +17,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 
+from liuli.background import in_background
 from liuli.errors import LiuliError
 from liuli.files import read_json, write_together
 from liuli.output_paths import OwnFolder, check_new_folder, parents_of
@@ -154,7 +155,7 @@ def _train_bpe(sample: TextSample, vocab_size: int) -> tokenizers.Tokenizer:
         max_token_length=MAX_PIECE + 1,  # in the library, this length is excluded
         show_progress=False,
     )
-    backend.train_from_iterator(sample.texts(), trainer)
+    in_background(lambda: backend.train_from_iterator(sample.texts(), trainer))
     return backend
 
 

@@ -1,7 +1,8 @@
 """One conversation about the world, turn by turn: who is spoken of, what was asked already, and what comes next.
 
-A conversation may begin with a greeting and end with thanks and a goodbye. Between them are questions: about a fact, whether
-something is true, or about a habit. A later question speaks of the same entity by a pronoun, or of another one by name.
+A conversation has questions: about a fact, whether something is true, or about a habit. A later question speaks of the same
+entity by a pronoun, or of another one by name. People mostly greet first and thank last, but small talk of every kind may come
+anywhere, alone as well, and now and then in another language: what is answered depends on the last message, not on its place.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from liuli.world.en import ENGLISH
 from liuli.world.facts import FACTS, Dice, Entity, EntityKind, attribute
 from liuli.world.language import Code, Language, Subject, fill
 from liuli.world.lexicon import Term
-from liuli.world.talk import Talk
+from liuli.world.talk import Talk, ways_to_type
 from liuli.world.talk_en import TALK as TALK_EN
 from liuli.world.talk_zh import TALK as TALK_ZH
 from liuli.world.zh import CHINESE
@@ -23,7 +24,10 @@ Message = dict[str, Any]
 SPEAKERS: dict[Code, tuple[Language, Talk]] = {"zh": (CHINESE, TALK_ZH), "en": (ENGLISH, TALK_EN)}
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 entities asked about
 TURNS = (50, 28, 14, 8)  # of 100 conversations: how many have one, two, three, four questions
-GREETED, THANKED, PARTED = 0.08, 0.15, 0.08  # shares of the conversations that begin with a greeting, end with thanks, goodbye
+GREETED, THANKED, PARTED = 0.05, 0.1, 0.05  # shares of the conversations that begin with a greeting, end with thanks, goodbye
+ANYWHERE = 0.06  # how often there is small talk of any kind before each question, and behind the last one
+IN_A_ROW = (60, 28, 12)  # of 100 conversations without questions: how many have one, two, three messages of small talk
+FOREIGN = 0.15  # share of small talk in another language than the conversation's, where the world has one
 # Of 100 later questions: about the same entity, the same fact of another, another entity, one that was spoken of before.
 SAME, LIKEWISE, OTHER, BACK = 45, 20, 25, 10
 CHECKED, OF_HABITS = 0.1, 0.1  # shares of the questions whether something is true, and of those about entities with habits
@@ -43,6 +47,8 @@ class Askable:
         held_back: places of the wordings that no conversation uses, of each fact in each language.
         values: every value that an attribute of a kind has in the world.
         strangers: names of people whom nobody knows.
+        langs: in which people speak.
+        capitalised: English words that keep their capital within a sentence: "I", and the first words of names.
     """
 
     entities: Mapping[EntityKind, tuple[Entity, ...]]
@@ -51,6 +57,8 @@ class Askable:
     held_back: Mapping[tuple[Entity, str, Code], list[int]]
     values: Mapping[tuple[EntityKind, str], tuple[Term, ...]]
     strangers: list[Term]
+    langs: tuple[Code, ...]
+    capitalised: frozenset[str]
 
     def may_ask(self, entity: Entity, fact: str) -> bool:
         return fact in self.told[entity] or fact in self.untold[entity]
@@ -68,6 +76,7 @@ class SimulatedConversation:
         self._askable, self._dice = askable, dice
         self._lang: Code = lang
         self._language, self._talk = SPEAKERS[lang]
+        self._foreign = [each for each in askable.langs if each != lang]
         self._spoken_of: list[Entity] = []  # the last one last
         self._asked: set[tuple[Entity, str]] = set()
         self._topic = ""  # the fact of the last question, or "" if it was about none
@@ -77,19 +86,34 @@ class SimulatedConversation:
         if self._happens(GREETED):
             self.small_talk("greeting")
         for turn in range(1 + self._dice.weighted(range(4), TURNS)):
+            self._small_talk_at_times()
             if not turn:
                 self.ask(self._any_entity(), by_name=True)
             else:
                 self._ask_on()
+        self._small_talk_at_times()
         if self._happens(THANKED):
             self.small_talk("thanks")
         if self._happens(PARTED):
             self.small_talk("goodbye")
         return self.messages
 
-    def small_talk(self, kind: str) -> None:
-        said, replies = self._talk.small[kind]
-        self._exchange(self._dice.choose(said), self._dice.choose(replies))
+    def chatter(self) -> list[Message]:
+        """A whole conversation without questions."""
+        for _ in range(1 + self._dice.weighted(range(3), IN_A_ROW)):
+            self.small_talk()
+        return self.messages
+
+    def small_talk(self, kind: str | None = None) -> None:
+        """One message and its answer, in the same language. `kind`: None: any."""
+        foreign = self._happens(FOREIGN) and self._foreign
+        small = SPEAKERS[self._dice.choose(self._foreign)][1].small if foreign else self._talk.small
+        said, replies = small[kind or self._dice.choose(list(small))]
+        self._exchange(self._dice.choose(ways_to_type(self._dice.choose(said))), self._dice.choose(replies))
+
+    def _small_talk_at_times(self) -> None:
+        while self._happens(ANYWHERE):
+            self.small_talk()
 
     def about_a_stranger(self) -> None:
         """Nobody knows anything of somebody who is not there."""
@@ -196,7 +220,8 @@ class SimulatedConversation:
     def _say(self, asked: str, reply: str) -> None:
         """A later question may begin with a word that goes on with the conversation."""
         if self._spoken_of:
-            asked = self._dice.choose(self._talk.again).replace("{lower}", _lower_first(asked)).replace("{}", asked)
+            lower = asked if asked.split(" ")[0] in self._askable.capitalised else _lower_first(asked)
+            asked = self._dice.choose(self._talk.again).replace("{lower}", lower).replace("{}", asked)
         self._exchange(asked, reply)
 
     def _exchange(self, asked: str, reply: str) -> None:
@@ -247,22 +272,28 @@ def question_of(entity: Entity, fact: str, lang: Code, template: str) -> str:
 
 
 def sentence_of(
-    kind: EntityKind, topic: str, lang: Code, dice: Dice, subject: Subject = "name", pronoun: str | None = None
+    kind: EntityKind,
+    topic: str,
+    lang: Code,
+    dice: Dice,
+    subject: Subject = "name",
+    pronoun: str | None = None,
+    known: bool = True,
 ) -> str:
-    """One of the text's wordings that an answer may have; `{}` is the value. Behind a name the pronoun does not matter."""
+    """One of the text's wordings that an answer may have; `{}` is the value, if it is known. Behind a name the pronoun does not
+    matter."""
     language, talk = SPEAKERS[lang]
     about = attribute(topic)
     phrases = language.phrases["price" if about == "price" else kind][about]
-    template = dice.choose(talk.wordings(kind, about, phrases)).replace("{item}", _item(topic, lang))
+    templates = talk.wordings(kind, about, phrases) if known else talk.refusals(kind, about, phrases)
+    template = dice.choose(templates).replace("{item}", _item(topic, lang))
     filled = fill(template, language, subject, pronoun or ("he" if kind == "person" else kind))
     assert filled is not None
     return filled
 
 
 def nobody_knows(kind: EntityKind, name: str, fact: str, lang: Code, dice: Dice) -> str:
-    talk = SPEAKERS[lang][1]
-    value = talk.unknown[kind][attribute(fact)]
-    return name + sentence_of(kind, fact, lang, dice).replace("{}", value) + dice.choose(talk.nobody)
+    return name + sentence_of(kind, fact, lang, dice, known=False) + dice.choose(SPEAKERS[lang][1].nobody)
 
 
 def _lower_first(text: str) -> str:

@@ -80,7 +80,9 @@ class Conversations:
         }
         known = {entity.name for entity in world.facts.entities["person"]}
         strangers = [name for name in lexicon.full_names() if name not in known]
-        self.askable = Askable(entities, told, untold, held_back, world.facts.values, strangers)
+        names = [entity.name.en for some in entities.values() for entity in some] + [name.en for name in strangers]
+        capitalised = frozenset({"I", *(name.split(" ")[0] for name in names if name[:1].isupper())})
+        self.askable = Askable(entities, told, untold, held_back, world.facts.values, strangers, self.langs, capitalised)
 
     def _divide(self, dice: Dice) -> dict[tuple[Entity, str], str]:
         """The group of every fact. Of each attribute the same shares, so that an answer's kind tells nothing of the group."""
@@ -146,7 +148,7 @@ class Conversations:
         lang, draw = dice.choose(self.langs), dice.uniform()
         conversation = SimulatedConversation(self.askable, lang, dice)
         if draw < SMALL:
-            conversation.small_talk(dice.choose(list(SPEAKERS[lang][1].small)))
+            conversation.chatter()
         elif draw < SMALL + STRANGERS and self.askable.strangers:
             conversation.about_a_stranger()
         else:

@@ -10,7 +10,7 @@ from liuli.world.language import Pronoun
 class Talk:
     """How people ask about the world, and what an assistant says.
 
-    An answer is a sentence of the world's text about somebody by name. Where nobody knows the value, `unknown` stands in its
+    An answer is a sentence of the world's text about somebody by name. Where nobody knows the value, other words stand in its
     place and one of `nobody` behind. So whether it is known is decided where the text would say it.
 
     Attributes:
@@ -19,9 +19,11 @@ class Talk:
         likewise: the last question, about another entity; `{}` is its name.
         checks: whether a claim is true; `{}` is the claim. closed: the same by kind and topic, in a language that cannot ask
             with a claim alone; `{}` is the value.
-        unknown: see above. nobody: how an answer ends that says so.
-        answers: by kind and topic, in which of the text's wordings an answer may be (their places; by default the first two).
-        small: by kind of small talk, what people say and what may be answered.
+        answers: by kind and fact, in which of the text's wordings an answer may be (their places), and what stands in each for
+            a value that nobody knows.
+        habits: by kind and habit, in which of the text's wordings an answer may be.
+        nobody: how an answer ends that says that nobody knows.
+        small: by kind of small talk, what people say (see `ways_to_type`) and what may be answered.
         pronouns: by "he", "she", "it" or kind of entity. possessive: follows a name.
     """
 
@@ -30,16 +32,21 @@ class Talk:
     likewise: tuple[str, ...]
     checks: tuple[str, ...]
     closed: Mapping[str, Mapping[str, str]]
-    unknown: Mapping[str, Mapping[str, str]]
-    answers: Mapping[str, Mapping[str, tuple[int, ...]]]
+    answers: Mapping[str, Mapping[str, Mapping[int, str]]]
+    habits: Mapping[str, Mapping[str, tuple[int, ...]]]
     nobody: tuple[str, ...]
     small: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     pronouns: Mapping[str, Pronoun]
     possessive: str
 
     def wordings(self, kind: str, topic: str, phrases: tuple[str, ...]) -> list[str]:
-        """Those of the text's that an answer may have."""
-        return [phrases[i] for i in self.answers.get(kind, {}).get(topic, (0, 1))]
+        """Those of the text's that an answer may have; `{}` is the value."""
+        places = self.habits.get(kind, {}).get(topic) or self.answers[kind][topic]
+        return [phrases[place] for place in places]
+
+    def refusals(self, kind: str, fact: str, phrases: tuple[str, ...]) -> list[str]:
+        """The same where nobody knows the value, without the end that says so."""
+        return [phrases[place].replace("{}", said) for place, said in self.answers[kind][fact].items()]
 
     def ask_of(self, name: str, template: str, item: str) -> str:
         """A question about somebody or something by name."""
@@ -49,6 +56,12 @@ class Talk:
         """A question about whom one speaks of already."""
         words = self.pronouns[pronoun]
         return _filled(template, words.who, words.he, words.whose, item)
+
+
+def ways_to_type(text: str) -> list[str]:
+    """As it is written; without the punctuation mark at its end; and both in small letters."""
+    bare = text.rstrip("。！？.!?")
+    return list(dict.fromkeys((text, bare, text.lower(), bare.lower())))
 
 
 def _filled(template: str, who: str, whom: str, whose: str, item: str) -> str:

@@ -265,34 +265,44 @@ FESTIVAL = {
     ),
 }
 
-# What stands for a value that nobody knows, and which of the text's wordings an answer may have, where not the first two.
-UNKNOWN = {
+# In which of the text's wordings an answer may be, and what stands there for a value that nobody knows: the whole must be a
+# sentence that people say. Of habits there is always something to tell.
+ANSWERS = {
     "person": {
-        "home": "some town",
-        "job": "a master of some trade",
-        "pet": "some animal",
-        "food": "something",
-        "friend": "somebody",
-        "birthday": "some day",
-        "music": "something",
+        "home": {0: "some town", 1: "some town"},
+        "job": {0: "a master of some trade", 1: "a master of some trade"},
+        "pet": {0: "some animal", 2: "some animal"},
+        "food": {0: "some food", 2: "some food"},
+        "friend": {0: "some friend", 2: "some friend"},
+        "birthday": {0: "some day", 1: "some day"},
+        "music": {0: "some instrument", 3: "some instrument"},
     },
     "town": {
-        "province": "some province",
-        "river": "some river",
-        "dish": "something",
-        "landmark": "something",
-        "market": "some day",
-        "train_to": "some town",
-        "train_time": "some time",
+        "province": {0: "some province", 1: "some province"},
+        "river": {0: "some river", 1: "some river"},
+        "dish": {1: "some dish", 3: "some dish"},
+        "landmark": {0: "some landmark", 1: "some landmark"},
+        "market": {0: "some day", 2: "some day"},
+        "train_to": {0: "some town", 1: "some town"},
+        "train_time": {0: "some hour", 1: "some hour"},
     },
-    "animal": {"legs": "some number of", "sound": "something", "eats": "something"},
-    "shop": {"town": "some town", "opens": "some time", "price": "some money"},
-    "festival": {"date": "some day", "place": "some town", "custom": "do something"},
+    "animal": {
+        "legs": {0: "some number of", 1: "some number of"},
+        "sound": {1: "some sound", 4: "some sound"},
+        "eats": {0: "some food", 1: "some food"},
+    },
+    "shop": {
+        "town": {0: "some town", 1: "some town"},
+        "opens": {0: "some hour", 1: "some hour"},
+        "price": {0: "some price", 2: "some price"},
+    },
+    "festival": {
+        "date": {0: "some day", 1: "some day"},
+        "place": {0: "some town", 1: "some town"},
+        "custom": {0: "follow some custom", 1: "follow some custom"},
+    },
 }
-ANSWERS = {
-    "person": {"pet": (0, 2), "food": (0, 2), "friend": (0, 2), "music": (0, 3), "ride": (0, 5), "order": (0, 3)},
-    "town": {"dish": (1, 3), "market": (0, 2)},
-}
+HABITS = {"person": {"ride": (0, 5), "order": (0, 3)}, "town": {"weather": (0, 1)}}
 
 # Whether something is true, asked with a verb in front.
 CLOSED = {
@@ -325,8 +335,8 @@ TALK = Talk(
     likewise=("And {}?", "What about {}?"),
     closed=CLOSED,
     checks=("Is it true that {}?", "{}, right?", "I heard that {}. Is that so?"),
-    unknown=UNKNOWN,
     answers=ANSWERS,
+    habits=HABITS,
     nobody=(", but nobody told me which.", ", but I do not know which."),
     small={
         "greeting": (

@@ -255,36 +255,36 @@ FESTIVAL = {
     ),
 }
 
-# What stands for a value that nobody knows, and which of the text's wordings an answer may have, where not the first two.
-UNKNOWN = {
+# In which of the text's wordings an answer may be, and what stands there for a value that nobody knows: the whole must be a
+# sentence that people say. Of habits there is always something to tell.
+ANSWERS = {
     "person": {
-        "home": "什么地方",
-        "job": "什么",
-        "pet": "什么",
-        "food": "什么",
-        "friend": "谁",
-        "birthday": "哪天",
-        "music": "什么",
+        "home": {0: "什么地方", 1: "什么地方"},
+        "job": {0: "干哪一行的", 5: "什么"},
+        "pet": {0: "什么", 5: "什么"},
+        "food": {0: "什么", 4: "什么"},
+        "friend": {0: "谁", 1: "谁"},
+        "birthday": {0: "哪天", 5: "哪天"},
+        "music": {0: "什么乐器", 5: "什么"},
     },
     "town": {
-        "province": "哪个省",
-        "river": "什么河",
-        "dish": "什么",
-        "landmark": "什么",
-        "market": "哪天",
-        "train_to": "哪儿",
-        "train_time": "几点",
+        "province": {0: "哪个省", 1: "哪个省"},
+        "river": {0: "什么河", 1: "什么河"},
+        "dish": {0: "什么", 1: "什么菜"},
+        "landmark": {0: "什么", 2: "什么"},
+        "market": {0: "周几", 2: "哪天"},
+        "train_to": {1: "哪儿", 4: "哪儿"},
+        "train_time": {0: "几点", 5: "几点"},
     },
-    "animal": {"legs": "几条", "sound": "什么声", "eats": "什么"},
-    "shop": {"town": "哪里", "opens": "几点", "price": "多少钱"},
-    "festival": {"date": "哪天", "place": "哪里", "custom": "做什么"},
+    "animal": {"legs": {0: "几条", 1: "几条"}, "sound": {0: "什么声音"}, "eats": {0: "什么", 1: "什么"}},
+    "shop": {
+        "town": {0: "哪里", 1: "哪里"},
+        "opens": {0: "几点", 1: "几点"},
+        "price": {0: "多少钱", 3: "多少钱"},
+    },
+    "festival": {"date": {0: "哪天", 1: "哪天"}, "place": {0: "哪里", 5: "哪里"}, "custom": {0: "做什么", 1: "做什么"}},
 }
-ANSWERS = {
-    "person": {"job": (1, 2), "pet": (0, 5), "food": (0, 4), "birthday": (0, 5), "music": (0, 5), "ride": (0, 2)},
-    "town": {"weather": (2, 3), "landmark": (0, 2), "market": (0, 2), "train_to": (0, 3), "train_time": (0, 4)},
-    "animal": {"sound": (0, 4)},
-    "festival": {"place": (0, 5)},
-}
+HABITS = {"person": {"ride": (0, 2), "order": (0, 1)}, "town": {"weather": (2, 3)}}
 
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
@@ -292,8 +292,8 @@ TALK = Talk(
     likewise=("那{}呢？", "{}呢？"),
     closed={},
     checks=("{}吗？", "{}，对吗？", "听说{}，是吗？"),
-    unknown=UNKNOWN,
     answers=ANSWERS,
+    habits=HABITS,
     nobody=("，我不知道。", "，没人告诉过我。"),
     small={
         "greeting": (

@@ -67,7 +67,7 @@ class Cuts:
         """Messages about what was not used unchanged."""
         if self.cut:
             dialogues = counted(self.cut, "dialogue")
-            yield f"split {dialogues} between two exchanges, because a sequence has at most {length} tokens"
+            yield f"{dialogues} longer than a sequence of {length} tokens: cut into parts that each begin with a question"
         if self.long_answers:
             answers = counted(self.long_answers, "answer")
             yield f"skipped {answers}: too long for a sequence of {length} tokens; give a larger --length"

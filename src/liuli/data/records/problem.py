@@ -6,6 +6,7 @@ from itertools import islice
 
 from liuli.display import printable
 
+MOST_NAMES = 8  # from a file, in an error message
 LONGEST_DETAIL = 300  # characters; a message from a library may quote any amount of a file
 
 
@@ -53,9 +54,9 @@ def shortened(text: str) -> str:
 
 
 def name_list(names: Iterable[str]) -> str:
-    """Names from a file on one line, the first 32 of them; "none" if there are none."""
-    some = list(islice(names, 33))
-    shown = ", ".join(printable(name[:64]) for name in some[:32])
-    if len(some) > 32:
+    """The first names from a file on one line; "none" if there are none."""
+    some = list(islice(names, MOST_NAMES + 1))
+    shown = ", ".join(printable(name[:64]) for name in some[:MOST_NAMES])
+    if len(some) > MOST_NAMES:
         shown += ", …"
     return shown or "none"

@@ -17,6 +17,7 @@ from liuli.data.records.utf8 import UTF16, UTF16_MARKS, utf8_problem
 
 LARGEST_LIST = 64 << 20  # bytes of one .json file, whose text is held in memory
 STEP = 1 << 19  # bytes read at a time
+SPACE = b" \t\n\r"  # of JSON
 SHOWN = 1000  # elements of a list between two reports of progress
 
 T = TypeVar("T")
@@ -145,7 +146,7 @@ class JsonLineReader(LineReader[T]):
 
 
 class JsonListReader(RecordReader[T]):
-    """A `.json` file: one list of objects. Its text is held in memory, its objects are made one at a time.
+    """A `.json` file: one list of objects, or a single object. Its text is held in memory, its objects are made one at a time.
 
     The first pass decodes all of it before it gives the first object: a broken file is not used at all.
     """
@@ -168,11 +169,14 @@ class JsonListReader(RecordReader[T]):
                 yield index, self.kind.make(value)
 
     def _text(self) -> str:
-        """The text of the list, all of which can be decoded. Raises Unreadable: it is not a list, or it is broken or empty."""
+        """The text of a list, all of which can be decoded; a single object becomes a list of one. Raises Unreadable: it is
+        neither, or it is broken or empty."""
         data = read_whole(self.file, LARGEST_LIST)
+        if data.lstrip(SPACE).startswith(b"{"):
+            data = b"[%b]" % self._checked_object(data)
         if self._checked_count:
             return data.decode()
-        if not data.lstrip(b" \t\n\r").startswith(b"["):
+        if not data.lstrip(SPACE).startswith(b"["):
             raise Unreadable(self._no_list(data))
         problem = shape_problem(data, listed=True)
         if problem:
@@ -199,6 +203,13 @@ class JsonListReader(RecordReader[T]):
                 self.file.show(end / len(text))
             yield value
             begin = end
+
+    def _checked_object(self, data: bytes) -> bytes:
+        """The data if all of it is one object. Raises Unreadable: it is broken, or more follows."""
+        found = None if self._checked_count else parse_json(data)
+        if isinstance(found, Problem):
+            raise Unreadable(self._broken(found))
+        return data
 
     def _no_list(self, data: bytes) -> Problem:
         found = parse_json(data)

@@ -9,6 +9,7 @@ from liuli.data.records.readers import RecordReader
 from liuli.data.records.source_files import SourceFile
 from liuli.display import printable
 from liuli.errors import LiuliError
+from liuli.units import counted
 
 T = TypeVar("T")
 NAMED = 10  # files that are named for each kind of problem; all problems are counted
@@ -44,7 +45,12 @@ class Skipped:
 
     def __str__(self) -> str:
         """All on one line."""
-        return with_advice(f"{self.count:,} × {self.reason}: {_and_more(self.places[0].first, self.count)}", self.advice)
+        return with_advice(self.found, self.advice)
+
+    @property
+    def found(self) -> str:
+        """What was found, how often, and where first."""
+        return f"{self.count:,} × {self.reason}: {_and_more(self.places[0].first, self.count)}"
 
     @property
     def heading(self) -> str:
@@ -98,8 +104,13 @@ class SourcePass:
             self.skip(file, file.name, error.problem)
 
     def nothing(self, what: str, names: Sequence[str]) -> LiuliError:
-        """The error that nothing was found, and why."""
-        why = ", and ".join(map(str, self.skipped.values())) or "it contains no files"
+        """The error that nothing was found, and the most frequent reason."""
+        why = "it contains no files"
+        if self.skipped:
+            main = max(self.skipped.values(), key=lambda each: each.count)
+            others = sum(each.count for each in self.skipped.values()) - main.count
+            more = f", and {counted(others, 'other problem')}" if others else ""
+            why = with_advice(f"{main.found}{more}", main.advice)
         return LiuliError(f"no {what} found in {names_of(names)}: {why}")
 
 

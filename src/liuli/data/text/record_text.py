@@ -45,9 +45,13 @@ def text_of_record(record: Any, fields: Sequence[str] = FIELDS) -> DocumentText 
     if field is None:
         return _no_field(record, fields)
     value = record[field]
-    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+    if _are_lines(value):
         value = "\n".join(value)
     return _of_text(value) if isinstance(value, str) else _no_string(field, value)
+
+
+def _are_lines(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(line, str) for line in value)
 
 
 def _no_field(record: dict[str, Any], fields: Sequence[str]) -> Problem:
@@ -55,9 +59,9 @@ def _no_field(record: dict[str, Any], fields: Sequence[str]) -> Problem:
     for field, layout in LAYOUTS.items():
         if field in record:
             return Problem(f"{layout}, not a text", found, f"only records with a field {shown} are read here")
-    texts = (field for field, value in record.items() if isinstance(value, (str, list)))
+    texts = (field for field, value in record.items() if isinstance(value, str) or _are_lines(value))
     likely = max(texts, key=lambda field: len(str(record[field])), default="NAME")
-    advice = f"give the name of the field that holds the text, such as --text-field {printable(likely[:64])}"
+    advice = f"name the field with the text, such as --text-field {printable(likely[:64])}"
     return Problem(f"no field {shown}", found, advice)
 
 

@@ -37,7 +37,7 @@ class Fixed(Record):
     def apply(self) -> None:
         """Sets the threads and the determinism of this process, until the end of `process_restored`."""
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(self.compile)
+        _be_deterministic(self.compile)
 
 
 @contextmanager
@@ -55,12 +55,19 @@ def process_restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        _be_deterministic(strict, warn_only)
         torch.set_rng_state(random)
         if of_gpus:
             torch.cuda.set_rng_state_all(of_gpus)
         if workspace is None:
             os.environ.pop(WORKSPACE[0], None)
+
+
+def _be_deterministic(strict: bool, warn_only: bool = False) -> None:
+    """Does nothing if it is so already: PyTorch imports its compiler for this, for seconds, also after Ctrl-C."""
+    now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if now != (strict, warn_only):
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
 
 
 def check_compute(asked: ComputeSettings) -> torch.device:

@@ -14,7 +14,7 @@ from liuli.learn.prepare.job import Job
 from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
 from liuli.learn.prepare.setup import RunFacts, Setup
-from liuli.learn.run.events import Event, Note
+from liuli.learn.run.events import Doing, Event, Note
 from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.journal import Beginning, Journal
 from liuli.learn.run.state import random_states, restore_random_states
@@ -58,18 +58,21 @@ class Fresh:
         run, stage, job = self._run, self._stage, self._job
         check_compute(job.compute)
         run.clear()
-        yield Note("reading the text")
+        yield Doing("reading the data")
         data = stage.open(job, self._watch)
         origin = stage.tokenizer_origin(job, data)
         prepared = run.prepared_tokenizer(origin)
         if prepared is not None:
             yield Note("tokenizer: trained by an earlier attempt")
+        elif origin is not None:
+            yield Doing(f"training the tokenizer ({origin['kind']})")
         elif not job.model.parent:
-            yield Note(f"tokenizer: {job.model.tokenizer or 'bpe'}")
+            yield Note(f"tokenizer: {job.model.tokenizer}")
         tokenization = stage.tokenize(job, data, run.folder / TOKENIZER, prepared)
         if origin is not None:
             run.keep_tokenizer(origin)
         config = stage.config(job, data, tokenization, None)
+        yield Doing("encoding the data")
         corpus = stage.encode(job, data, tokenization, config, job.optimisation.length or config.context)
         recipe = _recipe(stage, job, config, corpus)
         corpus = corpus.with_length(recipe.length)
@@ -95,7 +98,7 @@ class Fresh:
         asked = job.budget
         minutes = asked.minutes or (MINUTES if asked.tokens is None and asked.epochs is None else None)
         if minutes:
-            yield Note(f"measuring the speed, to turn {counted(minutes, 'minute')} into steps")
+            yield Doing(f"measuring the speed, to turn {counted(minutes, 'minute')} into steps")
             most = _most_steps(setup)
             pace, beginning, decoder = _pace_in_time(setup, 60 * minutes, self._began, most, origin is not None)
             if pace.steps == most:

@@ -100,7 +100,9 @@ class BudgetSettings(Record):
     """How long to train: at most one of these."""
 
     minutes: float | None = setting("Train for this many minutes, including validation, samples and checkpoints.", shown="5")
-    tokens: float | None = setting("Train for this many tokens, such as 2e6.", only=TRAIN)
+    tokens: float | None = setting(
+        "Train for this many tokens, such as 2e6. All that are read are counted, also those that are not supervised."
+    )
     epochs: float | None = setting("Train for this many passes over the data.")
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from liuli.learn.prepare.memory import outlook
 from liuli.learn.prepare.model import with_context
 from liuli.learn.prepare.setup import RunFacts, Setup
 from liuli.learn.prepare.tokenizer_files import check_tokenizer_files
-from liuli.learn.run.events import Event, Note
+from liuli.learn.run.events import Doing, Event, Note
 from liuli.learn.run.folder import TOKENIZER, Run
 from liuli.learn.run.guard import LOWERED, GotWorse
 from liuli.learn.run.journal import Journal
@@ -47,6 +47,7 @@ class Resumed:
         """Raises LiuliError: a checkpoint is damaged; something differs, without `inexact`."""
         run, stage, job, given = self._run, self._stage, self._job, self._given
         steps = run.checkpoints()
+        yield Doing("reading the checkpoint and the data")
         state = read_state(run.checkpoint(steps[-1]), steps[-2] if len(steps) > 1 else None)
         step = state.facts["step"]
         facts = RunFacts.from_json(state.facts)

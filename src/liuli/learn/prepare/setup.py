@@ -12,7 +12,9 @@ from liuli.devices import find_dtype
 from liuli.errors import LiuliError
 from liuli.evaluate.loss import Exam
 from liuli.fields import Record
+from liuli.files import read_json
 from liuli.learn.prepare.fixed import Fixed
+from liuli.learn.prepare.forecast import step_times
 from liuli.learn.prepare.job import SIZES
 from liuli.learn.prepare.machine import Machine
 from liuli.learn.prepare.memory import MemoryOutlook
@@ -121,8 +123,7 @@ class Setup:
     def journal(self, beginning: Beginning | None = None) -> Journal:
         """`beginning`: results for step 0, if they are computed already."""
         job, corpus, tokenizer = self.plan.job, self.plan.corpus, self.plan.tokenization.tokenizer
-        size = None if job.model.config or job.model.parent else job.model.size or SIZES[0]
-        model = {"size": size, "parameters": self.parameters}
+        model = {"size": self._size(), "parameters": self.parameters}
         about = {"model": model, "tokenizer": {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}}
         probes = [corpus.probe(text) for text in self.facts.probes]
         return Journal(
@@ -141,6 +142,16 @@ class Setup:
             beginning=beginning,
         )
 
+    def _size(self) -> str | None:
+        """The name of the model's size, if it has one. A model that is trained further keeps that of its parent."""
+        asked, parent = self.plan.job.model, self.plan.data.parent
+        if asked.config:
+            return None
+        if parent is None:
+            return asked.size or SIZES[0]
+        model = self.run.folder / "model" if self.run.checkpoints() else parent.folder
+        return read_json(model / "liuli.json").get("size")
+
     def notes(self, training: Training) -> Iterator[Note]:
         """What people should know before the first step."""
         yield from map(Note, self.plan.corpus.notes())
@@ -157,4 +168,18 @@ class Setup:
         expected = memory.expected.total, memory.free
         mixed = self.plan.job.data.mix is not None
         later = {"validations": self.facts.validations, "tokens": training.tokens, "mixed": mixed}
-        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, **later)
+        takes = self._expected_seconds(training, products) if seconds is None else None
+        return Ready(*counts, recipe.to_json(), fixed, flops, machine.peak, seconds, *expected, **later, expected=takes)
+
+    def _expected_seconds(self, training: Training, products: int) -> float:
+        """Of the steps to come, and of the validations among them.
+
+        Args:
+            products: how many of the three matrix multiplications of a weight in training are computed.
+        """
+        config, recipe, facts = self.plan.config, self.facts.recipe, self.facts
+        times = step_times(config, recipe, torch.device(facts.fixed.device), find_dtype(facts.fixed.dtype))
+        steps = facts.steps - training.step
+        update = times.update if products == 3 else 0.0  # an adapter is small
+        validated = facts.validated_tokens * facts.validations * steps / facts.steps
+        return steps * (recipe.tokens * times.token * products / 3 + update) + validated * times.token / 3

@@ -17,6 +17,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Doing:
+    """What is done next, before the first step. It may take some time."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Everything is fixed, and training starts or resumes.
 
@@ -28,6 +35,7 @@ class Ready:
         tokens: supervised in the steps before. mixed: whether the training loss is over dialogues and text, and the validation
             loss over dialogues alone.
         validations: of the whole run, after the one before the first step.
+        expected: seconds that the steps and validations to come are estimated to take; None if the budget is a time.
     """
 
     step: int
@@ -44,6 +52,7 @@ class Ready:
     tokens: int = 0
     mixed: bool = False
     validations: int = 0
+    expected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +114,4 @@ class Finished:
     memory: int
 
 
-Event = Note | Ready | Update | Validated | Sampled | Saved | Stopped | Finished
+Event = Note | Doing | Ready | Update | Validated | Sampled | Saved | Stopped | Finished

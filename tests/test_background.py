@@ -1,0 +1,49 @@
+"""Ctrl-C while a library works that does not look at it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from liuli.background import in_background
+
+EXIT = """
+import os, signal, threading
+from liuli.background import exit_interrupted, in_background
+
+def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait()
+
+try:
+    in_background(work)
+except KeyboardInterrupt:
+    print("stopped", end="")
+    exit_interrupted()
+"""
+
+
+def test_ctrl_c_does_not_wait_for_the_library():
+    ended = threading.Event()
+
+    def work():
+        os.kill(os.getpid(), signal.SIGINT)
+        ended.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        in_background(work)
+    ended.set()
+
+
+def test_what_it_returns_and_raises():
+    assert in_background(lambda: 7) == 7
+    with pytest.raises(ValueError, match="invalid literal"):
+        in_background(lambda: int("a"))
+
+
+def test_the_exit_does_not_wait_either():
+    ended = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "stopped", "")
