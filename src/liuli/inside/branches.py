@@ -12,16 +12,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.engine import Engine
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
-from liuli.errors import LiuliError
 from liuli.model.logprobs import token_logprobs
 from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
@@ -62,7 +62,7 @@ class BranchNode(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Branch(Record):
+class Continuation(Record):
     """A continuation: its last node, its text, and its log-probability in nats."""
 
     leaf: int
@@ -84,7 +84,7 @@ class BranchesView(View):
     sampling: dict[str, Any]
     tokens: int
     nodes: tuple[BranchNode, ...]
-    branches: tuple[Branch, ...]
+    branches: tuple[Continuation, ...]
 
 
 class StartWith:
@@ -185,7 +185,7 @@ class _Tree:
         self._greedy = greedy
         self._children: dict[tuple[int | None, int], int] = {}  # (parent, id) -> node
 
-    def add(self, steps: Sequence[StepRecord], forced: int) -> Branch:
+    def add(self, steps: Sequence[StepRecord], forced: int) -> Continuation:
         """Adds a branch whose first `forced` tokens were given: the last of them was tried."""
         node, total, text = None, 0.0, ""
         for step in steps:
@@ -213,10 +213,10 @@ class _Tree:
             node = self._children[key]
             total = self.nodes[node].total
         assert node is not None
-        return Branch(node, text, total)
+        return Continuation(node, text, total)
 
 
-def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequence[Branch]) -> float:
+def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequence[Continuation]) -> float:
     """The largest difference, per token, between a branch's sum and its log-probability in one pass over the whole text."""
     gaps = []
     for branch in found:
@@ -230,4 +230,4 @@ def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequen
             following = torch.tensor(ids, device=states_TD.device)
             logprobs_N = token_logprobs(model.decoder.head, states_TD[len(read.ids) - 1 :], following)
         gaps.append(abs(logprobs_N.sum().item() - branch.total) / len(ids))
-    return max(gaps)
+    return largest(gaps)

@@ -84,11 +84,14 @@ def influence(
         target, other: texts whose first token is meant. Default: the two most likely tokens.
 
     Raises:
-        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token.
+        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token; the weights are in 16 bits.
     """
     read = read_passage(model, text)
     if len(read.ids) < 2:
         raise LiuliError("the text has one token, and the first token always keeps its vector: give a longer text")
+    if model.decoder.dtype != torch.float32:
+        dtype = ModelFacts.of(model).dtype
+        raise LiuliError(f"the weights are in {dtype}, which rounds away what one token changes: use --dtype fp32")
     contrast = make_contrast(model, read, target, other)
     inputs = _Inputs(model, read, contrast)
     gradient_T = inputs.slopes(torch.ones(1))[0]
@@ -117,8 +120,8 @@ def influence(
 
 
 class _Inputs:
-    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token are
-    equal."""
+    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token
+    are equal."""
 
     def __init__(self, model: Model, read: Passage, contrast: Contrast):
         decoder = model.decoder
@@ -221,9 +224,7 @@ def _measure(inputs: _Inputs, parts: Sequence[tuple[float, float]]) -> list[_Str
     return [_Stretch(*part, scores_T, error) for part, scores_T, error in zip(parts, scores_NT, errors_N, strict=True)]
 
 
-def _delete(
-    inputs: _Inputs, scores_MT: Array
-) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
+def _delete(inputs: _Inputs, scores_MT: Array) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
     """The deletion test: see `InfluenceView`."""
     tokens = scores_MT.shape[1]
     later = range(1, tokens)

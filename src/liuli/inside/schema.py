@@ -74,7 +74,8 @@ def _define_view(kind: type[View], definitions: dict[str, Any]) -> str:
     envelope = {"schema": {"const": f"{kind.NAME}@{kind.VERSION}"}}
     body = {}
     for each in fields(kind):
-        described = _field(hints[each.name], each.metadata, about.get(each.name) or _attributes(View).get(each.name), definitions)
+        description = about.get(each.name) or _attributes(View).get(each.name)
+        described = _field(hints[each.name], each.metadata, description, definitions)
         (envelope if each.name in ENVELOPE else body)[each.name] = described
     envelope["body"] = _object(body)
     definitions[kind.__name__] = _object(envelope, _summary(kind))
@@ -134,7 +135,7 @@ def _of_type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {}
     if hint.__name__ == "StepRecord":
         return {"type": "object", "description": "A step: docs/step-record.schema.json."}
-    assert is_dataclass(hint), hint
+    assert isinstance(hint, type) and is_dataclass(hint), hint
     return {"$ref": f"#/$defs/{_define(hint, definitions)}"}
 
 

@@ -9,6 +9,7 @@ from liuli.generate.model import Model
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.view import ModelFacts, View
+from liuli.tokens import Tokenizer
 from liuli.tokens.trace import Chunk, replay, trace
 
 
@@ -63,7 +64,7 @@ def tokens(model: Model, text: str, others: Sequence[Model] = ()) -> TokensView:
         input=read,
         checks=(
             SelfCheck("steps_equal_ids", wrong, "tokens", 0),
-            SelfCheck("every_character_is_covered", _uncovered(read), "characters", 0),
+            SelfCheck("every_character_is_covered", _uncovered(tokenizer, read), "characters", 0),
         ),
         caveats=("token.bytes",),
         kind=tokenizer.kind,
@@ -74,12 +75,14 @@ def tokens(model: Model, text: str, others: Sequence[Model] = ()) -> TokensView:
     )
 
 
-def _uncovered(read: Passage) -> int:
-    """How many characters, except white space, no token covers."""
+def _uncovered(tokenizer: Tokenizer, read: Passage) -> int:
+    """How many characters no token covers, except white space, and except those that the tokenizer removes from every text, as
+    WordPiece does with control characters."""
     covered = set()
     for token in read.tokens:
         covered.update(range(*token.span))
-    return sum(not character.isspace() and place not in covered for place, character in enumerate(read.text))
+    left = [each for place, each in enumerate(read.text) if place not in covered and not each.isspace()]
+    return sum(bool(tokenizer.encode(character)) for character in left)
 
 
 def _other(model: Model, text: str) -> OtherTokenization:
