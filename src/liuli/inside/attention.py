@@ -19,7 +19,7 @@ from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.attention_weights import attention_weights, head_outputs, value_sizes
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, limit_in
 from liuli.inside.tape import Tape, record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder
@@ -29,7 +29,6 @@ REPEATED = 24  # random tokens that are read twice, to find the heads that look 
 SEED = 0  # of these tokens
 SUM_LIMIT = 1e-5
 HEADS_LIMIT = 1e-4  # as a share of the largest output of a head
-HEADS_LIMIT_16_BITS = 2e-2  # the decoder rounds weights and outputs, and the view computes them in fp32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
     weights_HTT = _weights(decoder, tape, layer)
     v_TKD, heads_TD = tape[f"blocks.{layer}.v"][0], tape[f"blocks.{layer}.heads"][0].float()
     gap = (head_outputs(weights_HTT, v_TKD) - heads_TD).abs().max() / heads_TD.abs().max().clamp(min=1e-30)
-    limit = HEADS_LIMIT if decoder.dtype == torch.float32 else HEADS_LIMIT_16_BITS
+    limit = limit_in(decoder.dtype, HEADS_LIMIT)
     return AttentionView(
         model=ModelFacts.of(model),
         input=read,

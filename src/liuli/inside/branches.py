@@ -1,7 +1,7 @@
 """What the model would write if another token had been chosen: a tree of continuations with the same random numbers.
 
-The first continuation is the model's own. At each of its first tokens, the most likely other tokens are put in its place, and the
-model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ only
+The first continuation is the model's own. At each of its first tokens, the most likely other tokens are put in its place, and
+the model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ only
 because of the other token.
 """
 
@@ -19,7 +19,7 @@ from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.logprobs import token_logprobs
@@ -137,7 +137,7 @@ def branches(
         model=ModelFacts.of(model),
         input=read,
         seed=seed,
-        checks=(SelfCheck("path_sums", _gap(model, read, tree.nodes, found), "nats per token", LIMIT),),
+        checks=(SelfCheck("path_sums", _gap(model, read, tree.nodes, found), "nats per token", limit_in(model.decoder.dtype, LIMIT)),),
         caveats=("branch.one_path", "prob.stage"),
         sampling=settings.to_json(),
         tokens=tokens,

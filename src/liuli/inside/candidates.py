@@ -18,7 +18,7 @@ from liuli.generate.sampling import Draw, Sampling, choose
 from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.tokens import Token, Tokenizer
@@ -89,16 +89,16 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
         step=step,
         logits=logits_V.numpy(),
     )
-    return replace(view, checks=_checks(view, model.tokenizer))
+    return replace(view, checks=_checks(view, model.tokenizer, model.decoder.dtype))
 
 
-def _checks(view: CandidatesView, tokenizer: Tokenizer) -> tuple[SelfCheck, ...]:
+def _checks(view: CandidatesView, tokenizer: Tokenizer, dtype: torch.dtype) -> tuple[SelfCheck, ...]:
     """The step is computed again from the logits, and the intervals of all ids are laid side by side."""
     scores = view.step.scores
     assert scores is not None
     _, again = view.under(tokenizer)
     return (
-        SelfCheck("recomputed_equals_the_step", _difference(scores, again), "probability", LIMIT),
+        SelfCheck("recomputed_equals_the_step", _difference(scores, again), "probability", limit_in(dtype, LIMIT)),
         SelfCheck("number_in_the_interval", _outside(view.step, scores), "place on the line", LINE_LIMIT),
     )
 

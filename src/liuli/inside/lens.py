@@ -21,7 +21,7 @@ from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import RESIDUALS, record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder
@@ -109,7 +109,7 @@ def lens(
         model=ModelFacts.of(model),
         input=read,
         checks=(
-            SelfCheck("last_layer_equals_the_model", largest(gaps), "logits", LIMIT),
+            SelfCheck("last_layer_equals_the_model", largest(gaps), "logits", limit_in(decoder.dtype, LIMIT)),
             SelfCheck("distributions_sum_to_1", found.sum_error.max().item(), "probability", SUM_LIMIT),
         ),
         caveats=("lens.not_belief", "lens.language", "prob.stage"),

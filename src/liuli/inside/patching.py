@@ -20,7 +20,7 @@ from liuli.inside.arrays import Array, array
 from liuli.inside.contrast import Contrast, contrasts, first_token, replacing
 from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.watch import Watch, unwatched
@@ -88,7 +88,7 @@ def patching(
     return PatchingView(
         model=ModelFacts.of(model),
         input=reads[0],
-        checks=tuple(SelfCheck(name, largest(each), "logits", LIMIT) for name, each in gaps.items()),
+        checks=tuple(SelfCheck(name, largest(each), "logits", limit_in(decoder.dtype, LIMIT)) for name, each in gaps.items()),
         caveats=("patch.direction", "causal.left_only"),
         other=reads[1],
         contrast=contrast,

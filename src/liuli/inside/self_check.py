@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from liuli.fields import Record
 
@@ -29,6 +30,9 @@ MEANINGS = {  # what the value of each check is, for people
     "losses_equal_the_mean": "the difference between the mean of the tokens' losses and the loss of the step",
     "stages_equal_the_model": "the largest difference between the logits of the path and the model's own",
 }
+
+
+IN_16_BITS = 1000  # the factor by which rounding errors are larger: bf16 has 8 significant bits, fp32 has 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,8 @@ class SelfCheck(Record):
 def largest(values: Iterable[float]) -> float:
     """The largest of some values of at least 0; NaN if one of them is NaN, which `max` can hide."""
     return float(np.max([0.0, *values]))
+
+
+def limit_in(dtype: torch.dtype, limit: float) -> float:
+    """The limit of a rounding error that is `limit` in fp32, in the dtype of a decoder."""
+    return limit if dtype.itemsize >= 4 else limit * IN_16_BITS
