@@ -19,7 +19,8 @@ HOSTILE = "\x1b[31m\x9b2J\u202eabc\u2066<script>alert(1)</script>\x00\r\u2028金
 
 
 def subject(model, name, text="the cat 金", word=None):
-    other = text.replace("cat", "cot") if "cat" in text else text[:-1] + "黄"
+    other = text.replace("cat", "cot") if "cat" in text else "x" + text
+    other = text.replace("abc", "abd") if name == "patching" and "abc" in text else other
     texts = (other,) if name in ("context", "patching") else ()
     word = "金" if name == "context" and word is None and "金" in text else word
     return Subject(model, text, texts=texts, word="a" if name == "patching" else word)

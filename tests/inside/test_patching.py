@@ -79,7 +79,7 @@ def test_the_same_prediction_after_both_texts(tiny):
 
 
 def test_bad_input(tiny, tiny_folder):
-    with pytest.raises(LiuliError, match=r"^'the cat' has 5 tokens and 'the caat' has 6: this view needs two texts with the same"):
+    with pytest.raises(LiuliError, match=r"^'the cat' has 6 tokens and 'the caat' has 7: this view needs two texts with the same"):
         patching(tiny, "the cat", "the caat")
     with pytest.raises(LiuliError, match="have the same tokens: give two texts that differ in a word$"):
         patching(tiny, "the cat", "the cat")

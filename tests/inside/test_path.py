@@ -45,20 +45,20 @@ def test_every_parameter_is_in_a_stage(oracle):
 
 
 def test_costs_by_hand(all_oracles):
-    """5 tokens, width 32, 4 heads and 2 key/value heads of 8, feed-forward 48, 270 ids."""
+    """6 tokens, width 32, 4 heads and 2 key/value heads of 8, feed-forward 48, 270 ids."""
     view = path(all_oracles["llama3"].model, "the cat")
-    assert len(view.input.ids) == 5
+    assert len(view.input.ids) == 6
     stages = {(stage.name, stage.layer): stage for stage in view.stages}
     matrices = 32 * 32 + 32 * 16 + 32 * 16 + 32 * 32  # q, k, v, out
-    products = 2 * 2 * 4 * 8 * (1 + 2 + 3 + 4 + 5)  # scores, and the sums of values
-    assert stages["attention", 0].flops == 2 * 5 * matrices + products
+    products = 2 * 2 * 4 * 8 * (1 + 2 + 3 + 4 + 5 + 6)  # scores, and the sums of values
+    assert stages["attention", 0].flops == 2 * 6 * matrices + products
     assert stages["attention", 0].parameters == matrices + 32
-    assert stages["feed-forward", 2].flops == 2 * 5 * 3 * 32 * 48
+    assert stages["feed-forward", 2].flops == 2 * 6 * 3 * 32 * 48
     assert stages["logits", None].flops == 2 * 270 * 32
     assert view.flops == sum(stage.flops for stage in view.stages)
-    assert stages["embedding", None].bytes == 5 * 32 * 4 and stages["embedding", None].shape == (5, 32)
+    assert stages["embedding", None].bytes == 6 * 32 * 4 and stages["embedding", None].shape == (6, 32)
     assert stages["logits", None].shape == (270,) and stages["logits", None].bytes == 270 * 4
-    assert stages["text", None].bytes == 7 and stages["ids", None].bytes == 5 * 8
+    assert stages["text", None].bytes == 7 and stages["ids", None].bytes == 6 * 8
 
 
 def test_a_window_saves_products(all_oracles):

@@ -51,7 +51,7 @@ def test_real_tokenizers(data, tiny, name):
     from liuli import open_tokenizer
     from liuli.generate.model import Model
 
-    model = Model(name, tiny.folder, tiny.decoder, open_tokenizer(folder))
+    model = Model(name, tiny.folder, tiny.decoder, open_tokenizer(folder, "qwen" if name == "qwen" else None))
     for text in ("黄金首饰和变形金刚", "The capital of France is Paris.", "  two  spaces\n\tand 🙂", "A\u0000b\u202e\u200bc"):
         view = tokens(model, text)
         assert view.ok, view.checks

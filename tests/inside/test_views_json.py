@@ -95,8 +95,8 @@ def test_learning_is_as_the_schema_says(begun_run):
 def test_begun_models(begun_run):
     for name in OF_TEXT:
         word = {"context": "金", "patching": "x"}.get(name)
-        texts = ("变形金刚金",) if name == "context" else ("黄金时代",) if name == "patching" else ()
-        view = make_view(name, Subject(begun_run, "黄金首饰", texts, word=word))
+        texts = {"context": ("变形金刚",), "patching": ("黄金a饰",)}.get(name, ())
+        view = make_view(name, Subject(begun_run, "黄金b饰" if name == "patching" else "黄金首饰", texts, word=word))
         assert view.ok, name
         jsonschema.validate(json.loads(json.dumps(view.to_json(), allow_nan=False)), SCHEMA)
 
@@ -137,7 +137,7 @@ def test_arrays_come_back_within_the_stated_error(tiny, name):
         assert values.shape == exact.shape == packed.shape
         assert (np.isnan(values) == np.isnan(exact)).all()
         assert np.nan_to_num(np.abs(values.astype(np.float64) - exact)).max(initial=0) <= packed.error
-        assert packed.error <= (2.1e-3 if packed.dtype == "u1" else 0)
+        assert packed.error <= (2.1e-3 if packed.dtype == "u1" else 1e-6)  # from fp64 to fp32
 
 
 NUMBERS = arrays_of.arrays(np.float32, arrays_of.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5))

@@ -73,7 +73,7 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
     if layer is not None:
         check_layer(decoder, layer)
     read = read_passage(model, text)
-    _, tape = record(decoder, read.ids, "blocks.*.q", "blocks.*.k")
+    _, tape = record(decoder, read.ids, *(f"blocks.*.{point}" for point in ("q", "k", "v", "heads")))
     repeats = _repeated_tokens(decoder)
     layers = decoder.config.layers
     rows = []
@@ -86,7 +86,6 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
     if layer is None:
         layer = int(first_LH.mean(1).argmin())
 
-    _, tape = record(decoder, read.ids, *(f"blocks.{layer}.{point}" for point in ("q", "k", "v", "heads")))
     weights_HTT = _weights(decoder, tape, layer)
     v_TKD, heads_TD = tape[f"blocks.{layer}.v"][0], tape[f"blocks.{layer}.heads"][0].float()
     gap = (head_outputs(weights_HTT, v_TKD) - heads_TD).abs().max() / heads_TD.abs().max().clamp(min=1e-30)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import ClassVar
 
 from liuli.fields import Record
@@ -57,8 +58,8 @@ def tokens(model: Model, text: str, others: Sequence[Model] = ()) -> TokensView:
     assert tokenizer is not None
     chunks = trace(tokenizer, text, prompt=True)
     steps = replay(chunks)
-    without_begin = list(read.ids[len(read.ids) - len(steps) :])
-    wrong = sum(one != other for one, other in zip(steps, without_begin, strict=False)) + abs(len(steps) - len(without_begin))
+    of_text = [token.id for token in read.tokens if not (token.special and token.span == (0, 0))]  # without an added begin
+    wrong = sum(one != other for one, other in zip_longest(steps, of_text))
     return TokensView(
         model=ModelFacts.of(model),
         input=read,
