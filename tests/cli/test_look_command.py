@@ -130,7 +130,9 @@ def test_help(screen, columns):
     for flag in ("-h", "--help"):
         code, shown = screen("look", flag, columns=columns)
         assert code == 0 and "Example" in shown and all(view in shown for view in ("lens", "patching", "learning"))
-        assert not [line for line in shown.splitlines() if cell_len(line.rstrip()) > columns and not re.match(r"\s*liuli ", line)]
+        assert not [
+            line for line in shown.splitlines() if cell_len(line.rstrip()) > columns and not re.match(r"\s*liuli ", line)
+        ]
 
 
 def test_a_text_from_standard_input(liuli):
@@ -150,7 +152,10 @@ def refused(result):
 REFUSALS = {
     "no such view": (["look", "tiny", TEXT, "--view", "lense"], "there is no view 'lense'; views: path, tokens"),
     "no text": (["look", "tiny", "--view", "lens"], "the view lens needs a text"),
-    "no such layer": (["look", "tiny", TEXT, "--view", "attention", "--layer", 2], "there is no layer 2: the model has 2, 0 to 1"),
+    "no such layer": (
+        ["look", "tiny", TEXT, "--view", "attention", "--layer", 2],
+        "there is no layer 2: the model has 2, 0 to 1",
+    ),
     "a layer below 0": (["look", "tiny", TEXT, "--view", "attention", "--layer", -1], "there is no layer -1"),
     "no such head": (["look", "tiny", TEXT, "--view", "attention", "--head", 4], "there is no head 4: a layer has 4, 0 to 3"),
     "a layer for the lens": (["look", "tiny", TEXT, "--view", "lens", "--layer", 0], "the view lens does not use --layer"),
@@ -159,7 +164,8 @@ REFUSALS = {
     "sampling for the lens": (["look", "tiny", TEXT, "--view", "lens", "--top-k", 5], "the view lens does not use"),
     "a text for the lens": (["look", "tiny", TEXT, "--view", "lens", "--with", OTHER], "the view lens does not use --with"),
     "a word that does not occur": (
-        ["look", "tiny", TEXT, "--view", "context", "--with", OTHER, "--word", "dog"], "'dog' does not occur in"
+        ["look", "tiny", TEXT, "--view", "context", "--with", OTHER, "--word", "dog"],
+        "'dog' does not occur in",
     ),
     "one sentence": (["look", "tiny", TEXT, "--view", "context"], "give at least one more, with --with TEXT"),
     "texts of other lengths": (["look", "tiny", TEXT, "--view", "patching", "--with", "a"], "the same number of tokens"),

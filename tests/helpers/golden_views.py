@@ -1,5 +1,5 @@
-"""The JSON of every view of a tiny random model with a fixed seed: `ui/test/golden/<view>.json`, which the tests of the drawings
-read, and which a test compares with what Python makes now.
+"""The JSON of every view of a tiny random model with a fixed seed: `ui/test/golden/<view>.json`. The tests of the drawings read
+these files, and a test compares them with what Python makes now.
 
 After a change of a view's numbers or fields, write the files again:
 

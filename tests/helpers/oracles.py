@@ -1,5 +1,5 @@
-"""The same numbers from `transformers` alone: hidden states, attention weights and logits of small random models of every family,
-and what becomes of them when a hook replaces something. They share nothing with `liuli` but the weights and the ids."""
+"""The same numbers from `transformers` alone: hidden states, attention weights and logits of small random models of every
+family, and what becomes of them when a hook replaces something. They share nothing with `liuli` but the weights and the ids."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,7 +37,7 @@ class Oracle:
         return self.model.tokenizer.encode(text, prompt=True)
 
     def outputs(self, ids: list[int]) -> SimpleNamespace:
-        """logits (T, V), attentions (L, H, T, T), and the residual stream after the embedding and after every block, (R, T, D)."""
+        """logits (T, V), attentions (L, H, T, T), and residuals (R, T, D): the stream after the embedding and every block."""
         with torch.no_grad(), self.recording(self.blocks) as after:
             found = self.hf(torch.tensor([ids]), output_attentions=True, output_hidden_states=True)
         residuals = torch.stack([found.hidden_states[0][0], *(x[0] for x in after)])

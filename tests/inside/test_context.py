@@ -1,4 +1,4 @@
-"""One word in several sentences: similarities against NumPy on the hidden states of `transformers`, and what must be identical."""
+"""One word in several sentences: similarities by NumPy from the hidden states of `transformers`, and what must be identical."""
 
 import numpy as np
 import pytest
@@ -156,13 +156,13 @@ def test_a_word_at_the_beginning_has_read_nothing(tiny):
 
 
 def test_bad_input(tiny):
-    with pytest.raises(LiuliError, match="^this view compares sentences: give at least one more, with --with TEXT$"):
+    with pytest.raises(LiuliError, match=r"^this view compares sentences: give at least one more, with --with TEXT$"):
         context(tiny, "a", [])
-    with pytest.raises(LiuliError, match="^'dog' does not occur in 'a cat': "):
+    with pytest.raises(LiuliError, match=r"^'dog' does not occur in 'a cat': "):
         context(tiny, "a dog", ["a cat"], "dog")
-    with pytest.raises(LiuliError, match="^'' does not occur in "):
+    with pytest.raises(LiuliError, match=r"^'' does not occur in "):
         context(tiny, "a dog", ["a cat"], "")
-    with pytest.raises(LiuliError, match="^the sentences have no word in common: "):
+    with pytest.raises(LiuliError, match=r"^the sentences have no word in common: "):
         context(tiny, "xyz", ["abc"])
     with pytest.raises(LiuliError, match="tokens do not fit the context of 128 tokens"):
         context(tiny, "a", ["a" * 200], "a")
@@ -176,7 +176,7 @@ def test_a_word_that_has_no_tokens(tmp_path):
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog"]))
     model = load(folder)
     assert context(model, "a cat", ["dog cat"], "cat").ok
-    with pytest.raises(LiuliError, match="^the tokenizer leaves ' ' out of 'a cat': give a word that has tokens$"):
+    with pytest.raises(LiuliError, match=r"^the tokenizer leaves ' ' out of 'a cat': give a word that has tokens$"):
         context(model, "a cat", ["a dog"], " ")
 
 

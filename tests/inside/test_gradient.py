@@ -63,7 +63,9 @@ def test_the_gradient_of_every_tensor(oracle):
         expected = hf.get_submodule(path).weight.grad.norm().item()
         assert moves[f"blocks.{layer}.attention.out.weight"].gradient == pytest.approx(expected, rel=1e-3)
     whole = sum(each.gradient**2 for each in view.weights)
-    assert whole == pytest.approx(sum(p.grad.double().square().sum().item() for p in hf.parameters() if p.grad is not None), rel=1e-3)
+    assert whole == pytest.approx(
+        sum(p.grad.double().square().sum().item() for p in hf.parameters() if p.grad is not None), rel=1e-3
+    )
     assert sum(each.share for each in view.weights) == pytest.approx(1)
     assert [each.change for each in view.weights] == sorted((each.change for each in view.weights), reverse=True)
 
@@ -122,10 +124,10 @@ def test_weights_that_a_file_maps_can_be_moved(tmp_path, all_oracles):
 
 
 def test_bad_input(tiny, tiny_folder):
-    with pytest.raises(LiuliError, match="^the text has one token, and the loss needs a next one: "):
+    with pytest.raises(LiuliError, match=r"^the text has one token, and the loss needs a next one: "):
         gradient(tiny, "")
     for move in (0, -1, np.nan, np.inf):
-        with pytest.raises(LiuliError, match="^move must be a number above 0, not "):
+        with pytest.raises(LiuliError, match=r"^move must be a number above 0, not "):
             gradient(tiny, "the cat", move)
-    with pytest.raises(LiuliError, match="^the weights are in bfloat16, and a step needs fp32: use --dtype fp32$"):
+    with pytest.raises(LiuliError, match=r"^the weights are in bfloat16, and a step needs fp32: use --dtype fp32$"):
         gradient(load(tiny_folder, dtype="bf16"), "the cat")

@@ -117,7 +117,7 @@ def test_the_deletion_test_by_hand(seen):
     assert view.deleted[0] == 0 and view.deleted[-1] == tokens - 1
     change = hand.at(hand.own) - hand.at(hand.neutral)
     for m in range(len(METHODS)):
-        order = sorted(range(1, tokens), key=lambda t, m=m: -view.scores[m, t])
+        order = sorted(range(1, tokens), key=lambda t, m=m: -np.sign(change) * view.scores[m, t])
         curve = [hand.with_neutral(order[:count]) for count in view.deleted]
         assert view.curves[m] == pytest.approx(curve, abs=1e-3)
         shares = [(value - hand.at(hand.neutral)) / change for value in curve]
@@ -131,10 +131,15 @@ def test_on_a_trained_model_the_scores_beat_random_orders(trained):
         "Tom had a big red ball. He liked to play with his",
         "The dog ran to the park. The dog was very",
         "Mom gave Sue a cookie. Sue said thank",
+        "One day, a boy named Tim went to the park with his mom. He saw a",
+        "Lily and Ben were friends. They liked to play in the",
+        "It was a sunny day. Sam wanted to go to the",
+        "Jack was hungry. He wanted to eat a big",
     )
     views = [influence(trained.model, text) for text in texts]
     at_random = np.mean([view.random_deletion[0] for view in views])
     deletion = dict(zip(METHODS, np.mean([view.deletion for view in views], 0), strict=True))
+    assert deletion["gradient × input"] < at_random, (deletion, at_random)
     assert deletion["integrated gradients"] < at_random - 0.1 and deletion["occlusion"] < at_random - 0.1, (deletion, at_random)
 
 
@@ -152,13 +157,13 @@ def test_the_same_twice(tiny):
 
 
 def test_bad_input(tiny, tiny_folder):
-    with pytest.raises(LiuliError, match="^the text has one token, and the first token always keeps its vector: "):
+    with pytest.raises(LiuliError, match=r"^the text has one token, and the first token always keeps its vector: "):
         influence(tiny, "")
-    with pytest.raises(LiuliError, match="^'xa' and 'xb' begin with the same token: "):
+    with pytest.raises(LiuliError, match=r"^'xa' and 'xb' begin with the same token: "):
         influence(tiny, "the cat", target="xa", other="xb")
-    with pytest.raises(LiuliError, match="^a word has no tokens: "):
+    with pytest.raises(LiuliError, match=r"^a word has no tokens: "):
         influence(tiny, "the cat", target="")
-    with pytest.raises(LiuliError, match="^the weights are in bfloat16, .* use --dtype fp32$"):
+    with pytest.raises(LiuliError, match=r"^the weights are in bfloat16, .* use --dtype fp32$"):
         influence(load(tiny_folder, dtype="bf16"), "the cat")
 
 

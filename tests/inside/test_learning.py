@@ -110,7 +110,7 @@ def test_a_trace_that_is_no_json(run):
 
 def test_a_run_that_tracked_nothing(run):
     change(run, lambda body: body["probes"].clear())
-    with pytest.raises(LiuliError, match="tracked no prompt: train with --prompt TEXT$|tracked no prompt"):
+    with pytest.raises(LiuliError, match=r"tracked no prompt: train with --prompt TEXT$|tracked no prompt"):
         learning(load(run))
 
 

@@ -77,7 +77,7 @@ def test_a_word_is_tracked_once(tiny):
     view = lens(tiny, "the cat", words=("x", "x", "xy"))
     ids = [token.id for token in view.tracked]
     assert ids.count(tiny.tokenizer.encode_on("x")[0]) == 1 and len(ids) == len(set(ids))
-    with pytest.raises(LiuliError, match="^a word to follow has no tokens: "):
+    with pytest.raises(LiuliError, match=r"^a word to follow has no tokens: "):
         lens(tiny, "the cat", words=("",))
 
 

@@ -64,7 +64,7 @@ def test_default_words_are_what_follows_each_text(tiny):
     one, other = "the cat 1", "the dog 1"
     follow = [tiny.complete(text, max_tokens=1, temperature=0).ids[0] for text in (one, other)]
     if follow[0] == follow[1]:
-        with pytest.raises(LiuliError, match="^the model predicts .* after both texts: "):
+        with pytest.raises(LiuliError, match=r"^the model predicts .* after both texts: "):
             patching(tiny, one, other)
     else:
         view = patching(tiny, one, other)
@@ -74,14 +74,16 @@ def test_default_words_are_what_follows_each_text(tiny):
 def test_the_same_prediction_after_both_texts(tiny):
     token = tiny.complete("the cat", max_tokens=1, temperature=0).ids[0]
     word = tiny.tokenizer.token(token).text
-    with pytest.raises(LiuliError, match=" after both texts: |begin with the same token"):
+    with pytest.raises(LiuliError, match=r" after both texts: |begin with the same token"):
         patching(tiny, "the cat", "the cot", target=word, against=word)
 
 
 def test_bad_input(tiny, tiny_folder):
-    with pytest.raises(LiuliError, match=r"^'the cat' has 6 tokens and 'the caat' has 7: this view needs two texts with the same"):
+    with pytest.raises(
+        LiuliError, match=r"^'the cat' has 6 tokens and 'the caat' has 7: this view needs two texts with the same"
+    ):
         patching(tiny, "the cat", "the caat")
-    with pytest.raises(LiuliError, match="have the same tokens: give two texts that differ in a word$"):
+    with pytest.raises(LiuliError, match=r"have the same tokens: give two texts that differ in a word$"):
         patching(tiny, "the cat", "the cat")
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 TEXTS = ("The capital of France is", "中国的首都是")
 
 
-@pytest.fixture(scope="module", params=["qwen2.5-coder-0.5b", "gemma-3-270m"])
+@pytest.fixture(scope="module", params=["qwen2.5-coder-0.5b", "gemma3-270m"])
 def oracle(request, data, tmp_path_factory) -> Oracle:
     """The model of a GGUF file, and `transformers` with the same weights."""
     model = load(real_model(data, request.param))

@@ -6,8 +6,22 @@ import numpy as np
 import pytest
 
 from liuli.inside import (
-    ablation, attention, branches, candidates, context, distributions, gradient, influence, learning, lens, patching, path,
-    scoring, self_check, tokens, vectors,
+    ablation,
+    attention,
+    branches,
+    candidates,
+    context,
+    distributions,
+    gradient,
+    influence,
+    learning,
+    lens,
+    patching,
+    path,
+    scoring,
+    self_check,
+    tokens,
+    vectors,
 )  # fmt: skip
 from liuli.inside.self_check import MEANINGS, SelfCheck, largest, limit_in
 from liuli.inside.tape import Tape
@@ -65,7 +79,7 @@ def other_number(monkeypatch):
     real = candidates._checks
 
     def checks(view, *given):
-        lower, upper = view.step.scores.interval
+        _, upper = view.step.scores.interval
         return real(replace(view, step=replace(view.step, uniform=upper + 0.01)), *given)
 
     monkeypatch.setattr(candidates, "_checks", checks)
@@ -99,7 +113,8 @@ BREAKS = {  # check -> (view, what breaks it)
         "gradient", lambda patch: changed(patch, gradient, "_gradients", lambda found: (found[0] + 0.01, found[1]))
     ),
     "answers_equal_their_steps": (
-        "compare", lambda patch: changed(patch, scoring.Scoring, "_along", lambda found: (tuple(x + 0.1 for x in found[0]), found[1]))
+        "compare",
+        lambda patch: changed(patch, scoring.Scoring, "_along", lambda found: (tuple(x + 0.1 for x in found[0]), found[1])),
     ),
 }  # fmt: skip
 

@@ -92,7 +92,7 @@ def test_find(tiny):
 
 
 def test_texts_that_cannot_be_read(tiny, tmp_path):
-    with pytest.raises(LiuliError, match="^129 tokens do not fit the context of 128 tokens of .*: give a shorter text$"):
+    with pytest.raises(LiuliError, match=r"^129 tokens do not fit the context of 128 tokens of .*: give a shorter text$"):
         read_passage(tiny, "a" * 128)
     assert len(read_passage(tiny, "a" * 127).ids) == 128
     assert read_passage(tiny, "").ids == (0,)  # the begin token
@@ -100,5 +100,5 @@ def test_texts_that_cannot_be_read(tiny, tmp_path):
         read_passage(tiny, "a\ud800")
     without_begin = load(pairs.save_base(tmp_path / "base"))
     without_begin.tokenizer.begin = []
-    with pytest.raises(LiuliError, match="^the text has no tokens: give a text of at least one character$"):
+    with pytest.raises(LiuliError, match=r"^the text has no tokens: give a text of at least one character$"):
         read_passage(without_begin, "")

@@ -1,5 +1,5 @@
-"""The JSON of every view: its schema is current and describes what is written, it has no NaN, its arrays are what they were, and
-it equals the files from which the drawings are tested."""
+"""The JSON of every view: its schema is current and describes what is written, it has no NaN, its arrays are what they were,
+and it equals the files from which the drawings are tested."""
 
 import base64
 import dataclasses
@@ -168,7 +168,9 @@ def test_whole_numbers_come_back():
 
 
 def test_the_bytes_are_little_endian_and_in_c_order():
-    assert base64.b64decode(pack(np.array([[1, 2], [3, 4]]), "i4").data) == bytes([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0])
+    assert base64.b64decode(pack(np.array([[1, 2], [3, 4]]), "i4").data) == bytes(
+        [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]
+    )
 
 
 # Golden files
@@ -178,7 +180,9 @@ def assert_alike(ours, golden, where=""):
     """Numbers within 1e-4; how many points integrated gradients needed depends on the last bits."""
     if isinstance(golden, np.ndarray):
         assert ours.shape == golden.shape, where
-        np.testing.assert_allclose(ours, golden, rtol=1e-4, atol=1e-4 + (2e-3 if where.endswith(".weights") else 0), err_msg=where)
+        np.testing.assert_allclose(
+            ours, golden, rtol=1e-4, atol=1e-4 + (2e-3 if where.endswith(".weights") else 0), err_msg=where
+        )
     elif isinstance(golden, dict):
         assert ours.keys() == golden.keys(), where
         for name in golden.keys() - {"points"}:

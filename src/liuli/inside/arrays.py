@@ -64,7 +64,7 @@ def pack(array: Array, dtype: PackedType = "f4", layout: Layout = "dense") -> Pa
     if dtype == "u1":
         assert exact.size == 0 or exact.min() >= 0
         scale = float(exact.max(initial=0)) / 255 or 1.0
-        raw = np.rint(exact / scale)
+        raw = np.rint(exact.astype(np.float64) / scale)
     else:
         raw = exact
     raw = np.ascontiguousarray(raw).astype(f"<{dtype}")

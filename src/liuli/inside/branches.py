@@ -1,8 +1,8 @@
 """What the model would write if another token had been chosen: a tree of continuations with the same random numbers.
 
 The first continuation is the model's own. At each of its first tokens, the most likely other tokens are put in its place, and
-the model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ only
-because of the other token.
+the model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ
+only because of the other token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,11 @@ def branches(
         model=ModelFacts.of(model),
         input=read,
         seed=seed,
-        checks=(SelfCheck("path_sums", _gap(model, read, tree.nodes, found), "nats per token", limit_in(model.decoder.dtype, LIMIT)),),
+        checks=(
+            SelfCheck(
+                "path_sums", _gap(model, read, tree.nodes, found), "nats per token", limit_in(model.decoder.dtype, LIMIT)
+            ),
+        ),
         caveats=("branch.one_path", "prob.stage"),
         sampling=settings.to_json(),
         tokens=tokens,

@@ -9,8 +9,8 @@
 The neutral vector is that of a comma, a token that says little. The first token keeps its vector, and has no score: attention
 heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md).
 
-The deletion test replaces the tokens one after the other, those with the highest score first: the better a method, the faster
-the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
+The deletion test replaces the tokens one after the other, those first whose scores say that they cause the preference most: the
+better a method, the faster the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
 
 Legend of shape suffixes: B rows, T tokens, D width, M methods.
 """
@@ -57,8 +57,8 @@ class InfluenceView(View):
         methods: their names.
         scores: positive: the token makes the target more likely. NaN for the first token, which always keeps its vector.
         points: at how many points integrated gradients evaluated the gradient.
-        deletion: of each method, the mean preference (as a share of the whole change) while tokens are deleted in the order of
-            its scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
+        deletion: of each method, the mean share of the change that is left while tokens are deleted in the order of its
+            scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
         deleted: the numbers of tokens that were deleted. curves: the preference after each of them.
     """
 
@@ -230,7 +230,8 @@ def _delete(inputs: _Inputs, scores_MT: Array) -> tuple[tuple[int, ...], Array, 
     later = range(1, tokens)
     counts = sorted({round(len(later) * k / DELETIONS) for k in range(DELETIONS + 1)})
     draw = Random(SEED)
-    orders = [sorted(later, key=lambda t, scores_T=scores_T: -scores_T[t]) for scores_T in scores_MT]
+    sign = 1 if inputs.change >= 0 else -1  # a preference for the other token is tested by its own causes
+    orders = [sorted(later, key=lambda t, scores_T=scores_T: -sign * scores_T[t]) for scores_T in scores_MT]
     orders += [draw.sample(later, len(later)) for _ in range(TRIALS)]
     rows = torch.zeros(len(orders), len(counts), tokens, dtype=torch.bool)
     for o, order in enumerate(orders):
