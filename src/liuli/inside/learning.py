@@ -103,7 +103,7 @@ def learning(model: Model, world: World | None = None) -> LearningView:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LiuliError(f"{trace} is damaged, or was written by another version of Liuli: train again") from error
     if not prompts:
-        raise LiuliError(f"{run} tracked no prompt: train with --prompt TEXT")
+        raise LiuliError(f"{run} tracked no prompt: train with --probe TEXT")
     return LearningView(
         model=ModelFacts.of(model),
         input=prompts[0].input,
