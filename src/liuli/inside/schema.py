@@ -82,7 +82,7 @@ def _define_view(kind: type[View], definitions: dict[str, Any]) -> str:
     return kind.__name__
 
 
-def _define(kind: type, definitions: dict[str, Any]) -> str:
+def _define(kind: Any, definitions: dict[str, Any]) -> str:
     """The name of the definition of a dataclass."""
     name = kind.__name__
     if name in definitions:
@@ -135,7 +135,7 @@ def _of_type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {}
     if hint.__name__ == "StepRecord":
         return {"type": "object", "description": "A step: docs/step-record.schema.json."}
-    assert isinstance(hint, type) and is_dataclass(hint), hint
+    assert is_dataclass(hint), hint
     return {"$ref": f"#/$defs/{_define(hint, definitions)}"}
 
 
