@@ -179,6 +179,7 @@ REFUSALS = {
     "16 bits for the gradient": (["look", "tiny", TEXT, "--view", "gradient", "--dtype", "bf16"], "use --dtype fp32"),
     "16 bits for influence": (["look", "tiny", TEXT, "--view", "influence", "--dtype", "bf16"], "use --dtype fp32"),
     "a setting out of range": (["look", "tiny", TEXT, "--view", "candidates", "--top-p", 2], "--top-p"),
+    "a seed below 0": (["look", "tiny", TEXT, "--view", "candidates", "--seed", -1], "seed"),
     "no such dtype": (["look", "tiny", TEXT, "--view", "lens", "--dtype", "fp4"], "there is no dtype 'fp4'"),
 }
 

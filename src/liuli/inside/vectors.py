@@ -113,15 +113,21 @@ def _search(table: Embedding, asked: list[int], count: int, watch: Watch) -> tup
     blocks = [range(start, min(start + ROWS_AT_ONCE, count)) for start in starts]
     mean_D = _mean(table, blocks)
     asked_QD = F.normalize(table.rows(asked) - mean_D, dim=-1)
-    cosines_QV = torch.empty(len(asked), count)
-    for done, block in enumerate(blocks):
+    ids_QC = torch.empty(len(asked), 0, dtype=torch.int64)
+    cosines_QC = torch.empty(len(asked), 0)
+    for done, block in enumerate(blocks):  # all cosines, Q × V numbers, never exist at once
         watch("comparing with all tokens", done, len(blocks))
         rows_VD = F.normalize(table.rows(block) - mean_D, dim=-1)
-        cosines_QV[:, block.start : block.stop] = (asked_QD @ rows_VD.T).cpu()
-    for q, token_id in enumerate(asked):
-        cosines_QV[q, token_id] = -torch.inf  # a token is not its own neighbour
-    top = cosines_QV.topk(min(NEIGHBOURS, count - 1))
-    return mean_D, top.indices, top.values
+        cosines_QV = (asked_QD @ rows_VD.T).cpu()
+        for q, token_id in enumerate(asked):
+            if token_id in block:
+                cosines_QV[q, token_id - block.start] = -torch.inf  # a token is not its own neighbour
+        best = cosines_QV.topk(min(NEIGHBOURS, len(block)))
+        ids_QC = torch.cat((ids_QC, best.indices + block.start), 1)
+        cosines_QC = torch.cat((cosines_QC, best.values), 1)
+        kept = cosines_QC.topk(min(NEIGHBOURS, count - 1, cosines_QC.shape[1]))
+        ids_QC, cosines_QC = ids_QC.gather(1, kept.indices), kept.values
+    return mean_D, ids_QC, cosines_QC
 
 
 def _mean(table: Embedding, blocks: Sequence[range]) -> Tensor:
