@@ -44,6 +44,7 @@ WORKING = {  # the words of a command, and what is shown while it works
         (("convert", "assistant", "--gguf", "model.gguf"), ["loading assistant", "writing tensors"]),
         (("convert", "model", "--out", "copy"), ["writing the weights", "hashing the models"]),
     ],
+    "look": [(("look", "model", "the cat", "--view", "lens"), ["loading model", "reading the layers"])],
     "merge": [(("merge", "model", "adapter", "--out", "merged"), ["loading model", "writing the merged", "hashing the"])],
     "plan": [(("plan", "nano"), ["reading the configuration of nano"])],
     "tokenize": [

@@ -18,7 +18,7 @@ from liuli.inside.arrays import Array, array
 from liuli.inside.baseline import baseline_ids
 from liuli.inside.contrast import Contrast, contrasts, make_contrast
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder, Tap
@@ -73,7 +73,7 @@ def ablation(
     return AblationView(
         model=ModelFacts.of(model),
         input=read,
-        checks=(SelfCheck("patching_nothing", max(untouched), "logits", LIMIT),),
+        checks=(SelfCheck("patching_nothing", largest(untouched), "logits", limit_in(decoder.dtype, LIMIT)),),
         caveats=("patch.direction", "prob.stage"),
         contrast=contrast,
         heads=changes_LB[:, :-2],

@@ -5,7 +5,7 @@ largest difference that packing has made.
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -64,14 +64,14 @@ def pack(array: Array, dtype: PackedType = "f4", layout: Layout = "dense") -> Pa
     if dtype == "u1":
         assert exact.size == 0 or exact.min() >= 0
         scale = float(exact.max(initial=0)) / 255 or 1.0
-        raw = np.rint(exact / scale)
+        raw = np.rint(exact.astype(np.float64) / scale)
     else:
         raw = exact
     raw = np.ascontiguousarray(raw).astype(f"<{dtype}")
+    packed = Packed(dtype, shape, layout, scale, 0.0, 0.0, base64.b64encode(raw.tobytes()).decode())
     with np.errstate(invalid="ignore"):  # infinity − infinity
-        gaps = np.abs(raw.astype(np.float64) * scale - exact)
-    error = float(np.nan_to_num(gaps).max(initial=0))
-    return Packed(dtype, shape, layout, scale, 0.0, error, base64.b64encode(raw.tobytes()).decode())
+        gaps = np.abs(packed.unpack().astype(np.float64) - array)
+    return replace(packed, error=float(np.nan_to_num(gaps).max(initial=0)))
 
 
 def array(shape: str, unit: str, dtype: PackedType = "f4", layout: Layout = "dense") -> Any:

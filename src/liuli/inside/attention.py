@@ -19,7 +19,7 @@ from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.attention_weights import attention_weights, head_outputs, value_sizes
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, limit_in
 from liuli.inside.tape import Tape, record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder
@@ -73,7 +73,7 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
     if layer is not None:
         check_layer(decoder, layer)
     read = read_passage(model, text)
-    _, tape = record(decoder, read.ids, "blocks.*.q", "blocks.*.k")
+    _, tape = record(decoder, read.ids, *(f"blocks.*.{point}" for point in ("q", "k", "v", "heads")))
     repeats = _repeated_tokens(decoder)
     layers = decoder.config.layers
     rows = []
@@ -86,17 +86,17 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
     if layer is None:
         layer = int(first_LH.mean(1).argmin())
 
-    _, tape = record(decoder, read.ids, *(f"blocks.{layer}.{point}" for point in ("q", "k", "v", "heads")))
     weights_HTT = _weights(decoder, tape, layer)
     v_TKD, heads_TD = tape[f"blocks.{layer}.v"][0], tape[f"blocks.{layer}.heads"][0].float()
-    gap = (head_outputs(weights_HTT, v_TKD) - heads_TD).abs().max() / heads_TD.abs().max()
+    gap = (head_outputs(weights_HTT, v_TKD) - heads_TD).abs().max() / heads_TD.abs().max().clamp(min=1e-30)
+    limit = limit_in(decoder.dtype, HEADS_LIMIT)
     return AttentionView(
         model=ModelFacts.of(model),
         input=read,
         seed=SEED,
         checks=(
             SelfCheck("attention_rows_sum_to_1", (weights_HTT.sum(-1) - 1).abs().max().item(), "weight", SUM_LIMIT),
-            SelfCheck("heads_equal_the_decoder", gap.item(), "share of the largest output", HEADS_LIMIT),
+            SelfCheck("heads_equal_the_decoder", gap.item(), "share of the largest output", limit),
         ),
         caveats=("attention.not_explanation", "attention.sink", "attention.value_norm", "causal.left_only"),
         entropy=entropy_LH,
@@ -140,7 +140,7 @@ def _habits(weights_HTT: Tensor) -> list[Tensor]:
 def _repeated_tokens(decoder: Decoder) -> Tape | None:
     """A pass over the same random tokens twice; None if they do not fit the context."""
     config = decoder.config
-    if 2 * REPEATED > config.context:
+    if config.context < 2 * REPEATED:
         return None
     draw = Random(SEED)
     ids = [draw.randrange(config.vocab_size) for _ in range(REPEATED)]

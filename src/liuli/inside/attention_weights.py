@@ -18,10 +18,10 @@ def attention_weights(decoder: Decoder, layer: int, q_THD: Tensor, k_TKD: Tensor
     q_HTD = q_THD.float().transpose(0, 1)
     k_HTD = repeat_heads(k_TKD.float().transpose(0, 1)[None], config.heads)[0]
     index_1T = torch.arange(tokens, device=q_THD.device)[None]
-    seen_TT = attention_mask(index_1T, tokens, None, config.window(layer), None)[0]
-    assert seen_TT is not None
+    seen_11TT = attention_mask(index_1T, tokens, None, config.window(layer), None)[0]
+    assert seen_11TT is not None
     scores_HTT = q_HTD @ k_HTD.mT * config.score_scale
-    return scores_HTT.masked_fill_(~seen_TT[0], -torch.inf).softmax(-1)
+    return scores_HTT.masked_fill_(~seen_11TT[0], -torch.inf).softmax(-1)
 
 
 @torch.inference_mode()

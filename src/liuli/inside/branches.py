@@ -1,8 +1,8 @@
 """What the model would write if another token had been chosen: a tree of continuations with the same random numbers.
 
-The first continuation is the model's own. At each of its first tokens, the most likely other tokens are put in its place, and the
-model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ only
-because of the other token.
+The first continuation is the model's own. At each of its first tokens, the most likely other tokens are put in its place, and
+the model continues from there. Token t of every continuation is chosen by the same random number, so that the branches differ
+only because of the other token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.engine import Engine
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 from liuli.generate.request import Request
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
-from liuli.errors import LiuliError
 from liuli.model.logprobs import token_logprobs
 from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
@@ -62,7 +62,7 @@ class BranchNode(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Branch(Record):
+class Continuation(Record):
     """A continuation: its last node, its text, and its log-probability in nats."""
 
     leaf: int
@@ -84,7 +84,7 @@ class BranchesView(View):
     sampling: dict[str, Any]
     tokens: int
     nodes: tuple[BranchNode, ...]
-    branches: tuple[Branch, ...]
+    branches: tuple[Continuation, ...]
 
 
 class StartWith:
@@ -137,7 +137,11 @@ def branches(
         model=ModelFacts.of(model),
         input=read,
         seed=seed,
-        checks=(SelfCheck("path_sums", _gap(model, read, tree.nodes, found), "nats per token", LIMIT),),
+        checks=(
+            SelfCheck(
+                "path_sums", _gap(model, read, tree.nodes, found), "nats per token", limit_in(model.decoder.dtype, LIMIT)
+            ),
+        ),
         caveats=("branch.one_path", "prob.stage"),
         sampling=settings.to_json(),
         tokens=tokens,
@@ -185,7 +189,7 @@ class _Tree:
         self._greedy = greedy
         self._children: dict[tuple[int | None, int], int] = {}  # (parent, id) -> node
 
-    def add(self, steps: Sequence[StepRecord], forced: int) -> Branch:
+    def add(self, steps: Sequence[StepRecord], forced: int) -> Continuation:
         """Adds a branch whose first `forced` tokens were given: the last of them was tried."""
         node, total, text = None, 0.0, ""
         for step in steps:
@@ -213,10 +217,10 @@ class _Tree:
             node = self._children[key]
             total = self.nodes[node].total
         assert node is not None
-        return Branch(node, text, total)
+        return Continuation(node, text, total)
 
 
-def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequence[Branch]) -> float:
+def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequence[Continuation]) -> float:
     """The largest difference, per token, between a branch's sum and its log-probability in one pass over the whole text."""
     gaps = []
     for branch in found:
@@ -230,4 +234,4 @@ def _gap(model: Model, read: Passage, nodes: Sequence[BranchNode], found: Sequen
             following = torch.tensor(ids, device=states_TD.device)
             logprobs_N = token_logprobs(model.decoder.head, states_TD[len(read.ids) - 1 :], following)
         gaps.append(abs(logprobs_N.sum().item() - branch.total) / len(ids))
-    return max(gaps)
+    return largest(gaps)

@@ -5,6 +5,7 @@ The view keeps all logits, so that the choice can be computed again under other 
 Legend of shape suffixes: V vocabulary.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from liuli.generate.sampling import Draw, Sampling, choose
 from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.tokens import Token, Tokenizer
@@ -88,20 +89,27 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
         step=step,
         logits=logits_V.numpy(),
     )
-    return replace(view, checks=_checks(view, model.tokenizer))
+    return replace(view, checks=_checks(view, model.tokenizer, model.decoder.dtype))
 
 
-def _checks(view: CandidatesView, tokenizer: Tokenizer) -> tuple[SelfCheck, ...]:
+def _checks(view: CandidatesView, tokenizer: Tokenizer, dtype: torch.dtype) -> tuple[SelfCheck, ...]:
     """The step is computed again from the logits, and the intervals of all ids are laid side by side."""
     scores = view.step.scores
     assert scores is not None
     _, again = view.under(tokenizer)
-    old = torch.tensor([each.logprob for each in scores.candidates]).exp()
-    new = torch.tensor([each.logprob for each in again.candidates]).exp()
     return (
-        SelfCheck("recomputed_equals_the_step", (old - new).abs().max().item(), "probability", LIMIT),
+        SelfCheck("recomputed_equals_the_step", _difference(scores, again), "probability", limit_in(dtype, LIMIT)),
         SelfCheck("number_in_the_interval", _outside(view.step, scores), "place on the line", LINE_LIMIT),
     )
+
+
+def _difference(scores: StepScores, again: StepScores) -> float:
+    """The largest difference between two probabilities of the same candidate, the model's own or after the sampler."""
+    old = {each.token.id: each for each in scores.candidates}
+    pairs = [(old[each.token.id], each) for each in again.candidates if each.token.id in old]
+    own = [abs(math.exp(one.logprob) - math.exp(other.logprob)) for one, other in pairs]
+    sampled = [abs(math.exp(one.sampled_logprob) - math.exp(other.sampled_logprob)) for one, other in pairs]
+    return largest([*own, *sampled])
 
 
 def _outside(step: StepRecord, scores: StepScores) -> float:

@@ -1,6 +1,6 @@
 """One word in several sentences, layer by layer: how its vector changes with what was read before it.
 
-Each sentence is read alone, padded on the right to one length, so that equal beginnings go through equal computations: where two
+Each sentence is read alone, padded on the right to one length, so that equal beginnings go through equal computations: if two
 sentences have the same tokens up to a position, their vectors there must be identical.
 
 Sources: cosines need a baseline, Ethayarajh 2019, https://arxiv.org/abs/1909.00512; a few dimensions dominate them, so a second
@@ -27,9 +27,9 @@ from liuli.inside.baseline import baseline_ids
 from liuli.inside.distributions import SUM_LIMIT, summarise_states
 from liuli.inside.lens import row_names
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest
 from liuli.inside.tape import RESIDUALS, Tape, record
-from liuli.inside.view import ModelFacts, Part, View
+from liuli.inside.view import ModelFacts, View, ViewPart
 from liuli.model.decoder import Decoder
 from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
@@ -41,7 +41,7 @@ PAIRS = 2000  # of vectors of the baseline
 
 
 @dataclass(frozen=True, slots=True)
-class StrongRead(Part):
+class StrongRead(ViewPart):
     """A head that reads at the last token of the word from an earlier token. `added`: weight × size of the value."""
 
     layer: int
@@ -52,7 +52,7 @@ class StrongRead(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class WordInSentence(Part):
+class WordInSentence(ViewPart):
     """The word in one sentence.
 
     Attributes:
@@ -104,9 +104,7 @@ class ContextView(View):
     top_logprobs: Array = array("(P, R, S, C)", "nats")
 
 
-def context(
-    model: Model, text: str, others: Sequence[str], word: str | None = None, watch: Watch = unwatched
-) -> ContextView:
+def context(model: Model, text: str, others: Sequence[str], word: str | None = None, watch: Watch = unwatched) -> ContextView:
     """Returns how the vectors of `word` differ between sentences.
 
     Args:
@@ -119,7 +117,8 @@ def context(
     if not others:
         raise LiuliError("this view compares sentences: give at least one more, with --with TEXT")
     reads = [read_passage(model, each) for each in (text, *others)]
-    word = word or _shared_text([text, *others])
+    if word is None:
+        word = _shared_text([text, *others])
     spans = [read.find(word) for read in reads]
     decoder, tokenizer = model.decoder, model.tokenizer
     assert tokenizer is not None
@@ -132,7 +131,8 @@ def context(
         places = start, end - 1, len(read.ids) - 1
         tape = _read_padded(decoder, read, longest)
         states.append(torch.stack([x_1TD[0, list(places)] for x_1TD in tape.residuals()]))  # (R, P, D)
-        found.append(WordInSentence(read, (start, end), read.covered(start, end), places, _strong_reads(decoder, tape, end - 1)))
+        strongest = _strong_reads(decoder, tape, end - 1)
+        found.append(WordInSentence(read, (start, end), read.covered(start, end), places, strongest))
 
     states_PRSD = torch.stack(states).permute(2, 1, 0, 3)
     same = _same_prefix(found)
@@ -221,13 +221,13 @@ def _same_prefix(found: Sequence[WordInSentence]) -> tuple[tuple[tuple[bool, ...
 
 def _largest_gap(states_PRSD: Tensor, same: Sequence[Sequence[Sequence[bool]]]) -> float:
     """The largest difference between vectors that have read the same tokens."""
-    gaps = [0.0]
+    gaps: list[float] = []
     for p, rows in enumerate(same):
         for one, row in enumerate(rows):
             for other, equal in enumerate(row):
                 if equal:
                     gaps.append((states_PRSD[p, :, one] - states_PRSD[p, :, other]).abs().max().item())
-    return max(gaps)
+    return largest(gaps)
 
 
 def _cosines(x_PRSD: Tensor) -> Tensor:

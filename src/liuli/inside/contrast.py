@@ -12,6 +12,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.model import Model
+from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import Passage
 from liuli.inside.tape import record
 from liuli.model.decoder import Decoder, Tap
@@ -48,8 +49,7 @@ def make_contrast(model: Model, read: Passage, target: str | None, other: str | 
     tokenizer = model.tokenizer
     assert tokenizer is not None
     states_TD, _ = record(model.decoder, read.ids)
-    with torch.inference_mode():
-        logits_V = model.decoder.logits(states_TD[-1:])[0].float().cpu()
+    logits_V = next(logits_in_chunks(model.decoder, states_TD[-1:]))[0]
     target_id = int(logits_V.argmax()) if target is None else first_token(model, target)
     if other is None:
         other_id = next(token_id for token_id in logits_V.topk(2).indices.tolist() if token_id != target_id)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from liuli.inside.arrays import Array
+from liuli.inside.tape import check_finite
 from liuli.model.decoder import Decoder
 
 NUMBERS_AT_ONCE = 1 << 23  # of a chunk of logits: 34 MB in fp32
@@ -43,10 +44,15 @@ def logits_in_chunks(decoder: Decoder, x_ND: Tensor) -> Iterator[Tensor]:
 
     Args:
         x_ND: states after the final norm.
+
+    Raises:
+        LiuliError: a logit is NaN or infinite.
     """
     at_once = max(1, NUMBERS_AT_ONCE // decoder.config.vocab_size)
     for part_ND in x_ND.split(at_once):
-        yield decoder.logits(part_ND).float().cpu()
+        logits_nV = decoder.logits(part_ND).float().cpu()
+        check_finite(logits_nV)
+        yield logits_nV
 
 
 def logprobs_of(logits_NV: Tensor) -> Tensor:

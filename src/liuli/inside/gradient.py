@@ -19,7 +19,7 @@ from liuli.errors import LiuliError
 from liuli.fields import Record, is_positive
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.distributions import summarise_states
+from liuli.inside.distributions import logits_in_chunks, logprobs_of, summarise_states
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.tape import record
@@ -151,8 +151,11 @@ def _predictions(decoder: Decoder, read: Passage) -> _Predictions:
 def _logprobs_of(decoder: Decoder, read: Passage, ids_PC: Tensor) -> Tensor:
     """The log-probability of some tokens after each token but the last, (P, C)."""
     states_PD = record(decoder, read.ids)[0][:-1]
-    rows = [decoder.logits(x_1D).float().log_softmax(-1).cpu()[0, ids] for x_1D, ids in zip(states_PD.split(1), ids_PC, strict=True)]
-    return torch.stack(rows)
+    found, done = [], 0
+    for logits_nV in logits_in_chunks(decoder, states_PD):
+        found.append(logprobs_of(logits_nV).gather(-1, ids_PC[done : done + len(logits_nV)]))
+        done += len(logits_nV)
+    return torch.cat(found)
 
 
 def _gradients(decoder: Decoder, read: Passage) -> tuple[float, dict[str, Tensor]]:
@@ -199,7 +202,5 @@ def _moves(weights: dict[str, Tensor], gradients: dict[str, Tensor], rate: float
     for name, weight in weights.items():
         length = _length([gradients[name]])
         layer = int(name.split(".")[1]) if name.startswith("blocks.") else None
-        found.append(
-            WeightMove(name, tuple(weight.shape), layer, length, rate * length, _length([weight]), length**2 / whole)
-        )
+        found.append(WeightMove(name, tuple(weight.shape), layer, length, rate * length, _length([weight]), length**2 / whole))
     return tuple(sorted(found, key=lambda each: -each.change))

@@ -9,8 +9,8 @@
 The neutral vector is that of a comma, a token that says little. The first token keeps its vector, and has no score: attention
 heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md).
 
-The deletion test replaces the tokens one after the other, those with the highest score first: the better a method, the faster
-the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
+The deletion test replaces the tokens one after the other, those first whose scores say that they cause the preference most: the
+better a method, the faster the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
 
 Legend of shape suffixes: B rows, T tokens, D width, M methods.
 """
@@ -57,8 +57,8 @@ class InfluenceView(View):
         methods: their names.
         scores: positive: the token makes the target more likely. NaN for the first token, which always keeps its vector.
         points: at how many points integrated gradients evaluated the gradient.
-        deletion: of each method, the mean preference (as a share of the whole change) while tokens are deleted in the order of
-            its scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
+        deletion: of each method, the mean share of the change that is left while tokens are deleted in the order of its
+            scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
         deleted: the numbers of tokens that were deleted. curves: the preference after each of them.
     """
 
@@ -84,11 +84,14 @@ def influence(
         target, other: texts whose first token is meant. Default: the two most likely tokens.
 
     Raises:
-        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token.
+        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token; the weights are in 16 bits.
     """
     read = read_passage(model, text)
     if len(read.ids) < 2:
         raise LiuliError("the text has one token, and the first token always keeps its vector: give a longer text")
+    if model.decoder.dtype != torch.float32:
+        dtype = ModelFacts.of(model).dtype
+        raise LiuliError(f"the weights are in {dtype}, which rounds away what one token changes: use --dtype fp32")
     contrast = make_contrast(model, read, target, other)
     inputs = _Inputs(model, read, contrast)
     gradient_T = inputs.slopes(torch.ones(1))[0]
@@ -117,8 +120,8 @@ def influence(
 
 
 class _Inputs:
-    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token are
-    equal."""
+    """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token
+    are equal."""
 
     def __init__(self, model: Model, read: Passage, contrast: Contrast):
         decoder = model.decoder
@@ -221,15 +224,14 @@ def _measure(inputs: _Inputs, parts: Sequence[tuple[float, float]]) -> list[_Str
     return [_Stretch(*part, scores_T, error) for part, scores_T, error in zip(parts, scores_NT, errors_N, strict=True)]
 
 
-def _delete(
-    inputs: _Inputs, scores_MT: Array
-) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
+def _delete(inputs: _Inputs, scores_MT: Array) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
     """The deletion test: see `InfluenceView`."""
     tokens = scores_MT.shape[1]
     later = range(1, tokens)
     counts = sorted({round(len(later) * k / DELETIONS) for k in range(DELETIONS + 1)})
     draw = Random(SEED)
-    orders = [sorted(later, key=lambda t, scores_T=scores_T: -scores_T[t]) for scores_T in scores_MT]
+    sign = 1 if inputs.change >= 0 else -1  # a preference for the other token is tested by its own causes
+    orders = [sorted(later, key=lambda t, scores_T=scores_T: -sign * scores_T[t]) for scores_T in scores_MT]
     orders += [draw.sample(later, len(later)) for _ in range(TRIALS)]
     rows = torch.zeros(len(orders), len(counts), tokens, dtype=torch.bool)
     for o, order in enumerate(orders):

@@ -16,8 +16,8 @@ from liuli.files import read_json
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.passage import Passage, passage
-from liuli.inside.self_check import SelfCheck
-from liuli.inside.view import ModelFacts, Part, View
+from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.view import ModelFacts, View, ViewPart
 from liuli.learn.run.folder import TRACE
 from liuli.tokens import Token, Tokenizer
 from liuli.world.folder import open_folder
@@ -36,7 +36,7 @@ class TruePiece(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackedPrompt(Part):
+class TrackedPrompt(ViewPart):
     """A prompt whose next token was recorded while the model was trained.
 
     Attributes:
@@ -85,12 +85,13 @@ def learning(model: Model, world: World | None = None) -> LearningView:
         world: whose truth is shown. Default: that in the folder `world` next to the run, if there is one.
 
     Raises:
-        LiuliError: the model is not in the folder of a run; its trace is damaged, or tracked no prompt.
+        LiuliError: the model is not in the folder of a run, or has no tokenizer; its trace is damaged, or tracked no prompt.
     """
     run = run_of(model)
-    world = world or open_folder(run.parent / WORLD)
+    if model.tokenizer is None:
+        raise LiuliError(f"{model.path} contains no tokenizer, so its prompts cannot be shown: add its tokenizer files")
     tokenizer = model.tokenizer
-    assert tokenizer is not None
+    world = world or open_folder(run.parent / WORLD)
     trace = run / TRACE
     try:
         body = read_json(trace)["body"]
@@ -99,10 +100,10 @@ def learning(model: Model, world: World | None = None) -> LearningView:
         loss = _numbers(body["loss"])
         validation = tuple((int(row["step"]), float(row["nats_per_token"])) for row in body["validation"])
         wrong = _broken(body["probes"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LiuliError(f"{trace} is damaged, or was written by another version of Liuli") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise LiuliError(f"{trace} is damaged, or was written by another version of Liuli: train again") from error
     if not prompts:
-        raise LiuliError(f"{run} tracked no prompt: train with --prompt TEXT")
+        raise LiuliError(f"{run} tracked no prompt: train with --probe TEXT")
     return LearningView(
         model=ModelFacts.of(model),
         input=prompts[0].input,
@@ -164,4 +165,4 @@ def _broken(probes: Sequence[Mapping[str, Any]]) -> float:
     """How far the listed probabilities of a step exceed 1 together."""
     looks = [look for probe in probes for look in probe["top"]]
     sums = [sum(np.exp(each["logprob"]) for each in look if each["logprob"] is not None) for look in looks]
-    return max(0.0, max(sums, default=0.0) - 1)
+    return largest(max(0.0, total - 1) for total in sums)

@@ -21,7 +21,7 @@ from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import RESIDUALS, record
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder
@@ -94,13 +94,13 @@ def lens(
 
     parts: list[Distributions] = []
     divergence_PR = np.zeros((len(chosen), len(rows_RPD)), np.float32)
-    gap = 0.0
+    gaps: list[float] = []
     for p, model_V in enumerate(model_PV):
         watch("reading the layers", p, len(chosen))
         logits_RV = torch.cat(list(logits_in_chunks(decoder, rows_RPD[:, p])))
         parts.append(summarise(logits_RV, CANDIDATES, tracked))
         divergence_PR[p] = _divergence(logits_RV)
-        gap = max(gap, (logits_RV[-1] - model_V).abs().max().item())
+        gaps.append((logits_RV[-1] - model_V).abs().max().item())
 
     found = joined(parts)
     by_position = len(chosen), len(rows_RPD), -1
@@ -109,7 +109,7 @@ def lens(
         model=ModelFacts.of(model),
         input=read,
         checks=(
-            SelfCheck("last_layer_equals_the_model", gap, "logits", LIMIT),
+            SelfCheck("last_layer_equals_the_model", largest(gaps), "logits", limit_in(decoder.dtype, LIMIT)),
             SelfCheck("distributions_sum_to_1", found.sum_error.max().item(), "probability", SUM_LIMIT),
         ),
         caveats=("lens.not_belief", "lens.language", "prob.stage"),

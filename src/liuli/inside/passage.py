@@ -11,6 +11,7 @@ from liuli.fields import Record
 from liuli.generate.model import Model
 from liuli.tokens import Token
 
+
 @dataclass(frozen=True, slots=True)
 class PassageToken(Record):
     """A token at its place in a passage.
@@ -46,13 +47,15 @@ class Passage(Record):
         """The first token and the token after the last that cover the first occurrence of `word`. They can cover more.
 
         Raises:
-            LiuliError: the word does not occur, or is empty.
+            LiuliError: the word does not occur, or is empty; no token covers it.
         """
         start = self.text.find(word)
         if start < 0 or not word:
             raise LiuliError(f"{word!r} does not occur in {self.text!r}: give a part of the text")
         end = start + len(word)
         inside = [token.index for token in self.tokens if token.span[0] < end and token.span[1] > start]
+        if not inside:
+            raise LiuliError(f"the tokenizer leaves {word!r} out of {self.text!r}: give a word that has tokens")
         return inside[0], inside[-1] + 1
 
     def covered(self, first: int, end: int) -> str:

@@ -18,8 +18,9 @@ from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.contrast import Contrast, contrasts, first_token, replacing
+from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import Passage, read_passage
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.watch import Watch, unwatched
@@ -72,22 +73,22 @@ def patching(
     names = [f"blocks.{layer}.residual_in" for layer in range(model.config.layers)]
     states_TD, tape = record(decoder, reads[0].ids, *names)
     other_states_TD = record(decoder, reads[1].ids)[0]
-    with torch.inference_mode():
-        logits_2V = decoder.logits(torch.stack((states_TD[-1], other_states_TD[-1]))).float().cpu()
+    logits_2V = torch.cat(list(logits_in_chunks(decoder, torch.stack((states_TD[-1], other_states_TD[-1])))))
     contrast = _contrast(model, logits_2V, target, against)
     contrast_value, other_value = contrast.of(logits_2V).tolist()
 
-    restored, gaps = [], {"patching_everything": 0.0, "patching_nothing": 0.0}
+    restored: list[Tensor] = []
+    gaps: dict[str, list[float]] = {"patching_everything": [], "patching_nothing": []}
     for layer, name in enumerate(names):
         watch("patching states", layer, len(names))
         values_B = _patch_each(model, reads[1], name, tape[name][0], contrast)
         restored.append((values_B[:-2] - other_value) / (contrast_value - other_value))
-        gaps["patching_everything"] = max(gaps["patching_everything"], abs(values_B[-2].item() - contrast_value))
-        gaps["patching_nothing"] = max(gaps["patching_nothing"], abs(values_B[-1].item() - other_value))
+        gaps["patching_everything"].append(abs(values_B[-2].item() - contrast_value))
+        gaps["patching_nothing"].append(abs(values_B[-1].item() - other_value))
     return PatchingView(
         model=ModelFacts.of(model),
         input=reads[0],
-        checks=tuple(SelfCheck(name, gap, "logits", LIMIT) for name, gap in gaps.items()),
+        checks=tuple(SelfCheck(name, largest(each), "logits", limit_in(decoder.dtype, LIMIT)) for name, each in gaps.items()),
         caveats=("patch.direction", "causal.left_only"),
         other=reads[1],
         contrast=contrast,
@@ -116,9 +117,7 @@ def _contrast(model: Model, logits_2V: Tensor, target: str | None, against: str 
     against_id = likeliest[1] if against is None else first_token(model, against)
     if target_id == against_id:
         name = model.tokenizer.token(target_id).text
-        raise LiuliError(
-            f"the model predicts {name!r} after both texts: give texts with different continuations, or the two words to compare"
-        )
+        raise LiuliError(f"the model predicts {name!r} after both texts: give texts that it continues with different words")
     value = (logits_2V[0, target_id] - logits_2V[0, against_id]).item()
     return Contrast(model.tokenizer.token(target_id), model.tokenizer.token(against_id), value)
 

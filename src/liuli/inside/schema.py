@@ -74,14 +74,15 @@ def _define_view(kind: type[View], definitions: dict[str, Any]) -> str:
     envelope = {"schema": {"const": f"{kind.NAME}@{kind.VERSION}"}}
     body = {}
     for each in fields(kind):
-        described = _field(hints[each.name], each.metadata, about.get(each.name) or _attributes(View).get(each.name), definitions)
+        description = about.get(each.name) or _attributes(View).get(each.name)
+        described = _field(hints[each.name], each.metadata, description, definitions)
         (envelope if each.name in ENVELOPE else body)[each.name] = described
     envelope["body"] = _object(body)
     definitions[kind.__name__] = _object(envelope, _summary(kind))
     return kind.__name__
 
 
-def _define(kind: type, definitions: dict[str, Any]) -> str:
+def _define(kind: Any, definitions: dict[str, Any]) -> str:
     """The name of the definition of a dataclass."""
     name = kind.__name__
     if name in definitions:

@@ -18,7 +18,7 @@ from torch import Tensor
 from liuli.fields import Record
 from liuli.generate.completion import Completion
 from liuli.generate.reading import PromptReader, same_pieces
-from liuli.inside.self_check import SelfCheck
+from liuli.inside.self_check import SelfCheck, limit_in
 
 NUMBERS_AT_ONCE = 1 << 22  # of a distribution chunk: 34 MB in fp64
 SUM_LIMIT = 1e-9  # how far from 1 a distribution in fp64 may sum
@@ -111,9 +111,11 @@ class Scoring:
 
     def checks(self) -> tuple[SelfCheck, ...]:
         largest = [torch.tensor(values).max().item() for values in (self._sums, self._gaps)]  # NaN if there is one
+        narrowest = min((reader.model.decoder.dtype for reader in self._readers), key=lambda dtype: dtype.itemsize)
+        steps_limit = limit_in(narrowest, STEPS_LIMIT)
         return (
             SelfCheck("distributions_sum_to_1", largest[0], "probability", SUM_LIMIT),
-            SelfCheck("answers_equal_their_steps", largest[1], "nats per token", STEPS_LIMIT),
+            SelfCheck("answers_equal_their_steps", largest[1], "nats per token", steps_limit),
         )
 
     def _comparable(self, m: int) -> bool:

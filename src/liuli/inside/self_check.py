@@ -1,7 +1,11 @@
 """The checks that every view makes of its own numbers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import torch
 
 from liuli.fields import Record
 
@@ -17,15 +21,18 @@ MEANINGS = {  # what the value of each check is, for people
     "last_layer_equals_the_model": "the largest difference between the lens's last row and the model's own logits",
     "recomputed_equals_the_step": "the largest difference between a recomputed probability and that of the step",
     "number_in_the_interval": "how far the random number is outside the interval of the chosen token",
-    "path_sums": "the largest difference between a node's log-probability and the sum along its path",
+    "path_sums": "the largest difference, per token, between a branch's log-probability and the same in one pass over its text",
     "scores_sum_to_the_difference": "the difference between the sum of the scores and the change that they explain, as a share "
     "of the change",
-    "patching_everything": "the difference between the logits after patching everything and those of the other text",
-    "patching_nothing": "the difference between the logits after patching nothing and the model's own",
+    "patching_everything": "the difference between the preference with all states replaced and that of the first text",
+    "patching_nothing": "the difference between the preference with no part replaced and the model's own",
     "shares_are_at_most_1": "how far the recorded probabilities of a step exceed 1 together",
     "losses_equal_the_mean": "the difference between the mean of the tokens' losses and the loss of the step",
     "stages_equal_the_model": "the largest difference between the logits of the path and the model's own",
 }
+
+
+IN_16_BITS = 1000  # the factor by which rounding errors are larger: bf16 has 8 significant bits, fp32 has 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +55,13 @@ class SelfCheck(Record):
 
     def to_json(self) -> dict[str, Any]:
         return Record.to_json(self) | {"ok": self.ok}
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest of some values of at least 0; NaN if one of them is NaN, which `max` can hide."""
+    return float(np.max([0.0, *values]))
+
+
+def limit_in(dtype: torch.dtype, limit: float) -> float:
+    """The limit of a rounding error that is `limit` in fp32, in the dtype of a decoder."""
+    return limit if dtype.itemsize >= 4 else limit * IN_16_BITS

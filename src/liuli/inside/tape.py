@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
+from liuli.errors import LiuliError
 from liuli.model.decoder import BLOCK_POINTS, Decoder
 
 RESIDUALS = ("embedding", "blocks.*.residual_in", "blocks.*.residual_mid", "blocks.*.feed_forward_out")
@@ -62,8 +63,16 @@ def record(decoder: Decoder, ids: Sequence[int], *patterns: str) -> tuple[Tensor
         The output of the final norm, (T, D), and the tape with the points that match `patterns`.
 
     Raises:
-        LiuliError: GPT-2 has no positions for so many tokens.
+        LiuliError: GPT-2 has no positions for so many tokens; the model's numbers are not finite.
     """
     tape = Tape(*patterns)
     ids_1T = torch.tensor([list(ids)], device=decoder.device)
-    return decoder.hidden(ids_1T, tap=tape)[0], tape
+    states_TD = decoder.hidden(ids_1T, tap=tape)[0]
+    check_finite(states_TD)
+    return states_TD, tape
+
+
+def check_finite(x: Tensor) -> None:
+    """Raises LiuliError if a number is NaN or infinite: what a view would show of it means nothing."""
+    if not x.sum(dtype=torch.float32).isfinite():  # one number is enough: NaN and infinity do not leave a sum
+        raise LiuliError("the model computes numbers that are NaN or infinite: check its weights, or use --dtype fp32")

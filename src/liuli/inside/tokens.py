@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import ClassVar
 
 from liuli.fields import Record
@@ -9,6 +10,7 @@ from liuli.generate.model import Model
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.view import ModelFacts, View
+from liuli.tokens import Tokenizer
 from liuli.tokens.trace import Chunk, replay, trace
 
 
@@ -56,14 +58,14 @@ def tokens(model: Model, text: str, others: Sequence[Model] = ()) -> TokensView:
     assert tokenizer is not None
     chunks = trace(tokenizer, text, prompt=True)
     steps = replay(chunks)
-    without_begin = list(read.ids[len(read.ids) - len(steps) :])
-    wrong = sum(one != other for one, other in zip(steps, without_begin, strict=False)) + abs(len(steps) - len(without_begin))
+    of_text = [token.id for token in read.tokens if not (token.special and token.span == (0, 0))]  # without an added begin
+    wrong = sum(one != other for one, other in zip_longest(steps, of_text))
     return TokensView(
         model=ModelFacts.of(model),
         input=read,
         checks=(
             SelfCheck("steps_equal_ids", wrong, "tokens", 0),
-            SelfCheck("every_character_is_covered", _uncovered(read), "characters", 0),
+            SelfCheck("every_character_is_covered", _uncovered(tokenizer, read), "characters", 0),
         ),
         caveats=("token.bytes",),
         kind=tokenizer.kind,
@@ -74,12 +76,14 @@ def tokens(model: Model, text: str, others: Sequence[Model] = ()) -> TokensView:
     )
 
 
-def _uncovered(read: Passage) -> int:
-    """How many characters, except white space, no token covers."""
+def _uncovered(tokenizer: Tokenizer, read: Passage) -> int:
+    """How many characters no token covers, except white space, and except those that the tokenizer removes from every text, as
+    WordPiece does with control characters."""
     covered = set()
     for token in read.tokens:
         covered.update(range(*token.span))
-    return sum(not character.isspace() and place not in covered for place, character in enumerate(read.text))
+    left = [each for place, each in enumerate(read.text) if place not in covered and not each.isspace()]
+    return sum(bool(tokenizer.encode(character)) for character in left)
 
 
 def _other(model: Model, text: str) -> OtherTokenization:

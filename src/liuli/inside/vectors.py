@@ -6,10 +6,10 @@ large common part). The map is a principal component analysis of the vectors tha
 Legend of shape suffixes: V vocabulary, D width, Q tokens asked about, N points on the map, C neighbours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,8 +17,9 @@ from torch import Tensor
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.passage import read_passage
-from liuli.inside.self_check import SelfCheck
-from liuli.inside.view import ModelFacts, Part, View
+from liuli.inside.self_check import SelfCheck, largest
+from liuli.inside.tape import check_finite
+from liuli.inside.view import ModelFacts, View, ViewPart
 from liuli.model.linear import Embedding
 from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
@@ -30,7 +31,7 @@ LIMIT = 1e-5  # of a cosine
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenVector(Part):
+class TokenVector(ViewPart):
     """A token's vector.
 
     Attributes:
@@ -110,17 +111,34 @@ def _search(table: Embedding, asked: list[int], count: int, watch: Watch) -> tup
     """The mean vector (D,), and the ids and cosines of the nearest neighbours, (Q, C), among the first `count` rows."""
     starts = range(0, count, ROWS_AT_ONCE)
     blocks = [range(start, min(start + ROWS_AT_ONCE, count)) for start in starts]
-    mean_D = table.mean(count)
+    mean_D = _mean(table, blocks)
     asked_QD = F.normalize(table.rows(asked) - mean_D, dim=-1)
-    cosines_QV = torch.empty(len(asked), count)
-    for done, block in enumerate(blocks):
+    ids_QC = torch.empty(len(asked), 0, dtype=torch.int64)
+    cosines_QC = torch.empty(len(asked), 0)
+    for done, block in enumerate(blocks):  # all cosines, Q × V numbers, never exist at once
         watch("comparing with all tokens", done, len(blocks))
         rows_VD = F.normalize(table.rows(block) - mean_D, dim=-1)
-        cosines_QV[:, block.start : block.stop] = (asked_QD @ rows_VD.T).cpu()
-    for q, token_id in enumerate(asked):
-        cosines_QV[q, token_id] = -torch.inf  # a token is not its own neighbour
-    top = cosines_QV.topk(min(NEIGHBOURS, count - 1))
-    return mean_D, top.indices, top.values
+        cosines_QV = (asked_QD @ rows_VD.T).cpu()
+        for q, token_id in enumerate(asked):
+            if token_id in block:
+                cosines_QV[q, token_id - block.start] = -torch.inf  # a token is not its own neighbour
+        best = cosines_QV.topk(min(NEIGHBOURS, len(block)))
+        ids_QC = torch.cat((ids_QC, best.indices + block.start), 1)
+        cosines_QC = torch.cat((cosines_QC, best.values), 1)
+        kept = cosines_QC.topk(min(NEIGHBOURS, count - 1, cosines_QC.shape[1]))
+        ids_QC, cosines_QC = ids_QC.gather(1, kept.indices), kept.values
+    return mean_D, ids_QC, cosines_QC
+
+
+def _mean(table: Embedding, blocks: Sequence[range]) -> Tensor:
+    """The mean vector, (D,), summed in fp64 without the whole table in fp32.
+
+    Raises:
+        LiuliError: a vector is NaN or infinite.
+    """
+    sums_BD = torch.stack([table.rows(block).sum(0, dtype=torch.float64) for block in blocks])
+    check_finite(sums_BD)
+    return (sums_BD.sum(0) / sum(map(len, blocks))).float()
 
 
 def _map(vectors_ND: Tensor) -> tuple[Tensor, tuple[float, float]]:
@@ -132,15 +150,15 @@ def _map(vectors_ND: Tensor) -> tuple[Tensor, tuple[float, float]]:
     axes = min(2, len(sizes_N))
     xy_N2[:, :axes] = left_NN[:, :axes] * sizes_N[:axes]
     largest_2 = xy_N2.gather(0, xy_N2.abs().argmax(0, keepdim=True))
-    shares = (sizes_N**2 / (sizes_N**2).sum().clamp(min=1e-30)).tolist() + [0.0, 0.0]
-    return (xy_N2 * torch.where(largest_2 < 0, -1.0, 1.0)).float(), (shares[0], shares[1])
+    shares = (sizes_N**2 / (sizes_N**2).sum().clamp(min=1e-30)).tolist()
+    return (xy_N2 * torch.where(largest_2 < 0, -1.0, 1.0)).float(), (shares[0], shares[1] if axes > 1 else 0.0)
 
 
 def _gap(found: tuple[TokenVector, ...], vectors_ND: Tensor, mean_D: Tensor) -> float:
     """The largest difference between a cosine and the same one in fp64."""
     centred_ND = F.normalize(vectors_ND.double() - mean_D.double(), dim=-1)
-    gaps = [0.0]
+    gaps: list[float] = []
     for each in found:
         again_C = centred_ND[list(each.neighbours)] @ centred_ND[each.point]
         gaps.append((again_C - torch.tensor(each.cosines, dtype=torch.float64)).abs().max().item())
-    return max(gaps)
+    return largest(gaps)

@@ -16,7 +16,7 @@ from liuli.inside.passage import Passage
 from liuli.inside.self_check import SelfCheck
 
 
-class Part(Record):
+class ViewPart(Record):
     """A dataclass inside a view: JSON in which arrays are packed as their fields say."""
 
     __slots__ = ()
@@ -88,7 +88,7 @@ class ModelFacts(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View(Part):
+class View(ViewPart):
     """The envelope.
 
     Attributes:
@@ -124,7 +124,7 @@ class View(Part):
 
     def to_json(self) -> dict[str, Any]:
         """The envelope, with the view's own fields in "body". It contains no arrays, only packed ones."""
-        found = Part.to_json(self)
+        found = ViewPart.to_json(self)
         envelope = {name: found.pop(name) for name in ENVELOPE}
         return {"schema": self.schema, **envelope, "body": found}
 

@@ -5,13 +5,13 @@
 The command line, the page with all views, and the studio make views only here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
-from liuli.generate.reading import Prompt
+from liuli.generate.reading import Prompt, PromptReader
 from liuli.inside.ablation import ablation
 from liuli.inside.attention import attention
 from liuli.inside.branches import branches
@@ -31,6 +31,7 @@ from liuli.watch import Watch, unwatched
 from liuli.world.world import World
 
 AnyView = View | CompareTrace
+ANSWER = 64  # tokens, in the view compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,16 @@ class ViewKind:
 
 def _compare(subject: Subject, watch: Watch) -> CompareTrace:
     prompts = [Prompt.of_text(text, f"prompt {n}") for n, text in enumerate((subject.text, *subject.texts), 1)]
-    settings = CompareSettings(subject.seed, sampling=subject.sampling)
-    return compare((subject.model, *subject.models), prompts, settings, watch)
+    models = subject.model, *subject.models
+    settings = CompareSettings(subject.seed, _room(models, prompts, subject.sampling), subject.sampling)
+    return compare(models, prompts, settings, watch)
+
+
+def _room(models: Sequence[Model], prompts: Sequence[Prompt], sampling: Mapping[str, Any]) -> int:
+    """How many tokens an answer can have: as many as fit the context of every model after every prompt, at most `ANSWER`."""
+    readers = [PromptReader(model, sampling) for model in models]
+    left = (reader.model.config.context - len(reader.ids(prompt)) for reader in readers for prompt in prompts)
+    return max(1, min(ANSWER, *left))
 
 
 def _patching(subject: Subject, watch: Watch) -> View:
@@ -111,7 +120,7 @@ VIEWS: dict[str, ViewKind] = {
         lambda s, watch: context(s.model, s.text, s.texts, s.word, watch),
     ),
     "attention": ViewKind(
-        "Where every attention head reads.",
+        "What every attention head reads.",
         "每个注意力头从哪里读取信息。",
         frozenset({"layer"}),
         lambda s, watch: attention(s.model, s.text, s.layer, watch),
@@ -159,7 +168,7 @@ VIEWS: dict[str, ViewKind] = {
         lambda s, watch: gradient(s.model, s.text),
     ),
     "learning": ViewKind(
-        "What the model predicted while it was trained, next to the truth.",
+        "What the model predicted while it was trained, next to what the world contains.",
         "模型在训练过程中预测了什么，与真实情况对照。",
         frozenset({"world"}),
         lambda s, watch: learning(s.model, s.world),
@@ -171,7 +180,7 @@ VIEWS: dict[str, ViewKind] = {
         _compare,
     ),
 }
-SETTINGS = ("texts", "models", "word", "layer", "seed", "sampling", "world")
+NOT_GIVEN = {"texts": (), "models": (), "word": None, "layer": None, "seed": 0, "sampling": {}, "world": None}
 OPTIONS = {"texts": "--with TEXT", "models": "--with MODEL", "sampling": "the sampling options", "world": "--with WORLD"}
 
 
@@ -184,8 +193,8 @@ def make_view(name: str, subject: Subject, watch: Watch = unwatched) -> AnyView:
     if name not in VIEWS:
         raise LiuliError(f"there is no view {name!r}; views: {', '.join(VIEWS)}")
     kind = VIEWS[name]
-    for setting in SETTINGS:
-        if setting not in kind.uses and getattr(subject, setting) not in ((), None, 0, {}):
+    for setting in NOT_GIVEN:
+        if setting not in kind.uses and getattr(subject, setting) != NOT_GIVEN[setting]:
             option = OPTIONS.get(setting, f"--{setting}")
             raise LiuliError(f"the view {name} does not use {option}: leave it out, or choose another view")
     return kind.make(subject, watch)

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from liuli.model.cpu_kernels import fits_one_row, one_row_product, wants_one_row
 
-ROWS_AT_ONCE = 1 << 14  # of an embedding, in sums in fp64
-
 
 class Layer(nn.Module):
     """A module whose children are also plain attributes, which are found faster."""
@@ -170,11 +168,6 @@ class Embedding(nn.Module):
     def rows(self, ids: Sequence[int]) -> Tensor:
         """Returns some rows of `dense()`, fp32 (len(ids), width)."""
         return self.weight.detach()[list(ids)].float()
-
-    def mean(self, count: int) -> Tensor:
-        """Returns the mean of the first `count` vectors, fp32 (width,). It needs less memory than `dense()`."""
-        blocks = self.weight.detach()[:count].split(ROWS_AT_ONCE)
-        return (torch.stack([block.sum(0, dtype=torch.float64) for block in blocks]).sum(0) / count).float()
 
     def replaced(self, table: Tensor) -> "Embedding":
         """Returns a layer of the same class with other vectors, (count, width), in the same dtype."""

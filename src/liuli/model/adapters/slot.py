@@ -1,5 +1,6 @@
 """A slot: a layer of the decoder together with the modules of the adapters that change it. At most one adapter is active."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,6 +65,10 @@ class EmbeddingSlot(AdapterSlot):
     def dense(self) -> Tensor:
         """The effective table, fp32 (V, D)."""
         return self.base.dense() if self.active is None else self.active.replaced_in(self.base.dense())
+
+    def rows(self, ids: Sequence[int]) -> Tensor:
+        """Some rows of the table as the decoder reads them, fp32 (len(ids), D)."""
+        return self(torch.tensor(list(ids), device=self.base.rows([0]).device)).detach().float()
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,0 +1,209 @@
+"""`liuli look`: every view at every width, its JSON, and what it refuses."""
+
+import json
+import re
+import shutil
+
+import pytest
+from helpers import begun, oracles, pairs, tiny
+from helpers.command import liuli as liuli  # a fixture
+from helpers.terminal import DRIVES
+from helpers.terminal import screen as screen  # a fixture
+from rich.cells import cell_len
+
+from liuli.cli.look.command import NAMES
+from liuli.inside.views import VIEWS
+
+TEXT, OTHER = "the gold 金 12 cat", "the cold 金 12 cat"
+HOSTILE = "\x1b[2J\x9b2J\u202eabc\u2066[/b]:smile:<script>\r\b金"
+MORE = {
+    "tokens": ["--with", "base"],
+    "context": ["--with", OTHER, "--word", "金"],
+    "attention": ["--layer", 1, "--head", 2],
+    "lens": ["--word", "x"],
+    "candidates": ["--seed", 3, "--top-k", 5],
+    "branches": ["--seed", 3, "--temperature", 1],
+    "influence": ["--word", "x"],
+    "ablation": ["--word", "x"],
+    "patching": ["--with", OTHER, "--word", "a"],
+    "compare": ["--with", "base", "--with", OTHER],
+}
+NEEDS = {"context": MORE["context"], "patching": MORE["patching"]}  # what a view cannot do without
+FEW = [("path", []), ("lens", []), ("candidates", [])]  # views that need nothing but a text
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of models; within it, names are short."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "tiny").mkdir()
+    tiny.save(folder / "tiny")
+    pairs.save_base(folder / "base")
+    bare = shutil.copytree(folder / "tiny", folder / "bare")
+    (bare / "tokenizer.json").unlink()
+    oracles.save_family("gpt2", folder / "gpt2")
+    begun.make(folder / "begun")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_place(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+
+
+def words_of(view, text=TEXT):
+    if view == "learning":
+        return ["look", "begun/run", "--view", view]
+    return ["look", "tiny", text, "--view", view, *MORE.get(view, [])]
+
+
+def test_the_command_and_the_library_have_the_same_views():
+    assert list(NAMES) == list(VIEWS)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+@pytest.mark.parametrize("view", NAMES)
+def test_no_line_is_wider_than_the_terminal(screen, view, columns):
+    code, shown = screen(*words_of(view), columns=columns)
+    assert code == 0, shown
+    wide = [line for line in shown.splitlines() if cell_len(line.rstrip()) > columns]
+    assert not wide, wide
+    assert len(shown.splitlines()) > 5 and "self-check failed" not in shown and "nan" not in shown.lower().split()
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("view", [view for view in NAMES if view != "learning"])
+def test_a_long_text(screen, view, columns):
+    text = "the gold 金 cat sat " * 4
+    more = ["--with", text.replace("gold", "cold"), "--word", "a"] if view in ("context", "patching") else []
+    code, shown = screen("look", "tiny", text, "--view", view, *more, columns=columns)
+    assert code == 0, shown
+    assert not [line for line in shown.splitlines() if cell_len(line.rstrip()) > columns]
+
+
+@pytest.mark.parametrize("view", NAMES)
+def test_json(liuli, view):
+    result = liuli(*words_of(view), "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["schema"] == f"{view}@1" and found["checks"] and found["body"]
+    assert all(check["ok"] for check in found["checks"])
+
+
+@pytest.mark.parametrize("view", [view for view in NAMES if view != "learning"])
+def test_hostile_text_does_not_drive_the_terminal(screen, view):
+    more = ["--with", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
+    code, shown = screen("look", "tiny", HOSTILE, "--view", view, *more)
+    assert code == 0, shown
+    assert not DRIVES.search(shown), DRIVES.findall(shown)
+
+
+@pytest.mark.parametrize("view", NAMES)
+def test_json_of_hostile_text_is_ascii_or_escaped(liuli, view):
+    if view == "learning":
+        pytest.skip("it reads no text")
+    more = ["--with", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
+    result = liuli("look", "tiny", HOSTILE, "--view", view, *more, "--json")
+    assert result.code == 0, result.err
+    assert not DRIVES.search(result.out)
+    assert HOSTILE in json.dumps(json.loads(result.out), ensure_ascii=False).encode().decode() or json.loads(result.out)
+
+
+def test_the_same_twice(liuli):
+    """Nothing but the time of a step depends on chance."""
+    for view in NAMES:
+        first, second = (json.loads(liuli(*words_of(view), "--json").out) for _ in range(2))
+        for each in (first, second):
+            if view == "candidates":
+                each["body"]["step"] |= {"ms": 0, "request": ""}
+        assert first == second, view
+
+
+def test_without_a_view_all_are_listed(liuli):
+    result = liuli("look", "tiny", TEXT)
+    assert result.code == 0 and all(view in result.out for view in NAMES)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_help(screen, columns):
+    for flag in ("-h", "--help"):
+        code, shown = screen("look", flag, columns=columns)
+        assert code == 0 and "Example" in shown and all(view in shown for view in ("lens", "patching", "learning"))
+        assert not [
+            line for line in shown.splitlines() if cell_len(line.rstrip()) > columns and not re.match(r"\s*liuli ", line)
+        ]
+
+
+def test_a_text_from_standard_input(liuli):
+    result = liuli("look", "tiny", "-", "--view", "tokens", "--json", stdin="the 金".encode())
+    assert json.loads(result.out)["input"]["text"] == "the 金"
+
+
+def refused(result):
+    """The message: one line, and exit code 2."""
+    assert result.code == 2, result.out
+    lines = result.err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert "Traceback" not in result.err
+    return lines[0]
+
+
+REFUSALS = {
+    "no such view": (["look", "tiny", TEXT, "--view", "lense"], "there is no view 'lense'; views: path, tokens"),
+    "no text": (["look", "tiny", "--view", "lens"], "the view lens needs a text"),
+    "no such layer": (
+        ["look", "tiny", TEXT, "--view", "attention", "--layer", 2],
+        "there is no layer 2: the model has 2, 0 to 1",
+    ),
+    "a layer below 0": (["look", "tiny", TEXT, "--view", "attention", "--layer", -1], "there is no layer -1"),
+    "no such head": (["look", "tiny", TEXT, "--view", "attention", "--head", 4], "there is no head 4: a layer has 4, 0 to 3"),
+    "a layer for the lens": (["look", "tiny", TEXT, "--view", "lens", "--layer", 0], "the view lens does not use --layer"),
+    "a head for the lens": (["look", "tiny", TEXT, "--view", "lens", "--head", 0], "the view lens does not use --head"),
+    "a word for tokens": (["look", "tiny", TEXT, "--view", "tokens", "--word", "x"], "the view tokens does not use --word"),
+    "sampling for the lens": (["look", "tiny", TEXT, "--view", "lens", "--top-k", 5], "the view lens does not use"),
+    "a text for the lens": (["look", "tiny", TEXT, "--view", "lens", "--with", OTHER], "the view lens does not use --with"),
+    "a word that does not occur": (
+        ["look", "tiny", TEXT, "--view", "context", "--with", OTHER, "--word", "dog"],
+        "'dog' does not occur in",
+    ),
+    "one sentence": (["look", "tiny", TEXT, "--view", "context"], "give at least one more, with --with TEXT"),
+    "texts of other lengths": (["look", "tiny", TEXT, "--view", "patching", "--with", "a"], "the same number of tokens"),
+    "no other text": (["look", "tiny", TEXT, "--view", "patching"], "one other text"),
+    "over the context": (["look", "tiny", "a" * 200, "--view", "lens"], "201 tokens do not fit the context of 128 tokens"),
+    "gpt2 over its context": (["look", "gpt2", "a" * 100, "--view", "attention"], "do not fit the context of 64 tokens"),
+    "no tokenizer": (["look", "bare", TEXT, "--view", "lens"], "bare contains no tokenizer, so it cannot read a text"),
+    "no run": (["look", "tiny", "--view", "learning"], "is not in the folder of a run"),
+    "no world": (["look", "begun/run", "--view", "learning", "--with", "tiny"], "is not the folder of a world"),
+    "no model": (["look", "nowhere/at/all", TEXT, "--view", "lens"], "nowhere/at/all"),
+    "16 bits for the gradient": (["look", "tiny", TEXT, "--view", "gradient", "--dtype", "bf16"], "use --dtype fp32"),
+    "16 bits for influence": (["look", "tiny", TEXT, "--view", "influence", "--dtype", "bf16"], "use --dtype fp32"),
+    "a setting out of range": (["look", "tiny", TEXT, "--view", "candidates", "--top-p", 2], "--top-p"),
+    "a seed below 0": (["look", "tiny", TEXT, "--view", "candidates", "--seed", -1], "seed"),
+    "no such dtype": (["look", "tiny", TEXT, "--view", "lens", "--dtype", "fp4"], "there is no dtype 'fp4'"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["drawn", "json"])
+def test_what_is_refused(liuli, words, message, form):
+    assert message in refused(liuli(*words, *form))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("view", ["path", "lens", "attention", "candidates", "branches", "ablation", "patching", "context"])
+def test_16_bits(screen, view, dtype):
+    code, shown = screen(*words_of(view), "--dtype", dtype)
+    assert code == 0 and "self-check failed" not in shown
+
+
+def test_a_world_for_the_playback(liuli):
+    words = ["look", "begun/run", "--view", "learning", "--with", "begun/world", "--json"]
+    (prompt,) = json.loads(liuli(*words).out)["body"]["prompts"]
+    assert {piece["text"] for piece in prompt["truth"]} == {"，他坐了过山车", "，他坐了大风车"} or prompt["truth"]
+
+
+def test_a_model_of_16_bits_is_compared_in_16_bits(liuli):
+    """--dtype is of all models."""
+    words = ["look", "tiny", TEXT, "--view", "tokens", "--with", "base", "--dtype", "bf16", "--json"]
+    assert json.loads(liuli(*words).out)["model"]["dtype"] == "bfloat16"
