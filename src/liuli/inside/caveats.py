@@ -80,7 +80,7 @@ CAVEATS: dict[str, tuple[str, str]] = {
     ),
     "cmp.same_ids": (
         "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
-        "各模型读到的 token id 不完全相同，所以这些数字既取决于模型，也取决于提示的格式。",
+        "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",
     ),
 }
 
