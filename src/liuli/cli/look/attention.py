@@ -33,7 +33,7 @@ NAME = 16  # cells of a token's name, at most
 def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> None:
     """Prints a letter for every head's habit, the strongest heads of every habit, and the weights of one head, or of the mean
     over the layer's heads."""
-    heading(screen, "What each head reads most: one row per layer, one column per head")
+    heading(screen, "What each head reads most (row: layer; column: head)")
     _print_habits(screen, view)
     heads = view.entropy.shape[1]
     for letter, field, meaning in HABITS:
@@ -92,7 +92,7 @@ def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, 
         screen.print_text(f"The last {GRID_TOKENS} of {counted(len(names), 'token')} are shown.", style="dim")
     notes = []
     if drawn:
-        notes.append("Cells: the weight on each token, from the first one on (░ 12% ▒ 37% ▓ 62% █ 87% or more).")
+        notes.append("Cells: the weights on the tokens in order, from ░ 12% ▒ 37% ▓ 62% █ 87% on.")
     if others:
         notes.append("*: the token that adds most (weight × size of its value).")
     if notes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = 16  # cells of a token's name, at most
 LISTED = 8  # parts of a model
-LEAST_COLUMN, WIDEST_COLUMN = 6, 14  # cells of a token in the grid of patching
+LEAST_COLUMN, WIDEST_COLUMN = 6, 20  # cells of a token in the grid of patching
 
 
 def _question(contrast: "Contrast") -> str:
@@ -42,7 +42,7 @@ def draw_influence(screen: Screen, view: "InfluenceView") -> None:
     print_table(screen, [Column("token"), *(Column(method) for method in view.methods)], rows)
     target = token_name(view.contrast.target)
     screen.print_text(f"In logits. Plus: the token makes {target} more likely. Minus: less likely.", style="dim")
-    heading(screen, "Do the scores find the tokens that matter? Tokens are removed, the highest score first")
+    heading(screen, "A test of the scores: tokens are removed, the highest score first")
     left: list[list[Cell]] = [[method, f"{share:.0%}"] for method, share in zip(view.methods, view.deletion, strict=True)]
     mean, deviation = view.random_deletion
     left.append(["random orders", f"{mean:.0%} ± {deviation:.0%}"])
@@ -54,7 +54,7 @@ def draw_ablation(screen: Screen, view: "AblationView") -> None:
     """Prints a grid of all heads, and the parts whose removal changes most."""
     heading(screen, _question(view.contrast))
     layers, heads = view.heads.shape
-    screen.print_text("How the difference changes without each head: one row per layer, one column per head.")
+    screen.print_text("The change without each head. Row: layer; column: head.")
     numbers = [f"{view.attention[layer]:+6.2f}   {view.feed_forward[layer]:+6.2f}" for layer in range(layers)]
     left = len(str(layers - 1)) + 2
     if left + 2 * heads + 2 + cell_len("all heads  feed-forward") <= screen.width:
@@ -96,13 +96,15 @@ def draw_patching(screen: Screen, view: "PatchingView") -> None:
     for row, shares in zip(view.rows, view.restored, strict=True):
         line = Text(row.ljust(left), "dim")
         for t in shown:
-            share = float(shares[t])
+            share = round(float(shares[t]), 2) + 0.0  # no "-0%"
             strong = "bold not dim" if abs(share) >= 0.5 else "dim" if abs(share) < 0.05 else "not dim"
             line.append(f"{share:>{cells}.0%}", strong if share >= 0 else f"not dim {AGAINST}")
         screen.print(line, soft_wrap=True)
+    screen.print_text("100%: this state alone brings back the prediction of the first text.", style="dim")
     if len(shown) < len(tokens):
-        screen.print_text(f"The {len(shown)} of {len(tokens)} tokens with the largest numbers are shown.", style="dim")
-    screen.print_text("100%: this state alone brings back the prediction of the first text. 0%: it changes nothing.", style="dim")
+        left_out = "Not shown: tokens before the first difference, whose states are the same"
+        narrow = "" if shown[0] + len(shown) == len(tokens) else "; and the tokens with the smallest numbers, which do not fit"
+        screen.print_text(f"{left_out}{narrow}.", style="dim")
 
 
 def _columns(view: "PatchingView", room: int) -> list[int]:

@@ -28,11 +28,12 @@ def draw_candidates(screen: Screen, view: "CandidatesView") -> None:
     """Prints the step as `liuli complete --steps` does, and the line from 0 to 1."""
     greedy = view.sampling.temperature == 0
     scores = view.step.scores
-    assert scores is not None
+    assert scores is not None and view.step.token is not None
     screen.print()
     if not greedy:
         explain_steps(screen)
-    shown = replace(scores, candidates=scores.candidates[:SHOWN])
+    listed = [each for n, each in enumerate(scores.candidates) if n < SHOWN or each.token.id == view.step.token.id]
+    shown = replace(scores, candidates=listed)
     print_step(screen, replace(view.step, scores=shown), greedy)
     if not greedy:
         heading(screen, "The line from 0 to 1")

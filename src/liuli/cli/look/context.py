@@ -26,7 +26,8 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
     """Prints how the tokenizer split the word, and for every place how similar the vectors are and what the layers predict."""
     heading(screen, f"“{visible(view.word)}” in {len(view.sentences)} sentences")
     for number, sentence in enumerate(view.sentences, 1):
-        _print_sentence(screen, number, sentence, view.word)
+        _print_sentence(screen, number, sentence)
+    _explain_tokens(screen, view)
     shown: list[int] = []
     for p, place in enumerate(view.places):
         positions = [sentence.places[p] for sentence in view.sentences]
@@ -42,10 +43,10 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
             f"{passage_token_name(sentence.input.tokens[read.source])} {read.weight:.0%} (layer {read.layer}, head {read.head})"
             for read in sentence.reads
         ]
-        print_items(screen, reads or ["nothing"], before=f"{number}  ")
+        print_items(screen, reads or ["from no other token"], before=f"{number}  ")
 
 
-def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence", word: str) -> None:
+def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence") -> None:
     """The tokens of a sentence; those of the word are in brackets."""
     start, end = sentence.span
     line = Text()
@@ -54,12 +55,16 @@ def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence", wor
         name = f"{opening}{passage_token_name(token)}{closing}"
         line.append(name, f"bold {ACCENT}" if start <= token.index < end else "").append(" ")
     screen.print_text(line, before=f"{number}  ")
-    if sentence.covered.strip() != word.strip():
+
+
+def _explain_tokens(screen: Screen, view: "ContextView") -> None:
+    """Says so if there is no vector of the word alone."""
+    joined = [sentence.covered.strip() for sentence in view.sentences if sentence.covered.strip() != view.word.strip()]
+    if joined:
         screen.print_text(
-            f"The tokenizer has joined the word with its neighbours: there is a vector of {visible(sentence.covered)}, and none "
-            f"of {word} alone.",
+            f"The tokenizer joins “{visible(view.word)}” with its neighbours. The vectors are of "
+            f"{', '.join(map(visible, dict.fromkeys(joined)))}.",
             style="dim",
-            before="   ",
         )
 
 

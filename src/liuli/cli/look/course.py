@@ -92,7 +92,7 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
             [
                 fitted(passage_token_name(token), NAME).rstrip(),
                 Bar(loss / longest, f"{loss:.3f}"),
-                f"{after:.3f}",
+                f"{max(0.0, after):.3f}",
                 fitted(token_name(names[int(view.top[p, 0])]), NAME).rstrip(),
                 percent(math.exp(view.top_logprobs[p, 0])),
                 percent(math.exp(view.top_logprobs_after[p, 0])),

@@ -55,7 +55,7 @@ def _print_last(screen: Screen, view: "LensView") -> None:
             ]
         )
     if "KL, nats" not in print_table(screen, columns, rows):
-        screen.print_text("KL: how far the layer's distribution is from the model's own. Rank 1 is the most likely.", style="dim")
+        screen.print_text("KL: how far from the model's own distribution. Rank 1: the most likely token.", style="dim")
 
 
 def _print_grid(screen: Screen, view: "LensView") -> None:

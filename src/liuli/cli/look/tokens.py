@@ -31,7 +31,7 @@ def draw_tokens(screen: Screen, view: "TokensView") -> None:
     made = [chunk for chunk in view.chunks if chunk.joins or chunk.matches]
     if made:
         merged = any(chunk.joins for chunk in made)
-        heading(screen, "The merges, in order. The lowest rank is merged first" if merged else "The longest matches, from the left")
+        heading(screen, "The merges, in order. The pair with the lowest rank is merged first" if merged else "The longest matches, from the left")
     left = MERGES
     for number, chunk in enumerate(made):
         if left <= 0:
@@ -80,22 +80,23 @@ def _print_stairs(screen: Screen, chunk: "Chunk", names: list[str]) -> None:
     if not chunk.joins:
         return
     cells = cell_len(" ".join(names)) + 2
-    screen.print(Text(f"  {' '.join(names)}"), soft_wrap=True)
+    screen.print(Text(f"  {' '.join(names)}").append(" " * (cells - cell_len(" ".join(names)))).append("rank", "dim"), soft_wrap=True)
     for join in chunk.joins:
         names[join.at : join.at + 2] = [token_name(join.result)]
         line = Text("  ")
         for place, name in enumerate(names):
             line.append(name, f"bold {ACCENT}" if place == join.at else "").append(" ")
-        line.append(" " * (cells + 2 - line.cell_len)).append(f"rank {join.rank:,}", "dim")
+        line.append(" " * (cells + 2 - line.cell_len)).append(f"{join.rank:,}", "dim")
         screen.print(line, soft_wrap=True)
 
 
 def _print_merges(screen: Screen, chunk: "Chunk", most: int) -> None:
     """What each merge joins, in order, from the top to the bottom of each column."""
+    ranks = max(len(f"{join.rank:,}") for join in chunk.joins)
     found = []
     for join in chunk.joins[:most]:
-        line = Text(f"  {token_name(join.left)} + {token_name(join.right)} → ")
-        found.append(line.append(token_name(join.result), f"bold {ACCENT}").append(f"  {join.rank:,}", "dim"))
+        line = Text(f"  {join.rank:>{ranks},}  ", "dim").append(f"{token_name(join.left)} + {token_name(join.right)} → ", "not dim")
+        found.append(line.append(token_name(join.result), f"not dim bold {ACCENT}"))
     screen.print(Columns(found, padding=(0, 2), column_first=True))
     if len(chunk.joins) > most:
         screen.print_text(f"  … and {counted(len(chunk.joins) - most, 'more merge')}; --json lists all", style="dim")

@@ -24,7 +24,7 @@ def draw_vectors(screen: Screen, view: "VectorsView") -> None:
     listed = view.vectors[:LISTED]
     names = {each.point: token_name(each.token) for each in listed}
     width = max(map(cell_len, names.values()))
-    heading(screen, f"Each token is a vector of {view.model.width:,} numbers. The first of them, and the vector's length")
+    heading(screen, f"A token is a vector of {view.model.width:,} numbers: the first of them, and its length")
     _print_numbers(screen, listed, names, width)
     heading(screen, "The tokens whose vectors are most similar (cosine, 1 is the same direction)")
     for each in listed:
