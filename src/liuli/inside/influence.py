@@ -9,8 +9,8 @@
 The neutral vector is that of a comma, a token that says little. The first token keeps its vector, and has no score: attention
 heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md).
 
-The deletion test replaces the tokens one after the other, those with the highest score first: the better a method, the faster
-the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
+The deletion test replaces the tokens one after the other, those first whose scores say that they cause the preference most: the
+better a method, the faster the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
 
 Legend of shape suffixes: B rows, T tokens, D width, M methods.
 """
@@ -229,7 +229,8 @@ def _delete(
     later = range(1, tokens)
     counts = sorted({round(len(later) * k / DELETIONS) for k in range(DELETIONS + 1)})
     draw = Random(SEED)
-    orders = [sorted(later, key=lambda t, scores_T=scores_T: -scores_T[t]) for scores_T in scores_MT]
+    sign = 1 if inputs.change >= 0 else -1  # a preference for the other token is tested by its own causes
+    orders = [sorted(later, key=lambda t, scores_T=scores_T: -sign * scores_T[t]) for scores_T in scores_MT]
     orders += [draw.sample(later, len(later)) for _ in range(TRIALS)]
     rows = torch.zeros(len(orders), len(counts), tokens, dtype=torch.bool)
     for o, order in enumerate(orders):

@@ -42,12 +42,14 @@ def draw_influence(screen: Screen, view: "InfluenceView") -> None:
     print_table(screen, [Column("token"), *(Column(method) for method in view.methods)], rows)
     target = token_name(view.contrast.target)
     screen.print_text(f"In logits. Plus: the token makes {target} more likely. Minus: less likely.", style="dim")
-    heading(screen, "A test of the scores: tokens are removed, the highest score first")
+    heading(screen, "A test of the scores: the tokens that matter most are removed first")
     left: list[list[Cell]] = [[method, f"{share:.0%}"] for method, share in zip(view.methods, view.deletion, strict=True)]
     mean, deviation = view.random_deletion
     left.append(["random orders", f"{mean:.0%} ± {deviation:.0%}"])
     print_table(screen, [Column("order by"), Column("difference that is left on average")], left)
-    screen.print_text("The less is left, the better. A method that is not below the random orders says nothing here.", style="dim")
+    screen.print_text(
+        "The less is left, the better. A method that is not below the random orders says nothing here.", style="dim"
+    )
 
 
 def draw_ablation(screen: Screen, view: "AblationView") -> None:
@@ -66,7 +68,9 @@ def draw_ablation(screen: Screen, view: "AblationView") -> None:
     sign = "Red" if screen.color_system is not None else "-"
     screen.print_text(f"{sign}: without it, the model prefers {token_name(view.contrast.target)} less.", style="dim")
     heading(screen, "The parts with the largest changes")
-    parts = [(float(view.heads[layer, head]), f"layer {layer}, head {head}") for layer in range(layers) for head in range(heads)]
+    parts = [
+        (float(view.heads[layer, head]), f"layer {layer}, head {head}") for layer in range(layers) for head in range(heads)
+    ]
     for layer in range(layers):
         parts.append((float(view.attention[layer]), f"layer {layer}, all heads"))
         parts.append((float(view.feed_forward[layer]), f"layer {layer}, feed-forward"))

@@ -84,7 +84,9 @@ def draw_branches(screen: Screen, view: "BranchesView") -> None:
         ]
         if tried:
             before = visible(text[-BEFORE:])
-            heading(screen, f"If another token had followed after …{before}" if text else "If another first token had been chosen")
+            heading(
+                screen, f"If another token had followed after …{before}" if text else "If another first token had been chosen"
+            )
             _print_continuations(screen, view, [own.leaf, *tried], depth)
         text += node.token.text
     screen.print()
@@ -114,5 +116,11 @@ def _print_continuations(screen: Screen, view: "BranchesView", leaves: list[int]
         continued = Text(f"…{on_line(text)}").append(" (end)" if nodes[-1].stop else " …", "dim")
         rows.append([Text(token_name(first.token), f"bold {ACCENT}"), percent(math.exp(first.logprob)), chosen,
                      f"{nodes[-1].total:.1f}", continued])  # fmt: skip
-    columns = [Column("token"), Column("probability", right=True), Column(""), Column("nats", right=True, spare=1), Column("continued")]
+    columns = [
+        Column("token"),
+        Column("probability", right=True),
+        Column(""),
+        Column("nats", right=True, spare=1),
+        Column("continued"),
+    ]
     print_table(screen, columns, rows)

@@ -47,7 +47,7 @@ def look(
         list[str] | None,
         typer.Option(
             "--with",
-            metavar="TEXT|MODEL|WORLD",
+            metavar="TEXT|MODEL|FOLDER",
             help="Compare with this: another text (context, patching, compare), another model (tokens, compare), or the folder "
             "of a world (learning). May be repeated.",
         ),
@@ -57,7 +57,7 @@ def look(
         typer.Option(
             metavar="WORD",
             help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
-            "the next word that is followed or explained.",
+            "the next word whose prediction is followed or explained.",
             show_default="the longest common text; the most likely next token",
         ),
     ] = None,
@@ -79,9 +79,9 @@ def look(
     json: Json = False,
     **sampling: float | None,
 ) -> None:
-    """Look inside a model: how it read a text, and how it came to its prediction.
+    """Look inside a model: how it read a text, how it came to its prediction, and how it learned.
 
-    Without --view, the views are listed.
+    Without --view, the views are listed, with the options that each of them uses.
     """
     if view is None:
         _list_views()
@@ -117,7 +117,9 @@ def _list_views() -> None:
     screen = Screen()
     screen.print_text("Choose a view: liuli look MODEL TEXT --view NAME", style="bold")
     screen.print()
-    rows = [[name, kind.shows, ", ".join(OPTIONS[used] for used in OPTIONS if used in kind.uses)] for name, kind in VIEWS.items()]
+    rows = [
+        [name, kind.shows, ", ".join(OPTIONS[used] for used in OPTIONS if used in kind.uses)] for name, kind in VIEWS.items()
+    ]
     print_table(screen, [Column("view"), Column("what it shows"), Column("its options")], rows)
     screen.print_text("\nOn all views: liuli look --help, and docs/inside.md.", style="dim")
 
@@ -136,9 +138,7 @@ def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Pat
     return load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
 
 
-def _subject(
-    model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str
-) -> "Subject":
+def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str) -> "Subject":
     """The subject with everything that was given with --with.
 
     Raises:

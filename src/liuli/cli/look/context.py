@@ -37,7 +37,9 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
             _print_place(screen, view, p)
         shown = positions
     screen.print_text(EXPLAINED, style="dim")
-    heading(screen, f"From which tokens the last token of “{visible(view.word)}” reads most, except from itself and the first token")
+    heading(
+        screen, f"From which tokens the last token of “{visible(view.word)}” reads most, except from itself and the first token"
+    )
     for number, sentence in enumerate(view.sentences, 1):
         reads = [
             f"{passage_token_name(sentence.input.tokens[read.source])} {read.weight:.0%} (layer {read.layer}, head {read.head})"
@@ -95,7 +97,9 @@ def _print_place(screen: Screen, view: "ContextView", p: int) -> None:
         return
     print_table(screen, similar, similar_rows)
     screen.print()
-    print_table(screen, [Column("layer"), *predicts], [[view.rows[r], *row] for r, row in zip(shown, predicts_rows, strict=True)])
+    print_table(
+        screen, [Column("layer"), *predicts], [[view.rows[r], *row] for r, row in zip(shown, predicts_rows, strict=True)]
+    )
 
 
 def _similar(view: "ContextView", p: int, r: int, others: list[int]) -> list[Cell]:

@@ -49,7 +49,9 @@ def draw_path(screen: Screen, view: "PathView") -> None:
     ]  # fmt: skip
     missing = print_table(screen, columns, rows)
     screen.print_text(f"The whole pass: {scaled(view.flops, 3, FLOPS)} with {view.model.parameters:,} parameters.")
-    lengths = "Length: of the vectors that a stage adds, the mean over the tokens. Residual: of the stream that they are added to."
+    lengths = (
+        "Length: of the vectors that a stage adds, the mean over the tokens. Residual: of the stream that they are added to."
+    )
     screen.print_text(lengths, style="dim")
     if VIEWS in missing:
         opened: dict[str, list[str]] = {}
@@ -80,7 +82,7 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
     moved = "falls" if change < 0 else "rises"
     heading(screen, f"One step: the loss {moved} from {view.loss:.4f} to {view.loss_after:.4f} nats per token")
     screen.print_text(
-        f"All weights together move by {view.move:.1%} of their length. The gradient promises a change of {view.expected:+.4f}; "
+        f"All weights together move by {view.move:.2g} of their length. The gradient promises a change of {view.expected:+.4f}; "
         f"the real change is {change:+.4f}, because the loss is curved."
     )
     names = by_id(view.candidates)

@@ -28,7 +28,9 @@ def draw_lens(screen: Screen, view: "LensView") -> None:
     for k, token in enumerate(view.tracked):
         row = int(view.leads_from[k, -1])
         if row < 0:
-            screen.print_text(f"The model itself does not predict {token_name(token)}: its rank is {view.ranks[-1, -1, k] + 1:,}.")
+            screen.print_text(
+                f"The model itself does not predict {token_name(token)}: its rank is {view.ranks[-1, -1, k] + 1:,}."
+            )
         else:
             since = f"layer {view.rows[row]}" if row else "the embedding"
             screen.print_text(f"{token_name(token)} is the most likely token from {since} on.")

@@ -31,11 +31,18 @@ def draw_tokens(screen: Screen, view: "TokensView") -> None:
     made = [chunk for chunk in view.chunks if chunk.joins or chunk.matches]
     if made:
         merged = any(chunk.joins for chunk in made)
-        heading(screen, "The merges, in order. The pair with the lowest rank is merged first" if merged else "The longest matches, from the left")
+        heading(
+            screen,
+            "The merges, in order. The pair with the lowest rank is merged first"
+            if merged
+            else "The longest matches, from the left",
+        )
     left = MERGES
     for number, chunk in enumerate(made):
         if left <= 0:
-            screen.print_text(f"\n… and {counted(len(made) - number, 'more part')} of the text; --json lists all merges", style="dim")
+            screen.print_text(
+                f"\n… and {counted(len(made) - number, 'more part')} of the text; --json lists all merges", style="dim"
+            )
             break
         _print_chunk(screen, chunk, left)
         left -= len(chunk.joins) + len(chunk.matches)
@@ -80,7 +87,9 @@ def _print_stairs(screen: Screen, chunk: "Chunk", names: list[str]) -> None:
     if not chunk.joins:
         return
     cells = cell_len(" ".join(names)) + 2
-    screen.print(Text(f"  {' '.join(names)}").append(" " * (cells - cell_len(" ".join(names)))).append("rank", "dim"), soft_wrap=True)
+    screen.print(
+        Text(f"  {' '.join(names)}").append(" " * (cells - cell_len(" ".join(names)))).append("rank", "dim"), soft_wrap=True
+    )
     for join in chunk.joins:
         names[join.at : join.at + 2] = [token_name(join.result)]
         line = Text("  ")
@@ -95,7 +104,9 @@ def _print_merges(screen: Screen, chunk: "Chunk", most: int) -> None:
     ranks = max(len(f"{join.rank:,}") for join in chunk.joins)
     found = []
     for join in chunk.joins[:most]:
-        line = Text(f"  {join.rank:>{ranks},}  ", "dim").append(f"{token_name(join.left)} + {token_name(join.right)} → ", "not dim")
+        line = Text(f"  {join.rank:>{ranks},}  ", "dim").append(
+            f"{token_name(join.left)} + {token_name(join.right)} → ", "not dim"
+        )
         found.append(line.append(token_name(join.result), f"not dim bold {ACCENT}"))
     screen.print(Columns(found, padding=(0, 2), column_first=True))
     if len(chunk.joins) > most:
