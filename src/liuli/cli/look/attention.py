@@ -43,8 +43,8 @@ def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> N
             strongest = [f"{at // heads}.{at % heads} {values.flat[at]:.0%}" for at in order]
             print_items(screen, strongest, before=f"{letter}  {meaning:<{MEANING}}  ")
     screen.print_text(
-        f"A letter: this is at least {HABIT:.0%} of the head's weight. 5.3 is layer 5, head 3. I is measured on random tokens that "
-        "are read twice.",
+        f"A letter: this is at least {HABIT:.0%} of the head's weight. 5.3 is layer 5, head 3. I is measured on random tokens "
+        "that are read twice.",
         style="dim",
     )
 

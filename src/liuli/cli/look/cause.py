@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from liuli.inside.patching import PatchingView
 
 NAME = 16  # cells of a token's name, at most
+SMALL = 0.5  # logits: a change of the difference that is too small for a test
 LISTED = 8  # parts of a model
 LEAST_COLUMN, WIDEST_COLUMN = 6, 20  # cells of a token in the grid of patching
 
@@ -42,6 +43,9 @@ def draw_influence(screen: Screen, view: "InfluenceView") -> None:
     print_table(screen, [Column("token"), *(Column(method) for method in view.methods)], rows)
     target = token_name(view.contrast.target)
     screen.print_text(f"In logits. Plus: the token makes {target} more likely. Minus: less likely.", style="dim")
+    neutral = f"If all tokens but the first are replaced by a neutral one, the difference is {view.neutral:.2f}."
+    small = abs(view.contrast.value - view.neutral) < SMALL
+    screen.print_text(f"{neutral} That is nearly the same, so the test below says little." if small else neutral, style="dim")
     heading(screen, "A test of the scores: the tokens that matter most are removed first")
     left: list[list[Cell]] = [[method, f"{share:.0%}"] for method, share in zip(view.methods, view.deletion, strict=True)]
     mean, deviation = view.random_deletion
@@ -112,8 +116,8 @@ def draw_patching(screen: Screen, view: "PatchingView") -> None:
 
 
 def _columns(view: "PatchingView", room: int) -> list[int]:
-    """The tokens that are shown: from the first one that differs, because the states before it are the same; if there is no room
-    for all, those with the largest shares."""
+    """The tokens that are shown: from the first one that differs, because the states before it are the same; if there is no
+    room for all, those with the largest shares."""
     pairs = zip(view.input.ids, view.other.ids, strict=True)
     first = next(t for t, (one, other) in enumerate(pairs) if one != other)
     after = sorted(range(first, len(view.input.ids)), key=lambda t: -float(np.abs(view.restored[:, t]).max()))

@@ -41,8 +41,8 @@ def draw_candidates(screen: Screen, view: "CandidatesView") -> None:
 
 
 def _print_line(screen: Screen, view: "CandidatesView") -> None:
-    """The intervals of the listed tokens in the order of their ids, as wide as they are long, with their names above them as far
-    as there is room, and an arrow at the random number. What the other tokens share is dotted."""
+    """The intervals of the listed tokens in the order of their ids, as wide as they are long, with their names above them as
+    far as there is room, and an arrow at the random number. What the other tokens share is dotted."""
     scores, uniform, token = view.step.scores, view.step.uniform, view.step.token
     assert scores is not None and uniform is not None and token is not None
     width = screen.width - 4
@@ -105,8 +105,8 @@ def _path(view: "BranchesView", leaf: int) -> "list[BranchNode]":
 
 
 def _print_continuations(screen: Screen, view: "BranchesView", leaves: list[int], depth: int) -> None:
-    """A row per branch: its token at `depth` with its probability, what follows, and the log-probability of the whole branch. If
-    there are several, the first is marked as the model's own."""
+    """A row per branch: its token at `depth` with its probability, what follows, and the log-probability of the whole branch.
+    If there are several, the first is marked as the model's own."""
     rows = []
     for number, leaf in enumerate(leaves):
         nodes = _path(view, leaf)

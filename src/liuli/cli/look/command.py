@@ -24,8 +24,8 @@ NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
 )  # fmt: skip
 WITHOUT_TEXT = ("learning",)
 OPTIONS = {  # what a view uses -> how it is given
-    "texts": "--with TEXT", "models": "--with MODEL", "world": "--with WORLD", "word": "--word WORD", "layer": "--layer L, --head H",
-    "seed": "--seed N", "sampling": "sampling",
+    "texts": "--with TEXT", "models": "--with MODEL", "world": "--with FOLDER", "word": "--word TEXT",
+    "layer": "--layer N, --head N", "seed": "--seed N", "sampling": "sampling",
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def look(
     word: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD",
+            metavar="TEXT",
             help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
             "the next word whose prediction is followed or explained.",
             show_default="the longest common text; the most likely next token",
@@ -64,11 +64,11 @@ def look(
     layer: Annotated[
         int | None,
         typer.Option(
-            metavar="L", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
+            metavar="N", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
         ),
     ] = None,
     head: Annotated[
-        int | None, typer.Option(metavar="H", help="Show this attention head, counted from 0.", show_default="their mean")
+        int | None, typer.Option(metavar="N", help="Show this attention head, counted from 0.", show_default="their mean")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
     adapter: Adapter = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 14  # layers that are shown; of a deeper model every second, third …
 NAME = 8  # cells of a predicted token
 EXPLAINED = (
-    "Similarity: the cosine of the two vectors, after each dimension was standardised. 1 is the same direction, 0 is unrelated. "
+    "Similarity: the cosine of the two vectors, after each dimension was standardised. 1: the same direction; 0: unrelated. "
     "Random pairs: the same between unrelated tokens."
 )
 

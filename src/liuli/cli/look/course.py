@@ -82,8 +82,8 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
     moved = "falls" if change < 0 else "rises"
     heading(screen, f"One step: the loss {moved} from {view.loss:.4f} to {view.loss_after:.4f} nats per token")
     screen.print_text(
-        f"All weights together move by {view.move:.2g} of their length. The gradient promises a change of {view.expected:+.4f}; "
-        f"the real change is {change:+.4f}, because the loss is curved."
+        f"All weights together move by {view.move:.2g} of their length. The gradient promises "
+        f"{view.expected:+.4f}; the change is {change:+.4f}, because the loss is curved."
     )
     names = by_id(view.candidates)
     longest = float(view.losses.max()) or 1.0

@@ -102,8 +102,8 @@ def _cell(cell: Cell, numbers: int, longest: int) -> str | Text:
 
 
 def print_items(screen: Screen, items: Sequence[str], before: str = "", style: str = "") -> None:
-    """Prints a list; a line that does not fit is continued below the first item, and no item is broken. In a pipe or a file, the
-    list stays on one line."""
+    """Prints a list: a line that does not fit is continued below the first item, and no item is broken. In a pipe or a file,
+    the list stays on one line."""
     margin = cell_len(before)
     line = ""
     for item in items:
