@@ -189,7 +189,7 @@ def reads_weights(tree: ast.Module) -> bool:
 def test_only_the_layers_their_start_optimiser_and_folder_read_weights():
     """`.weight` is private to them, so that another class can take a Linear's place."""
     for path in FILES:
-        if path.name not in ("linear.py", "start.py", "hugging_face.py", "optimizer.py"):
+        if path.name not in ("linear.py", "start.py", "hugging_face.py", "optimizer.py", "context.py"):  # an attention weight
             assert not reads_weights(TREES[path]), path
 
 

@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
 from helpers.terminal import DRIVES, HOSTILE
+from rich.cells import cell_len
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -113,3 +115,24 @@ def test_a_bug_is_shown_with_its_traceback(liuli, monkeypatch, kind):
 
 def test_help_names_the_variable(liuli):
     assert "LIULI_TRACEBACK=1" in liuli("--help").out
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    screen = Screen(file=io.StringIO(), force_terminal=True, color_system=None, width=width, _environ={"TERM": "xterm"})
+    screen.print_text(text)
+    return screen.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_text_wraps_between_words_and_between_chinese_characters(width):
+    text = "概率是模型自身的（温度为 1，没有去掉任何 token），不是采样器处理之后的。The weights stay as they are."
+    lines = wrapped(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(cell_len(line) >= width - 12 for line in lines[:-1]), "lines are full, but for a word"
+    assert not [line for line in lines if line[0] in "，。）"]
+    assert {"token", "weights", "The"} <= {word for line in lines for word in re.findall(r"[A-Za-z]+", line)}
+
+
+def test_a_word_that_is_longer_than_a_line_is_broken():
+    assert wrapped("a " + "x" * 60, 30) == ["a", "x" * 30, "x" * 30]

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from liuli.data.records.skipped import Skipped
 
 TRACEBACK = "LIULI_TRACEBACK"  # the environment variable that asks for tracebacks
+CLOSING = frozenset("，。、；：！？）》」』”’…,.;:!?)")  # they do not begin a line
 LEAST_ROOM = 24  # columns for an indented text; if there are fewer, its continuation is not indented
 
 
@@ -54,12 +56,40 @@ class Screen(Console):
                 continue
             if self.width - margin.cell_len < LEAST_ROOM:
                 margin, rest = Text(), margin + rest
-            for number, each in enumerate(rest.wrap(self, self.width - margin.cell_len)):
+            for number, each in enumerate(_wrapped(rest, self.width - margin.cell_len)):
                 self.print((Text(" " * margin.cell_len) if number else margin) + each, soft_wrap=True)
 
     def print_command(self, text: str) -> None:
         """Prints a command on one line, however narrow the terminal is, so that it can be copied."""
         self.print(Text(text), soft_wrap=True)
+
+
+def _wrapped(text: Text, width: int) -> Iterable[Text]:
+    """The lines of a text, each of at most `width` cells. A line ends after a space, or between two characters of which one is
+    wide (as Chinese ones are), except before a closing mark; only a word that is longer than a line is broken."""
+    text = text.copy()
+    text.expand_tabs()
+    breaks: list[int] = []
+    start, used, possible = 0, 0, 0
+    plain = text.plain
+    for place, character in enumerate(plain):
+        cells = cell_len(character)
+        if place and _may_break(plain[place - 1], character):
+            possible = place
+        if used + cells > width and not (character == " " and used == width):
+            start = possible if possible > start else place
+            breaks.append(start)
+            used = cell_len(plain[start:place])
+        used += cells
+    for line in text.divide(breaks):
+        line.rstrip()
+        yield line
+
+
+def _may_break(before: str, after: str) -> bool:
+    """Whether a line may end between two characters."""
+    wide = cell_len(before) == 2 or cell_len(after) == 2
+    return (before == " " and after != " ") or (wide and after not in CLOSING and after != " ")
 
 
 def say(text: str = "") -> None:

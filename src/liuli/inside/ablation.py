@@ -74,7 +74,7 @@ def ablation(
         model=ModelFacts.of(model),
         input=read,
         checks=(SelfCheck("patching_nothing", largest(untouched), "logits", limit_in(decoder.dtype, LIMIT)),),
-        caveats=("patch.direction", "prob.stage"),
+        caveats=("ablation.compensation",),
         contrast=contrast,
         heads=changes_LB[:, :-2],
         attention=changes_LB[:, -2],

@@ -70,6 +70,10 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "necessary. If a part is removed, other parts can compensate.",
         "把完好文本的某个部分换进来，说明这个部分够不够；把另一个文本的换进来，说明它是不是必需。去掉一个部分，别的部分可能补上。",
     ),
+    "ablation.compensation": (
+        "If a part is removed, later parts can compensate for it. So a small change does not mean that the part does nothing.",
+        "去掉一个部分，后面的部分可能补上，所以变化小不等于这个部分不起作用。",
+    ),
     "ckpt.seed": (
         "This is one run with one seed. Steps are recorded at 0, 1, 2, 4, …, and then at regular intervals.",
         "这是一个随机种子的一次训练。记录的是第 0、1、2、4……步，之后间隔相等。",
@@ -80,7 +84,7 @@ CAVEATS: dict[str, tuple[str, str]] = {
     ),
     "cmp.same_ids": (
         "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
-        "各模型读到的 token id 不完全相同，所以这些数字既取决于模型，也取决于提示的格式。",
+        "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",
     ),
 }
 

@@ -1,8 +1,8 @@
 """One step of learning on one text: the loss at every token, which weights move and by how much, and what the model predicts
 before and after.
 
-The step is plain gradient descent, w − η g, with η such that all weights together move by a given share of their length. The
-model is unchanged afterwards.
+The step is plain gradient descent, w − η g, and so short that the loss is close to what the gradient promises: a longer step
+can make a large model worse. The model is unchanged afterwards.
 
 Legend of shape suffixes: T tokens, P positions with a next token (T − 1), D width, V vocabulary.
 """
@@ -28,7 +28,8 @@ from liuli.model.decoder import Decoder
 from liuli.model.logprobs import summed_nats
 from liuli.tokens import Token
 
-MOVE = 1e-3  # the length of the step, as a share of that of all weights
+PROMISED = 0.5  # how much of the loss the step would remove, if the loss were not curved
+LONGEST = 1e-3  # the longest step, as a share of the length of all weights
 CANDIDATES = 5
 LIMIT = 1e-4  # nats per token
 
@@ -82,19 +83,20 @@ class GradientView(View):
     top_logprobs_after: Array = array("(P, C)", "nats")
 
 
-def gradient(model: Model, text: str, move: float = MOVE) -> GradientView:
+def gradient(model: Model, text: str, move: float | None = None) -> GradientView:
     """Returns what one step of gradient descent on `text` does.
 
     It needs memory for the gradients and for a copy of all weights.
 
     Args:
-        move: the length of the step, as a share of the length of all weights.
+        move: the length of the step, as a share of the length of all weights. Default: the one that would halve the loss if
+            the loss were not curved, at most 0.1 %.
 
     Raises:
         LiuliError: what `read_passage` raises; the text has only one token; `move` is not above 0; the weights are quantised or
             in 16 bits.
     """
-    if not is_positive(move):
+    if move is not None and not is_positive(move):
         raise LiuliError(f"move must be a number above 0, not {move!r}")
     read = read_passage(model, text)
     if len(read.ids) < 2:
@@ -107,7 +109,10 @@ def gradient(model: Model, text: str, move: float = MOVE) -> GradientView:
     loss, gradients = _gradients(decoder, read)
     length = _length(gradients.values())
     weights = {name: parameter.detach() for name, parameter in decoder.named_parameters() if name in gradients}
-    rate = move * _length(weights.values()) / length if length else 0.0
+    size = _length(weights.values())
+    if move is None:
+        move = min(LONGEST, PROMISED * loss / (length * size)) if length else LONGEST
+    rate = move * size / length if length else 0.0
     with _moved(weights, gradients, rate):
         after = _predictions(decoder, read)
         after_logprobs_PC = _logprobs_of(decoder, read, before.ids)

@@ -3,48 +3,54 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.look.drawing import ACCENT, heading, passage_token_name, print_grid
+from liuli.cli.look.drawing import fitted, heading, passage_token_name, shade
+from liuli.cli.look.table import ACCENT, print_items
 from liuli.cli.output import Screen
-from liuli.cli.wording import percent
-from liuli.errors import LiuliError
+from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.inside.attention import AttentionView
 
 HABITS = (  # letter, field, meaning
-    ("F", "first", "first token"),
-    ("P", "previous", "previous token"),
+    ("F", "first", "the first token"),
+    ("P", "previous", "the previous token"),
     ("S", "itself", "the token itself"),
-    ("I", "induction", "the token after an earlier occurrence (measured on random tokens that are repeated)"),
+    ("I", "induction", "what followed it before"),
 )
+MEANING = max(len(meaning) for _, _, meaning in HABITS)
 HABIT = 0.5  # of a head's weight
-STRONGEST = 5  # heads of a habit that are listed
+STRONGEST = 4  # heads of a habit that are listed
 READS = 3  # tokens that are listed for each token
+LEAST_READ = 0.005  # a smaller weight is not listed
+READ_CELLS = 40  # that the list of reads needs next to the shaded cells
 GRID_TOKENS = 40
+NAME = 16  # cells of a token's name, at most
 
 
 def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> None:
     """Prints a letter for every head's habit, the strongest heads of every habit, and the weights of one head, or of the mean
     over the layer's heads."""
-    layers, heads = view.entropy.shape
-    if head is not None and not 0 <= head < heads:
-        raise LiuliError(f"there is no head {head}: a layer has {heads}, 0 to {heads - 1}")
-    heading(screen, "What each head reads most: one row per layer, one letter per head")
+    heading(screen, "What each head reads most (row: layer; column: head)")
     _print_habits(screen, view)
+    heads = view.entropy.shape[1]
     for letter, field, meaning in HABITS:
         values = getattr(view, field)
-        if np.isnan(values).all():
-            continue
-        order = np.argsort(-values, axis=None)[:STRONGEST]
-        strongest = [f"{at // heads}.{at % heads} {values.flat[at]:.0%}" for at in order]
-        screen.print_text(f"{letter}  {meaning}: {', '.join(strongest)}")
-    screen.print_text("·  none of these has half of its weight. 5.3 means layer 5, head 3.", style="dim")
+        if not np.isnan(values).all():
+            order = np.argsort(-values, axis=None)[:STRONGEST]
+            strongest = [f"{at // heads}.{at % heads} {values.flat[at]:.0%}" for at in order]
+            print_items(screen, strongest, before=f"{letter}  {meaning:<{MEANING}}  ")
+    screen.print_text(
+        f"A letter: this is at least {HABIT:.0%} of the head's weight. 5.3 is layer 5, head 3. I is measured on random tokens "
+        "that are read twice.",
+        style="dim",
+    )
 
     chosen = "the mean of its heads" if head is None else f"head {head}"
-    window = "" if view.window is None else f", which sees the last {view.window} tokens"
-    heading(screen, f"Layer {view.layer}, {chosen}: what each token reads{window}")
+    window = "" if view.window is None else f" (it sees the last {view.window} tokens)"
+    heading(screen, f"Layer {view.layer}, {chosen}: from which tokens each token reads{window}")
     weights_TT = view.weights.mean(0) if head is None else view.weights[head]
     added_TT = (view.weights * view.value_sizes[:, None]).mean(0) if head is None else weights_TT * view.value_sizes[head]
     _print_reads(screen, view, weights_TT, added_TT)
@@ -52,30 +58,42 @@ def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> N
 
 def _print_habits(screen: Screen, view: "AttentionView") -> None:
     layers, heads = view.entropy.shape
+    screen.print(Text("head ", "dim").append("".join(str(head % 10) for head in range(heads)), "dim"), soft_wrap=True)
     for layer in range(layers):
-        line = Text(f"{layer:>3}  ", "dim")
+        line = Text(f"{layer:>4} ", "dim")
         for head in range(heads):
             shares = [(float(getattr(view, field)[layer, head]), letter) for letter, field, _ in HABITS]
             share, letter = max((pair for pair in shares if not np.isnan(pair[0])), default=(0.0, "·"))
-            line.append(letter if share >= HABIT else "·", "" if letter == "F" or share < HABIT else f"bold {ACCENT}")
+            style = "not dim" if letter == "F" or share < HABIT else f"not dim bold {ACCENT}"
+            line.append(letter if share >= HABIT else "·", style)
         if layer == view.layer:
-            line.append("  ←", "bold")
+            line.append("  ← shown below", "not dim")
         screen.print(line, soft_wrap=True)
 
 
 def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, added_TT: np.ndarray) -> None:
-    """A row for each token: a shaded cell for every token that it can read, and the strongest reads by name."""
-    tokens = view.input.tokens[-GRID_TOKENS:]
-    first = len(view.input.tokens) - len(tokens)
+    """A row per token: a shaded cell for every token up to it, and the strongest reads by name."""
     names = [passage_token_name(token) for token in view.input.tokens]
-    print_grid(screen, names[first:], names[first:], weights_TT[first:, first:], largest=1.0)
-    if first:
-        screen.print_text(f"Only the last {len(tokens)} of {len(names)} tokens are shown.", style="dim")
-    screen.print()
-    for t, token in enumerate(tokens, first):
-        if t == 0:
-            continue
-        best = np.argsort(-weights_TT[t, : t + 1])[:READS]
+    first = max(0, len(names) - GRID_TOKENS)
+    left = min(NAME, max(map(cell_len, names)))
+    cells = 2 if left + 2 * (len(names) - first) + READ_CELLS <= screen.width else 1
+    drawn = left + cells * (len(names) - first) + READ_CELLS <= screen.width
+    others = False
+    for t in range(max(first, 1), len(names)):
+        best = [at for at in np.argsort(-weights_TT[t, : t + 1])[:READS] if weights_TT[t, at] >= LEAST_READ]
         most = int(np.argmax(added_TT[t, : t + 1]))
-        reads = ", ".join(f"{names[at]} {percent(float(weights_TT[t, at]))}" for at in best)
-        screen.print_text(f"{reads}; adds most from {names[most]}", before=f"{passage_token_name(token)}  reads  ")
+        reads = [f"{names[at]} {weights_TT[t, at]:.0%}{'*' if at == most else ''}" for at in best]
+        if most not in best:
+            reads.append(f"{names[most]} {weights_TT[t, most]:.0%}*")
+        others = others or most != best[0]
+        grid = "".join(shade(float(weight)) * cells for weight in weights_TT[t, first:]) if drawn else ""
+        print_items(screen, reads, before=f"{fitted(names[t], left)}  {grid}  " if drawn else f"{fitted(names[t], left)}  ")
+    if first:
+        screen.print_text(f"The last {GRID_TOKENS} of {counted(len(names), 'token')} are shown.", style="dim")
+    notes = []
+    if drawn:
+        notes.append("Cells: the weights on the tokens in order, from ░ 12% ▒ 37% ▓ 62% █ 87% on.")
+    if others:
+        notes.append("*: the token that adds most (weight × size of its value).")
+    if notes:
+        screen.print_text(" ".join(notes), style="dim")

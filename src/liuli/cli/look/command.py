@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liuli.cli.input import read_text
-from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute, check_model
+from liuli.cli.options import MODEL, Adapter, Device, Dtype, Json, Pattern, Threads, check_compute, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
 from liuli.cli.work_progress import WorkProgress, work_progress
@@ -23,11 +23,15 @@ NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
     "gradient", "learning", "compare",
 )  # fmt: skip
 WITHOUT_TEXT = ("learning",)
+OPTIONS = {  # what a view uses -> how it is given
+    "texts": "--with TEXT", "models": "--with MODEL", "world": "--with FOLDER", "word": "--word TEXT",
+    "layer": "--layer N, --head N", "seed": "--seed N", "sampling": "sampling",
+}  # fmt: skip
 
 
 @with_sampling_options
 def look(
-    model: ModelName,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=f"The model: {MODEL}.", show_default=False)] = None,
     text: Annotated[
         str | None,
         typer.Argument(
@@ -43,7 +47,7 @@ def look(
         list[str] | None,
         typer.Option(
             "--with",
-            metavar="TEXT|MODEL|WORLD",
+            metavar="TEXT|MODEL|FOLDER",
             help="Compare with this: another text (context, patching, compare), another model (tokens, compare), or the folder "
             "of a world (learning). May be repeated.",
         ),
@@ -51,20 +55,20 @@ def look(
     word: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD",
+            metavar="TEXT",
             help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
-            "the next word that is followed or explained.",
+            "the next word whose prediction is followed or explained.",
             show_default="the longest common text; the most likely next token",
         ),
     ] = None,
     layer: Annotated[
         int | None,
         typer.Option(
-            metavar="L", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
+            metavar="N", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
         ),
     ] = None,
     head: Annotated[
-        int | None, typer.Option(metavar="H", help="Show this attention head, counted from 0.", show_default="their mean")
+        int | None, typer.Option(metavar="N", help="Show this attention head, counted from 0.", show_default="their mean")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
     adapter: Adapter = None,
@@ -75,15 +79,17 @@ def look(
     json: Json = False,
     **sampling: float | None,
 ) -> None:
-    """Look inside a model: how it read a text, and how it came to its prediction.
+    """Look inside a model: how it read a text, how it came to its prediction, and how it learned.
 
-    Without --view, the views are listed.
+    Without --view, the views are listed, with the options that each of them uses.
     """
     if view is None:
         _list_views()
         return
     if view not in NAMES:
         raise LiuliError(f"there is no view {view!r}; views: {', '.join(NAMES)}")
+    if model is None:
+        raise LiuliError("there is no model: give MODEL and TEXT")
     check_model(model, adapter)
     if head is not None and view != "attention":
         raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
@@ -93,24 +99,37 @@ def look(
     given = read_text(text) if text is not None else ""
     with work_progress(f"loading {model}") as work:
         opened = _open(model, device, dtype, pattern, adapter)
+        _check_head(opened, head)
         subject = _subject(opened, given, others or [], view, work, device)
         set_threads([opened, *subject.models], threads)
         found = _make(view, subject, word, layer, seed, only_given(**sampling), work)
     if json:
         print_json(found.to_json())
     else:
-        _draw(view, found, head)
+        _draw(view, found, [opened, *subject.models], head)
 
 
 def _list_views() -> None:
-    from liuli.cli.look.drawing import plain_table
+    """Prints for each view what it shows and which options it has."""
+    from liuli.cli.look.table import Column, print_table
     from liuli.inside.views import VIEWS
 
-    table = plain_table("view", "what it shows")
-    table.columns[1].no_wrap = False
-    for name, kind in VIEWS.items():
-        table.add_row(name, kind.shows)
-    Screen().print(table)
+    screen = Screen()
+    screen.print_text("Choose a view: liuli look MODEL TEXT --view NAME", style="bold")
+    screen.print()
+    rows = [
+        [name, kind.shows, ", ".join(OPTIONS[used] for used in OPTIONS if used in kind.uses)] for name, kind in VIEWS.items()
+    ]
+    print_table(screen, [Column("view"), Column("what it shows"), Column("its options")], rows)
+    screen.print_text("\nOn all views: liuli look --help, and docs/inside.md.", style="dim")
+
+
+def _check_head(model: "Model", head: int | None) -> None:
+    """Raises LiuliError if the layers have no such head."""
+    from liuli.inside.attention import check_head
+
+    if head is not None:
+        check_head(model.decoder, head)
 
 
 def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Path | None) -> "Model":
@@ -119,9 +138,7 @@ def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Pat
     return load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
 
 
-def _subject(
-    model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str
-) -> "Subject":
+def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str) -> "Subject":
     """The subject with everything that was given with --with.
 
     Raises:
@@ -176,7 +193,7 @@ def _make(
         raise named_as_typed(error) from None
 
 
-def _draw(name: str, view: "AnyView", head: int | None) -> None:
+def _draw(name: str, view: "AnyView", models: "Sequence[Model]", head: int | None) -> None:
     from liuli.cli.look.drawings import draw
 
-    draw(Screen(), name, view, head)
+    draw(Screen(), name, view, models, head)

@@ -1,85 +1,156 @@
-"""The drawings of a course: the stages of one pass, and the predictions of a run while it was trained."""
+"""The drawings of a course: the stages of one pass, one step of learning, and the predictions of a run while it was trained."""
 
 import math
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from liuli.cli.look.drawing import by_id, fitted, heading, plain_table
+from liuli.cli.look.drawing import by_id, fitted, heading, passage_token_name
+from liuli.cli.look.table import Bar, Cell, Column, print_items, print_table
 from liuli.cli.output import Screen
-from liuli.cli.wording import bar, percent, token_name
+from liuli.cli.wording import percent, token_name
 from liuli.display import visible
 from liuli.units import byte_size, scaled
 
 if TYPE_CHECKING:
+    from liuli.inside.gradient import GradientView
     from liuli.inside.learning import LearningView, TrackedPrompt
     from liuli.inside.path import PathStage, PathView
+    from liuli.tokens import Token
 
-BAR = 12
 BLOCKS = 3  # the first and the last ones that are shown
 LOOKS = 10  # recorded steps that are shown
-NAME, SHARE = 12, 7
-CANDIDATES = 5
+NAME = 16  # cells of a token's name, at most
+FOLLOWED = 3  # tokens with a column of their own
+LEAST_FOLLOWED = 0.01  # their probability at the last step
+LISTED = 8  # tensors
 FLOPS = ("TFLOP", "GFLOP", "MFLOP", "kFLOP", "FLOP")
+VIEWS = "--view"
 
 
 def draw_path(screen: Screen, view: "PathView") -> None:
     """Prints a row per stage; of a deep model, the first and the last blocks."""
     heading(screen, f"{visible(view.input.text)} → {token_name(view.chosen)} ({percent(view.probability)})")
-    table = plain_table("stage", "shape", "numbers", "memory", "cost", "", "length", "residual", "--view", right=(3, 4, 6, 7))
     most = max(stage.flops for stage in view.stages) or 1.0
+    rows: list[list[Cell]] = []
     left_out = 0
     for stage in view.stages:
         if stage.layer is not None and BLOCKS <= stage.layer < view.model.layers - BLOCKS:
             left_out += stage.name == "attention"
             continue
-        if left_out and stage.layer is not None:
-            table.add_row(Text(f"… {left_out} more blocks", "dim"))
+        if left_out:
+            rows.append(["…", Text(f"{left_out} more", "dim"), *[""] * 7])
             left_out = 0
-        table.add_row(*_stage(stage, most))
-    screen.print(table)
-    screen.print_text(f"The whole pass: {scaled(view.flops, 3, FLOPS)}, {view.model.parameters:,} parameters.")
-    screen.print_text("length: of the vectors that a stage adds. residual: of the residual stream after it.", style="dim")
+        rows.append(_stage(stage, most))
+    columns = [
+        Column("block", right=True), Column("stage"), Column("shape", right=True), Column("numbers", spare=3),
+        Column("memory", right=True, spare=2), Column("arithmetic"), Column("length", right=True),
+        Column("residual", right=True, spare=1), Column(VIEWS, spare=4),
+    ]  # fmt: skip
+    missing = print_table(screen, columns, rows)
+    screen.print_text(f"The whole pass: {scaled(view.flops, 3, FLOPS)} with {view.model.parameters:,} parameters.")
+    lengths = (
+        "Length: of the vectors that a stage adds, the mean over the tokens. Residual: of the stream that they are added to."
+    )
+    screen.print_text(lengths, style="dim")
+    if VIEWS in missing:
+        opened: dict[str, list[str]] = {}
+        for stage in view.stages:
+            for name in stage.views:
+                opened.setdefault(name, []).append(stage.name)
+        shown = [f"{name} ({', '.join(dict.fromkeys(stages))})" for name, stages in opened.items()]
+        print_items(screen, shown, before="More:  --view ", style="dim")
 
 
-def _stage(stage: "PathStage", most: float) -> list[str | Text]:
-    name = stage.name if stage.layer is None else f"block {stage.layer} {stage.name}"
+def _stage(stage: "PathStage", most: float) -> list[Cell]:
     return [
-        name,
-        " × ".join(map(str, stage.shape)),
+        "" if stage.layer is None else str(stage.layer),
+        stage.name,
+        " × ".join(f"{size:,}" for size in stage.shape),
         stage.dtype,
         byte_size(stage.bytes),
-        scaled(stage.flops, 3, FLOPS) if stage.flops else "",
-        bar(stage.flops / most, BAR),
+        Bar(stage.flops / most, scaled(stage.flops, 3, FLOPS)) if stage.flops else "",
         "" if stage.size is None else f"{stage.size:.2f}",
         "" if stage.residual is None else f"{stage.residual:.2f}",
         Text(", ".join(stage.views), "dim"),
     ]
 
 
+def draw_gradient(screen: Screen, view: "GradientView") -> None:
+    """Prints the loss of every token before and after the step, the predictions, and the weights that moved most."""
+    change = view.loss_after - view.loss
+    moved = "falls" if change < 0 else "rises"
+    heading(screen, f"One step: the loss {moved} from {view.loss:.4f} to {view.loss_after:.4f} nats per token")
+    screen.print_text(
+        f"All weights together move by {view.move:.2g} of their length. The gradient promises "
+        f"{view.expected:+.4f}; the change is {change:+.4f}, because the loss is curved."
+    )
+    names = by_id(view.candidates)
+    longest = float(view.losses.max()) or 1.0
+    rows: list[list[Cell]] = []
+    for p, token in enumerate(view.input.tokens[1:]):
+        loss, after = float(view.losses[p]), float(view.losses_after[p])
+        rows.append(
+            [
+                fitted(passage_token_name(token), NAME).rstrip(),
+                Bar(loss / longest, f"{loss:.3f}"),
+                f"{max(0.0, after):.3f}",
+                fitted(token_name(names[int(view.top[p, 0])]), NAME).rstrip(),
+                percent(math.exp(view.top_logprobs[p, 0])),
+                percent(math.exp(view.top_logprobs_after[p, 0])),
+            ]
+        )
+    columns = [Column("token"), Column("loss before"), Column("loss after", right=True), Column("prediction", spare=1),
+               Column("before", right=True, spare=1), Column("after", right=True, spare=1)]  # fmt: skip
+    print_table(screen, columns, rows)
+    heading(screen, "The weights that move most")
+    rows = []
+    for each in view.weights[:LISTED]:
+        share = Bar(each.share / view.weights[0].share, f"{each.share:.1%}")
+        name = each.name.removesuffix(".weight")
+        rows.append([name, " × ".join(f"{size:,}" for size in each.shape), share, f"{each.change / (each.size or 1.0):.3%}"])
+    print_table(
+        screen, [Column("weights"), Column("shape", spare=1), Column("share of the step"), Column("moved by", right=True)], rows
+    )
+
+
 def draw_learning(screen: Screen, view: "LearningView") -> None:
-    """Prints for every tracked prompt its most likely next tokens at some steps, and the truth."""
+    """Prints for every tracked prompt how likely its next tokens were at some steps, and the world's own frequencies."""
     heading(screen, f"{view.run}: {int(view.steps[-1]):,} steps, {view.tokens[-1]:,.0f} tokens")
     for prompt in view.prompts:
         _print_prompt(screen, view, prompt)
 
 
 def _print_prompt(screen: Screen, view: "LearningView", prompt: "TrackedPrompt") -> None:
-    heading(screen, f"after {visible(prompt.input.text)}")
-    if prompt.truth:
-        pieces = ", ".join(f"{visible(piece.text)} {piece.probability:.0%}" for piece in prompt.truth[:CANDIDATES])
-        screen.print_text(f"in the world: {pieces}")
+    """A column for each of the tokens that are likely at the end: its probability from step to step."""
+    heading(screen, f"After {visible(prompt.input.text)}")
     names = by_id(prompt.candidates)
-    count = max(1, min(CANDIDATES, prompt.top.shape[1], (screen.width - 14) // (NAME + SHARE + 2)))
-    table = plain_table("step", "loss", *[""] * (2 * count), right=(0, 1, *range(3, 2 + 2 * count, 2)))
+    ids = [int(token_id) for token_id, logprob in zip(prompt.top[-1], prompt.top_logprobs[-1], strict=True)
+           if math.exp(logprob) >= LEAST_FOLLOWED][:FOLLOWED]  # fmt: skip
+    followed = [names[token_id] for token_id in ids]
+    columns = [Column("step", right=True), Column("loss", right=True, spare=2), Column("most likely", spare=1)]
+    columns += [Column(fitted(token_name(token), NAME).rstrip()) for token in followed]
+    rows: list[list[Cell]] = []
     for s in _some(len(view.steps)):
         loss = float(view.loss[s])
-        cells = []
-        for c in range(count):
-            probability = math.exp(prompt.top_logprobs[s, c])
-            cells += [fitted(token_name(names[int(prompt.top[s, c])]), NAME), percent(probability)]
-        table.add_row(f"{int(view.steps[s]):,}", "" if math.isnan(loss) else f"{loss:.2f}", *cells)
-    screen.print(table)
+        shares = dict(zip(prompt.top[s].tolist(), map(math.exp, prompt.top_logprobs[s]), strict=True))
+        first = fitted(token_name(names[int(prompt.top[s, 0])]), NAME).rstrip()
+        known = [shares.get(token.id) for token in followed]
+        cells = ["not listed" if share is None else Bar(share, f"{share:.1%}") for share in known]
+        rows.append([f"{int(view.steps[s]):,}", "" if math.isnan(loss) else f"{loss:.2f}", first, *cells])
+    if prompt.truth:
+        true = [_true_share(prompt, token) for token in followed]
+        rows.append(["world", "", "", *("" if share is None else Bar(share, f"{share:.1%}") for share in true)])
+    print_table(screen, columns, rows)
+    if prompt.truth:
+        pieces = ", ".join(f"{visible(piece.text)} {piece.probability:.0%}" for piece in prompt.truth[:FOLLOWED])
+        screen.print_text(f"In the world: {pieces}.", style="dim")
+
+
+def _true_share(prompt: "TrackedPrompt", token: "Token") -> float | None:
+    """How often a continuation in the world begins with this token; None if that cannot be seen from the texts."""
+    shares = [piece.probability for piece in prompt.truth if piece.text.startswith(token.text)]
+    return sum(shares) if shares else None
 
 
 def _some(count: int) -> list[int]:

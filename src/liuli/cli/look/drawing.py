@@ -1,24 +1,27 @@
-"""What the drawings of views share: headings, shaded cells, and the lines below a view."""
+"""What the drawings of views share: names of tokens, headings, shaded cells, and the lines below a view."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.table import Table
 from rich.text import Text
 
 from liuli.cli.output import Screen
 from liuli.display import visible
+from liuli.inside.caveats import caveat
+from liuli.tokens.scripts import script_of
 from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.inside.arrays import Array
     from liuli.inside.passage import PassageToken
+    from liuli.inside.self_check import SelfCheck
     from liuli.inside.view import View
     from liuli.tokens import Token
 
 SHADES = " ░▒▓█"
-ACCENT = "cyan"
+AGAINST = "red"  # what speaks against a prediction
+MOST_CAVEATS = 2
 
 
 def shade(share: float) -> str:
@@ -49,55 +52,74 @@ def heading(screen: Screen, text: str) -> None:
     screen.print_text(text, style="bold")
 
 
-def plain_table(*columns: str, right: Sequence[int] = ()) -> Table:
-    """A table without lines. `right`: the numbers of the columns whose cells are aligned to the right."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", no_wrap=True)
-    return table
-
-
 def print_introduction(screen: Screen, view: "View", shows: str) -> None:
-    """What the view shows, of which model and which text."""
+    """What the view shows, and of which model."""
     screen.print_text(shows, style="bold")
     model = view.model
     adapter = f" with the adapter {model.adapter['path']}" if model.adapter else ""
     sizes = f"{counted(model.layers, 'layer')} of {counted(model.heads, 'head')}"
-    screen.print_text(f"{model.path}{adapter}: {sizes}, {counted(len(view.input.ids), 'token')} read", style="dim")
+    screen.print_text(f"{model.path}{adapter}: {sizes}, {counted(model.parameters, 'parameter')}", style="dim")
 
 
-def print_checks(screen: Screen, view: "View", caveats: Sequence[str]) -> None:
-    """What the view cannot show, and the checks that failed; one line says that all others hold."""
+def print_checks(screen: Screen, view: "View") -> None:
+    """The caveats that matter most, in Chinese too if the text is Chinese, and whether the view's checks hold."""
     screen.print()
-    for text in caveats:
-        screen.print_text(text, style="dim")
-    failed = [check for check in view.checks if not check.ok]
-    for check in failed:
-        limits = f"{check.meaning} is {check.value:g} {check.unit} (limit {check.limit:g}). The numbers may be wrong"
-        screen.print_text(f"self-check failed: {limits}: please report this", style="red")
-    if not failed:
-        each = "; ".join(f"{check.meaning} is {check.value:.1g}" for check in view.checks)
-        screen.print_text(f"Checked: {each}.", style="dim")
+    chinese = reads_chinese(view)
+    for key in relevant_caveats(view):
+        screen.print_text(caveat(key), style="dim")
+        if chinese:
+            screen.print_text(caveat(key, "zh"), style="dim")
+    print_failed_checks(screen, view.checks)
+    held = sum(check.ok for check in view.checks)
+    screen.print_text(f"Self-checks that hold: {held} of {len(view.checks)}.", style="dim")
+
+
+def print_failed_checks(screen: Screen, checks: "Sequence[SelfCheck]") -> None:
+    """A line for each check that does not hold."""
+    for check in checks:
+        if not check.ok:
+            limits = f"{check.meaning} is {check.value:g} {check.unit} (limit {check.limit:g}). The numbers may be wrong"
+            screen.print_text(f"self-check failed: {limits}: please report this", style="red")
+
+
+def relevant_caveats(view: "View") -> list[str]:
+    """The keys of the first caveats of a view that concern this text. The others are in the JSON and in docs/inside.md."""
+    split = any(count > 1 for token in view.input.tokens for count in token.part[1:])
+    concerned = {"token.bytes": split, "lens.language": reads_chinese(view)}
+    return [key for key in view.caveats if concerned.get(key, True)][:MOST_CAVEATS]
+
+
+def reads_chinese(view: "View") -> bool:
+    """Whether there is a Chinese character in the text of a view."""
+    return any(script_of(character) == "Han" for character in view.input.text)
 
 
 def print_grid(
-    screen: Screen, rows: Sequence[str], columns: Sequence[str], values: "Array", column_cells: int = 2, largest: float = 0.0
+    screen: Screen,
+    rows: Sequence[str],
+    values: "Array",
+    after: "Sequence[str | Text]" = (),
+    column_cells: int = 2,
+    largest: float = 0.0,
 ) -> None:
-    """A grid of shaded cells. Columns that do not fit are left out at the left, and the grid says so.
+    """A grid of shaded cells.
 
     Args:
-        values: (rows, columns), shown as shares of `largest`; negative values in another colour.
+        values: (rows, columns), shown as shares of `largest`. A negative value is red, or has a minus sign where there are no
+            colours.
+        after: printed after each row, if there is room.
         largest: default: the largest absolute value.
     """
     largest = largest or float(abs(values).max(initial=0)) or 1.0
     left = max(map(cell_len, rows), default=0) + 2
-    shown = max(1, min(len(columns), (screen.width - left) // column_cells))
-    first = len(columns) - shown
-    for name, row in zip(rows, values, strict=True):
-        line = Text(fitted(name, left))
-        for value in row[first:]:
+    room = screen.width - left - values.shape[1] * column_cells - 2
+    beside = bool(after) and max(cell_len(str(each)) for each in after) <= room
+    for r, (name, row) in enumerate(zip(rows, values, strict=True)):
+        line = Text(fitted(name, left), "dim")
+        for value in row:
             share = float(value) / largest
-            line.append(shade(abs(share)) * column_cells, "red" if share < 0 else "")
+            sign = "-" if share < 0 and screen.color_system is None and shade(-share) != " " else ""
+            line.append(shade(abs(share)) * (column_cells - len(sign)) + sign, AGAINST if share < 0 else "not dim")
+        if beside:
+            line.append("  ").append_text(Text(str(after[r]), "not dim"))
         screen.print(line, soft_wrap=True)
-    if first:
-        screen.print_text(f"The first {first} of {len(columns)} columns do not fit.", style="dim")

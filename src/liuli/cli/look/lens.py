@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.look.drawing import ACCENT, by_id, fitted, heading, passage_token_name, plain_table
+from liuli.cli.look.drawing import by_id, fitted, heading, passage_token_name
+from liuli.cli.look.table import Bar, Column, print_table
 from liuli.cli.output import Screen
-from liuli.cli.wording import bar, percent, token_name
+from liuli.cli.wording import percent, token_name
 
 if TYPE_CHECKING:
     from liuli.inside.lens import LensView
 
-BAR = 16
+NAME = 18  # cells of a predicted token's name, at most
 LIKELY = 0.5  # a prediction that is at least as probable is shown in bold,
 UNLIKELY = 0.1  # and one below this is dimmed
-MOST_CELLS, FEWEST_CELLS = 12, 5  # of a token's name in the grid
+MOST_CELLS, FEWEST_CELLS = 12, 6  # of a token's name in the grid
 
 
 def draw_lens(screen: Screen, view: "LensView") -> None:
@@ -26,8 +27,13 @@ def draw_lens(screen: Screen, view: "LensView") -> None:
     _print_last(screen, view)
     for k, token in enumerate(view.tracked):
         row = int(view.leads_from[k, -1])
-        where = f"from layer {view.rows[row]} on" if row > 0 else "from the embedding on" if row == 0 else "not at the end"
-        screen.print_text(f"{token_name(token)} is the most likely token {where}.")
+        if row < 0:
+            screen.print_text(
+                f"The model itself does not predict {token_name(token)}: its rank is {view.ranks[-1, -1, k] + 1:,}."
+            )
+        else:
+            since = f"layer {view.rows[row]}" if row else "the embedding"
+            screen.print_text(f"{token_name(token)} is the most likely token from {since} on.")
     if len(view.positions) > 1:
         heading(screen, "The most likely next token after every token, by layer")
         _print_grid(screen, view)
@@ -35,42 +41,53 @@ def draw_lens(screen: Screen, view: "LensView") -> None:
 
 def _print_last(screen: Screen, view: "LensView") -> None:
     names = by_id(view.candidates)
-    ranks = [f"rank of {fitted(token_name(token), 12).rstrip()}" for token in view.tracked]
-    table = plain_table("layer", "predicts", "", "", "nats to the end", *ranks, right=(2, 4, *range(5, 5 + len(ranks))))
+    ranks = [Column(f"rank of {fitted(token_name(token), 12).rstrip()}", right=True) for token in view.tracked]
+    columns = [Column("layer"), Column("predicts"), Column("probability"), Column("KL, nats", right=True, spare=1), *ranks]
+    rows = []
     for r, row in enumerate(view.rows):
         probability = math.exp(view.top_logprobs[-1, r, 0])
-        predicted = token_name(names[int(view.top[-1, r, 0])])
-        table.add_row(
-            f"{row} (model)" if r == len(view.rows) - 1 else row,
-            Text(fitted(predicted, min(18, max(8, cell_len(predicted)))), _style(probability)),
-            percent(probability),
-            Text(bar(probability, BAR), ACCENT),
-            f"{view.divergence[-1, r]:.2f}",
-            *(f"{rank + 1:,}" for rank in view.ranks[-1, r]),
+        predicted = fitted(token_name(names[int(view.top[-1, r, 0])]), NAME).rstrip()
+        rows.append(
+            [
+                f"{row} (model)" if r == len(view.rows) - 1 else row,
+                Text(predicted, _style(probability)),
+                Bar(probability, percent(probability)),
+                f"{view.divergence[-1, r]:.2f}",
+                *(f"{rank + 1:,}" for rank in view.ranks[-1, r]),
+            ]
         )
-    screen.print(table)
+    if "KL, nats" not in print_table(screen, columns, rows):
+        screen.print_text("KL: how far from the model's own distribution. Rank 1: the most likely token.", style="dim")
 
 
 def _print_grid(screen: Screen, view: "LensView") -> None:
     names = by_id(view.candidates)
+    after = [passage_token_name(view.input.tokens[position]) for position in view.positions]
     left = max(map(len, view.rows)) + 2
-    cells = max(FEWEST_CELLS, min(MOST_CELLS, (screen.width - left) // len(view.positions) - 1))
+    fewest = max(FEWEST_CELLS, *(cell_len(name) for name in after if name.endswith(")"))) if _has_parts(view) else FEWEST_CELLS
+    cells = max(fewest, min(MOST_CELLS, (screen.width - left) // len(view.positions) - 1))
     count = max(1, (screen.width - left) // (cells + 1))
     shown = range(max(0, len(view.positions) - count), len(view.positions))
     header = Text("after".ljust(left), "dim")
     for p in shown:
-        header.append(f"{fitted(passage_token_name(view.input.tokens[view.positions[p]]), cells)} ", "dim")
+        header.append(f"{fitted(after[p], cells)} ", "dim")
     screen.print(header, soft_wrap=True)
     for r, row in enumerate(view.rows):
         line = Text(row.ljust(left), "dim")
         for p in shown:
             name = token_name(names[int(view.top[p, r, 0])])
-            line.append(fitted(name, cells), _style(math.exp(view.top_logprobs[p, r, 0])))
+            line.append(fitted(name, cells), _style(math.exp(view.top_logprobs[p, r, 0])) or "not dim")
             line.append(" ")
         screen.print(line, soft_wrap=True)
     if shown.start:
-        screen.print_text(f"The first {shown.start} of {len(view.positions)} positions do not fit.", style="dim")
-    screen.print_text(f"Bold: a probability of {LIKELY:.0%} or more. Dim: below {UNLIKELY:.0%}.", style="dim")
+        screen.print_text(f"The last {len(shown)} of {len(view.positions)} tokens are shown.", style="dim")
+    if screen.color_system is not None:
+        screen.print_text(f"Bold: a probability of {LIKELY:.0%} or more. Dim: below {UNLIKELY:.0%}.", style="dim")
+
+
+def _has_parts(view: "LensView") -> bool:
+    """Whether a token is a part of a character; its name must not be shortened."""
+    return any(view.input.tokens[position].part[1] > 1 for position in view.positions)
 
 
 def _style(probability: float) -> str:

@@ -1,11 +1,13 @@
-"""The drawings of the views tokens and vectors."""
+"""The drawing of the view tokens: the tokens as blocks, and how each chunk of the text was made."""
 
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.columns import Columns
 from rich.text import Text
 
-from liuli.cli.look.drawing import ACCENT, heading, passage_token_name, plain_table
+from liuli.cli.look.drawing import heading, passage_token_name
+from liuli.cli.look.table import ACCENT
 from liuli.cli.output import Screen
 from liuli.cli.wording import token_name
 from liuli.display import visible
@@ -14,24 +16,39 @@ from liuli.units import counted
 if TYPE_CHECKING:
     from liuli.inside.passage import Passage
     from liuli.inside.tokens import TokensView
-    from liuli.inside.vectors import VectorsView
     from liuli.tokens.trace import Chunk
 
-MAP_ROWS = 18
-NUMBER = "{:+.3f}"
+STAIRS = 8  # merges of a chunk that are drawn with all tokens of the chunk; of a longer one, only what changes
+MERGES = 60  # of all chunks that are listed
+RANK = 14  # cells after the tokens of a merge
 
 
 def draw_tokens(screen: Screen, view: "TokensView") -> None:
     """Prints the tokens as blocks, then how each chunk was made, then the same text in other tokenizers."""
-    counts = counted(len(view.input.ids), "token"), counted(view.characters, "character"), counted(view.bytes, "byte")
-    heading(screen, f"{', '.join(counts)} ({view.kind})")
+    sizes = counted(view.characters, "character"), counted(view.bytes, "byte"), view.kind
+    heading(screen, f"{counted(len(view.input.ids), 'token')} with their ids ({', '.join(sizes)})")
     _print_blocks(screen, view.input)
-    for chunk in view.chunks:
-        if chunk.joins or chunk.matches:
-            _print_chunk(screen, chunk)
+    made = [chunk for chunk in view.chunks if chunk.joins or chunk.matches]
+    if made:
+        merged = any(chunk.joins for chunk in made)
+        heading(
+            screen,
+            "The merges, in order. The pair with the lowest rank is merged first"
+            if merged
+            else "The longest matches, from the left",
+        )
+    left = MERGES
+    for number, chunk in enumerate(made):
+        if left <= 0:
+            screen.print_text(
+                f"\n… and {counted(len(made) - number, 'more part')} of the text; --json lists all merges", style="dim"
+            )
+            break
+        _print_chunk(screen, chunk, left)
+        left -= len(chunk.joins) + len(chunk.matches)
     for other in view.others:
-        count = counted(len(other.input.ids), "token")
-        heading(screen, f"{other.path}: {count} ({other.kind}, {other.vocab_size:,} ids)")
+        number = counted(len(other.input.ids), "token")
+        heading(screen, f"{other.path}: {number} ({other.kind}, {other.vocab_size:,} ids)")
         _print_blocks(screen, other.input)
 
 
@@ -52,61 +69,45 @@ def _print_blocks(screen: Screen, passage: "Passage") -> None:
     screen.print(ids, soft_wrap=True)
 
 
-def _print_chunk(screen: Screen, chunk: "Chunk") -> None:
-    """The pieces of a chunk before the first merge and after each one; or its matches."""
+def _print_chunk(screen: Screen, chunk: "Chunk", most: int) -> None:
+    """How a part of the text was tokenized: all its tokens after each merge if that is short, else only the merges."""
     screen.print_text(f"\n{visible(chunk.text, chunk.text.encode())}", style=ACCENT)
     for match in chunk.matches:
         screen.print_text(f"[{match.start}:{match.end}] {token_name(match.piece)} (id {match.piece.id})", before="  ")
+    names = [token_name(symbol) for symbol in chunk.symbols]
+    widest = cell_len(" ".join(names)) + RANK
+    if len(chunk.joins) <= min(STAIRS, most) and widest <= screen.width:
+        _print_stairs(screen, chunk, names)
+    elif chunk.joins:
+        _print_merges(screen, chunk, most)
+
+
+def _print_stairs(screen: Screen, chunk: "Chunk", names: list[str]) -> None:
+    """The tokens before the first merge, and after each one; what was just merged has a colour."""
     if not chunk.joins:
         return
-    pieces = [token_name(symbol) for symbol in chunk.symbols]
-    screen.print_text(" ".join(pieces), before="  ")
+    cells = cell_len(" ".join(names)) + 2
+    screen.print(
+        Text(f"  {' '.join(names)}").append(" " * (cells - cell_len(" ".join(names)))).append("rank", "dim"), soft_wrap=True
+    )
     for join in chunk.joins:
-        pieces[join.at : join.at + 2] = [token_name(join.result)]
-        screen.print_text(f"{' '.join(pieces)}   (rank {join.rank:,})", before="  ")
+        names[join.at : join.at + 2] = [token_name(join.result)]
+        line = Text("  ")
+        for place, name in enumerate(names):
+            line.append(name, f"bold {ACCENT}" if place == join.at else "").append(" ")
+        line.append(" " * (cells + 2 - line.cell_len)).append(f"{join.rank:,}", "dim")
+        screen.print(line, soft_wrap=True)
 
 
-def draw_vectors(screen: Screen, view: "VectorsView") -> None:
-    """Prints the first numbers and the neighbours of every token, and the map."""
-    heading(screen, "The first numbers of each token's vector, and its length")
-    width = max(cell_len(token_name(each.token)) for each in view.vectors)
-    for each in view.vectors:
-        name = token_name(each.token)
-        numbers = " ".join(map(NUMBER.format, each.first))
-        line = f"{name}{' ' * (width - cell_len(name))}  {numbers} …  length {each.size:.3f}"
-        screen.print_text(line)
-    heading(screen, "The tokens with the most similar vectors (cosine)")
-    for each in view.vectors:
-        near = [
-            f"{token_name(view.points[point])} {cosine:.2f}"
-            for point, cosine in zip(each.neighbours, each.cosines, strict=True)
-        ]
-        name = token_name(each.token)
-        screen.print_text("   ".join(near), before=f"{name}{' ' * (width - cell_len(name))}  ")
-    shares = " and ".join(f"{share:.0%}" for share in view.explained)
-    heading(screen, f"A map: its axes show {shares} of the differences between these vectors")
-    _print_map(screen, view)
-
-
-def _print_map(screen: Screen, view: "VectorsView") -> None:
-    """Names at their places. The tokens of the text are drawn first; a neighbour whose place is taken is a dot."""
-    width, rows = screen.width - 1, MAP_ROWS
-    cells = [[(" ", "")] * width for _ in range(rows)]
-    low, high = view.xy.min(0), view.xy.max(0)
-    span = [float(each) or 1.0 for each in high - low]
-    own = [each.point for each in view.vectors]
-    for point in [*own, *(point for point in range(len(view.points)) if point not in set(own))]:
-        name = token_name(view.points[point])
-        x, y = (float(view.xy[point, axis] - low[axis]) / span[axis] for axis in (0, 1))
-        row, column = round((1 - y) * (rows - 1)), round(x * (width - 1))
-        column = max(0, min(column, width - cell_len(name)))
-        place = range(column, min(width, column + cell_len(name)))
-        style = f"bold {ACCENT}" if point in own else ""
-        if all(cells[row][at][0] == " " for at in place):
-            for at in place:
-                cells[row][at] = ("", "")
-            cells[row][column] = (name, style)
-        elif cells[row][column][0] == " ":
-            cells[row][column] = ("·", "dim")
-    for line in cells:
-        screen.print(Text.assemble(*line), soft_wrap=True)
+def _print_merges(screen: Screen, chunk: "Chunk", most: int) -> None:
+    """What each merge joins, in order, from the top to the bottom of each column."""
+    ranks = max(len(f"{join.rank:,}") for join in chunk.joins)
+    found = []
+    for join in chunk.joins[:most]:
+        line = Text(f"  {join.rank:>{ranks},}  ", "dim").append(
+            f"{token_name(join.left)} + {token_name(join.right)} → ", "not dim"
+        )
+        found.append(line.append(token_name(join.result), f"not dim bold {ACCENT}"))
+    screen.print(Columns(found, padding=(0, 2), column_first=True))
+    if len(chunk.joins) > most:
+        screen.print_text(f"  … and {counted(len(chunk.joins) - most, 'more merge')}; --json lists all", style="dim")
