@@ -27,7 +27,13 @@ export function makeTypes() {
 function declaration(name, schema, prefix) {
   const head = `${comment(schema.description, "")}export`;
   const type = typeOf(schema, prefix, "");
-  return schema.properties ? `${head} interface ${name} ${type}` : `${head} type ${name} = ${type.replaceAll(" | ", "\n  | ")};`;
+  return schema.properties ? `${head} interface ${name} ${type}` : `${head} type ${name} =${union(type)};`;
+}
+
+/** A long union takes a line per member. */
+function union(type) {
+  const members = type.split(" | ");
+  return members.length > 4 ? members.map((each) => `\n  | ${each}`).join("") : ` ${type}`;
 }
 
 /** The type that a schema describes; `indent` is that of the line where it stands. */
