@@ -12,6 +12,8 @@ from liuli.cli.output import Screen, print_json
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.errors import LiuliError
+from liuli.output_paths import check_new_file
+from liuli.units import byte_size
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
@@ -23,6 +25,7 @@ NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
     "gradient", "learning", "compare",
 )  # fmt: skip
 WITHOUT_TEXT = ("learning",)
+ALL = "all"
 
 
 @with_sampling_options
@@ -37,7 +40,12 @@ def look(
         ),
     ] = None,
     view: Annotated[
-        str | None, typer.Option(metavar="|".join(NAMES), help="Show this view.", show_default="list the views")
+        str | None,
+        typer.Option(
+            metavar="|".join((*NAMES, ALL)),
+            help="Show this view. With --html, all stands for every view that can be made.",
+            show_default="list the views",
+        ),
     ] = None,
     others: Annotated[
         list[str] | None,
@@ -67,6 +75,10 @@ def look(
         int | None, typer.Option(metavar="H", help="Show this attention head, counted from 0.", show_default="their mean")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the view to this HTML file, which opens offline.", show_default=False),
+    ] = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
@@ -82,8 +94,7 @@ def look(
     if view is None:
         _list_views()
         return
-    if view not in NAMES:
-        raise LiuliError(f"there is no view {view!r}; views: {', '.join(NAMES)}")
+    _check(view, html, json)
     check_model(model, adapter)
     if head is not None and view != "attention":
         raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
@@ -95,11 +106,31 @@ def look(
         opened = _open(model, device, dtype, pattern, adapter)
         subject = _subject(opened, given, others or [], view, work, device)
         set_threads([opened, *subject.models], threads)
-        found = _make(view, subject, word, layer, seed, only_given(**sampling), work)
-    if json:
-        print_json(found.to_json())
+        made, refused = _make(view, subject, word, layer, seed, only_given(**sampling), work)
+        if html is not None:
+            work.show(f"writing {html}")
+            _write(html, made, refused)
+    if html is not None:
+        _report(html, made, refused)
+    elif json:
+        print_json(made[view].to_json())
     else:
-        _draw(view, found, head)
+        _draw(view, made[view], head)
+
+
+def _check(view: str, html: Path | None, json: bool) -> None:
+    """Raises LiuliError: there is no such view; the file cannot be written, or the options exclude each other."""
+    from liuli.inside.drawing_code import check_built
+
+    if view not in (*NAMES, ALL):
+        raise LiuliError(f"there is no view {view!r}; views: {', '.join((*NAMES, ALL))}")
+    if html is None and view == ALL:
+        raise LiuliError("--view all writes one page with all views: give its name with --html FILE")
+    if html is not None and json:
+        raise LiuliError("--html and --json exclude each other: leave one out")
+    if html is not None:
+        check_new_file(html, ".html")
+        check_built()
 
 
 def _list_views() -> None:
@@ -129,13 +160,14 @@ def _subject(
     """
     from liuli.generate.model import load
     from liuli.inside.views import VIEWS, Subject
+    from liuli.world.folder import open_folder
 
-    uses = VIEWS[view].uses
+    uses = frozenset().union(*(kind.uses for kind in VIEWS.values())) if view == ALL else VIEWS[view].uses
     texts: list[str] = []
     models: list[Model] = []
     world: World | None = None
     for number, each in enumerate(others):
-        if "world" in uses:
+        if "world" in uses and (view != ALL or open_folder(Path(each)) is not None):
             world = _open_world(each)
         elif "models" in uses and ("texts" not in uses or Path(each).exists()):
             check_model(each)
@@ -165,15 +197,37 @@ def _make(
     seed: int,
     sampling: dict[str, Any],
     work: WorkProgress,
-) -> "AnyView":
+) -> "tuple[dict[str, AnyView], dict[str, str]]":
+    """The view, or all that can be made; and for each of the others why not."""
     from dataclasses import replace
 
-    from liuli.inside.views import make_view
+    from liuli.inside.views import make_all, make_view
 
+    subject = replace(subject, word=word, layer=layer, seed=seed, sampling=sampling)
+    if view == ALL:
+        return make_all(subject, work.show)
     try:
-        return make_view(view, replace(subject, word=word, layer=layer, seed=seed, sampling=sampling), work.show)
+        return {view: make_view(view, subject, work.show)}, {}
     except LiuliError as error:
         raise named_as_typed(error) from None
+
+
+def _write(path: Path, made: "dict[str, AnyView]", refused: dict[str, str]) -> None:
+    from liuli.inside.html import write_html
+
+    write_html(path, made, refused)
+
+
+def _report(path: Path, made: "dict[str, AnyView]", refused: dict[str, str]) -> None:
+    screen = Screen()
+    size = byte_size(path.stat().st_size)
+    screen.print_text(f"Wrote {path} ({size}): {', '.join(made)}. Open it in a browser; it needs no network.")
+    for name, reason in refused.items():
+        screen.print_text(f"Without {name}: {reason}.", style="dim")
+    for name, view in made.items():
+        failed = [check.name for check in view.checks if not check.ok]
+        if failed:
+            screen.print_text(f"Warning: in the view {name}, a check does not hold: {', '.join(failed)}.", style="red")
 
 
 def _draw(name: str, view: "AnyView", head: int | None) -> None:
