@@ -1,9 +1,12 @@
 /** The tree of a chunk's merges: which pieces became which, at which step. Drawn by `views/tokens.ts`. */
 
+import { pieceName } from "./piece-name";
+import { visible } from "./text";
 import type { Chunk, Token } from "./types";
 
 export interface Piece {
-  text: string;
+  /** As it is shown. */
+  name: string;
   /** Null for a character that WordPiece has not matched yet. */
   token: Token | null;
   /** The first and the last leaf that it consists of. */
@@ -47,15 +50,15 @@ function treeOfJoins(chunk: Chunk): Tree {
 }
 
 function treeOfMatches(chunk: Chunk): Tree {
-  const leaves = [...chunk.text].map((character, at) => leaf(at, character, null));
+  const leaves = [...chunk.text].map((character, at) => leaf(at, visible(character), null));
   const steps = chunk.matches.map(({ start, end, piece }, index): Step => {
     return { piece: joined(leaves.slice(start, end), piece, index + 1), rank: null };
   });
   return { leaves, pieces: [...leaves, ...steps.map(({ piece }) => piece)], steps };
 }
 
-function leaf(at: number, text: string, token: Token | null): Piece {
-  return { text, token, first: at, last: at, level: 0, born: 0, gone: Infinity, parts: [] };
+function leaf(at: number, name: string, token: Token | null): Piece {
+  return { name, token, first: at, last: at, level: 0, born: 0, gone: Infinity, parts: [] };
 }
 
 function joined(parts: Piece[], token: Token, step: number): Piece {
@@ -63,15 +66,5 @@ function joined(parts: Piece[], token: Token, step: number): Piece {
     part.gone = step;
   }
   const level = 1 + Math.max(...parts.map((part) => part.level));
-  return { text: pieceName(token), token, first: parts[0]!.first, last: parts.at(-1)!.last, level, born: step, gone: Infinity, parts };
-}
-
-/** The text of a piece, or its bytes if they are not whole characters. */
-export function pieceName(token: { text: string; bytes: readonly number[] }): string {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(token.bytes));
-    return text || token.text;
-  } catch {
-    return token.bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
-  }
+  return { name: pieceName(token), token, first: parts[0]!.first, last: parts.at(-1)!.last, level, born: step, gone: Infinity, parts };
 }

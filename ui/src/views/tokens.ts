@@ -4,7 +4,8 @@ import "./tokens.css";
 import { html, svg } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
 import { hint } from "../hint";
-import { pieceName, treeOf, type Piece, type Tree } from "../merges";
+import { treeOf, type Piece, type Tree } from "../merges";
+import { hexBytes } from "../piece-name";
 import { drawStrip } from "../strip";
 import { number, say, visible } from "../text";
 import type { Chunk, Passage, TokensView } from "../types";
@@ -171,8 +172,8 @@ function sentence({ steps }: Tree, at: number, language: Language): string {
     return say(WORDS.start, language);
   }
   const { piece, rank } = step;
-  const [left, right] = piece.parts.map((part) => `“${visible(part.text)}”`);
-  const result = `“${visible(piece.text)}” (id ${piece.token!.id})`;
+  const [left, right] = piece.parts.map((part) => `“${part.name}”`);
+  const result = `“${piece.name}” (id ${piece.token!.id})`;
   const count = language === "zh" ? `第 ${at} 步，共 ${steps.length} 步：` : `Step ${at} of ${steps.length}: `;
   if (rank === null) {
     return count + (language === "zh" ? `词表里最长的匹配是 ${result}。` : `the longest match in the vocabulary is ${result}.`);
@@ -202,9 +203,9 @@ function drawTree({ leaves, pieces }: Tree, language: Language): Picture {
       const bend = (y1 + y2) / 2;
       group.append(svg("path", { class: "piece-line", d: `M${x1} ${y1}C${x1} ${bend} ${x2} ${bend} ${x2} ${y2}` }));
     }
-    const wide = textWidth(piece.text);
+    const wide = textWidth(piece.name);
     group.append(svg("rect", { x: middle(piece) - wide / 2, y: top(piece), width: wide, height: BOX, rx: 5 }));
-    group.append(svg("text", { x: middle(piece), y: top(piece) + 16.5, "text-anchor": "middle", class: "token" }, visible(piece.text)));
+    group.append(svg("text", { x: middle(piece), y: top(piece) + 16.5, "text-anchor": "middle", class: "token" }, piece.name));
     hint(group, () => pieceHint(piece, language));
     box.append(group);
     return group;
@@ -232,23 +233,22 @@ function drawTree({ leaves, pieces }: Tree, language: Language): Picture {
 
 function placeLeaves(leaves: Piece[]): { start: number; end: number }[] {
   let next = 1;
-  return leaves.map(({ text }) => {
+  return leaves.map(({ name }) => {
     const start = next;
-    next += textWidth(text) + GAP;
+    next += textWidth(name) + GAP;
     return { start, end: next - GAP };
   });
 }
 
-function textWidth(text: string): number {
-  const cells = [...visible(text)].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
+function textWidth(name: string): number {
+  const cells = [...name].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
   return cells * CELL + 10;
 }
 
 function pieceHint(piece: Piece, language: Language): string {
   if (!piece.token) {
-    return visible(piece.text);
+    return piece.name;
   }
-  const bytes = piece.token.bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
   const named = language === "zh" ? "字节" : "bytes";
-  return `${visible(pieceName(piece.token))}\nid ${piece.token.id}, ${named} ${bytes}`;
+  return `${piece.name}\nid ${piece.token.id}, ${named} ${hexBytes(piece.token.bytes)}`;
 }
