@@ -9,7 +9,7 @@ export default defineConfig({
   build: {
     outDir: path("../src/liuli/static"),
     emptyOutDir: true,
-    target: "es2022",
+    target: "es2023",
     cssTarget: "chrome123", // light-dark() stays as it is
     lib: { entry: path("src/main.ts"), name: "liuliViews", formats: ["iife"], fileName: () => "views.js", cssFileName: "views" },
   },

@@ -183,6 +183,7 @@ function drawTable(
   const left = language === "zh" ? `还有 ${number(count, 7)} 个` : `${number(count, 7)} left`;
   const others = rowOf(say(WORDS.others, language), rest((id) => model[id]!), rest(after), widest, left);
   others.classList.add("others");
+  others.querySelector("th")!.classList.remove("token");
   const names = [WORDS.token, WORDS.model, WORDS.sampler, WORDS.interval].map((word) => say(word, language));
   const head = html(
     "tr",

@@ -44,7 +44,8 @@ const STAGES: Record<string, { title: Bilingual; does: Bilingual }> = {
 const WORDS = {
   shape: { en: "What comes out", zh: "输出" },
   cost: { en: "Computation", zh: "计算量" },
-  adds: { en: "What it adds", zh: "加进去多少" },
+  adds: { en: "Length of the vectors", zh: "向量的长度" },
+  characters: { en: " characters", zh: " 个字符" },
   see: { en: "See", zh: "查看" },
   openAll: { en: "Open all blocks", zh: "展开所有块" },
   closeAll: { en: "Close all blocks", zh: "收起所有块" },
@@ -137,7 +138,7 @@ function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HT
 
 function shapeOf(stage: PathStage, language: Language): HTMLElement {
   const shape = stage.shape.join(" × ");
-  const of = stage.dtype === "text" ? (language === "zh" ? " 个字符" : " characters") : ` ${stage.dtype}`;
+  const of = stage.dtype === "text" ? say(WORDS.characters, language) : ` ${stage.dtype}`;
   const box = html("span", { class: "path-shape", tabindex: 0 });
   box.append(html("span", { class: "number" }, shape || "1"), html("span", { class: "quiet" }, `${of}, ${bytesText(stage.bytes)}`));
   hint(box, () => shapeHint(stage, language));
