@@ -9,7 +9,7 @@ from helpers import begun
 from liuli import LiuliError, load
 from liuli.inside.drawing_code import check_built
 from liuli.inside.html import write_html
-from liuli.inside.views import Subject, make_all, make_view
+from liuli.inside.views import VIEWS, Subject, make_all, make_view
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TEXT, OTHER = "the gold 金 cat", "the cold 金 cat"
@@ -37,9 +37,9 @@ def make_views(model, text, other, learner):
     subject = Subject(model, text, (other,), (model,))
     made, refused = make_all(subject)
     made["learning"] = make_view("learning", Subject(learner, ""))
-    del refused["learning"]
-    assert not refused
-    return made
+    made["patching"] = make_view("patching", Subject(model, text, (other,), word="a"))
+    assert set(refused) <= {"learning", "patching"}, refused
+    return {name: made[name] for name in VIEWS}
 
 
 @pytest.fixture(scope="session")
