@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liuli.cli.input import read_text
+from liuli.cli.look.page import ALL, check_page, report_page, write_page
 from liuli.cli.options import Adapter, Device, Dtype, Json, ModelName, Pattern, Threads, check_compute, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.errors import LiuliError
-from liuli.output_paths import check_new_file
-from liuli.units import byte_size
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
@@ -25,7 +24,6 @@ NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
     "gradient", "learning", "compare",
 )  # fmt: skip
 WITHOUT_TEXT = ("learning",)
-ALL = "all"
 
 
 @with_sampling_options
@@ -44,7 +42,7 @@ def look(
         typer.Option(
             metavar="|".join((*NAMES, ALL)),
             help="Show this view. With --html, all stands for every view that can be made.",
-            show_default="list the views",
+            show_default="list the views; with --html, all",
         ),
     ] = None,
     others: Annotated[
@@ -89,12 +87,16 @@ def look(
 ) -> None:
     """Look inside a model: how it read a text, and how it came to its prediction.
 
-    Without --view, the views are listed.
+    Without --view, the views are listed. With --html, a page with drawings is written instead: of one view, or of all.
     """
+    if view is None and html is not None:
+        view = ALL
     if view is None:
         _list_views()
         return
-    _check(view, html, json)
+    if view not in (*NAMES, ALL):
+        raise LiuliError(f"there is no view {view!r}; views: {', '.join((*NAMES, ALL))}")
+    check_page(view, html, json, head)
     check_model(model, adapter)
     if head is not None and view != "attention":
         raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
@@ -108,29 +110,13 @@ def look(
         set_threads([opened, *subject.models], threads)
         made, refused = _make(view, subject, word, layer, seed, only_given(**sampling), work)
         if html is not None:
-            work.show(f"writing {html}")
-            _write(html, made, refused)
+            write_page(html, made, refused, work)
     if html is not None:
-        _report(html, made, refused)
+        report_page(html, made, refused)
     elif json:
         print_json(made[view].to_json())
     else:
         _draw(view, made[view], head)
-
-
-def _check(view: str, html: Path | None, json: bool) -> None:
-    """Raises LiuliError: there is no such view; the file cannot be written, or the options exclude each other."""
-    from liuli.inside.drawing_code import check_built
-
-    if view not in (*NAMES, ALL):
-        raise LiuliError(f"there is no view {view!r}; views: {', '.join((*NAMES, ALL))}")
-    if html is None and view == ALL:
-        raise LiuliError("--view all writes one page with all views: give its name with --html FILE")
-    if html is not None and json:
-        raise LiuliError("--html and --json exclude each other: leave one out")
-    if html is not None:
-        check_new_file(html, ".html")
-        check_built()
 
 
 def _list_views() -> None:
@@ -210,24 +196,6 @@ def _make(
         return {view: make_view(view, subject, work.show)}, {}
     except LiuliError as error:
         raise named_as_typed(error) from None
-
-
-def _write(path: Path, made: "dict[str, AnyView]", refused: dict[str, str]) -> None:
-    from liuli.inside.html import write_html
-
-    write_html(path, made, refused)
-
-
-def _report(path: Path, made: "dict[str, AnyView]", refused: dict[str, str]) -> None:
-    screen = Screen()
-    size = byte_size(path.stat().st_size)
-    screen.print_text(f"Wrote {path} ({size}): {', '.join(made)}. Open it in a browser; it needs no network.")
-    for name, reason in refused.items():
-        screen.print_text(f"Without {name}: {reason}.", style="dim")
-    for name, view in made.items():
-        failed = [check.name for check in view.checks if not check.ok]
-        if failed:
-            screen.print_text(f"Warning: in the view {name}, a check does not hold: {', '.join(failed)}.", style="red")
 
 
 def _draw(name: str, view: "AnyView", head: int | None) -> None:
