@@ -47,6 +47,7 @@ const WORDS = {
   adds: { en: "Length of the vectors", zh: "向量的长度" },
   characters: { en: " characters", zh: " 个字符" },
   see: { en: "See", zh: "查看" },
+  stream: { en: "residual stream after it", zh: "之后的残差流" },
   openAll: { en: "Open all blocks", zh: "展开所有块" },
   closeAll: { en: "Close all blocks", zh: "收起所有块" },
   weights: { en: "weights", zh: "个权重" },
@@ -77,7 +78,7 @@ export const drawPath: Draw<PathView> = (element, view, { language }) => {
   }
   const total = language === "zh" ? `一次前向计算共 ${flopsText(flops)}。` : `One pass takes ${flopsText(flops)}.`;
   const list = html("div", { class: "path" }, columnNames(language), ...rows);
-  element.append(html("div", { class: "path-top" }, html("p", {}, total), toggleOf(list, language)), list);
+  element.append(html("div", { class: "path-top" }, html("p", {}, total), legendOf(language), toggleOf(list, language)), list);
   return UNLINKED;
 };
 
@@ -90,6 +91,17 @@ function longestBar(stage: PathStage, next: PathStage | undefined): number {
 function columnNames(language: Language): HTMLElement {
   const names = [WORDS.shape, WORDS.cost, WORDS.adds].map((word) => html("span", {}, say(word, language)));
   return html("div", { class: "path-row path-names", "aria-hidden": "true" }, html("span", { class: "path-rail" }), html("span", {}), ...names);
+}
+
+/** What the bars of the last column are. */
+function legendOf(language: Language): HTMLElement {
+  const keys = [
+    ["attention", STAGES.attention!.title],
+    ["added", STAGES["feed-forward"]!.title],
+    ["stream", WORDS.stream],
+  ] as const;
+  const entries = keys.map(([kind, word]) => html("span", {}, html("i", { class: `path-key ${kind}` }), say(word, language)));
+  return html("p", { class: "path-legend quiet" }, ...entries);
 }
 
 function toggleOf(list: HTMLElement, language: Language): HTMLElement {
@@ -123,12 +135,11 @@ function rowOf(stage: PathStage, scale: Scale, more: (Node | string)[] = []): HT
 function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HTMLElement {
   const { language } = scale;
   const name = language === "zh" ? `第 ${attention.layer} 块` : `Block ${attention.layer}`;
-  const parts = say(STAGES.attention!.title, language) + " + " + say(STAGES["feed-forward"]!.title, language);
   const summary = html(
     "summary",
     { class: "path-row" },
     html("span", { class: "path-rail" }),
-    html("div", { class: "path-name" }, html("strong", {}, name), html("span", { class: "quiet" }, parts)),
+    html("div", { class: "path-name" }, html("strong", {}, name)),
     shapeOf(feedForward, language),
     costOf((attention.flops ?? 0) + (feedForward.flops ?? 0), attention.parameters + feedForward.parameters, scale),
     addedOf([attention, feedForward], feedForward.residual, scale),
