@@ -28,7 +28,7 @@ export function drawCurve(element: HTMLElement, model: Float64Array, sampled: Sa
   }
   picture.append(svg("path", { d: pathOf(model, x, y), class: "rank-curve-line model" }));
   picture.append(svg("path", { d: pathOf(sampled.probs, x, y), class: "rank-curve-line after" }));
-  element.replaceChildren(html("div", { class: "rank-curve-frame" }, picture));
+  element.replaceChildren(html("div", { class: "rank-curve-frame", tabindex: 0, role: "region", "aria-label": label }, picture));
 }
 
 /** A line through the ranked probabilities; of many with nearly the same rank, one is enough. */
