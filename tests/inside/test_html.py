@@ -78,7 +78,7 @@ def test_a_notebook_shows_the_page_in_a_frame_that_can_do_nothing_else(view):
 
 def test_without_drawing_code_a_page_says_how_to_build_it(view, static, tmp_path):
     (static / drawing_code.SCRIPT).unlink()
-    with pytest.raises(LiuliError, match="not built: install Node.js"):
+    with pytest.raises(LiuliError, match=r"not built: install Node\.js"):
         write_html(tmp_path / "page.html", {"tokens": view})
     assert not (tmp_path / "page.html").exists()
     assert "not built" in in_notebook(view) and "<script" not in in_notebook(view)

@@ -1,6 +1,6 @@
 """The browser's sampler (ui/src/sampler.ts) against this package's: both are compared with ui/test/sampling.json.
 
-    python tests/ui/test_sampling_golden.py     writes the file anew
+python tests/ui/test_sampling_golden.py     writes the file anew
 """
 
 import json

@@ -28,7 +28,8 @@ LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 WITHOUT_SCRIPT = {
     "en": "This page draws its views with JavaScript, which is off in your browser. It makes no request to any server. "
     "The numbers are in the source of this page, as JSON. It has these views:",
-    "zh": "本页用 JavaScript 画图，而你的浏览器关闭了 JavaScript。本页不会访问任何服务器。数字以 JSON 写在本页的源代码里。本页的视图有：",
+    "zh": "本页用 JavaScript 画图，而你的浏览器关闭了 JavaScript。本页不会访问任何服务器。"
+    "数字以 JSON 写在本页的源代码里。本页的视图有：",
 }
 FRAME_HEIGHT = 720  # pixels; the reader can change it
 MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # `escaped` replaces U+2028 and U+2029
@@ -81,6 +82,7 @@ def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = 
     """The text of a page. Raises LiuliError: the drawing code is not built."""
     script, style = drawing_code()
     listed = "".join(f"<li>{escape(shown(name)[language])}</li>" for name in views)
+    message = f'<main class="page-message"><p>{escape(WITHOUT_SCRIPT[language])}</p><ul>{listed}</ul></main>'
     return f"""<!doctype html>
 <html lang="{LANGUAGES[language]}">
 <head>
@@ -91,7 +93,7 @@ def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = 
 <style>{style}</style>
 </head>
 <body class="liuli">
-<div id="liuli"><noscript><main class="page-message"><p>{escape(WITHOUT_SCRIPT[language])}</p><ul>{listed}</ul></main></noscript></div>
+<div id="liuli"><noscript>{message}</noscript></div>
 <script type="application/json" id="liuli-data">{_data(views, refused or {}, language)}</script>
 <script>{script}</script>
 </body>

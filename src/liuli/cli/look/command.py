@@ -74,7 +74,7 @@ def look(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
     html: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Write the view to this HTML file, which opens offline.", show_default=False),
     ] = None,
     adapter: Adapter = None,
@@ -136,9 +136,7 @@ def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Pat
     return load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
 
 
-def _subject(
-    model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str
-) -> "Subject":
+def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str) -> "Subject":
     """The subject with everything that was given with --with.
 
     Raises:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ALL = "all"  # the name that stands for every view
 
 
-def check_page(view: str, path: Path | None, json: bool, head: int | None) -> None:
+def check_page(view: str, path: str | None, json: bool, head: int | None) -> None:
     """Raises LiuliError: the page cannot be written; options exclude each other; all views are asked for without a page."""
     if path is None:
         if view == ALL:
@@ -32,7 +32,7 @@ def check_page(view: str, path: Path | None, json: bool, head: int | None) -> No
     check_built()
 
 
-def write_page(path: Path, made: "Mapping[str, AnyView]", refused: Mapping[str, str], work: WorkProgress) -> None:
+def write_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str], work: WorkProgress) -> None:
     """Writes the page. Raises LiuliError: it cannot be written."""
     from liuli.inside.html import write_html
 
@@ -40,14 +40,16 @@ def write_page(path: Path, made: "Mapping[str, AnyView]", refused: Mapping[str, 
     write_html(path, made, refused)
 
 
-def report_page(path: Path, made: "Mapping[str, AnyView]", refused: Mapping[str, str]) -> None:
+def report_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str]) -> None:
     """Prints which views the page has, why it has no others, and which checks do not hold."""
     screen = Screen()
-    size = byte_size(path.stat().st_size)
-    screen.print_text(f"Wrote {printable(str(path))} ({size}) with {', '.join(made)}. It opens in a browser, without a network.")
+    size = byte_size(Path(path).stat().st_size)
+    screen.print_text(f"Wrote {printable(path)} ({size}) with {', '.join(made)}. It opens in a browser, without a network.")
     for name, reason in refused.items():
         screen.print_text(f"Without {name}: {reason}.", style="dim")
     for name, view in made.items():
         failed = ", ".join(check.name for check in view.checks if not check.ok)
         if failed:
-            screen.print_text(f"The view {name} has checks that do not hold, so its numbers may be wrong: {failed}.", style="red")
+            screen.print_text(
+                f"The view {name} has checks that do not hold, so its numbers may be wrong: {failed}.", style="red"
+            )
