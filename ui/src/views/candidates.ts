@@ -19,10 +19,9 @@ const WORDS = {
   rules: { en: "What the rules leave", zh: "规则筛选之后" },
   line: { en: "The line from 0 to 1", zh: "从 0 到 1 的线" },
   lineNote: {
-    en: "Every token that is left has an interval, in the order of the ids. Its length is its probability. Click on the line to choose another number.",
-    zh: "留下的每个 token 占一段，按 id 排列，长度就是它的概率。点击这条线可以换一个随机数。",
+    en: "Every token that is left has an interval, in the order of the ids. Its length is its probability; the shortest are not drawn. Click on the line to choose another number.",
+    zh: "留下的每个 token 占一段，按 id 排列，长度就是它的概率；太短的没有画出来。点击这条线可以换一个随机数。",
   },
-  short: { en: "Tokens whose intervals are too short to be drawn", zh: "区间太短、画不出来的 token" },
   candidates: { en: "Candidates", zh: "候选" },
   token: { en: "Token", zh: "token" },
   model: { en: "Model", zh: "模型" },
@@ -35,6 +34,7 @@ const WORDS = {
 };
 const FEW = 12; // candidates that are listed at first
 const SHORTEST = 0.0015; // of the line: an interval that is drawn
+const CELL = 8; // pixels of a character of a name on the line
 const RULES = { top_k: "top-k", top_p: "top-p", min_p: "min-p", grammar: "grammar" };
 
 /** The computed choice, and what it was computed from. */
@@ -71,7 +71,7 @@ export const drawCandidates: Draw<CandidatesView> = (element, view, { language }
     const choice = { sampled, place: pick(sampled, settings.uniform), uniform: settings.uniform, greedy: settings.temperature === 0 };
     says.replaceChildren(...sentence(choice, nameOf, language));
     funnel.replaceChildren(...rulesOf(sampled.cuts, model.length, language));
-    drawLine(line, choice, nameOf, language);
+    drawLine(line, choice, nameOf);
     drawTable(table, listed.slice(0, all ? listed.length : FEW), choice, model, language);
     drawCurve(curve, model, sampled, language);
   }
@@ -91,7 +91,7 @@ export const drawCandidates: Draw<CandidatesView> = (element, view, { language }
     update();
   });
   const heading = (word: keyof typeof WORDS) => html("h3", {}, say(WORDS[word], language));
-  const note = html("p", { class: "quiet" }, say(WORDS.lineNote, language));
+  const note = html("p", { class: "quiet small" }, say(WORDS.lineNote, language));
   element.append(controls, says, heading("rules"), funnel, heading("line"), line, scaleOf(), note);
   element.append(heading("candidates"), table, more, heading("curve"), curve);
   update();
@@ -133,7 +133,7 @@ function intervalOf({ upper }: Sampled, place: number): [number, number] {
   return [place > 0 ? upper[place - 1]! : 0, upper[place]!];
 }
 
-function drawLine(element: HTMLElement, choice: Choice, nameOf: (id: number) => string, language: Language): void {
+function drawLine(element: HTMLElement, choice: Choice, nameOf: (id: number) => string): void {
   const { sampled, uniform, greedy } = choice;
   const parts: HTMLElement[] = [];
   sampled.ids.forEach((id, place) => {
@@ -141,7 +141,8 @@ function drawLine(element: HTMLElement, choice: Choice, nameOf: (id: number) => 
     if (to - from < SHORTEST) {
       return;
     }
-    const part = html("span", { class: "line-token token" }, html("span", {}, nameOf(id)));
+    const fits = (to - from) * element.clientWidth > nameOf(id).length * CELL + CELL;
+    const part = html("span", { class: "line-token token" }, fits ? nameOf(id) : "");
     part.classList.toggle("chosen", place === choice.place);
     part.style.left = `${100 * from}%`;
     part.style.width = `${100 * (to - from)}%`;
@@ -152,7 +153,6 @@ function drawLine(element: HTMLElement, choice: Choice, nameOf: (id: number) => 
   mark.style.left = `${100 * uniform}%`;
   mark.classList.toggle("late", uniform > 0.85);
   mark.hidden = greedy;
-  element.title = say(WORDS.short, language);
   element.replaceChildren(...parts, mark);
 }
 

@@ -149,7 +149,7 @@ function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HT
 
 function shapeOf(stage: PathStage, language: Language): HTMLElement {
   const shape = stage.shape.join(" × ");
-  const of = stage.dtype === "text" ? say(WORDS.characters, language) : ` ${stage.dtype}`;
+  const of = stage.dtype === "text" ? say(WORDS.characters, language) : stage.dtype === "int64" ? " id" : ` ${stage.dtype}`;
   const box = html("span", { class: "path-shape", tabindex: 0 });
   box.append(html("span", { class: "number" }, shape || "1"), html("span", { class: "quiet" }, `${of}, ${bytesText(stage.bytes)}`));
   hint(box, () => shapeHint(stage, language));
