@@ -30,6 +30,7 @@ OUTPUTS = [
     Output(("convert", "INPUT/model"), "--out"),
     Output(("convert", "INPUT/model"), "--gguf", ".gguf"),
     Output(("data", "convert", "INPUT/talks.jsonl"), "--out", ".jsonl"),
+    Output(("look", "INPUT/model", "INPUT/text.txt"), "--html", ".html"),
     Output(("tokenizer", "train", "INPUT/text.txt"), "--out"),
     Output(("world",), "--out"),
     Output(("world", "dialogues"), "--out", ".jsonl"),

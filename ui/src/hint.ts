@@ -4,6 +4,7 @@
  * The element gets `aria-describedby` only while its hint is shown, and must be focusable if it is not a control already.
  */
 
+import "./hint.css";
 import { html } from "./dom";
 
 const GAP = 8; // pixels between the element and its hint

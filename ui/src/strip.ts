@@ -1,5 +1,6 @@
 /** The text as a row of tokens, of which one can be chosen; with the arrow keys too. Most views begin with it. */
 
+import "./strip.css";
 import type { Drawing, Options } from "./draw";
 import { html } from "./dom";
 import { passageTokenName } from "./text";

@@ -45,7 +45,7 @@ def print_comparison(screen: Screen, trace: "CompareTrace", models: "Sequence[Mo
     screen.print()
     print_failed_checks(screen, trace.checks)
     for key in trace.caveats:
-        screen.print_text(f"{caveat(key)}\n{caveat(key, 'zh')}", style="dim")
+        screen.print_text(caveat(key), style="dim")
 
 
 def _introduced(number: int, model: "Model", about: dict[str, Any], trace: "CompareTrace") -> str:

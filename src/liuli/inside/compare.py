@@ -125,6 +125,12 @@ class CompareTrace:
             "body": {"same_pieces": list(self.same), "prompts": [asked.to_json() for asked in self.asked]},
         }
 
+    def _repr_html_(self) -> str:
+        """The drawing, in a notebook."""
+        from liuli.inside.html import in_notebook
+
+        return in_notebook(self)
+
 
 def compare(
     models: Sequence[Model], prompts: Sequence[Prompt], settings: CompareSettings, watch: Watch = unwatched

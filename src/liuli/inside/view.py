@@ -128,5 +128,11 @@ class View(ViewPart):
         envelope = {name: found.pop(name) for name in ENVELOPE}
         return {"schema": self.schema, **envelope, "body": found}
 
+    def _repr_html_(self) -> str:
+        """The drawing, in a notebook."""
+        from liuli.inside.html import in_notebook
+
+        return in_notebook(self)
+
 
 ENVELOPE = tuple(each.name for each in fields(View))

@@ -204,7 +204,8 @@ def make_all(subject: Subject, watch: Watch = unwatched) -> tuple[dict[str, AnyV
     """Returns every view that can be made of the subject, and for each of the others why not."""
     made: dict[str, AnyView] = {}
     refused: dict[str, str] = {}
-    for name, kind in VIEWS.items():
+    for number, (name, kind) in enumerate(VIEWS.items()):
+        watch(f"making the view {name}", number, len(VIEWS))
         try:
             made[name] = kind.make(subject, watch)
         except LiuliError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liuli.cli.input import read_text
+from liuli.cli.look.page import ALL, check_page, report_page, write_page
 from liuli.cli.options import MODEL, Adapter, Device, Dtype, Json, Pattern, Threads, check_compute, check_model
 from liuli.cli.output import Screen, print_json
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
@@ -41,7 +42,12 @@ def look(
         ),
     ] = None,
     view: Annotated[
-        str | None, typer.Option(metavar="|".join(NAMES), help="Show this view.", show_default="list the views")
+        str | None,
+        typer.Option(
+            metavar="|".join((*NAMES, ALL)),
+            help="Show this view. With --html, all stands for every view that can be made.",
+            show_default="list the views; with --html, all",
+        ),
     ] = None,
     others: Annotated[
         list[str] | None,
@@ -71,6 +77,10 @@ def look(
         int | None, typer.Option(metavar="N", help="Show this attention head, counted from 0.", show_default="their mean")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the view to this HTML file, which opens offline.", show_default=False),
+    ] = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
@@ -81,13 +91,17 @@ def look(
 ) -> None:
     """Look inside a model: how it read a text, how it came to its prediction, and how it learned.
 
-    Without --view, the views are listed, with the options that each of them uses.
+    Without --view, the views are listed, with the options that each of them uses. With --html, a page with drawings is written
+    instead: of one view, or of all.
     """
+    if view is None and html is not None:
+        view = ALL
     if view is None:
         _list_views()
         return
-    if view not in NAMES:
-        raise LiuliError(f"there is no view {view!r}; views: {', '.join(NAMES)}")
+    if view not in (*NAMES, ALL):
+        raise LiuliError(f"there is no view {view!r}; views: {', '.join((*NAMES, ALL))}")
+    check_page(view, html, json, head)
     if model is None:
         raise LiuliError("there is no model: give MODEL and TEXT")
     check_model(model, adapter)
@@ -102,11 +116,15 @@ def look(
         _check_head(opened, head)
         subject = _subject(opened, given, others or [], view, work, device)
         set_threads([opened, *subject.models], threads)
-        found = _make(view, subject, word, layer, seed, only_given(**sampling), work)
-    if json:
-        print_json(found.to_json())
+        made, refused = _make(view, subject, word, layer, seed, only_given(**sampling), work)
+        if html is not None:
+            write_page(html, made, refused, work)
+    if html is not None:
+        report_page(html, made, refused)
+    elif json:
+        print_json(made[view].to_json())
     else:
-        _draw(view, found, [opened, *subject.models], head)
+        _draw(view, made[view], [opened, *subject.models], head)
 
 
 def _list_views() -> None:
@@ -146,13 +164,14 @@ def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: 
     """
     from liuli.generate.model import load
     from liuli.inside.views import VIEWS, Subject
+    from liuli.world.folder import open_folder
 
-    uses = VIEWS[view].uses
+    uses = frozenset().union(*(kind.uses for kind in VIEWS.values())) if view == ALL else VIEWS[view].uses
     texts: list[str] = []
     models: list[Model] = []
     world: World | None = None
     for number, each in enumerate(others):
-        if "world" in uses:
+        if "world" in uses and (view != ALL or open_folder(Path(each)) is not None):
             world = _open_world(each)
         elif "models" in uses and ("texts" not in uses or Path(each).exists()):
             check_model(each)
@@ -182,13 +201,17 @@ def _make(
     seed: int,
     sampling: dict[str, Any],
     work: WorkProgress,
-) -> "AnyView":
+) -> "tuple[dict[str, AnyView], dict[str, str]]":
+    """The view, or all that can be made; and for each of the others why not."""
     from dataclasses import replace
 
-    from liuli.inside.views import make_view
+    from liuli.inside.views import make_all, make_view
 
+    subject = replace(subject, word=word, layer=layer, seed=seed, sampling=sampling)
+    if view == ALL:
+        return make_all(subject, work.show)
     try:
-        return make_view(view, replace(subject, word=word, layer=layer, seed=seed, sampling=sampling), work.show)
+        return {view: make_view(view, subject, work.show)}, {}
     except LiuliError as error:
         raise named_as_typed(error) from None
 

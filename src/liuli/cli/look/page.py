@@ -1,0 +1,55 @@
+"""`liuli look --html`: a page with one view or with all of them, and what is printed about it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liuli.cli.output import Screen
+from liuli.cli.work_progress import WorkProgress
+from liuli.display import printable
+from liuli.errors import LiuliError
+from liuli.inside.drawing_code import check_built
+from liuli.output_paths import check_new_file
+from liuli.units import byte_size
+
+if TYPE_CHECKING:
+    from liuli.inside.views import AnyView
+
+ALL = "all"  # the name that stands for every view
+
+
+def check_page(view: str, path: str | None, json: bool, head: int | None) -> None:
+    """Raises LiuliError: the page cannot be written; options exclude each other; all views are asked for without a page."""
+    if path is None:
+        if view == ALL:
+            raise LiuliError("--view all writes one page with all views: give its name with --html FILE")
+        return
+    if json:
+        raise LiuliError("--html and --json exclude each other: leave one out")
+    if head is not None:
+        raise LiuliError("--html does not use --head, because the page shows every head: leave it out")
+    check_new_file(path, ".html")
+    check_built()
+
+
+def write_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str], work: WorkProgress) -> None:
+    """Writes the page. Raises LiuliError: it cannot be written."""
+    from liuli.inside.html import write_html
+
+    work.show(f"writing {path}")
+    write_html(path, made, refused)
+
+
+def report_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str]) -> None:
+    """Prints which views the page has, why it has no others, and which checks do not hold."""
+    screen = Screen()
+    size = byte_size(Path(path).stat().st_size)
+    screen.print_text(f"Wrote {printable(path)} ({size}) with {', '.join(made)}. It opens in a browser, without a network.")
+    for name, reason in refused.items():
+        screen.print_text(f"Without {name}: {reason}.", style="dim")
+    for name, view in made.items():
+        failed = ", ".join(check.name for check in view.checks if not check.ok)
+        if failed:
+            screen.print_text(
+                f"The view {name} has checks that do not hold, so its numbers may be wrong: {failed}.", style="red"
+            )

@@ -1,0 +1,54 @@
+"""`liuli look --html`: the page is written, what it lacks is said, and without drawing code nothing is computed."""
+
+import json
+import re
+
+import pytest
+
+from liuli.inside import drawing_code
+
+
+@pytest.fixture
+def static(tmp_path, monkeypatch):
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / drawing_code.SCRIPT).write_text("1;")
+    (folder / drawing_code.STYLE).write_text("p{}")
+    monkeypatch.setattr(drawing_code, "STATIC", folder)
+    return folder
+
+
+def views_of(path):
+    found = re.search(r'id="liuli-data">(.*?)</script>', path.read_text(encoding="utf-8"))
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_one_view_is_written(liuli, static, tiny_folder, tmp_path):
+    path = tmp_path / "page.html"
+    result = liuli("look", tiny_folder, "the a", "--view", "tokens", "--html", path)
+    assert (result.code, result.err) == (0, "")
+    assert "with tokens. It opens in a browser, without a network." in " ".join(result.out.split())
+    assert [each["name"] for each in views_of(path)["views"]] == ["tokens"]
+
+
+@pytest.mark.parametrize("option", [(), ("--view", "all")])
+def test_all_views_are_written_and_the_others_are_listed_with_the_reason(liuli, static, tiny_folder, tmp_path, option):
+    path = tmp_path / "page.html"
+    result = liuli("look", tiny_folder, "the a", *option, "--with", tiny_folder, "--html", path)
+    assert (result.code, result.err) == (0, "")
+    page = views_of(path)
+    names = [each["name"] for each in page["views"]]
+    assert {"path", "tokens", "lens", "candidates", "compare"} <= set(names)
+    assert {each["name"] for each in page["refused"]} >= {"patching", "learning"}
+    tokens = next(each["view"] for each in page["views"] if each["name"] == "tokens")
+    assert len(tokens["body"]["others"]) == 1
+    assert "Without patching: patching needs one other text" in " ".join(result.out.split())
+
+
+def test_without_drawing_code_nothing_is_computed(liuli, static, tiny_folder, tmp_path):
+    (static / drawing_code.STYLE).unlink()
+    result = liuli("look", tiny_folder, "the a", "--html", tmp_path / "page.html")
+    assert result.code == 2
+    assert "the drawing code is not built: install Node.js" in result.err
+    assert not (tmp_path / "page.html").exists()
