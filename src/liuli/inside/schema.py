@@ -133,7 +133,7 @@ def _of_type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if hint is Any:
         return {}
     if hint.__name__ == "StepRecord":
-        return {"type": "object", "description": "A step: docs/step-record.schema.json."}
+        return {"type": "object", "title": "StepRecord", "description": "A step: docs/step-record.schema.json."}
     assert is_dataclass(hint), hint
     return {"$ref": f"#/$defs/{_define(hint, definitions)}"}
 
