@@ -1,0 +1,159 @@
+/** Attention: the habits of all heads, then the heads of one layer, then what one token reads in one head. */
+
+import type { Draw, Options } from "../draw";
+import { html } from "../dom";
+import { makeCheckbox, makeSwitch } from "../switch";
+import type { AttentionView } from "../types";
+import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Setting } from "./attention-data";
+import { drawHead } from "./attention-head";
+import { drawHabit } from "./attention-overview";
+import { drawTriangle } from "./attention-triangle";
+import "./attention.css";
+
+const WORDS = {
+  en: {
+    overview: "All heads of the model",
+    habit: "What is shown of each head",
+    habits: {
+      first: "First token",
+      previous: "Previous token",
+      itself: "Itself",
+      induction: "Induction",
+      entropy: "Entropy",
+    },
+    layer: (layer: number) => `The heads of layer ${layer}`,
+    window: (size: number) => `In this layer, a token sees only the last ${size} tokens.`,
+    how: "A row of a triangle is a token; its cells, from left to right, are the tokens up to it. A dark cell is a strong read.",
+    other: (layer: number) => `This page holds the weights of layer ${layer}. For another one: liuli look … --view attention --layer N`,
+    measure: "What the colour shows",
+    weight: "Weight",
+    added: "Weight × size of the value",
+    hideFirst: "Hide the first token",
+    head: (head: number) => `head ${head}`,
+    heads: "Head to look at",
+  },
+  zh: {
+    overview: "模型的全部注意力头",
+    habit: "每个头显示什么",
+    habits: { first: "首个 token", previous: "前一个 token", itself: "自身", induction: "归纳", entropy: "熵" },
+    layer: (layer: number) => `第 ${layer} 层的各个头`,
+    window: (size: number) => `这一层里，一个 token 只能看到最近的 ${size} 个 token。`,
+    how: "三角形的一行是一个 token，从左到右的格子是它能看到的 token。颜色越深，读得越多。",
+    other: (layer: number) => `这个页面只带了第 ${layer} 层的权重。要看别的层：liuli look … --view attention --layer N`,
+    measure: "颜色表示什么",
+    weight: "权重",
+    added: "权重 × value 的大小",
+    hideFirst: "隐藏首个 token",
+    head: (head: number) => `头 ${head}`,
+    heads: "选择一个头",
+  },
+} as const;
+
+export const drawAttention: Draw<AttentionView> = (element, view, options) => {
+  const data = readAttention(view);
+  const words = WORDS[options.language];
+  const setting: Setting = { measure: "weight", hideFirst: data.tokens > 1 };
+  let head = leastSink(data);
+  let token = options.selected ?? data.tokens - 1;
+  const thumbnails = html("div", { class: "attention-heads", role: "radiogroup", "aria-label": words.heads });
+  const large = html("div", { class: "attention-head" });
+
+  const drawLarge = () =>
+    drawHead(large, { data, view, setting, head, token, largest: largestRead(data, setting), language: options.language }, (next) => {
+      token = next ?? data.tokens - 1;
+      drawLarge();
+      options.onSelect(next);
+    });
+  const chooseHead = (next: number) => {
+    head = next;
+    thumbnails.querySelectorAll("input").forEach((input, at) => (input.checked = at === head));
+    drawLarge();
+  };
+  const drawLayer = () => {
+    drawThumbnails(thumbnails, data, setting, head, options, chooseHead);
+    drawLarge();
+  };
+
+  const layerNote = [words.how, view.body.window === null ? "" : words.window(view.body.window), words.other(data.layer)];
+  element.append(
+    html(
+      "div",
+      { class: "attention" },
+      html("h3", {}, words.overview),
+      drawOverview(data, options, chooseHead),
+      html("h3", {}, words.layer(data.layer)),
+      html("p", { class: "note" }, layerNote.filter(Boolean).join(" ")),
+      html(
+        "div",
+        { class: "controls" },
+        makeSwitch(
+          words.measure,
+          [
+            { value: "weight", text: words.weight },
+            { value: "added", text: words.added },
+          ],
+          setting.measure,
+          (measure) => {
+            setting.measure = measure;
+            drawLayer();
+          },
+        ),
+        makeCheckbox(words.hideFirst, setting.hideFirst, (hidden) => {
+          setting.hideFirst = hidden;
+          drawLayer();
+        }),
+      ),
+      thumbnails,
+      large,
+    ),
+  );
+  drawLayer();
+  return {
+    select: (index) => {
+      token = index ?? data.tokens - 1;
+      drawLarge();
+    },
+  };
+};
+
+/** The head of the layer that reads least from the first token, where most heads rest. */
+function leastSink(data: AttentionData): number {
+  const shares = Array.from({ length: data.heads }, (_, head) => data.habits.first.at(data.layer, head));
+  return Math.max(0, shares.indexOf(Math.min(...shares)));
+}
+
+function drawOverview(data: AttentionData, options: Options, chooseHead: (head: number) => void): HTMLElement {
+  const words = WORDS[options.language];
+  const picture = html("div");
+  const show = (habit: Habit) => drawHabit(picture, data, habit, options.language, chooseHead);
+  const choices = HABITS.map((habit) => ({
+    value: habit,
+    text: words.habits[habit],
+    disabled: data.habits[habit].values.every(Number.isNaN),
+  }));
+  show("first");
+  return html("div", {}, html("div", { class: "controls" }, makeSwitch<Habit>(words.habit, choices, "first", show)), picture);
+}
+
+function drawThumbnails(
+  element: HTMLElement,
+  data: AttentionData,
+  setting: Setting,
+  chosen: number,
+  options: Options,
+  choose: (head: number) => void,
+): void {
+  const largest = largestRead(data, setting);
+  const hadFocus = element.contains(document.activeElement);
+  element.replaceChildren(
+    ...Array.from({ length: data.heads }, (_, head) => {
+      const input = html("input", { type: "radio", name: `liuli-head-${data.layer}`, checked: head === chosen });
+      input.addEventListener("change", () => choose(head));
+      const name = html("span", {}, WORDS[options.language].head(head));
+      return html("label", {}, input, drawTriangle(data, setting, head, largest), name);
+    }),
+  );
+  if (hadFocus) {
+    element.querySelector<HTMLInputElement>("input:checked")?.focus();
+  }
+}
