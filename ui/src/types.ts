@@ -371,6 +371,10 @@ export interface LensView {
     logprobs: Packed;
     /** (P, R, K), rank. of each tracked token; rank 0 is the most likely token. */
     ranks: Packed;
+    /** (P, R), nats. of the token that the model itself predicts after each position. */
+    final_logprobs: Packed;
+    /** (P, R), rank. of the token that the model itself predicts after each position. */
+    final_ranks: Packed;
     /** (K, P), row. for each tracked token and position, the first row from which on it is the most likely token in every row; −1 if the model itself predicts another token. */
     leads_from: Packed;
   };

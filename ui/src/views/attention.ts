@@ -8,6 +8,7 @@ import { HABITS, largestRead, readAttention, type AttentionData, type Habit, typ
 import { drawHead } from "./attention-head";
 import { drawHabit } from "./attention-overview";
 import { drawTriangle } from "./attention-triangle";
+import "../figure.css";
 import "./attention.css";
 
 const WORDS = {
@@ -78,7 +79,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   element.append(
     html(
       "div",
-      { class: "attention" },
+      { class: "figure attention" },
       html("h3", {}, words.overview),
       drawOverview(data, options, chooseHead),
       html("h3", {}, words.layer(data.layer)),

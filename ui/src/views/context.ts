@@ -8,6 +8,7 @@ import type { ContextView, WordInSentence } from "../types";
 import { drawPlaces } from "./context-places";
 import { drawPredictions } from "./context-predictions";
 import { differentPlaces, pairs, readContext, type Measure } from "./context-data";
+import "../figure.css";
 import "./context.css";
 
 const WORDS = {
@@ -90,7 +91,7 @@ export const drawContext: Draw<ContextView> = (element, view, options) => {
   element.append(
     html(
       "div",
-      { class: "context" },
+      { class: "figure context" },
       html("h3", {}, words.sentences(visible(view.body.word))),
       html("ol", { class: "context-sentences" }, ...lines),
       html("h3", {}, words.similar),

@@ -75,6 +75,9 @@ export function readLens(view: LensView): LensData {
 
 /** The first place from which on all ranks are 0; null if the last one is not. */
 export function leadsFrom(ranks: readonly number[]): number | null {
-  const lastBehind = ranks.findLastIndex((rank) => rank !== 0);
-  return lastBehind === ranks.length - 1 ? null : lastBehind + 1;
+  let first = ranks.length;
+  while (first > 0 && ranks[first - 1] === 0) {
+    first--;
+  }
+  return first === ranks.length ? null : first;
 }

@@ -8,6 +8,7 @@ import { number, passageTokenName, percent } from "../text";
 import type { LensView } from "../types";
 import { drawLensColumn } from "./lens-column";
 import { readLens, type LensData } from "./lens-data";
+import "../figure.css";
 import "./lens.css";
 
 const WORDS = {
@@ -33,7 +34,7 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   const data = readLens(view);
   const words = WORDS[options.language];
   const names = data.positions.map((index) => passageTokenName(view.input.tokens[index]!));
-  const column = html("div", { class: "lens-column" });
+  const column = html("div", { class: "figure lens-column" });
   const grid = drawGrid(data, names, options, (position, tell) => {
     show(position);
     if (tell) {
@@ -44,7 +45,7 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   element.append(
     html(
       "div",
-      { class: "lens" },
+      { class: "figure lens" },
       html("h3", {}, words.grid),
       html("p", { class: "note" }, words.how, hidden ? ` ${words.only(names.length, view.input.tokens.length)}` : ""),
       html("div", { class: "lens-scroll", role: "region", "aria-label": words.grid, tabindex: 0 }, grid.table),
