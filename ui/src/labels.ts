@@ -6,6 +6,8 @@ export interface Point {
   /** The size of its label in pixels. */
   width: number;
   height: number;
+  /** Whether its label may cover points, but no other label, if there is no free place. */
+  always?: boolean;
 }
 
 /** The left edge and the middle line of a label. */
@@ -30,18 +32,21 @@ const RADIUS = 5; // of a point, with a little space
  * @param points the most important first: it gets a place first.
  */
 export function placeLabels(points: readonly Point[], width: number, height: number): (Place | null)[] {
-  const taken: Box[] = points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }));
+  const dots = points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }));
+  const labels: Box[] = [];
   return points.map((point, at) => {
-    const others = taken.filter((_, other) => other !== at);
-    for (const place of candidates(point)) {
+    const free = candidates(point).filter((place) => {
       const box = boxOf(place, point);
       const inside = box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height;
-      if (inside && !others.some((other) => overlap(box, other))) {
-        taken.push(box);
-        return place;
-      }
+      return inside && !labels.some((label) => overlap(box, label));
+    });
+    const covers = (place: Place) => dots.filter((dot, other) => other !== at && overlap(boxOf(place, point), dot)).length;
+    const best = free.sort((one, other) => covers(one) - covers(other))[0];
+    if (!best || (covers(best) > 0 && !point.always)) {
+      return null;
     }
-    return null;
+    labels.push(boxOf(best, point));
+    return best;
   });
 }
 

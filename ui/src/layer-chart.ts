@@ -21,7 +21,7 @@ export interface LayerChart {
   scale: Scale;
   lines: readonly Line[];
   /** From lower to upper values: what is expected without a reason. */
-  band?: { low: readonly number[]; high: readonly number[] };
+  band?: { low: readonly number[]; high: readonly number[]; name: string };
   /** A line across at one row, with a text. */
   mark?: { row: number; text: string };
   /** What is true at a row, in words. */
@@ -47,10 +47,12 @@ export function drawLayerChart(chart: LayerChart, language: Language): DrawnLaye
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" });
   drawAxes(picture, chart, x, y, language);
   if (chart.band) {
-    const { low, high } = chart.band;
+    const { low, high, name } = chart.band;
     const upper = high.map((value, row) => `${x(row)},${y(value)}`);
     const lower = low.map((value, row) => `${x(row)},${y(value)}`).reverse();
     picture.append(svg("polygon", { class: "band", points: [...upper, ...lower].join(" ") }));
+    const height = y((low[rows.length - 1]! + high[rows.length - 1]!) / 2);
+    picture.append(svg("text", { class: "band-name", x: WIDTH - MARGIN.right - 4, y: height, dy: "0.35em", "text-anchor": "end" }, name));
   }
   if (chart.mark) {
     drawMark(picture, chart.mark, x(chart.mark.row));

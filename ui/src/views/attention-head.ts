@@ -23,8 +23,9 @@ const WORDS = {
     point: "Point at a cell, or choose a token.",
     cell: (token: string, source: string, weight: string, added: string) => `${token} reads ${source}: weight ${weight}, adds ${added}`,
     columns: ["token", "weight", "size of the value", "weight × size"],
-    rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight`,
+    rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight.`,
     hidden: (share: string) => `The first token has ${share} of the weight; it is hidden.`,
+    exact: (error: string) => `Weights are stored with 8 bits: they are exact to ${error}.`,
   },
   zh: {
     title: (head: number, layer: number) => `第 ${layer} 层，头 ${head}`,
@@ -34,8 +35,9 @@ const WORDS = {
     point: "指向一格，或选择一个 token。",
     cell: (token: string, source: string, weight: string, added: string) => `${token} 读 ${source}：权重 ${weight}，加入 ${added}`,
     columns: ["token", "权重", "value 的大小", "权重 × 大小"],
-    rest: (count: number, share: string) => `其余 ${count} 个 token：共占权重的 ${share}`,
+    rest: (count: number, share: string) => `其余 ${count} 个 token：共占权重的 ${share}。`,
     hidden: (share: string) => `首个 token 占权重的 ${share}，已隐藏。`,
+    exact: (error: string) => `权重用 8 位存储，误差不超过 ${error}。`,
   },
 } as const;
 
@@ -112,11 +114,11 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
 }
 
 function drawReads(state: HeadState, names: readonly string[]): HTMLElement {
-  const { data, setting, head, token, largest, language } = state;
+  const { data, view, setting, head, token, largest, language } = state;
   const words = WORDS[language];
   const sources = Array.from({ length: token + 1 }, (_, source) => source).filter((source) => source > 0 || !setting.hideFirst);
   const order = sources.sort((one, other) => readOf(data, setting, head, token, other) - readOf(data, setting, head, token, one));
-  const listed = order.slice(0, MOST_READS);
+  const listed = order.slice(0, MOST_READS).filter((source) => data.weight(head, token, source) > 0);
   const rows = listed.map((source) => {
     const weight = data.weight(head, token, source);
     const size = data.size(head, source);
@@ -125,11 +127,12 @@ function drawReads(state: HeadState, names: readonly string[]): HTMLElement {
     const cells = [percent(weight), number(size), number(weight * size)].map((text) => html("td", { class: "number" }, text));
     return html("tr", {}, bar, ...cells);
   });
-  const rest = order.slice(MOST_READS);
+  const rest = order.slice(listed.length);
   const weightOf = (some: number[]) => percent(some.reduce((sum, source) => sum + data.weight(head, token, source), 0));
   const remarks = [
     rest.length ? words.rest(rest.length, weightOf(rest)) : "",
     setting.hideFirst ? words.hidden(weightOf([0])) : "",
+    words.exact(percent(view.body.weights.error ?? NaN)),
   ];
   const heads = words.columns.map((column) => html("th", { scope: "col" }, column));
   return html(

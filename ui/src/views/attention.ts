@@ -54,7 +54,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   const data = readAttention(view);
   const words = WORDS[options.language];
   const setting: Setting = { measure: "weight", hideFirst: data.tokens > 1 };
-  let head = leastSink(data);
+  let head = mostOnOthers(data);
   let token = options.selected ?? data.tokens - 1;
   const thumbnails = html("div", { class: "attention-heads", role: "radiogroup", "aria-label": words.heads });
   const large = html("div", { class: "attention-head" });
@@ -117,9 +117,10 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   };
 };
 
-/** The head of the layer that reads least from the first token, where most heads rest. */
-function leastSink(data: AttentionData): number {
-  const shares = Array.from({ length: data.heads }, (_, head) => data.habits.first.at(data.layer, head));
+/** The head of the layer that reads most from other tokens than the first one and the token itself. */
+function mostOnOthers(data: AttentionData): number {
+  const { first, itself } = data.habits;
+  const shares = Array.from({ length: data.heads }, (_, head) => first.at(data.layer, head) + itself.at(data.layer, head));
   return Math.max(0, shares.indexOf(Math.min(...shares)));
 }
 

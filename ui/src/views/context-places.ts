@@ -9,7 +9,8 @@ import { passageTokenName, percent } from "../text";
 import type { WordInSentence } from "../types";
 import { leastSimilar, type ContextData, type Measure } from "./context-data";
 
-const STEP = 0.5; // between the lines of the vertical axis
+const STEP = 0.25; // the vertical axis begins at a multiple of it,
+const LINES = [-1, -0.5, 0, 0.5, 1]; // and has lines at these values
 
 export const PLACE_WORDS = {
   en: {
@@ -26,6 +27,7 @@ export const PLACE_WORDS = {
 
 const WORDS = {
   en: {
+    random: "random pairs",
     identical: "Identical in every layer",
     why: "Both sentences have the same tokens up to here, and the model reads from left to right: it cannot see what comes later.",
     least: (layer: string, value: string) => `Least similar after the ${layer}: ${value}.`,
@@ -35,6 +37,7 @@ const WORDS = {
     chart: (place: string) => `Cosine over the layers: ${place}`,
   },
   zh: {
+    random: "随机词对",
     identical: "每一层都完全相同",
     why: "到这里为止，两句的 token 完全一样；模型从左往右读，看不到后面的内容。",
     least: (layer: string, value: string) => `最不相似的是${layer}之后：${value}。`,
@@ -99,14 +102,14 @@ function drawCosines(state: PairState, place: number, name: string, measure: Mea
   const low = means.map((mean, row) => mean - deviations[row]!);
   const high = means.map((mean, row) => mean + deviations[row]!);
   const floor = floorTo(STEP, [0, ...values, ...low]);
-  const ticks = Array.from({ length: Math.round((1 - floor) / STEP) + 1 }, (_, at) => floor + at * STEP);
+  const lines = LINES.filter((value) => value >= floor);
   const chart = drawLayerChart(
     {
       label: words.chart(name),
       rows: data.rows,
-      scale: linearScale(floor, 1, ticks, (value) => String(value).replace("-", "−")),
+      scale: linearScale(floor, 1, lines, (value) => String(value).replace("-", "−")),
       lines: [{ values }],
-      band: { low, high },
+      band: { low, high, name: words.random },
       describe: (row) =>
         words.at(
           layerName(data.rows, row, language),

@@ -34,7 +34,8 @@ export interface PredictionTable {
 
 export function drawPredictions(element: HTMLElement, state: PairState): PredictionTable {
   const words = WORDS[state.language];
-  const last = state.groups.length - 1;
+  const different = state.groups.findIndex((group) => !state.data.same(group[0]!, state.one, state.other));
+  const start = Math.max(0, different);
   const table = html("div");
   let rows: HTMLElement[] = [];
   const show = (at: number) => {
@@ -50,10 +51,10 @@ export function drawPredictions(element: HTMLElement, state: PairState): Predict
   const choices = state.groups.map((group, at) => ({ value: String(at), text: placeName(group, state.language) }));
   element.replaceChildren(
     html("h3", {}, words.title),
-    html("div", { class: "controls" }, makeSwitch(words.place, choices, String(last), (value) => show(Number(value)))),
+    html("div", { class: "controls" }, makeSwitch(words.place, choices, String(start), (value) => show(Number(value)))),
     table,
   );
-  show(last);
+  show(start);
   return { showRow: (row) => rows.forEach((line, at) => line.classList.toggle("current", at === row)) };
 }
 

@@ -34,7 +34,7 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   const data = readLens(view);
   const words = WORDS[options.language];
   const names = data.positions.map((index) => passageTokenName(view.input.tokens[index]!));
-  const column = html("div", { class: "figure lens-column" });
+  const column = html("div", { class: "lens-column" });
   const grid = drawGrid(data, names, options, (position, tell) => {
     show(position);
     if (tell) {

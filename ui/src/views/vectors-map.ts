@@ -59,6 +59,7 @@ export function drawMap(
       ...frame.place(point),
       width: textWidth(point.name, sizes[at]!),
       height: sizes[at]! + 3,
+      always: point.vector !== null,
     }));
     const labels = placeLabels(boxes, width, frame.height);
     const from = chosen === null ? null : frame.place(points[view.body.vectors[chosen]!.point]!);
@@ -130,7 +131,7 @@ export function drawMap(
     const next = Math.round(entry!.contentRect.width);
     if (next && next !== width) {
       width = next;
-      draw();
+      requestAnimationFrame(draw); // drawing changes the height, which must not happen while sizes are observed
     }
   }).observe(element);
   return {

@@ -16,20 +16,18 @@ const WORDS = {
   en: {
     title: "The vector of every token",
     how: (width: string, shown: number) =>
-      `Before the first layer, each token becomes ${width} numbers. Here are the first ${shown}, with their signs, and the tokens whose vectors are most similar.`,
+      `Before the first layer, each token becomes ${width} numbers. Here are the first ${shown}, with their signs, and the tokens whose vectors are most similar: the cosine of whole vectors, after the mean of all tokens was subtracted.`,
     columns: (shown: number, width: string) => ["token", `numbers 1 to ${shown} of ${width}`, "length", "nearest neighbours"],
     cell: (place: number, value: string) => `number ${place}: ${value}`,
-    cosine: "cosine similarity, computed from whole vectors after the mean of all tokens was subtracted",
     all: (count: number) => `Show all ${count} tokens`,
     map: "Map of these vectors",
   },
   zh: {
     title: "每个 token 的向量",
     how: (width: string, shown: number) =>
-      `进入第一层之前，每个 token 先变成 ${width} 个数。这里列出前 ${shown} 个数（带正负号），以及向量最相似的 token。`,
+      `进入第一层之前，每个 token 先变成 ${width} 个数。这里列出前 ${shown} 个数（带正负号），以及向量最相似的 token：用完整的向量算余弦，先减去全部 token 的均值。`,
     columns: (shown: number, width: string) => ["token", `第 1～${shown} 个数（共 ${width} 个）`, "长度", "最近的邻居"],
     cell: (place: number, value: string) => `第 ${place} 个数：${value}`,
-    cosine: "余弦相似度：先减去全部 token 的均值，再用完整的向量计算",
     all: (count: number) => `显示全部 ${count} 个 token`,
     map: "这些向量的地图",
   },
@@ -109,7 +107,7 @@ function drawRow(
   button.addEventListener("click", choose);
   const numbers = vector.first.map((each, at) => {
     const value = each ?? NaN; // a number that is not finite
-    const cell = html("span", { class: `number ${value < 0 ? "against" : "toward"}`, tabindex: 0, role: "note" }, signed(value));
+    const cell = html("span", { class: `number ${value < 0 ? "against" : "toward"}` }, signed(value));
     cell.style.setProperty("--share", `${(100 * Math.abs(value)) / largest}%`);
     hint(cell, () => words.cell(at + 1, String(value)));
     return cell;
@@ -124,7 +122,7 @@ function drawRow(
     html("th", { scope: "row" }, button),
     html("td", {}, html("div", { class: "vectors-numbers" }, ...numbers)),
     html("td", { class: "vectors-size number" }, number(vector.size ?? NaN)),
-    html("td", {}, html("ul", { class: "vectors-neighbours", title: words.cosine }, ...neighbours)),
+    html("td", {}, html("ul", { class: "vectors-neighbours" }, ...neighbours)),
   );
 }
 
