@@ -17,7 +17,7 @@ const LABEL = 96; // pixels of the longest name
 const WORDS = {
   en: {
     title: (head: number, layer: number) => `Head ${head} of layer ${layer}`,
-    reads: (name: string) => `What ${name} reads`,
+    reads: (name: string) => `Where “${name}” reads from`,
     choose: "Choose the token that reads",
     triangle: "The triangle of the head. The list next to it says the numbers of the chosen token.",
     point: "Point at a cell, or choose a token.",
@@ -29,7 +29,7 @@ const WORDS = {
   },
   zh: {
     title: (head: number, layer: number) => `第 ${layer} 层，头 ${head}`,
-    reads: (name: string) => `${name} 读了什么`,
+    reads: (name: string) => `“${name}”从哪里读取信息`,
     choose: "选择读取信息的 token",
     triangle: "这个头的三角形。所选 token 的数值见旁边的列表。",
     point: "指向一格，或选择一个 token。",
@@ -110,7 +110,7 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     }
   });
   picture.addEventListener("click", (event) => onToken(placeOf(event).row));
-  return html("div", { class: "attention-large" }, html("div", { class: "attention-scroll" }, picture), readout);
+  return html("div", { class: "attention-large" }, html("div", { class: "attention-scroll", role: "region", "aria-label": words.title(head, data.layer), tabindex: 0 }, picture), readout);
 }
 
 function drawReads(state: HeadState, names: readonly string[]): HTMLElement {

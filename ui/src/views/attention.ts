@@ -3,6 +3,7 @@
 import type { Draw, Options } from "../draw";
 import { html } from "../dom";
 import { makeCheckbox, makeSwitch } from "../switch";
+import { number, percent } from "../text";
 import type { AttentionView } from "../types";
 import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Setting } from "./attention-data";
 import { drawHead } from "./attention-head";
@@ -24,8 +25,9 @@ const WORDS = {
     },
     layer: (layer: number) => `The heads of layer ${layer}`,
     window: (size: number) => `In this layer, a token sees only the last ${size} tokens.`,
-    how: "A row of a triangle is a token; its cells, from left to right, are the tokens up to it. A dark cell is a strong read.",
-    other: (layer: number) => `This page holds the weights of layer ${layer}. For another one: liuli look … --view attention --layer N`,
+    how: "A row of a triangle is a token; its cells, from left to right, are the tokens up to it. The stronger the colour, the stronger the read.",
+    other: (layer: number) => `Only the weights of layer ${layer} are stored here. For another layer, add to liuli look: `,
+    full: (value: string) => `full colour: ${value}`,
     measure: "What the colour shows",
     weight: "Weight",
     added: "Weight × size of the value",
@@ -39,8 +41,9 @@ const WORDS = {
     habits: { first: "首个 token", previous: "前一个 token", itself: "自身", induction: "归纳", entropy: "熵" },
     layer: (layer: number) => `第 ${layer} 层的各个头`,
     window: (size: number) => `这一层里，一个 token 只能看到最近的 ${size} 个 token。`,
-    how: "三角形的一行是一个 token，从左到右的格子是它能看到的 token。颜色越深，读得越多。",
-    other: (layer: number) => `这个页面只带了第 ${layer} 层的权重。要看别的层：liuli look … --view attention --layer N`,
+    how: "三角形的一行是一个 token，从左到右的格子是它能看到的 token。颜色越浓，读得越多。",
+    other: (layer: number) => `这里只存了第 ${layer} 层的权重。要看别的层，给 liuli look 加上：`,
+    full: (value: string) => `最浓：${value}`,
     measure: "颜色表示什么",
     weight: "权重",
     added: "权重 × value 的大小",
@@ -58,6 +61,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   let token = options.selected ?? data.tokens - 1;
   const thumbnails = html("div", { class: "attention-heads", role: "radiogroup", "aria-label": words.heads });
   const large = html("div", { class: "attention-head" });
+  const full = html("span");
 
   const drawLarge = () =>
     drawHead(large, { data, view, setting, head, token, largest: largestRead(data, setting), language: options.language }, (next) => {
@@ -71,6 +75,8 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
     drawLarge();
   };
   const drawLayer = () => {
+    const largest = largestRead(data, setting);
+    full.textContent = words.full(setting.measure === "weight" ? percent(largest) : number(largest));
     drawThumbnails(thumbnails, data, setting, head, options, chooseHead);
     drawLarge();
   };
@@ -83,7 +89,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
       html("h3", {}, words.overview),
       drawOverview(data, options, chooseHead),
       html("h3", {}, words.layer(data.layer)),
-      html("p", { class: "note" }, layerNote.filter(Boolean).join(" ")),
+      html("p", { class: "note" }, layerNote.filter(Boolean).join(" "), html("code", {}, "--layer N")),
       html(
         "div",
         { class: "controls" },
@@ -103,6 +109,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
           setting.hideFirst = hidden;
           drawLayer();
         }),
+        html("span", { class: "attention-ramp" }, html("span", { class: "number" }, "0"), html("i"), full),
       ),
       thumbnails,
       large,

@@ -11,7 +11,7 @@ const WORDS = {
     title: "What each layer would predict next",
     place: "At which place",
     layer: "layer",
-    sentence: (number: number) => `in ${number}`,
+    sentence: (number: number) => `sentence ${number}`,
     model: "model",
     identical: "Both sentences have the same tokens up to here, so the predictions are the same.",
     note: "≠ marks the layers in which the two sentences give different tokens.",

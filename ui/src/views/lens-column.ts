@@ -10,9 +10,11 @@ import type { Followed, LensData } from "./lens-data";
 
 const DASHES = [undefined, "6 3", "2 3", "8 3 2 3"];
 
+const TOPS = [0.02, 0.1, 0.2, 0.5, 1]; // of the axis of probabilities
+
 const WORDS = {
   en: {
-    after: (name: string) => `After ${name}`,
+    after: (name: string) => `After “${name}”`,
     layer: "layer",
     predicts: "predicts",
     probability: "probability",
@@ -25,10 +27,11 @@ const WORDS = {
     behind: (name: string, rank: string) => `${name} is number ${rank} in the model’s prediction.`,
     mark: (layer: string) => `leads from ${layer}`,
     rank: (rank: string) => `rank ${rank}`,
+    at: (layer: string, values: string[]) => `${layer}: ${values.join(", ")}`,
     unit: "Entropy: how undecided the layer is. Nats to the end: how far its distribution is from the model’s own (KL divergence).",
   },
   zh: {
-    after: (name: string) => `${name} 之后`,
+    after: (name: string) => `“${name}”之后`,
     layer: "层",
     predicts: "预测",
     probability: "概率",
@@ -41,6 +44,7 @@ const WORDS = {
     behind: (name: string, rank: string) => `${name} 在模型的最终预测里排第 ${rank}。`,
     mark: (layer: string) => `${layer}起领先`,
     rank: (rank: string) => `第 ${rank} 名`,
+    at: (layer: string, values: string[]) => `${layer}：${values.join("，")}`,
     unit: "熵表示这一层有多拿不准；离最终预测的距离是与模型自身分布的 KL 散度。",
   },
 } as const;
@@ -55,7 +59,9 @@ export function drawLensColumn(element: HTMLElement, data: LensData, position: n
   const lines = data.rows.map((_, row) => drawRow(data, position, row, language));
   lines.forEach((line, row) => line.addEventListener("pointerenter", () => show(row)));
   const worst = Math.max(...followed.flatMap((each) => each.ranks));
-  const ofPercent = linearScale(0, 1, [0, 0.5, 1], (value) => `${100 * value}%`);
+  const most = Math.max(...followed.flatMap((each) => each.probabilities));
+  const top = TOPS.find((each) => each >= most) ?? 1;
+  const ofPercent = linearScale(0, top, [0, top / 2, top], (value) => `${100 * value}%`);
   const charts = [
     drawFollowed(data, followed, words.probabilities, ofPercent, (each) => each.probabilities, percent, show, language),
     drawFollowed(data, followed, words.ranks, rankScale(worst), (each) => each.ranks, (rank) => words.rank(rankText(rank)), show, language),
@@ -141,7 +147,10 @@ function drawFollowed(
       lines: followed.map((each, at): Line => ({ values: valuesOf(each), dashes: DASHES[at % DASHES.length] })),
       mark: { row: lead, text: words.mark(layerName(data.rows, lead, language)) },
       describe: (row) =>
-        `${layerName(data.rows, row, language)}: ${followed.map((each) => `${each.name} ${text(valuesOf(each)[row]!)}`).join(", ")}`,
+        words.at(
+          layerName(data.rows, row, language),
+          followed.map((each) => `${each.name} ${text(valuesOf(each)[row]!)}`),
+        ),
       onRow,
     },
     language,
