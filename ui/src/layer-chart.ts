@@ -51,7 +51,7 @@ export function drawLayerChart(chart: LayerChart, language: Language): DrawnLaye
     const upper = high.map((value, row) => `${x(row)},${y(value)}`);
     const lower = low.map((value, row) => `${x(row)},${y(value)}`).reverse();
     picture.append(svg("polygon", { class: "band", points: [...upper, ...lower].join(" ") }));
-    const height = y((low[rows.length - 1]! + high[rows.length - 1]!) / 2);
+    const height = y(low[rows.length - 1]!) + 8; // below the band, where the lines seldom are
     picture.append(svg("text", { class: "band-name", x: WIDTH - MARGIN.right - 4, y: height, dy: "0.35em", "text-anchor": "end" }, name));
   }
   if (chart.mark) {

@@ -49,11 +49,11 @@ export function drawPredictions(element: HTMLElement, state: PairState): Predict
     );
   };
   const choices = state.groups.map((group, at) => ({ value: String(at), text: placeName(group, state.language) }));
-  element.replaceChildren(
-    html("h3", {}, words.title),
-    html("div", { class: "controls" }, makeSwitch(words.place, choices, String(start), (value) => show(Number(value)))),
-    table,
-  );
+  const control =
+    choices.length > 1
+      ? html("div", { class: "controls" }, makeSwitch(words.place, choices, String(start), (value) => show(Number(value))))
+      : html("h4", {}, choices[0]!.text);
+  element.replaceChildren(html("h3", {}, words.title), control, table);
   show(start);
   return { showRow: (row) => rows.forEach((line, at) => line.classList.toggle("current", at === row)) };
 }

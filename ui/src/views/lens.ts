@@ -35,12 +35,14 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   const words = WORDS[options.language];
   const names = data.positions.map((index) => passageTokenName(view.input.tokens[index]!));
   const column = html("div", { class: "lens-column" });
+  const frame = html("div", { class: "lens-scroll", role: "region", "aria-label": words.grid, tabindex: 0 });
   const grid = drawGrid(data, names, options, (position, tell) => {
     show(position);
     if (tell) {
       options.onSelect(data.positions[position]!);
     }
   });
+  frame.append(grid.table);
   const hidden = view.input.tokens.length - data.positions.length;
   element.append(
     html(
@@ -48,14 +50,15 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
       { class: "figure lens" },
       html("h3", {}, words.grid),
       html("p", { class: "note" }, words.how, hidden ? ` ${words.only(names.length, view.input.tokens.length)}` : ""),
-      html("div", { class: "lens-scroll", role: "region", "aria-label": words.grid, tabindex: 0 }, grid.table),
+      frame,
       drawLegend(options.language),
       column,
     ),
   );
 
   function show(position: number): void {
-    grid.show(position);
+    const head = grid.show(position);
+    revealColumn(frame, head);
     column.replaceChildren();
     drawLensColumn(column, data, position, names[position]!, options.language);
   }
@@ -67,6 +70,15 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   show(placeOf(options.selected));
   return { select: (index) => show(placeOf(index)) };
 };
+
+/** Scrolls the grid, and only the grid, if a column is not in view. */
+function revealColumn(frame: HTMLElement, head: HTMLElement): void {
+  const place = head.getBoundingClientRect();
+  const view = frame.getBoundingClientRect();
+  if (place.left < view.left + place.width || place.right > view.right) {
+    frame.scrollLeft += (place.left + place.right - view.left - view.right) / 2;
+  }
+}
 
 function drawLegend(language: Language): HTMLElement {
   const words = WORDS[language];
@@ -134,7 +146,8 @@ function drawGrid(data: LensData, names: readonly string[], options: Options, ch
     }
   });
 
-  function show(position: number): void {
+  /** Returns the head of the chosen column. */
+  function show(position: number): HTMLElement {
     focusable(focused.row, position);
     for (const [at, name] of [...head.children].entries()) {
       name.classList.toggle("chosen", at === position + 1);
@@ -142,6 +155,7 @@ function drawGrid(data: LensData, names: readonly string[], options: Options, ch
     for (const line of cells) {
       line.forEach((cell, at) => cell.setAttribute("aria-selected", String(at === position)));
     }
+    return head.children[position + 1] as HTMLElement;
   }
   return { table, show };
 }

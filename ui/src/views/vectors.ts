@@ -121,7 +121,7 @@ function drawRow(
     {},
     html("th", { scope: "row" }, button),
     html("td", {}, html("div", { class: "vectors-numbers" }, ...numbers)),
-    html("td", { class: "vectors-size number" }, number(vector.size ?? NaN)),
+    html("td", { class: "vectors-size number", "data-label": words.columns(0, "")[2]! }, number(vector.size ?? NaN)),
     html("td", {}, html("ul", { class: "vectors-neighbours" }, ...neighbours)),
   );
 }
