@@ -60,6 +60,9 @@ function decode(bytes: readonly number[]): string {
 
 /** A share of 1 in percent; one that is not 0 is never shown as 0. */
 export function percent(share: number): string {
+  if (!Number.isFinite(share)) {
+    return "–";
+  }
   if (share > 0 && share < 0.0001) {
     return "<0.01%";
   }

@@ -108,7 +108,7 @@ def lens(
     found = joined(parts)
     by_position = len(chosen), len(rows_RPD), -1
     top_PRC, ranks_PRK = found.ids.reshape(by_position), found.ranks.reshape(by_position)
-    logprobs_PRK = found.tracked.reshape(by_position)  # as in the ranks, the model's own prediction is behind the tracked tokens
+    logprobs_PRK = found.tracked.reshape(by_position)  # the last of the tracked tokens is the model's own prediction
     return LensView(
         model=ModelFacts.of(model),
         input=read,

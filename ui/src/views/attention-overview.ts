@@ -3,7 +3,7 @@
 import type { Language } from "../draw";
 import { html } from "../dom";
 import { hint } from "../hint";
-import { percent } from "../text";
+import { number, percent } from "../text";
 import { strongestHeads, type AttentionData, type Habit } from "./attention-data";
 
 const STRONGEST = 5;
@@ -56,7 +56,7 @@ export function drawHabit(
 ): void {
   const words = WORDS[language];
   const values = data.habits[habit];
-  const text = (value: number) => (habit === "entropy" ? `${value.toFixed(2)} ${words.unit}` : percent(value));
+  const text = (value: number) => (habit === "entropy" ? `${number(value)} ${words.unit}` : percent(value));
   const largest = habit === "entropy" ? Math.max(...values.values) || 1 : 1;
   const strongest = strongestHeads(values, STRONGEST).map(({ layer, head, value }) =>
     html("li", {}, words.head(layer, head), html("span", { class: "number" }, text(value))),

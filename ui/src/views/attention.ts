@@ -6,7 +6,7 @@ import { makeCheckbox, makeSwitch } from "../switch";
 import { number, percent } from "../text";
 import type { AttentionView } from "../types";
 import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Setting } from "./attention-data";
-import { drawHead } from "./attention-head";
+import { drawHead, type HeadState } from "./attention-head";
 import { drawHabit } from "./attention-overview";
 import { drawTriangle } from "./attention-triangle";
 import "../figure.css";
@@ -62,9 +62,10 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   const thumbnails = html("div", { class: "attention-heads", role: "radiogroup", "aria-label": words.heads });
   const large = html("div", { class: "attention-head" });
   const full = html("span");
+  let largest = largestRead(data, setting);
 
   const drawLarge = () =>
-    drawHead(large, { data, view, setting, head, token, largest: largestRead(data, setting), language: options.language }, (next) => {
+    drawHead(large, { data, view, setting, head, token, largest, language: options.language }, (next) => {
       token = next ?? data.tokens - 1;
       drawLarge();
       options.onSelect(next);
@@ -75,9 +76,9 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
     drawLarge();
   };
   const drawLayer = () => {
-    const largest = largestRead(data, setting);
+    largest = largestRead(data, setting);
     full.textContent = words.full(setting.measure === "weight" ? percent(largest) : number(largest));
-    drawThumbnails(thumbnails, data, setting, head, options, chooseHead);
+    drawThumbnails(thumbnails, { data, setting, head, largest, language: options.language }, chooseHead);
     drawLarge();
   };
 
@@ -144,21 +145,16 @@ function drawOverview(data: AttentionData, options: Options, chooseHead: (head: 
   return html("div", {}, html("div", { class: "controls" }, makeSwitch<Habit>(words.habit, choices, "first", show)), picture);
 }
 
-function drawThumbnails(
-  element: HTMLElement,
-  data: AttentionData,
-  setting: Setting,
-  chosen: number,
-  options: Options,
-  choose: (head: number) => void,
-): void {
-  const largest = largestRead(data, setting);
+type LayerState = Pick<HeadState, "data" | "setting" | "head" | "largest" | "language">;
+
+function drawThumbnails(element: HTMLElement, state: LayerState, choose: (head: number) => void): void {
+  const { data, setting, largest, language } = state;
   const hadFocus = element.contains(document.activeElement);
   element.replaceChildren(
     ...Array.from({ length: data.heads }, (_, head) => {
-      const input = html("input", { type: "radio", name: `liuli-head-${data.layer}`, checked: head === chosen });
+      const input = html("input", { type: "radio", name: `liuli-head-${data.layer}`, checked: head === state.head });
       input.addEventListener("change", () => choose(head));
-      const name = html("span", {}, WORDS[options.language].head(head));
+      const name = html("span", {}, WORDS[language].head(head));
       return html("label", {}, input, drawTriangle(data, setting, head, largest), name);
     }),
   );
