@@ -80,6 +80,11 @@ export function number(value: number, digits = 3): string {
   return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 6 });
 }
 
+/** Sentences one after the other; empty ones are left out. */
+export function joinSentences(sentences: readonly string[], language: Language): string {
+  return sentences.filter(Boolean).join(language === "zh" ? "" : " ");
+}
+
 export function say(text: Bilingual, language: Language): string {
   return text[language];
 }

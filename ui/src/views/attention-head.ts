@@ -3,7 +3,7 @@
 import type { Language } from "../draw";
 import { html, svg } from "../dom";
 import { drawStrip } from "../strip";
-import { number, passageTokenName, percent } from "../text";
+import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { AttentionView } from "../types";
 import { readOf, type AttentionData, type Setting } from "./attention-data";
 import { drawTriangle } from "./attention-triangle";
@@ -139,6 +139,6 @@ function drawReads(state: HeadState, names: readonly string[]): HTMLElement {
     "div",
     {},
     html("table", { class: "attention-table" }, html("thead", {}, html("tr", {}, ...heads)), html("tbody", {}, ...rows)),
-    html("p", { class: "note" }, remarks.filter(Boolean).join(" ")),
+    html("p", { class: "note" }, joinSentences(remarks, language)),
   );
 }

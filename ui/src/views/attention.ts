@@ -3,7 +3,7 @@
 import type { Draw, Options } from "../draw";
 import { html } from "../dom";
 import { makeCheckbox, makeSwitch } from "../switch";
-import { number, percent } from "../text";
+import { joinSentences, number, percent } from "../text";
 import type { AttentionView } from "../types";
 import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Setting } from "./attention-data";
 import { drawHead, type HeadState } from "./attention-head";
@@ -90,7 +90,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
       html("h3", {}, words.overview),
       drawOverview(data, options, chooseHead),
       html("h3", {}, words.layer(data.layer)),
-      html("p", { class: "note" }, layerNote.filter(Boolean).join(" "), html("code", {}, "--layer N")),
+      html("p", { class: "note" }, joinSentences(layerNote, options.language), html("code", {}, "--layer N")),
       html(
         "div",
         { class: "controls" },

@@ -4,7 +4,7 @@ import type { Draw, Language, Options } from "../draw";
 import { html } from "../dom";
 import { hint } from "../hint";
 import { layerName, shortLayerName } from "../layers";
-import { number, passageTokenName, percent } from "../text";
+import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { LensView } from "../types";
 import { drawLensColumn } from "./lens-column";
 import { readLens, type LensData } from "./lens-data";
@@ -49,7 +49,7 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
       "div",
       { class: "figure lens" },
       html("h3", {}, words.grid),
-      html("p", { class: "note" }, words.how, hidden ? ` ${words.only(names.length, view.input.tokens.length)}` : ""),
+      html("p", { class: "note" }, joinSentences([words.how, hidden ? words.only(names.length, view.input.tokens.length) : ""], options.language)),
       frame,
       drawLegend(options.language),
       column,

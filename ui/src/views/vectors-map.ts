@@ -18,14 +18,14 @@ const WORDS = {
       `Filled circles are tokens of the text, rings are their neighbours. The map shows ${shares} of the differences between these vectors, so distances on it are only a hint. Choose a circle to see its neighbours.`,
     label: "Map of vectors",
     neighbours: "nearest neighbours",
-    near: "neighbour of",
+    near: "is a neighbour of",
   },
   zh: {
     how: (shares: string) =>
       `实心圆是文本里的 token，空心圆是它们的邻居。这张图只画出这些向量之间 ${shares} 的差别，图上的距离仅供参考。点一个实心圆，看它的邻居。`,
     label: "向量地图",
     neighbours: "最近的邻居",
-    near: "是它的邻居",
+    near: "它是这些 token 的邻居",
   },
 } as const;
 
@@ -105,13 +105,13 @@ export function drawMap(
     if (point.vector !== null) {
       const { neighbours, cosines } = view.body.vectors[point.vector]!;
       const list = neighbours.map((neighbour, at) => `${points[neighbour]!.name} ${cosineText(cosines[at])}`);
-      return `${point.name}\n${words.neighbours}: ${list.join(", ")}`;
+      return [point.name, words.neighbours, ...list].join("\n");
     }
     const near = view.body.vectors.flatMap((vector) => {
       const at = vector.neighbours.indexOf(point.index);
       return at < 0 ? [] : [`${points[vector.point]!.name} ${cosineText(vector.cosines[at])}`];
     });
-    return `${point.name}\n${words.near}: ${near.join(", ")}`;
+    return [point.name, words.near, ...near].join("\n");
   }
 
   picture.addEventListener("keydown", (event) => {
