@@ -15,13 +15,19 @@ export interface Line {
   dashes?: string;
 }
 
+/** From lower to upper values: what is expected without a reason. */
+export interface Band {
+  low: readonly number[];
+  high: readonly number[];
+  name: string;
+}
+
 export interface LayerChart {
   label: string;
   rows: readonly string[];
   scale: Scale;
   lines: readonly Line[];
-  /** From lower to upper values: what is expected without a reason. */
-  band?: { low: readonly number[]; high: readonly number[]; name: string };
+  band?: Band;
   /** A line across at one row, with a text. */
   mark?: { row: number; text: string };
   /** What is true at a row, in words. */
@@ -38,35 +44,25 @@ const WIDTH = 340;
 const HEIGHT = 180;
 const MARGIN = { left: 40, right: 12, top: 20, bottom: 26 };
 const MOST_LABELS = 9;
+const STEPS: Record<string, number> = {
+  ArrowLeft: -1,
+  ArrowDown: -1,
+  ArrowRight: 1,
+  ArrowUp: 1,
+  Home: -Infinity,
+  End: Infinity,
+};
 const POINTS_UP_TO = 14; // rows; with more, points would hide the line
 
 export function drawLayerChart(chart: LayerChart, language: Language): DrawnLayerChart {
   const { rows } = chart;
   const x = (row: number) => MARGIN.left + (row * (WIDTH - MARGIN.left - MARGIN.right)) / Math.max(1, rows.length - 1);
-  const y = (value: number) => HEIGHT - MARGIN.bottom - chart.scale.place(value) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" });
-  drawAxes(picture, chart, x, y, language);
-  if (chart.band) {
-    const { low, high, name } = chart.band;
-    const upper = high.map((value, row) => `${x(row)},${y(value)}`);
-    const lower = low.map((value, row) => `${x(row)},${y(value)}`).reverse();
-    picture.append(svg("polygon", { class: "band", points: [...upper, ...lower].join(" ") }));
-    const height = y(low[rows.length - 1]!) + 8; // below the band, where the lines seldom are
-    picture.append(svg("text", { class: "band-name", x: WIDTH - MARGIN.right - 4, y: height, dy: "0.35em", "text-anchor": "end" }, name));
-  }
-  if (chart.mark) {
-    drawMark(picture, chart.mark, x(chart.mark.row));
-  }
+  const y = (value: number) => MARGIN.top + (1 - chart.scale.place(value)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
   const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom });
-  picture.append(cursor);
-  [...chart.lines].reverse().forEach((line, at) => drawLine(picture, line, at === chart.lines.length - 1, x, y));
-
+  const picture = drawPicture(chart, cursor, x, y, language);
   const readout = html("p", { class: "readout" });
-  const frame = html(
-    "div",
-    { class: "frame", role: "slider", tabindex: 0, "aria-label": chart.label, "aria-valuemin": 0, "aria-valuemax": rows.length - 1 },
-    picture,
-  );
+  const range = { "aria-valuemin": 0, "aria-valuemax": rows.length - 1 };
+  const frame = html("div", { class: "frame", role: "slider", tabindex: 0, "aria-label": chart.label, ...range }, picture);
   let current = rows.length - 1;
 
   function show(row: number): void {
@@ -87,15 +83,7 @@ export function drawLayerChart(chart: LayerChart, language: Language): DrawnLaye
   }
 
   frame.addEventListener("keydown", (event) => {
-    const steps: Record<string, number> = {
-      ArrowLeft: -1,
-      ArrowDown: -1,
-      ArrowRight: 1,
-      ArrowUp: 1,
-      Home: -rows.length,
-      End: rows.length,
-    };
-    const step = steps[event.key];
+    const step = STEPS[event.key];
     if (step !== undefined) {
       event.preventDefault();
       move(current + step);
@@ -112,6 +100,20 @@ export function drawLayerChart(chart: LayerChart, language: Language): DrawnLaye
   return { element: html("div", { class: "layer-chart" }, frame, readout), show };
 }
 
+function drawPicture(chart: LayerChart, cursor: SVGElement, x: Place, y: Place, language: Language): SVGSVGElement {
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" });
+  drawAxes(picture, chart, x, y, language);
+  if (chart.band) {
+    drawBand(picture, chart.band, x, y);
+  }
+  if (chart.mark) {
+    drawMark(picture, chart.mark, x(chart.mark.row));
+  }
+  picture.append(cursor);
+  [...chart.lines].reverse().forEach((line, at) => drawLine(picture, line, at === chart.lines.length - 1, x, y));
+  return picture;
+}
+
 type Place = (value: number) => number;
 
 function drawAxes(picture: SVGElement, chart: LayerChart, x: Place, y: Place, language: Language): void {
@@ -125,12 +127,20 @@ function drawAxes(picture: SVGElement, chart: LayerChart, x: Place, y: Place, la
   }
 }
 
+function drawBand(picture: SVGElement, { low, high, name }: Band, x: Place, y: Place): void {
+  const upper = high.map((value, row) => `${x(row)},${y(value)}`);
+  const lower = low.map((value, row) => `${x(row)},${y(value)}`).reverse();
+  picture.append(svg("polygon", { class: "band", points: [...upper, ...lower].join(" ") }));
+  const below = y(low[low.length - 1]!) + 8; // where the lines seldom are
+  const place = { x: WIDTH - MARGIN.right - 4, y: below, dy: "0.35em", "text-anchor": "end" };
+  picture.append(svg("text", { class: "band-name", ...place }, name));
+}
+
 function drawMark(picture: SVGElement, mark: { text: string }, x: number): void {
   const right = x > WIDTH / 2;
+  const place = { x: x + (right ? -5 : 5), y: MARGIN.top - 8, "text-anchor": right ? "end" : "start" };
   picture.append(svg("line", { class: "mark", x1: x, x2: x, y1: MARGIN.top - 6, y2: HEIGHT - MARGIN.bottom }));
-  picture.append(
-    svg("text", { class: "mark", x: x + (right ? -5 : 5), y: MARGIN.top - 8, "text-anchor": right ? "end" : "start" }, mark.text),
-  );
+  picture.append(svg("text", { class: "mark", ...place }, mark.text));
 }
 
 function drawLine(picture: SVGElement, line: Line, first: boolean, x: Place, y: Place): void {

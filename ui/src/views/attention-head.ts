@@ -110,20 +110,22 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     }
   });
   picture.addEventListener("click", (event) => onToken(placeOf(event).row));
-  return html("div", { class: "attention-large" }, html("div", { class: "attention-scroll", role: "region", "aria-label": words.title(head, data.layer), tabindex: 0 }, picture), readout);
+  const region = { class: "attention-scroll", role: "region", "aria-label": words.title(head, data.layer), tabindex: 0 };
+  return html("div", { class: "attention-large" }, html("div", region, picture), readout);
 }
 
 function drawReads(state: HeadState, names: readonly string[]): HTMLElement {
   const { data, view, setting, head, token, largest, language } = state;
   const words = WORDS[language];
   const sources = Array.from({ length: token + 1 }, (_, source) => source).filter((source) => source > 0 || !setting.hideFirst);
-  const order = sources.sort((one, other) => readOf(data, setting, head, token, other) - readOf(data, setting, head, token, one));
+  const read = (source: number) => readOf(data, setting, head, token, source);
+  const order = sources.sort((one, other) => read(other) - read(one));
   const listed = order.slice(0, MOST_READS).filter((source) => data.weight(head, token, source) > 0);
   const rows = listed.map((source) => {
     const weight = data.weight(head, token, source);
     const size = data.size(head, source);
     const bar = html("th", { scope: "row", class: "token" }, html("span", {}, names[source]!));
-    bar.style.setProperty("--share", `${(100 * readOf(data, setting, head, token, source)) / largest}%`);
+    bar.style.setProperty("--share", `${(100 * read(source)) / largest}%`);
     const cells = [percent(weight), number(size), number(weight * size)].map((text) => html("td", { class: "number" }, text));
     return html("tr", {}, bar, ...cells);
   });

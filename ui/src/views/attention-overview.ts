@@ -2,6 +2,7 @@
 
 import type { Language } from "../draw";
 import { html } from "../dom";
+import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
 import { number, percent } from "../text";
 import { strongestHeads, type AttentionData, type Habit } from "./attention-data";
@@ -58,17 +59,18 @@ export function drawHabit(
   const values = data.habits[habit];
   const text = (value: number) => (habit === "entropy" ? `${number(value)} ${words.unit}` : percent(value));
   const largest = habit === "entropy" ? Math.max(...values.values) || 1 : 1;
+  const cellOf = (value: number) => ({ share: value / largest || 0, text: text(value) });
   const strongest = strongestHeads(values, STRONGEST).map(({ layer, head, value }) =>
     html("li", {}, words.head(layer, head), html("span", { class: "number" }, text(value))),
   );
   element.className = "attention-overview";
   element.replaceChildren(
-    drawGrid(data, language, (layer, head) => values.at(layer, head) / largest, (layer, head) => text(values.at(layer, head)), chooseHead),
+    drawGrid(data, language, (layer, head) => cellOf(values.at(layer, head)), chooseHead),
     html(
       "div",
       {},
       html("p", {}, words.means[habit]),
-      html("div", { class: "attention-ramp" }, html("span", { class: "number" }, "0"), html("i"), html("span", { class: "number" }, text(largest))),
+      html("div", { class: "attention-ramp" }, html("span", {}, "0"), html("i"), html("span", {}, text(largest))),
       html("h4", {}, habit === "entropy" ? words.widest : words.strongest),
       html("ol", {}, ...strongest),
       html("p", { class: "note" }, words.shown),
@@ -79,8 +81,7 @@ export function drawHabit(
 function drawGrid(
   data: AttentionData,
   language: Language,
-  share: (layer: number, head: number) => number,
-  text: (layer: number, head: number) => string,
+  cellOf: (layer: number, head: number) => { share: number; text: string },
   chooseHead: (head: number) => void,
 ): HTMLElement {
   const words = WORDS[language];
@@ -89,9 +90,10 @@ function drawGrid(
   for (let layer = 0; layer < data.layers; layer++) {
     cells.push(
       everyHead.map((head) => {
-        const name = `${words.head(layer, head)}: ${text(layer, head)}`;
+        const { share, text } = cellOf(layer, head);
+        const name = `${words.head(layer, head)}: ${text}`;
         const cell = html("td", { role: "gridcell", tabindex: -1, "aria-label": name });
-        cell.style.setProperty("--share", `${Math.round(100 * share(layer, head)) || 0}%`);
+        cell.style.setProperty("--share", `${Math.round(100 * share)}%`);
         hint(cell, () => name);
         if (layer === data.layer) {
           cell.addEventListener("click", () => chooseHead(head));
@@ -100,33 +102,14 @@ function drawGrid(
       }),
     );
   }
-  const head = html("tr", {}, html("td", {}, `${words.layers} \\ ${words.heads}`), ...everyHead.map((at) => html("th", { scope: "col" }, String(at))));
+  const numbers = everyHead.map((at) => html("th", { scope: "col" }, String(at)));
+  const head = html("tr", {}, html("td", {}, `${words.layers} \\ ${words.heads}`), ...numbers);
   const rows = cells.map((line, layer) => {
     const here = layer === data.layer;
-    return html("tr", { class: here ? "here" : undefined }, html("th", { scope: "row" }, here ? `◂ ${layer}` : String(layer)), ...line);
+    const name = html("th", { scope: "row" }, here ? `◂ ${layer}` : String(layer));
+    return html("tr", { class: here ? "here" : undefined }, name, ...line);
   });
   const table = html("table", { role: "grid", "aria-label": words.grid }, html("thead", {}, head), html("tbody", {}, ...rows));
-  moveWithArrows(table, cells, data.layer);
+  addGridKeys(table, cells, { row: data.layer, column: 0 });
   return html("div", { class: "attention-grid" }, table);
-}
-
-/** One cell can be reached with the Tab key, the others with the arrow keys; Enter is a click. */
-function moveWithArrows(table: HTMLElement, cells: readonly HTMLElement[][], start: number): void {
-  let row = start;
-  let column = 0;
-  cells[row]![column]!.tabIndex = 0;
-  table.addEventListener("keydown", (event) => {
-    const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    const step = steps[event.key];
-    if (step) {
-      event.preventDefault();
-      cells[row]![column]!.tabIndex = -1;
-      row = Math.max(0, Math.min(cells.length - 1, row + step[0]));
-      column = Math.max(0, Math.min(cells[0]!.length - 1, column + step[1]));
-      cells[row]![column]!.tabIndex = 0;
-      cells[row]![column]!.focus();
-    } else if (event.key === "Enter") {
-      cells[row]![column]!.click();
-    }
-  });
 }

@@ -2,10 +2,10 @@
 
 import type { Draw, Options } from "../draw";
 import { html } from "../dom";
-import { makeCheckbox, makeSwitch } from "../switch";
+import { makeCheckbox, makeSwitch, type Choice } from "../switch";
 import { joinSentences, number, percent } from "../text";
 import type { AttentionView } from "../types";
-import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Setting } from "./attention-data";
+import { HABITS, largestRead, readAttention, type AttentionData, type Habit, type Measure, type Setting } from "./attention-data";
 import { drawHead, type HeadState } from "./attention-head";
 import { drawHabit } from "./attention-overview";
 import { drawTriangle } from "./attention-triangle";
@@ -82,7 +82,8 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
     drawLarge();
   };
 
-  const layerNote = [words.how, view.body.window === null ? "" : words.window(view.body.window), words.other(data.layer)];
+  const { window } = view.body;
+  const layerNote = [words.how, window === null ? "" : words.window(window), words.other(data.layer)];
   element.append(
     html(
       "div",
@@ -94,22 +95,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
       html(
         "div",
         { class: "controls" },
-        makeSwitch(
-          words.measure,
-          [
-            { value: "weight", text: words.weight },
-            { value: "added", text: words.added },
-          ],
-          setting.measure,
-          (measure) => {
-            setting.measure = measure;
-            drawLayer();
-          },
-        ),
-        makeCheckbox(words.hideFirst, setting.hideFirst, (hidden) => {
-          setting.hideFirst = hidden;
-          drawLayer();
-        }),
+        ...drawSettings(setting, words, drawLayer),
         html("span", { class: "attention-ramp" }, html("span", { class: "number" }, "0"), html("i"), full),
       ),
       thumbnails,
@@ -124,6 +110,23 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
     },
   };
 };
+
+function drawSettings(setting: Setting, words: (typeof WORDS)[Options["language"]], onChange: () => void): HTMLElement[] {
+  const measures: Choice<Measure>[] = [
+    { value: "weight", text: words.weight },
+    { value: "added", text: words.added },
+  ];
+  return [
+    makeSwitch(words.measure, measures, setting.measure, (measure) => {
+      setting.measure = measure;
+      onChange();
+    }),
+    makeCheckbox(words.hideFirst, setting.hideFirst, (hidden) => {
+      setting.hideFirst = hidden;
+      onChange();
+    }),
+  ];
+}
 
 /** The head of the layer that reads most from other tokens than the first one and the token itself. */
 function mostOnOthers(data: AttentionData): number {

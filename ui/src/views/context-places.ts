@@ -71,29 +71,33 @@ function lower(text: string): string {
   return text[0]!.toLowerCase() + text.slice(1);
 }
 
-export function drawPlaces(element: HTMLElement, state: PairState, measure: Measure, onRow: (row: number) => void): void {
+type OnRow = (row: number) => void;
+
+export function drawPlaces(element: HTMLElement, state: PairState, measure: Measure, onRow: OnRow): void {
   element.replaceChildren(...state.groups.map((group) => drawPlace(state, group, measure, onRow)));
 }
 
-function drawPlace(state: PairState, group: readonly number[], measure: Measure, onRow: (row: number) => void): HTMLElement {
+function drawPlace(state: PairState, group: readonly number[], measure: Measure, onRow: OnRow): HTMLElement {
   const { data, one, other, sentences, language } = state;
   const words = WORDS[language];
   const place = group[0]!;
   const name = placeName(group, language);
   const tokens = [one, other].map((sentence) => {
     const { input, places } = sentences[sentence]!;
-    return html("span", {}, html("b", {}, String(sentence + 1)), html("span", { class: "token" }, passageTokenName(input.tokens[places[place]!]!)));
+    const token = passageTokenName(input.tokens[places[place]!]!);
+    return html("span", {}, html("b", {}, String(sentence + 1)), html("span", { class: "token" }, token));
   });
   const card = html("section", {}, html("h4", {}, name), html("p", { class: "context-pair" }, ...tokens));
   if (data.same(place, one, other)) {
-    card.append(html("div", { class: "context-identical" }, html("strong", {}, `= ${words.identical}`), html("p", {}, words.why)));
+    const reason = html("p", {}, words.why);
+    card.append(html("div", { class: "context-identical" }, html("strong", {}, `= ${words.identical}`), reason));
   } else {
     card.append(drawCosines(state, place, name, measure, onRow));
   }
   return card;
 }
 
-function drawCosines(state: PairState, place: number, name: string, measure: Measure, onRow: (row: number) => void): HTMLElement {
+function drawCosines(state: PairState, place: number, name: string, measure: Measure, onRow: OnRow): HTMLElement {
   const { data, one, other, language } = state;
   const words = WORDS[language];
   const values = data.rows.map((_, row) => data.cosines[measure].at(place, row, one, other));
@@ -123,7 +127,8 @@ function drawCosines(state: PairState, place: number, name: string, measure: Mea
     language,
   );
   const least = leastSimilar(values);
-  const sentence = (least === 0 ? words.least : words.leastLayer)(layerName(data.rows, least, language), signed(values[least]!));
+  const write = least === 0 ? words.least : words.leastLayer;
+  const sentence = write(layerName(data.rows, least, language), signed(values[least]!));
   return html("div", {}, html("p", { class: "note" }, sentence), chart.element);
 }
 

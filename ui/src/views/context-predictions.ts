@@ -74,7 +74,8 @@ function drawRow(state: PairState, place: number, row: number): HTMLTableRowElem
 }
 
 function drawPrediction({ name, probability }: { name: string; probability: number }): HTMLTableCellElement {
-  const cell = html("td", { class: "prediction" }, html("span", { class: "token" }, name), html("span", { class: "number" }, percent(probability)));
+  const share = html("span", { class: "number" }, percent(probability));
+  const cell = html("td", { class: "prediction" }, html("span", { class: "token" }, name), share);
   cell.style.setProperty("--share", `${100 * probability}%`);
   return cell;
 }

@@ -2,7 +2,7 @@
 
 import type { Draw, Language } from "../draw";
 import { html } from "../dom";
-import { makeSwitch } from "../switch";
+import { makeSwitch, type Choice } from "../switch";
 import { number, passageTokenName, percent, visible } from "../text";
 import type { ContextView, WordInSentence } from "../types";
 import { drawPlaces } from "./context-places";
@@ -67,27 +67,19 @@ export const drawContext: Draw<ContextView> = (element, view, options) => {
     drawPlaces(places, state, measure, table.showRow);
     lines.forEach((line, at) => line.classList.toggle("compared", at === one || at === other));
   };
-  const pairSwitch = makeSwitch(
-    words.pair,
-    everyPair.map(([first, second]) => ({ value: `${first} ${second}`, text: `${first + 1} · ${second + 1}` })),
-    `${one} ${other}`,
-    (value) => {
-      [one, other] = value.split(" ").map(Number) as [number, number];
-      drawPair();
-    },
-  );
-  const measureSwitch = makeSwitch<Measure>(
-    words.measure,
-    [
-      { value: "standardised", text: words.standardised },
-      { value: "cosine", text: words.cosine },
-    ],
-    measure,
-    (value) => {
-      measure = value;
-      drawPair();
-    },
-  );
+  const pairChoices = everyPair.map(([first, second], at) => ({ value: String(at), text: `${first + 1} · ${second + 1}` }));
+  const pairSwitch = makeSwitch(words.pair, pairChoices, "0", (at) => {
+    [one, other] = everyPair[Number(at)]!;
+    drawPair();
+  });
+  const measures: Choice<Measure>[] = [
+    { value: "standardised", text: words.standardised },
+    { value: "cosine", text: words.cosine },
+  ];
+  const measureSwitch = makeSwitch(words.measure, measures, measure, (value) => {
+    measure = value;
+    drawPair();
+  });
   element.append(
     html(
       "div",
@@ -123,7 +115,8 @@ function drawSentence(sentence: WordInSentence, at: number, word: string, langua
   const merged = sentence.covered.trim() !== word.trim();
   const remark = merged ? words.merged(sentence.covered.trim(), word) : end - start > 1 ? words.cut(end - start) : "";
   const line = html("div", { class: "context-line" }, ...tokens);
-  return html("li", {}, html("b", {}, String(at + 1)), html("div", {}, line, ...(remark ? [html("p", { class: "note" }, remark)] : [])));
+  const remarks = remark ? [html("p", { class: "note" }, remark)] : [];
+  return html("li", {}, html("b", {}, String(at + 1)), html("div", {}, line, ...remarks));
 }
 
 function drawReads(sentence: WordInSentence, at: number, language: Language): HTMLElement {
@@ -146,5 +139,6 @@ function drawReads(sentence: WordInSentence, at: number, language: Language): HT
     );
   });
   const heads = words.columns.map((column) => html("th", { scope: "col" }, column));
-  return html("div", {}, title, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), html("tbody", {}, ...rows)));
+  const head = html("thead", {}, html("tr", {}, ...heads));
+  return html("div", {}, title, html("table", {}, head, html("tbody", {}, ...rows)));
 }

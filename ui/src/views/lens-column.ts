@@ -2,7 +2,7 @@
 
 import type { Language } from "../draw";
 import { html, svg } from "../dom";
-import { drawLayerChart, type Line } from "../layer-chart";
+import { drawLayerChart, type DrawnLayerChart, type Line } from "../layer-chart";
 import { layerName } from "../layers";
 import { linearScale, rankScale, type Scale } from "../scale";
 import { number, percent } from "../text";
@@ -49,7 +49,13 @@ const WORDS = {
   },
 } as const;
 
-export function drawLensColumn(element: HTMLElement, data: LensData, position: number, name: string, language: Language): void {
+export function drawLensColumn(
+  element: HTMLElement,
+  data: LensData,
+  position: number,
+  name: string,
+  language: Language,
+): void {
   const words = WORDS[language];
   const followed = data.followed(position);
   const show = (row: number) => {
@@ -58,13 +64,14 @@ export function drawLensColumn(element: HTMLElement, data: LensData, position: n
   };
   const lines = data.rows.map((_, row) => drawRow(data, position, row, language));
   lines.forEach((line, row) => line.addEventListener("pointerenter", () => show(row)));
+  const ofRank = (rank: number) => words.rank(rankText(rank));
   const worst = Math.max(...followed.flatMap((each) => each.ranks));
   const most = Math.max(...followed.flatMap((each) => each.probabilities));
   const top = TOPS.find((each) => each >= most) ?? 1;
   const ofPercent = linearScale(0, top, [0, top / 2, top], (value) => `${100 * value}%`);
   const charts = [
     drawFollowed(data, followed, words.probabilities, ofPercent, (each) => each.probabilities, percent, show, language),
-    drawFollowed(data, followed, words.ranks, rankScale(worst), (each) => each.ranks, (rank) => words.rank(rankText(rank)), show, language),
+    drawFollowed(data, followed, words.ranks, rankScale(worst), (each) => each.ranks, ofRank, show, language),
   ];
   element.append(
     html("h3", {}, words.after(name)),
@@ -73,14 +80,14 @@ export function drawLensColumn(element: HTMLElement, data: LensData, position: n
       "div",
       { class: "lens-detail" },
       html("div", {}, drawTable(lines, language), html("p", { class: "note" }, words.unit)),
-      html("div", { class: "lens-charts" }, ...charts.map((chart, at) => titled(at ? words.ranks : words.probabilities, chart.element))),
+      html("div", { class: "lens-charts" }, titled(words.probabilities, charts[0]!), titled(words.ranks, charts[1]!)),
     ),
   );
   show(data.rows.length - 1);
 }
 
-function titled(title: string, chart: HTMLElement): HTMLElement {
-  return html("div", {}, html("h4", {}, title), chart);
+function titled(title: string, chart: DrawnLayerChart): HTMLElement {
+  return html("div", {}, html("h4", {}, title), chart.element);
 }
 
 function rankText(rank: number): string {

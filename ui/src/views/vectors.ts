@@ -47,11 +47,11 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
     const index = view.input.tokens.findIndex((token) => token.id === id);
     options.onSelect(index < 0 ? null : index);
   };
+  const names = points.map((point) => point.name);
   const rows = vectors.map((vector, at) =>
-    drawRow(vector, points.map((point) => point.name), largest, language, () => choose(rows[at]!.classList.contains("chosen") ? null : at)),
+    drawRow(vector, names, largest, language, () => choose(rows[at]!.classList.contains("chosen") ? null : at)),
   );
-  const heads = words.columns(shown, width).map((text) => html("th", { scope: "col" }, text));
-  const table = html("table", { class: "vectors-table" }, html("thead", {}, html("tr", {}, ...heads)), html("tbody", {}, ...rows));
+  const table = drawTable(words.columns(shown, width), rows);
   const more = html("button", { type: "button", class: "vectors-more" }, words.all(vectors.length));
   more.addEventListener("click", () => showAll());
   const place = html("div", { class: "vectors-map" });
@@ -94,6 +94,12 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
   show(vectorOf(options.selected));
   return { select: (index) => show(vectorOf(index)) };
 };
+
+function drawTable(columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
+  const heads = columns.map((text) => html("th", { scope: "col" }, text));
+  const head = html("thead", {}, html("tr", {}, ...heads));
+  return html("table", { class: "vectors-table" }, head, html("tbody", {}, ...rows));
+}
 
 function drawRow(
   vector: TokenVector,
