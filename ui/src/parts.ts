@@ -1,4 +1,4 @@
-/** The small parts that drawings are made of: headed sections, sentences with tokens in them, bars, and a switch. */
+/** The small parts that drawings are made of: headed sections, sentences with tokens in them, and bars. */
 
 import "./parts.css";
 import { html } from "./dom";
@@ -42,29 +42,9 @@ export function signedBar(share: number): HTMLElement {
   return track;
 }
 
-let switches = 0;
-
-/** A choice of one of several, with the arrow keys too. */
-export function drawSwitch(
-  element: HTMLElement,
-  label: string,
-  names: readonly string[],
-  chosen: number,
-  onChoose: (index: number) => void,
-): void {
-  const group = html("fieldset", { class: "switch" }, html("legend", {}, label));
-  const name = `liuli-switch-${switches++}`;
-  names.forEach((each, i) => {
-    const input = html("input", { type: "radio", name, checked: i === chosen });
-    input.addEventListener("change", () => onChoose(i));
-    group.append(html("label", {}, input, html("span", {}, each)));
-  });
-  element.append(group);
-}
-
 /** What the reader chose, in words; screen readers read it when it changes. */
 export function drawReadout(element: HTMLElement, text: string): (text: string) => void {
-  const readout = html("p", { class: "readout", "aria-live": "polite" }, text);
+  const readout = html("p", { class: "chosen-words", "aria-live": "polite" }, text);
   element.append(readout);
   return (next) => {
     readout.textContent = next;

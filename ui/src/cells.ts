@@ -1,0 +1,134 @@
+/**
+ * A grid of signed numbers: a filled square for a positive one, a hollow square for a negative one, as large as the number. So
+ * nothing is said by colour alone. Arrow keys move; the chosen cell is marked.
+ */
+
+import "./cells.css";
+import { html } from "./dom";
+
+export interface Cells {
+  label: string;
+  /** What the rows and what the columns are. */
+  rowKind: string;
+  columnKind: string;
+  rows: readonly (string | Node)[];
+  columns: readonly string[];
+  /** From −1 to 1: the area and the sign of the square. */
+  share(row: number, column: number): number;
+  /** The number with what it is about, for a hover and for screen readers. */
+  name(row: number, column: number): string;
+  onChoose(row: number, column: number): void;
+}
+
+export interface DrawnCells {
+  choose(row: number, column: number): void;
+  markRow(row: number | null): void;
+}
+
+const MOST_COLUMN_NAMES = 12;
+const SMALLEST_SIDE = 0.12; // of a cell; anything that is not 0 can be seen
+
+export function drawCells(element: HTMLElement, cells: Cells): DrawnCells {
+  const { rows, columns } = cells;
+  const grid = html("div", { class: "cells", role: "grid", "aria-label": cells.label });
+  grid.style.setProperty("--columns", String(columns.length));
+  grid.append(headRow(cells));
+  const buttons: HTMLElement[][] = [];
+  const heads: HTMLElement[] = [];
+  rows.forEach((name, row) => {
+    const head = html("div", { class: "cells-row-name", role: "rowheader" }, name);
+    heads.push(head);
+    buttons.push(columns.map((_, column) => makeCell(cells, row, column)));
+    grid.append(html("div", { class: "cells-row", role: "row" }, head, ...buttons[row]!));
+  });
+  let chosen: [number, number] = [0, 0];
+  buttons[0]?.[0]?.setAttribute("tabindex", "0");
+
+  function choose(row: number, column: number): void {
+    const before = buttons[chosen[0]]?.[chosen[1]];
+    before?.setAttribute("tabindex", "-1");
+    before?.setAttribute("aria-selected", "false");
+    chosen = [row, column];
+    buttons[row]?.[column]?.setAttribute("tabindex", "0");
+    buttons[row]?.[column]?.setAttribute("aria-selected", "true");
+    cells.onChoose(row, column);
+  }
+
+  buttons.forEach((line, row) => line.forEach((cell, column) => cell.addEventListener("click", () => choose(row, column))));
+  grid.addEventListener("keydown", (event) => {
+    const next = moved(event.key, chosen, rows.length, columns.length);
+    if (next) {
+      event.preventDefault();
+      choose(...next);
+      buttons[next[0]]?.[next[1]]?.focus();
+    }
+  });
+  element.append(html("div", { class: "cells-frame" }, grid));
+  return {
+    choose,
+    markRow: (marked) => heads.forEach((head, row) => head.classList.toggle("marked", row === marked)),
+  };
+}
+
+function headRow({ rowKind, columnKind, columns }: Cells): HTMLElement {
+  const corner = html("div", { class: "cells-corner", role: "columnheader" }, `${rowKind} ↓ ${columnKind} →`);
+  const shown = everyNth(columns.length);
+  const names = columns.map((name, at) =>
+    html("div", { class: "cells-column-name", role: "columnheader", "aria-label": `${columnKind} ${name}` }, at % shown ? "" : name),
+  );
+  return html("div", { class: "cells-row", role: "row" }, corner, ...names);
+}
+
+/** Every how many columns have their names written, so that they do not run into each other. */
+export function everyNth(columns: number): number {
+  return Math.ceil(columns / MOST_COLUMN_NAMES);
+}
+
+function makeCell(cells: Cells, row: number, column: number): HTMLElement {
+  const share = cells.share(row, column);
+  const name = cells.name(row, column);
+  const square = html("span", { class: share < 0 ? "cells-square against" : "cells-square" });
+  square.style.setProperty("--side", squareSide(share).toFixed(3));
+  return html(
+    "div",
+    { class: "cells-cell", role: "gridcell", tabindex: -1, "aria-label": name, title: name, "aria-selected": "false" },
+    square,
+  );
+}
+
+/** The side of a square whose area is the share, in sides of a cell. */
+export function squareSide(share: number): number {
+  const size = Math.min(1, Math.abs(share));
+  return size > 0 ? Math.max(SMALLEST_SIDE, Math.sqrt(size)) : 0;
+}
+
+/** Where a key leads from a cell; null for other keys. */
+export function moved(key: string, [row, column]: [number, number], rows: number, columns: number): [number, number] | null {
+  switch (key) {
+    case "ArrowUp":
+      return [Math.max(0, row - 1), column];
+    case "ArrowDown":
+      return [Math.min(rows - 1, row + 1), column];
+    case "ArrowLeft":
+      return [row, Math.max(0, column - 1)];
+    case "ArrowRight":
+      return [row, Math.min(columns - 1, column + 1)];
+    case "Home":
+      return [row, 0];
+    case "End":
+      return [row, columns - 1];
+    default:
+      return null;
+  }
+}
+
+/** The largest absolute value, of those that are numbers. */
+export function largest(values: Iterable<number>): number {
+  let found = 0;
+  for (const value of values) {
+    if (Math.abs(value) > found) {
+      found = Math.abs(value);
+    }
+  }
+  return found;
+}

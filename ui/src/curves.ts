@@ -1,0 +1,175 @@
+/** A line chart as wide as its place. Lines differ by their dashes, not only by colour. */
+
+import "./curves.css";
+import { html, svg } from "./dom";
+import { number } from "./text";
+
+export interface Curve {
+  name: string;
+  points: readonly (readonly [number, number])[];
+  /** SVG dashes; none: a solid line. */
+  dashes?: string;
+  /** Drawn in the accent colour, above the others. */
+  main?: boolean;
+  /** Only points, as hollow circles. */
+  dots?: boolean;
+}
+
+export interface Curves {
+  label: string;
+  curves: readonly Curve[];
+  xName: string;
+  yName: string;
+  /** "log": of x + 1, so that step 0 has a place. */
+  xScale?: "linear" | "log";
+  /** Named values across the chart. */
+  levels?: readonly { y: number; name: string }[];
+  /** The reader pointed at a value of x. */
+  onPick?(x: number): void;
+}
+
+export interface DrawnCurves {
+  draw(curves: readonly Curve[]): void;
+  /** Puts a line at a value of x. */
+  mark(x: number): void;
+}
+
+const HEIGHT = 200;
+const MARGIN = { left: 44, right: 14, top: 10, bottom: 34 };
+const WIDEST = 640;
+
+export type Scale = (value: number) => number;
+
+export function linear([from, to]: readonly [number, number], [first, last]: readonly [number, number]): Scale {
+  const size = to - from || 1;
+  return (value) => first + ((value - from) / size) * (last - first);
+}
+
+/** Round values from `low` to `high`, about `count` of them. */
+export function ticks(low: number, high: number, count: number): number[] {
+  if (!(high > low)) {
+    return [low];
+  }
+  const raw = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= raw) ?? 10);
+  const found: number[] = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
+    found.push(Number((i * step).toPrecision(12)));
+  }
+  return found;
+}
+
+/** 0, and the powers of ten up to the largest value. */
+export function logTicks(high: number): number[] {
+  const found = [0];
+  for (let value = 1; value <= high; value *= 10) {
+    found.push(value);
+  }
+  return found;
+}
+
+export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
+  const picture = svg("svg", { class: "curves", role: "img", "aria-label": chart.label, height: HEIGHT });
+  const legend = html("ul", { class: "curves-legend" });
+  element.append(html("div", { class: "curves-frame" }, legend, picture));
+  let curves = chart.curves;
+  let marked: number | null = null;
+  let x: Scale = () => 0;
+  const along = chart.xScale === "log" ? (value: number) => Math.log10(value + 1) : (value: number) => value;
+
+  function redraw(): void {
+    const width = Math.min(WIDEST, picture.parentElement!.clientWidth || WIDEST);
+    picture.setAttribute("width", String(width));
+    picture.replaceChildren();
+    legend.replaceChildren(...curves.map(legendEntry));
+    const points = curves.flatMap((curve) => curve.points.filter(([, value]) => Number.isFinite(value)));
+    const xs = points.map(([value]) => value);
+    const range = extent([...points.map(([, value]) => value), ...(chart.levels ?? []).map((level) => level.y)]);
+    const last = Math.max(...xs);
+    const inner = linear([along(Math.min(...xs)), along(last)], [MARGIN.left, width - MARGIN.right]);
+    x = (value) => inner(along(value));
+    const y = linear(range, [HEIGHT - MARGIN.bottom, MARGIN.top]);
+    const xTicks = chart.xScale === "log" ? logTicks(last) : ticks(Math.min(...xs), last, Math.min(8, last));
+    picture.append(...axes(chart, width, x, y, xTicks, ticks(...range, 4)));
+    const inOrder = [...curves].sort((one, other) => Number(one.main ?? false) - Number(other.main ?? false));
+    inOrder.forEach((curve) => picture.append(...drawCurve(curve, x, y)));
+    drawMark();
+  }
+
+  function drawMark(): void {
+    picture.querySelector(".curves-mark")?.remove();
+    if (marked !== null) {
+      const at = x(marked);
+      picture.append(svg("line", { class: "curves-mark", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
+    }
+  }
+
+  if (chart.onPick) {
+    const { onPick } = chart;
+    picture.classList.add("pickable");
+    picture.addEventListener("click", (event) => {
+      const wanted = event.clientX - picture.getBoundingClientRect().left;
+      const xs = curves[0]!.points.map(([value]) => value);
+      onPick(xs.reduce((best, value) => (Math.abs(x(value) - wanted) < Math.abs(x(best) - wanted) ? value : best)));
+    });
+  }
+  new ResizeObserver(redraw).observe(picture.parentElement!);
+  redraw();
+  return {
+    draw(next) {
+      curves = next;
+      redraw();
+    },
+    mark(value) {
+      marked = value;
+      drawMark();
+    },
+  };
+}
+
+/** From the smallest to the largest value, with 0 if it is near. */
+export function extent(values: readonly number[]): [number, number] {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const room = (high - low || 1) * 0.04;
+  return [low >= 0 && low < high * 0.5 ? 0 : low - room, high + room];
+}
+
+function axes(chart: Curves, width: number, x: Scale, y: Scale, xTicks: number[], yTicks: number[]): SVGElement[] {
+  const bottom = HEIGHT - MARGIN.bottom;
+  const found: SVGElement[] = [];
+  for (const value of yTicks) {
+    found.push(svg("line", { class: "curves-grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
+    found.push(svg("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)));
+  }
+  for (const value of xTicks) {
+    found.push(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, number(value, 6)));
+  }
+  for (const { y: value, name } of chart.levels ?? []) {
+    found.push(svg("line", { class: "curves-level", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
+    found.push(svg("text", { class: "curves-level-name", x: width - MARGIN.right, y: y(value) - 4, "text-anchor": "end" }, name));
+  }
+  found.push(svg("text", { x: width - MARGIN.right, y: HEIGHT - 3, "text-anchor": "end" }, chart.xName));
+  found.push(svg("text", { x: 0, y: HEIGHT - 3 }, `↑ ${chart.yName}`));
+  return found;
+}
+
+function drawCurve(curve: Curve, x: Scale, y: Scale): SVGElement[] {
+  const points = curve.points.filter(([, value]) => Number.isFinite(value));
+  const kind = curve.main ? "curve main" : "curve";
+  if (curve.dots) {
+    return points.map(([at, value]) => svg("circle", { class: `${kind} dots`, cx: x(at), cy: y(value), r: 3 }));
+  }
+  const path = points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  return [svg("polyline", { class: kind, points: path, "stroke-dasharray": curve.dashes ?? "none" })];
+}
+
+function legendEntry(curve: Curve): HTMLElement {
+  const kind = curve.main ? "curve main" : "curve";
+  const sample = curve.dots
+    ? svg("circle", { class: `${kind} dots`, cx: 14, cy: 6, r: 3 })
+    : svg("line", { class: kind, x1: 0, x2: 28, y1: 6, y2: 6, "stroke-dasharray": curve.dashes ?? "none" });
+  const picture = svg("svg", { width: 28, height: 12, "aria-hidden": "true" }, sample);
+  return html("li", {}, picture, curve.name);
+}
