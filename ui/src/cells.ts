@@ -26,7 +26,8 @@ export interface DrawnCells {
 }
 
 const MOST_COLUMN_NAMES = 12;
-const SMALLEST_SIDE = 0.12; // of a cell; anything that is not 0 can be seen
+const SMALLEST_SIDE = 0.12; // of a cell, so that it can be seen
+const SMALLEST_SHARE = 1e-3; // smaller ones are not drawn
 
 export function drawCells(element: HTMLElement, cells: Cells): DrawnCells {
   const { rows, columns } = cells;
@@ -99,7 +100,7 @@ function makeCell(cells: Cells, row: number, column: number): HTMLElement {
 /** The side of a square whose area is the share, in sides of a cell. */
 export function squareSide(share: number): number {
   const size = Math.min(1, Math.abs(share));
-  return size > 0 ? Math.max(SMALLEST_SIDE, Math.sqrt(size)) : 0;
+  return size >= SMALLEST_SHARE ? Math.max(SMALLEST_SIDE, Math.sqrt(size)) : 0;
 }
 
 /** Where a key leads from a cell; null for other keys. */

@@ -32,8 +32,8 @@ export function drawAlong(element: HTMLElement, answers: readonly CompareAnswer[
     place.replaceChildren();
     drawAnswer(place, answers[a]!, names, language);
   };
-  const choices = names.map((name, a) => ({ value: String(a), text: name }));
-  part.append(makeSwitch(say({ en: "Answer of", zh: "回答来自" }, language), choices, "0", (value) => show(Number(value))), place);
+  const choices = names.map((name, a) => ({ value: String(a), text: say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language) }));
+  part.append(makeSwitch(say({ en: "Which answer", zh: "哪个回答" }, language), choices, "0", (value) => show(Number(value))), place);
   show(0);
 }
 
@@ -42,7 +42,7 @@ function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly
   const others = answer.scores.map((score, m) => ({ score, name: names[m]! })).slice(1);
   const most = largest(others.flatMap(({ score }) => score.kl ?? [])) || 1;
   for (const { score, name } of others) {
-    element.append(html("h5", {}, name));
+    element.append(html("h4", { class: "along-name" }, name));
     if (!score.kl) {
       element.append(html("p", { class: "note" }, say({ en: "Its token ids are not the same.", zh: "它的 token id 不同。" }, language)));
       continue;

@@ -3,9 +3,8 @@
 import { html } from "./dom";
 import type { Language } from "./draw";
 import { hint } from "./hint";
-import { tokenMark } from "./parts";
-import { sentence } from "./parts";
-import { number, say } from "./text";
+import { sentence, tokenMark } from "./parts";
+import { say } from "./text";
 import type { Contrast } from "./types";
 
 export function drawQuestion(element: HTMLElement, contrast: Contrast, language: Language): void {
@@ -22,13 +21,13 @@ export function explained(value: string, meaning: string): HTMLElement {
   return found;
 }
 
-/** The difference of the two logits, with its sign. */
-export function signed(value: number | null, digits = 3): string {
+/** A change with its sign; the same number of decimals for all, so that columns can be compared. */
+export function signed(value: number | null, decimals = 2): string {
   if (value === null || !Number.isFinite(value)) {
     return "–";
   }
-  const text = number(Math.abs(value), digits);
-  return value < 0 ? `−${text}` : `+${text}`;
+  const text = Math.abs(value).toFixed(decimals);
+  return value < 0 && Number(text) !== 0 ? `−${text}` : `+${text}`;
 }
 
 export const LOGITS = {

@@ -24,8 +24,10 @@ export interface Curves {
   xScale?: "linear" | "log";
   /** Named values across the chart. */
   levels?: readonly { y: number; name: string }[];
-  /** The reader pointed at a value of x. */
+  /** The reader chose a value of x that the first curve has. */
   onPick?(x: number): void;
+  /** What is true at a value of x, in words. With it, the chart is a slider over the points of the first curve. */
+  describe?(x: number): string;
 }
 
 export interface DrawnCurves {
@@ -70,16 +72,18 @@ export function logTicks(high: number): number[] {
 }
 
 export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
-  const picture = svg("svg", { class: "curves", role: "img", "aria-label": chart.label, height: HEIGHT });
+  const picture = svg("svg", { class: "curves", height: HEIGHT });
   const legend = html("ul", { class: "curves-legend" });
-  element.append(html("div", { class: "curves-frame" }, legend, picture));
+  const frame = html("div", { class: "curves-plot", "aria-label": chart.label, role: chart.describe ? "slider" : "img" }, picture);
+  const readout = html("p", { class: "curves-readout" });
+  element.append(html("div", { class: "curves-frame" }, legend, frame, readout));
   let curves = chart.curves;
   let marked: number | null = null;
   let x: Scale = () => 0;
   const along = chart.xScale === "log" ? (value: number) => Math.log10(value + 1) : (value: number) => value;
 
   function redraw(): void {
-    const width = Math.min(WIDEST, picture.parentElement!.clientWidth || WIDEST);
+    const width = Math.min(WIDEST, frame.clientWidth || WIDEST);
     picture.setAttribute("width", String(width));
     picture.replaceChildren();
     legend.replaceChildren(...curves.map(legendEntry));
@@ -91,7 +95,7 @@ export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
     x = (value) => inner(along(value));
     const y = linear(range, [HEIGHT - MARGIN.bottom, MARGIN.top]);
     const xTicks = chart.xScale === "log" ? logTicks(last) : ticks(Math.min(...xs), last, Math.min(8, last));
-    picture.append(...axes(chart, width, x, y, xTicks, ticks(...range, 4)));
+    picture.append(...axes(chart, width, x, y, xTicks, ticks(...range, 5)));
     const inOrder = [...curves].sort((one, other) => Number(one.main ?? false) - Number(other.main ?? false));
     inOrder.forEach((curve) => picture.append(...drawCurve(curve, x, y)));
     drawMark();
@@ -105,17 +109,33 @@ export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
     }
   }
 
+  const xs = chart.curves[0]!.points.map(([value]) => value);
+  const nearest = (event: PointerEvent) => {
+    const wanted = event.clientX - picture.getBoundingClientRect().left;
+    return xs.reduce((best, value) => (Math.abs(x(value) - wanted) < Math.abs(x(best) - wanted) ? value : best));
+  };
+
+  function describe(at: number): void {
+    const text = chart.describe!(xs[at]!);
+    marked = xs[at]!;
+    drawMark();
+    readout.textContent = text;
+    frame.setAttribute("aria-valuenow", String(at));
+    frame.setAttribute("aria-valuetext", text);
+  }
+
+  new ResizeObserver(redraw).observe(frame);
+  redraw();
   if (chart.onPick) {
     const { onPick } = chart;
-    picture.classList.add("pickable");
-    picture.addEventListener("click", (event) => {
-      const wanted = event.clientX - picture.getBoundingClientRect().left;
-      const xs = curves[0]!.points.map(([value]) => value);
-      onPick(xs.reduce((best, value) => (Math.abs(x(value) - wanted) < Math.abs(x(best) - wanted) ? value : best)));
-    });
+    frame.classList.add("pickable");
+    frame.addEventListener("pointerdown", (event) => onPick(nearest(event)));
   }
-  new ResizeObserver(redraw).observe(picture.parentElement!);
-  redraw();
+  if (chart.describe) {
+    makeSlider(frame, xs.length, describe);
+    frame.addEventListener("pointermove", (event) => describe(xs.indexOf(nearest(event))));
+    describe(0);
+  }
   return {
     draw(next) {
       curves = next;
@@ -126,6 +146,21 @@ export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
       drawMark();
     },
   };
+}
+
+/** Lets the arrow keys choose one of `count` places. */
+function makeSlider(frame: HTMLElement, count: number, onMove: (at: number) => void): void {
+  frame.tabIndex = 0;
+  frame.setAttribute("aria-valuemin", "0");
+  frame.setAttribute("aria-valuemax", String(count - 1));
+  frame.addEventListener("keydown", (event) => {
+    const steps: Record<string, number> = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -count, End: count };
+    const step = steps[event.key];
+    if (step !== undefined) {
+      event.preventDefault();
+      onMove(Math.max(0, Math.min(count - 1, Number(frame.getAttribute("aria-valuenow")) + step)));
+    }
+  });
 }
 
 /** From the smallest to the largest value, with 0 if it is near. */
@@ -141,7 +176,7 @@ function axes(chart: Curves, width: number, x: Scale, y: Scale, xTicks: number[]
   const found: SVGElement[] = [];
   for (const value of yTicks) {
     found.push(svg("line", { class: "curves-grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
-    found.push(svg("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)));
+    found.push(svg("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value).replace("-", "−")));
   }
   for (const value of xTicks) {
     found.push(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, number(value, 6)));

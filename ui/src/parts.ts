@@ -24,6 +24,11 @@ export function sentence(text: string, parts: Record<string, Node | string>): (N
   return text.split(/\{(\w+)\}/).map((piece, i) => (i % 2 ? (parts[piece] ?? "") : piece));
 }
 
+/** The names of the columns of rows. */
+export function rowsHead(...names: (Node | string)[]): HTMLElement {
+  return html("div", { class: "rows-head" }, ...names.map((name) => html("span", {}, name)));
+}
+
 /** A bar from the left, of 0 to 1 of its track. */
 export function bar(share: number): HTMLElement {
   const track = html("span", { class: "bar", "aria-hidden": "true" }, html("span", { class: "bar-fill" }));

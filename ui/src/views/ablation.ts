@@ -67,14 +67,14 @@ function drawLayers(element: HTMLElement, attention: NumberArray, feedForward: N
   const most = largest([...attention.values, ...feedForward.values]) || 1;
   const part = section(element, say({ en: "Without a whole part of a layer", zh: "去掉一层的整个部件" }, language));
   const names = [{ en: "attention", zh: "注意力" }, { en: "feed-forward", zh: "前馈" }].map((name) => say(name, language));
-  const heads = [say({ en: "layer", zh: "层" }, language), names[0]!, "", names[1]!, ""];
-  const table = html("table", { class: "ablation-layers" });
-  table.append(html("thead", {}, html("tr", {}, ...heads.map((name) => html("th", { scope: "col" }, name)))));
+  const corner = html("th", { scope: "col" }, say({ en: "layer", zh: "层" }, language));
+  const heads = names.map((name) => html("th", { scope: "col", colspan: 2 }, name));
+  const table = html("table", { class: "ablation-layers" }, html("thead", {}, html("tr", {}, corner, ...heads)));
   const body = html("tbody", {});
   for (let layer = 0; layer < attention.shape[0]!; layer++) {
     const cells = [attention, feedForward].flatMap((values) => [
       html("td", {}, signedBar(values.at(layer) / most)),
-      html("td", { class: "number" }, signed(values.at(layer), 2)),
+      html("td", { class: "number" }, signed(values.at(layer))),
     ]);
     body.append(html("tr", {}, html("th", { scope: "row" }, String(layer)), ...cells));
   }

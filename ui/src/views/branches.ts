@@ -29,9 +29,8 @@ export const drawBranches: Draw<BranchesView> = (element, view, { language }) =>
     return button;
   });
   picture.append(...stems(tree));
-  element.append(picture);
   const details = html("div", { "aria-live": "polite" });
-  element.append(details);
+  element.append(html("div", { class: "branches-columns" }, picture, details));
 
   function choose(at: number): void {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === at)));
@@ -103,19 +102,22 @@ function tokenColumn(node: BranchNode, name: string, own: boolean): HTMLElement 
 /** The text after the first `count` tokens, and whether the model ended it. */
 function restOf(path: readonly BranchNode[], count: number): HTMLElement {
   const text = joinedText(path.slice(count).map((node) => node.token));
-  const end = html("span", { class: "branches-end" }, path[path.length - 1]!.stop ? " ⏹" : " …");
+  const end = html("span", { class: "branches-end" }, path[path.length - 1]!.stop ? " ■" : " …");
   return html("span", { class: "branches-rest" }, shownText(text), end);
 }
 
-/** The lines down from the tokens of the own continuation to the rows that branch off there. */
+/**
+ * The lines down from the tokens of the own continuation, past the rows of deeper forks, to the last row that branches off there.
+ * In that row, the elbow is the rest of the line.
+ */
 function stems(tree: BranchTree): HTMLElement[] {
   const found: HTMLElement[] = [];
   for (let fork = 0; fork < tree.columns; fork++) {
-    const last = tree.tried.findLastIndex((row) => row.fork === fork);
-    if (last >= 0) {
+    const last = tree.tried.map((row) => row.fork).lastIndexOf(fork);
+    if (last > 0) {
       const stem = html("span", { class: "branches-stem", "aria-hidden": "true" });
       stem.style.gridColumn = String(fork + 1);
-      stem.style.gridRow = `2 / ${last + 3}`;
+      stem.style.gridRow = `2 / ${last + 2}`;
       found.push(stem);
     }
   }

@@ -15,16 +15,16 @@ type Asked = CompareTrace["body"]["prompts"][number];
 export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) => {
   const { prompts } = trace.body;
   if (trace.models.length === 1) {
-    const cards = prompts.map((asked) => drawCard(promptText(asked), trace.models[0]!, asked.answers[0]!, trace, language));
-    element.append(html("div", { class: "compare-cards" }, ...cards));
+    const part = section(element, modelName(trace, 0), describe(trace.models[0]!, language));
+    const cards = prompts.map((asked) => drawCard(promptText(asked), 0, asked.answers[0]!, trace, language));
+    part.append(html("div", { class: "compare-cards" }, ...cards));
     return UNLINKED;
   }
   for (const asked of prompts) {
     const part = section(element, say({ en: "Prompt: ", zh: "提示：" }, language) + promptText(asked));
-    const cards = asked.answers.map((answer, m) =>
-      drawCard(modelName(trace, m), trace.models[m]!, answer, trace, language),
-    );
-    part.append(html("div", { class: "compare-cards" }, ...cards), drawScores(trace, asked, language));
+    const cards = asked.answers.map((answer, m) => drawCard(modelName(trace, m), m, answer, trace, language));
+    part.append(html("div", { class: "compare-cards" }, ...cards));
+    drawScores(part, trace, asked, language);
     if (hasAlong(asked.answers)) {
       drawAlong(part, asked.answers, trace.models.map((_, m) => modelName(trace, m)), language);
     }
@@ -50,10 +50,10 @@ function modelName({ models }: CompareTrace, m: number): string {
   return own.join("/");
 }
 
-function drawCard(title: string, model: CompareModel, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
+function drawCard(title: string, m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
   const card = html("article", { class: "compare-card" }, html("h4", {}, title));
   if (trace.models.length > 1) {
-    card.append(html("p", { class: "note" }, describe(model, language)));
+    card.append(html("p", { class: "note" }, describe(trace.models[m]!, language)));
   }
   card.append(
     html("h5", {}, say({ en: "What it read", zh: "它读到的" }, language)),
@@ -62,7 +62,7 @@ function drawCard(title: string, model: CompareModel, answer: CompareAnswer, tra
     html("blockquote", {}, shownText(answer.text), html("small", {}, ending(answer, trace, language))),
     html("h5", {}, say({ en: "Most likely first tokens", zh: "第一个 token 的候选" }, language)),
     drawCandidates(answer, language),
-    drawNumbers(answer, trace, language),
+    drawNumbers(m, answer, trace, language),
   );
   return card;
 }
@@ -78,7 +78,7 @@ function describe(model: CompareModel, language: Language): string {
 
 function ending(answer: CompareAnswer, trace: CompareTrace, language: Language): string {
   return answer.finish_reason === "stop"
-    ? say({ en: "⏹ ended by the model", zh: "⏹ 模型自己结束" }, language)
+    ? say({ en: "■ ended by the model", zh: "■ 模型自己结束" }, language)
     : say({ en: `… cut after ${trace.max_tokens} tokens`, zh: `… 到 ${trace.max_tokens} 个 token 为止` }, language);
 }
 
@@ -106,7 +106,7 @@ function drawCandidates(answer: CompareAnswer, language: Language): HTMLElement 
   return rows;
 }
 
-function drawNumbers(answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
+function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
   const entropy = say(
     { en: "How undecided the model is before its first token: 0 is certain, ln 2 ≈ 0.69 is one of two.", zh: "生成第一个 token 之前有多不确定：0 是完全确定，ln 2 ≈ 0.69 相当于二选一。" },
     language,
@@ -114,23 +114,24 @@ function drawNumbers(answer: CompareAnswer, trace: CompareTrace, language: Langu
   const list = html("dl", { class: "compare-numbers" });
   const add = (name: string, value: HTMLElement) => list.append(html("div", {}, html("dt", {}, name), html("dd", {}, value)));
   add(say({ en: "entropy", zh: "熵" }, language), explained(`${number(answer.entropy)} nat`, entropy));
-  if (trace.models.length > 1) {
+  if (m > 0) {
     const kl = say(
       { en: "KL divergence from the first model before the first token: how different the two distributions are.", zh: "第一个 token 之前，与第一个模型的 KL 散度：两个分布相差多少。" },
       language,
     );
     const none = say({ en: "The token ids are not the same, so the distributions cannot be compared.", zh: "token id 不同，分布无法比较。" }, language);
     add("KL", answer.kl === null ? explained("–", none) : explained(`${number(answer.kl)} nat`, kl));
-  } else {
+  }
+  if (trace.models.length === 1) {
     const score = answer.scores[0]!;
     const name = say({ en: "log-probability of the answer", zh: "回答的对数概率" }, language);
-    add(name, explained(`${number(score.nats ?? NaN)} nat`, scoreInWords(score, language)));
+    add(name, explained(`${number(score.nats ?? NaN).replace("-", "−")} nat`, scoreInWords(score, language)));
   }
   return list;
 }
 
 /** A table of every answer under every model. */
-function drawScores(trace: CompareTrace, asked: Asked, language: Language): HTMLElement {
+function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, language: Language): void {
   const byByte = asked.answers.some((answer) => answer.scores.some((score) => score.by === "text"));
   const title = byByte
     ? { en: "How likely each model finds each answer, in nats per byte", zh: "各模型认为每个回答有多可能，nat / 字节" }
@@ -143,8 +144,9 @@ function drawScores(trace: CompareTrace, asked: Asked, language: Language): HTML
     const best = Math.max(...values.map((value) => value ?? -Infinity));
     const cells = answer.scores.map((score, m) => {
       const value = values[m] ?? NaN;
-      const button = explained(number(value), scoreInWords(score, language));
-      return html("td", { class: value === best ? "best" : undefined }, bar(Math.exp(value)), button, value === best ? " ▲" : "");
+      const button = explained(number(value).replace("-", "−"), scoreInWords(score, language));
+      const mark = value === best ? " ▲" : "";
+      return html("td", { class: mark ? "best" : undefined }, bar(Math.exp(value)), button, mark);
     });
     return html("tr", {}, html("th", { scope: "row" }, names[a]!), ...cells);
   });
@@ -155,8 +157,9 @@ function drawScores(trace: CompareTrace, asked: Asked, language: Language): HTML
     },
     language,
   );
-  const caption = html("caption", {}, html("strong", {}, say(title, language)), html("span", {}, note));
-  return html("div", { class: "compare-frame" }, html("table", { class: "compare-scores" }, caption, html("thead", {}, head), html("tbody", {}, ...lines)));
+  const part = section(element, say(title, language), note);
+  const table = html("table", { class: "compare-scores" }, html("thead", {}, head), html("tbody", {}, ...lines));
+  part.append(html("div", { class: "compare-frame" }, table));
 }
 
 function scoreInWords(score: CompareScore, language: Language): string {

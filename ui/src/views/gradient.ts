@@ -7,7 +7,7 @@ import { html } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
 import { tokenName } from "../names";
 import { unpack } from "../packed";
-import { bar, drawReadout, section, sentence } from "../parts";
+import { bar, drawReadout, rowsHead, section, sentence } from "../parts";
 import { number, passageTokenName, percent, say } from "../text";
 import type { GradientView, WeightMove } from "../types";
 
@@ -39,7 +39,7 @@ function drawSummary(element: HTMLElement, { body }: GradientView, language: Lan
   const perToken = say({ en: "Mean of −log p over the text's tokens, in nats.", zh: "文本各 token 的 −log p 的平均值，单位 nat。" }, language);
   const lead = say({ en: "One step takes the loss from {before} to {after}.", zh: "走一步，损失从 {before} 变为 {after}。" }, language);
   element.append(
-    html("p", { class: "lead" }, ...sentence(lead, { before: explained(number(before), perToken), after: explained(number(after), perToken) })),
+    html("p", { class: "lead" }, ...sentence(lead, { before: explained(before.toFixed(3), perToken), after: explained(after.toFixed(3), perToken) })),
   );
   const real = after - before;
   const expected = body.expected ?? NaN;
@@ -51,7 +51,7 @@ function drawSummary(element: HTMLElement, { body }: GradientView, language: Lan
   const rows = html("div", { class: "rows gradient-change" });
   for (const [name, value] of lines) {
     const track = bar(Math.abs(value) / most);
-    rows.append(html("div", { class: "row" }, html("span", {}, name), track, html("span", { class: "number" }, signed(value))));
+    rows.append(html("div", { class: "row" }, html("span", {}, name), track, html("span", { class: "number" }, signed(value, 3))));
   }
   const move = percent(body.move ?? 0);
   const note = say(
@@ -85,12 +85,8 @@ function drawLosses(element: HTMLElement, view: GradientView, options: Options):
       language,
     ),
   );
-  const head = [
-    say({ en: "token", zh: "token" }, language),
-    html("span", { class: "gradient-key" }, key("before", language), key("after", language)),
-    say({ en: "before → after", zh: "之前 → 之后" }, language),
-  ];
-  const rows = html("div", { class: "rows" }, html("div", { class: "rows-head" }, ...head.map((each) => html("span", {}, each))));
+  const keys = html("span", { class: "gradient-key" }, key("before", language), key("after", language));
+  const rows = html("div", { class: "rows" }, rowsHead("token", keys, say({ en: "before → after", zh: "之前 → 之后" }, language)));
   const buttons = view.input.tokens.slice(1).map((token, p) => {
     const row = html(
       "button",

@@ -7,7 +7,7 @@ import { drawCurves, type Curve } from "../curves";
 import { html } from "../dom";
 import type { Bilingual, Draw, Drawing, Language, Options } from "../draw";
 import { unpack, type NumberArray } from "../packed";
-import { bar, section, sentence, signedBar } from "../parts";
+import { bar, rowsHead, section, sentence, signedBar } from "../parts";
 import { drawStrip } from "../strip";
 import { makeSwitch } from "../switch";
 import { passageTokenName, say } from "../text";
@@ -53,7 +53,7 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
   const start = Math.max(0, view.body.methods.indexOf("integrated gradients"));
   const state: State = { view, options, scores: unpack(view.body.scores), method: start };
   drawQuestion(element, view.body.contrast, language);
-  element.append(html("p", {}, ...valueSentence(view, language)));
+  element.append(html("p", { class: "text" }, ...valueSentence(view, language)));
   const about = html("p", { class: "note" });
   const place = html("div", {});
   const test = drawDeletionTest(view, language);
@@ -81,7 +81,7 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
   const choices = view.body.methods.map((name, value) => ({ value: String(value), text: methodName(name, language) }));
   const label = say({ en: "Method", zh: "方法" }, language);
   element.append(
-    makeSwitch(label, choices, String(start), (value) => show(Number(value))),
+    html("div", { class: "influence-methods" }, makeSwitch(label, choices, String(start), (value) => show(Number(value)))),
     about,
     place,
     html("p", { class: "note" }, say(FIRST, language)),
@@ -120,14 +120,14 @@ function drawScores(element: HTMLElement, state: State, options: Options): Drawi
   const none = say({ en: "no score", zh: "无分数" }, language);
   const strip = drawStrip(element, view.input.tokens, options, label, (index) => {
     const value = score(index);
-    return Number.isFinite(value) ? { share: value / most, label: signed(value, 2) } : { label: none };
+    return Number.isFinite(value) ? { share: value / most, label: signed(value) } : { label: none };
   });
   const toward = say({ en: "→ in favour", zh: "→ 支持" }, language);
   const against = say({ en: "against ←", zh: "反对 ←" }, language);
   const rows = html(
     "div",
     { class: "rows influence-rows" },
-    html("div", { class: "rows-head" }, "", html("span", { class: "influence-sides" }, `${against} | ${toward}`), "logits"),
+    rowsHead("", `${against} | ${toward}`, "logits"),
   );
   const buttons = view.input.tokens.map((token) => {
     const value = score(token.index);
@@ -189,6 +189,11 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
     curves: curves(0),
     xName: say({ en: "tokens replaced", zh: "已换掉的 token 数" }, language),
     yName: say({ en: "difference of the logits", zh: "logit 之差" }, language),
+    describe(count) {
+      const found = body.methods.map((name, m) => `${methodName(name, language)} ${signed(values.at(m, body.deleted.indexOf(count)))}`);
+      const head = { en: `${count} token${count === 1 ? "" : "s"} replaced`, zh: `换掉 ${count} 个 token` };
+      return `${say(head, language)}: ${found.join(" · ")}`;
+    },
   });
   const rows = deletionRows(view, language);
   part.append(rows.element);
@@ -219,7 +224,7 @@ function smallChange(change: number, language: Language): string {
 function deletionRows({ body }: InfluenceView, language: Language): { element: HTMLElement; show(method: number): void } {
   const [mean, deviation] = body.random_deletion;
   const head = say({ en: "left on average; lower is better", zh: "平均剩余；越低越好" }, language);
-  const rows = html("div", { class: "rows influence-test" }, html("div", { class: "rows-head" }, "", head, ""));
+  const rows = html("div", { class: "rows influence-test" }, rowsHead("", head, ""));
   const lines = body.methods.map((name, m) => {
     const share = body.deletion[m] ?? NaN;
     const row = html("div", { class: "row" }, html("span", {}, methodName(name, language)), bar(share), percentNumber(share));

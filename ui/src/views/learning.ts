@@ -55,7 +55,7 @@ function makePlayer(view: LearningView, steps: number[], language: Language, onS
   const label = say({ en: "Recorded step", zh: "记录的步" }, language);
   const button = html("button", { class: "learning-play", type: "button" });
   const slider = html("input", { type: "range", min: 0, max: last, step: 1, value: last, "aria-label": label });
-  const readout = html("output", { class: "learning-step" });
+  const readout = html("output", { class: "learning-step", "aria-live": "off" });
   let at = last;
   let timer = 0;
 

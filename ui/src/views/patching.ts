@@ -38,7 +38,7 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
   const cells = drawCells(part, {
     label: say({ en: "Restored shares, by token and layer", zh: "按 token 和层列出的恢复比例" }, language),
     rowKind: "token",
-    columnKind: say({ en: "after layer", zh: "层之后" }, language),
+    columnKind: say({ en: "after layer", zh: "层" }, language),
     rows: view.input.tokens.map((_, t) => rowName(view, t, different)),
     columns: body.rows.map((name) => (name === "embedding" ? say({ en: "emb.", zh: "嵌入" }, language) : name)),
     share: (token, layer) => restored.at(layer, token),
