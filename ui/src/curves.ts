@@ -22,8 +22,6 @@ export interface Curves {
   yName: string;
   /** "log": of x + 1, so that step 0 has a place. */
   xScale?: "linear" | "log";
-  /** Named values across the chart. */
-  levels?: readonly { y: number; name: string }[];
   /** The reader chose a value of x that the first curve has. */
   onPick?(x: number): void;
   /** What is true at a value of x, in words. With it, the chart is a slider over the points of the first curve. */
@@ -39,6 +37,7 @@ export interface DrawnCurves {
 const HEIGHT = 200;
 const MARGIN = { left: 44, right: 14, top: 10, bottom: 34 };
 const WIDEST = 640;
+const MOST_TICKS = 8;
 
 export type Scale = (value: number) => number;
 
@@ -72,80 +71,100 @@ export function logTicks(high: number): number[] {
 }
 
 export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
-  const picture = svg("svg", { class: "curves", height: HEIGHT });
-  const legend = html("ul", { class: "curves-legend" });
-  const frame = html("div", { class: "curves-plot", "aria-label": chart.label, role: chart.describe ? "slider" : "img" }, picture);
-  const readout = html("p", { class: "curves-readout" });
-  element.append(html("div", { class: "curves-frame" }, legend, frame, readout));
-  let curves = chart.curves;
-  let marked: number | null = null;
-  let x: Scale = () => 0;
-  const along = chart.xScale === "log" ? (value: number) => Math.log10(value + 1) : (value: number) => value;
-
-  function redraw(): void {
-    const width = Math.min(WIDEST, frame.clientWidth || WIDEST);
-    picture.setAttribute("width", String(width));
-    picture.replaceChildren();
-    legend.replaceChildren(...curves.map(legendEntry));
-    const points = curves.flatMap((curve) => curve.points.filter(([, value]) => Number.isFinite(value)));
-    const xs = points.map(([value]) => value);
-    const range = extent([...points.map(([, value]) => value), ...(chart.levels ?? []).map((level) => level.y)]);
-    const last = Math.max(...xs);
-    const inner = linear([along(Math.min(...xs)), along(last)], [MARGIN.left, width - MARGIN.right]);
-    x = (value) => inner(along(value));
-    const y = linear(range, [HEIGHT - MARGIN.bottom, MARGIN.top]);
-    const xTicks = chart.xScale === "log" ? logTicks(last) : ticks(Math.min(...xs), last, Math.min(8, last));
-    picture.append(...axes(chart, width, x, y, xTicks, ticks(...range, 5)));
-    const inOrder = [...curves].sort((one, other) => Number(one.main ?? false) - Number(other.main ?? false));
-    inOrder.forEach((curve) => picture.append(...drawCurve(curve, x, y)));
-    drawMark();
-  }
-
-  function drawMark(): void {
-    picture.querySelector(".curves-mark")?.remove();
-    if (marked !== null) {
-      const at = x(marked);
-      picture.append(svg("line", { class: "curves-mark", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
-    }
-  }
-
-  const xs = chart.curves[0]!.points.map(([value]) => value);
-  const nearest = (event: PointerEvent) => {
-    const wanted = event.clientX - picture.getBoundingClientRect().left;
-    return xs.reduce((best, value) => (Math.abs(x(value) - wanted) < Math.abs(x(best) - wanted) ? value : best));
-  };
-
-  function describe(at: number): void {
-    const text = chart.describe!(xs[at]!);
-    marked = xs[at]!;
-    drawMark();
-    readout.textContent = text;
-    frame.setAttribute("aria-valuenow", String(at));
-    frame.setAttribute("aria-valuetext", text);
-  }
-
-  new ResizeObserver(redraw).observe(frame);
-  redraw();
+  const plot = new Plot(element, chart);
+  new ResizeObserver(() => plot.redraw()).observe(plot.frame);
+  plot.redraw();
   if (chart.onPick) {
     const { onPick } = chart;
-    frame.classList.add("pickable");
-    frame.addEventListener("pointerdown", (event) => onPick(nearest(event)));
+    plot.frame.classList.add("pickable");
+    plot.frame.addEventListener("pointerdown", (event) => onPick(plot.nearest(event)));
   }
   if (chart.describe) {
-    makeSlider(frame, xs.length, describe);
-    frame.addEventListener("pointermove", (event) => describe(xs.indexOf(nearest(event))));
-    describe(0);
+    const xs = plot.places();
+    makeSlider(plot.frame, xs.length, (at) => plot.describe(at));
+    plot.frame.addEventListener("pointermove", (event) => plot.describe(xs.indexOf(plot.nearest(event))));
+    plot.describe(0);
   }
-  return {
-    draw(next) {
-      curves = next;
-      redraw();
-    },
-    mark(value) {
-      marked = value;
-      drawMark();
-    },
-  };
+  return plot;
+}
+
+class Plot implements DrawnCurves {
+  readonly frame: HTMLElement;
+  private readonly picture = svg("svg", { class: "curves", height: HEIGHT });
+  private readonly legend = html("ul", { class: "curves-legend" });
+  private readonly readout = html("p", { class: "curves-readout" });
+  private readonly along: Scale;
+  private curves: readonly Curve[];
+  private marked: number | null = null;
+  private x: Scale = () => 0;
+
+  constructor(
+    element: HTMLElement,
+    private readonly chart: Curves,
+  ) {
+    const role = chart.describe ? "slider" : "img";
+    this.frame = html("div", { class: "curves-plot", "aria-label": chart.label, role }, this.picture);
+    this.curves = chart.curves;
+    this.along = chart.xScale === "log" ? (value) => Math.log10(value + 1) : (value) => value;
+    element.append(html("div", { class: "curves-frame" }, this.legend, this.frame, this.readout));
+  }
+
+  draw(curves: readonly Curve[]): void {
+    this.curves = curves;
+    this.redraw();
+  }
+
+  mark(x: number): void {
+    this.marked = x;
+    this.drawMark();
+  }
+
+  /** The values of x that can be chosen. */
+  places(): number[] {
+    return this.chart.curves[0]!.points.map(([x]) => x);
+  }
+
+  nearest(event: PointerEvent): number {
+    const wanted = event.clientX - this.picture.getBoundingClientRect().left;
+    const distance = (value: number) => Math.abs(this.x(value) - wanted);
+    return this.places().reduce((best, value) => (distance(value) < distance(best) ? value : best));
+  }
+
+  /** Shows what is true at one of the places. */
+  describe(at: number): void {
+    const x = this.places()[at]!;
+    const text = this.chart.describe!(x);
+    this.mark(x);
+    this.readout.textContent = text;
+    this.frame.setAttribute("aria-valuenow", String(at));
+    this.frame.setAttribute("aria-valuetext", text);
+  }
+
+  redraw(): void {
+    const width = Math.min(WIDEST, this.frame.clientWidth || WIDEST);
+    this.picture.setAttribute("width", String(width));
+    this.picture.replaceChildren();
+    this.legend.replaceChildren(...this.curves.map(legendEntry));
+    const points = this.curves.flatMap((curve) => curve.points.filter(([, value]) => Number.isFinite(value)));
+    const [first, last] = [Math.min(...points.map(([x]) => x)), Math.max(...points.map(([x]) => x))];
+    const inner = linear([this.along(first), this.along(last)], [MARGIN.left, width - MARGIN.right]);
+    this.x = (value) => inner(this.along(value));
+    const range = extent(points.map(([, value]) => value));
+    const y = linear(range, [HEIGHT - MARGIN.bottom, MARGIN.top]);
+    const xTicks = this.chart.xScale === "log" ? logTicks(last) : ticks(first, last, Math.min(MOST_TICKS, last));
+    this.picture.append(...axes(this.chart, width, this.x, y, xTicks, ticks(...range, 5)));
+    const inOrder = [...this.curves].sort((one, other) => Number(one.main ?? false) - Number(other.main ?? false));
+    inOrder.forEach((curve) => this.picture.append(...drawCurve(curve, this.x, y)));
+    this.drawMark();
+  }
+
+  private drawMark(): void {
+    this.picture.querySelector(".curves-mark")?.remove();
+    if (this.marked !== null) {
+      const at = this.x(this.marked);
+      this.picture.append(svg("line", { class: "curves-mark", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
+    }
+  }
 }
 
 /** Lets the arrow keys choose one of `count` places. */
@@ -180,10 +199,6 @@ function axes(chart: Curves, width: number, x: Scale, y: Scale, xTicks: number[]
   }
   for (const value of xTicks) {
     found.push(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, number(value, 6)));
-  }
-  for (const { y: value, name } of chart.levels ?? []) {
-    found.push(svg("line", { class: "curves-level", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
-    found.push(svg("text", { class: "curves-level-name", x: width - MARGIN.right, y: y(value) - 4, "text-anchor": "end" }, name));
   }
   found.push(svg("text", { x: width - MARGIN.right, y: HEIGHT - 3, "text-anchor": "end" }, chart.xName));
   found.push(svg("text", { x: 0, y: HEIGHT - 3 }, `↑ ${chart.yName}`));

@@ -17,6 +17,8 @@ export interface FollowedPrompt {
   rows: Followed[];
   /** At each step, the probability of all tokens that are not in `rows`, as far as it is known. */
   rest: number[];
+  /** At each step, the most likely token and its probability. */
+  best: { token: Token; share: number }[];
   /** At each step, the smallest probability that was listed. */
   least: number[];
 }
@@ -41,6 +43,10 @@ export function follow(prompt: TrackedPrompt): FollowedPrompt {
   return {
     rows,
     rest: known.map((sum) => Math.max(0, 1 - sum)),
+    best: Array.from({ length: steps }, (_, s) => ({
+      token: prompt.candidates.find((token) => token.id === ids.at(s, 0))!,
+      share: Math.exp(logprobs.at(s, 0)) || 0,
+    })),
     least: Array.from({ length: steps }, (_, s) => Math.exp(logprobs.at(s, listed - 1)) || 0),
   };
 }

@@ -21,11 +21,12 @@ test("a token is true if a piece begins with it", () => {
 });
 
 test("the true tokens stand first; what is not listed is not known", () => {
-  const { rows, rest, least } = follow(prompt);
+  const { rows, rest, best, least } = follow(prompt);
   expect(rows.map((row) => row.token.id)).toEqual([1, 2, 3]);
   expect(rows[0]!.shares[0]).toBeNull();
   expect(rows[0]!.shares[1]).toBeCloseTo(0.6);
   expect(rest[0]).toBeCloseTo(0.3);
   expect(rest[1]).toBeCloseTo(0.1);
+  expect(best.map(({ token: { id } }) => id)).toEqual([3, 1]);
   expect(least[0]).toBeCloseTo(0.2);
 });

@@ -143,7 +143,7 @@ function drawPredictions(element: HTMLElement, view: GradientView, language: Lan
       const id = ids.at(p, c);
       const [from, to] = [Math.exp(before.at(p, c)), Math.exp(after.at(p, c))];
       const right = id === token.id;
-      const mark = right ? say({ en: " ✓ the text's own", zh: " ✓ 原文" }, language) : "";
+      const mark = right ? say({ en: "✓ in the text", zh: "✓ 原文" }, language) : "";
       const label = html("span", {}, html("span", { class: "token" }, names.get(id) ?? String(id)), html("small", {}, mark));
       const value = html("span", { class: "number" }, `${percent(from)} → ${percent(to)}`);
       rows.append(html("div", { class: "row" }, label, pair(from, to), value));
@@ -199,7 +199,7 @@ function drawMoved(element: HTMLElement, weights: WeightMove[], language: Langua
     const row = html(
       "li",
       { class: "row" },
-      html("span", {}, html("code", {}, each.name), html("small", {}, each.shape.join(" × "))),
+      html("span", {}, html("code", {}, ...breakable(each.name)), html("small", {}, each.shape.join(" × "))),
       bar((each.share ?? 0) / most),
       explained(percent(each.share ?? 0), inWords(each, language)),
     );
@@ -219,6 +219,11 @@ function inWords(move: WeightMove, language: Language): string {
     },
     language,
   );
+}
+
+/** A long name that may be broken after its dots. */
+function breakable(name: string): (Node | string)[] {
+  return name.split(/(?<=\.)/).flatMap((part) => [part, html("wbr")]);
 }
 
 /** The name of a tensor without the number of its block. */

@@ -4,12 +4,12 @@ import "./learning.css";
 import { drawCurves, type DrawnCurves } from "../curves";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
+import { follow, type Followed, type FollowedPrompt } from "../followed";
 import { tokenName } from "../names";
 import { unpack } from "../packed";
 import { bar, section, sentence, setBar } from "../parts";
 import { makeSwitch } from "../switch";
 import { percent, say, shownText, visible } from "../text";
-import { follow, type Followed } from "../followed";
 import type { LearningView, TrackedPrompt } from "../types";
 
 const FRAME = 90; // milliseconds per recorded step
@@ -142,9 +142,11 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   others.track.classList.add("learning-others");
   const name = html("span", { class: "note-inline" }, say({ en: "all others", zh: "其他全部" }, language));
   rows.append(html("div", { class: "row" }, name, others.track, others.value, html("span", {})));
-  element.append(rows);
+  const best = html("p", { class: "note" });
+  element.append(rows, best);
   return {
     show(at) {
+      best.textContent = bestInWords(followed.best[at]!, language);
       followed.rows.forEach((row, i) => showShare(lines[i]!, row.shares[at]!, followed.least[at]!));
       showShare(others, followed.rest[at]!, 0);
     },
@@ -155,6 +157,11 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
 function showShare({ track, value }: { track: HTMLElement; value: HTMLElement }, share: Followed["shares"][number], least: number): void {
   setBar(track, share ?? 0);
   value.textContent = share === null ? `< ${percent(least)}` : percent(share);
+}
+
+function bestInWords({ token, share }: FollowedPrompt["best"][number], language: Language): string {
+  const [name, part] = [tokenName(token), percent(share)];
+  return say({ en: `Most likely at this step: ${name} ${part}.`, zh: `这一步概率最高的是：${name} ${part}。` }, language);
 }
 
 function truthInWords({ truth }: TrackedPrompt, language: Language): string {
