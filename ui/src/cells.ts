@@ -72,11 +72,13 @@ export function drawCells(element: HTMLElement, cells: Cells): DrawnCells {
 }
 
 function headRow({ rowKind, columnKind, columns }: Cells): HTMLElement {
-  const corner = html("div", { class: "cells-corner", role: "columnheader" }, `${rowKind} ↓ ${columnKind} →`);
+  const kinds = [`${rowKind} ↓`, html("br"), `${columnKind} →`];
+  const corner = html("div", { class: "cells-corner", role: "columnheader" }, ...kinds);
   const shown = everyNth(columns.length);
-  const names = columns.map((name, at) =>
-    html("div", { class: "cells-column-name", role: "columnheader", "aria-label": `${columnKind} ${name}` }, at % shown ? "" : name),
-  );
+  const names = columns.map((name, at) => {
+    const label = `${columnKind} ${name}`;
+    return html("div", { class: "cells-column-name", role: "columnheader", "aria-label": label }, at % shown ? "" : name);
+  });
   return html("div", { class: "cells-row", role: "row" }, corner, ...names);
 }
 

@@ -15,7 +15,12 @@ export function hasAlong(answers: readonly CompareAnswer[]): boolean {
   return answers.some((answer) => answer.scores.slice(1).some((score) => score.kl?.length));
 }
 
-export function drawAlong(element: HTMLElement, answers: readonly CompareAnswer[], names: readonly string[], language: Language): void {
+export function drawAlong(
+  element: HTMLElement,
+  answers: readonly CompareAnswer[],
+  names: readonly string[],
+  language: Language,
+): void {
   const part = section(
     element,
     say({ en: `How far from ${names[0]}, along an answer`, zh: `沿着回答，与 ${names[0]} 相差多少` }, language),
@@ -32,8 +37,11 @@ export function drawAlong(element: HTMLElement, answers: readonly CompareAnswer[
     place.replaceChildren();
     drawAnswer(place, answers[a]!, names, language);
   };
-  const choices = names.map((name, a) => ({ value: String(a), text: say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language) }));
-  part.append(makeSwitch(say({ en: "Which answer", zh: "哪个回答" }, language), choices, "0", (value) => show(Number(value))), place);
+  const label = say({ en: "Which answer", zh: "哪个回答" }, language);
+  const choices = names.map((name, a) => {
+    return { value: String(a), text: say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language) };
+  });
+  part.append(makeSwitch(label, choices, "0", (value) => show(Number(value))), place);
   show(0);
 }
 
@@ -44,7 +52,8 @@ function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly
   for (const { score, name } of others) {
     element.append(html("h4", { class: "along-name" }, name));
     if (!score.kl) {
-      element.append(html("p", { class: "note" }, say({ en: "Its token ids are not the same.", zh: "它的 token id 不同。" }, language)));
+      const none = say({ en: "Its token ids are not the same.", zh: "它的 token id 不同。" }, language);
+      element.append(html("p", { class: "part-note" }, none));
       continue;
     }
     const tokens = rowNames(score.tokens);
@@ -52,7 +61,8 @@ function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly
       const stick = html("span", { class: "along-bar", "aria-hidden": "true" }, html("span", {}));
       stick.style.setProperty("--length", String(kl / most));
       const value = html("small", { class: "number" }, kl < 0.005 ? "0" : number(kl, 2));
-      const column = html("button", { class: "along-token", type: "button" }, stick, value, html("span", { class: "token" }, tokens[at]!));
+      const token = html("span", { class: "token" }, tokens[at]!);
+      const column = html("button", { class: "along-token", type: "button" }, stick, value, token);
       hint(column, () => inWords(tokens[at]!, kl, first, score, at, names[0]!, name, language));
       return column;
     });
@@ -73,7 +83,9 @@ function inWords(
   const [own, other] = [first, score].map((each) => percent(Math.exp(each.logprobs?.[at] ?? -Infinity)));
   return say(
     {
-      en: `Before “${token}”: KL ${number(kl)} nats. Probability of this token: ${own} under ${firstName}, ${other} under ${name}.`,
+      en:
+        `Before “${token}”: KL ${number(kl)} nats. ` +
+        `Probability of this token: ${own} under ${firstName}, ${other} under ${name}.`,
       zh: `“${token}”之前：KL ${number(kl)} nat。这个 token 的概率：${firstName} 是 ${own}，${name} 是 ${other}。`,
     },
     language,

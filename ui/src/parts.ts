@@ -8,7 +8,7 @@ import { tokenName, type PlainToken } from "./names";
 export function section(element: HTMLElement, title: string, note?: string): HTMLElement {
   const part = html("section", { class: "part" }, html("h3", {}, title));
   if (note) {
-    part.append(html("p", { class: "note" }, note));
+    part.append(html("p", { class: "part-note" }, note));
   }
   element.append(part);
   return part;

@@ -8,7 +8,8 @@ function node(index: number, parent: number | null, depth: number, origin: Branc
 }
 
 // 0 ─ 1 ─ 2 is the model's own; 3 is tried instead of 0; 5 instead of 1
-const nodes = [node(0, null, 0), node(1, 0, 1), node(2, 1, 2), node(3, null, 0, "tried"), node(4, 3, 1), node(5, 0, 1, "tried")];
+const own = [node(0, null, 0), node(1, 0, 1), node(2, 1, 2)];
+const nodes = [...own, node(3, null, 0, "tried"), node(4, 3, 1), node(5, 0, 1, "tried")];
 const branch = (leaf: number) => ({ leaf, text: "", total: 0 });
 const body = { sampling: {}, tokens: 3, nodes, branches: [2, 4, 5].map(branch) };
 

@@ -10,7 +10,11 @@ const array = (shape: number[], values: number[]) => withShape(shape, Float64Arr
 test("the strongest parts have the largest changes, whatever their sign", () => {
   const heads = array([2, 2], [0.1, -0.5, 0.2, 0]);
   const parts = strongest(heads, array([2], [-0.9, 0]), array([2], [0, 0.3]), 3);
-  expect(parts).toEqual([{ layer: 0, head: null, change: -0.9 }, { layer: 0, head: 1, change: -0.5 }, { layer: 1, change: 0.3 }]);
+  expect(parts).toEqual([
+    { layer: 0, head: null, change: -0.9 },
+    { layer: 0, head: 1, change: -0.5 },
+    { layer: 1, change: 0.3 },
+  ]);
 });
 
 test("the embedding of the token that differs restores everything, so it is not the state that is shown first", () => {
@@ -24,8 +28,10 @@ test("texts are compared token by token", () => {
 });
 
 test("weights of the blocks are found by kind and layer; others are left out", () => {
-  const move = (name: string, layer: number | null) => ({ name, shape: [2], layer, gradient: 1, change: 1, size: 1, share: 0.1 });
-  const table = byKind([move("norm.weight", null), move("blocks.1.attention.q.weight", 1), move("blocks.0.attention.k.bias", 0)]);
+  const numbers = { shape: [2], gradient: 1, change: 1, size: 1, share: 0.1 };
+  const move = (name: string, layer: number | null) => ({ ...numbers, name, layer });
+  const moves = [move("norm.weight", null), move("blocks.1.attention.q.weight", 1), move("blocks.0.attention.k.bias", 0)];
+  const table = byKind(moves);
   expect(table.kinds).toEqual(["attention.k.bias", "attention.q"]);
   expect(table.layers).toBe(2);
   expect(table.at(1, 1)?.name).toBe("blocks.1.attention.q.weight");
@@ -33,5 +39,6 @@ test("weights of the blocks are found by kind and layer; others are left out", (
 });
 
 test("a change has a sign, and a rounded zero has no minus", () => {
-  expect([signed(1.234), signed(-0.5), signed(-0.001), signed(null), signed(NaN)]).toEqual(["+1.23", "−0.50", "+0.00", "–", "–"]);
+  const values = [1.234, -0.5, -0.001, null, NaN].map((value) => signed(value));
+  expect(values).toEqual(["+1.23", "−0.50", "+0.00", "–", "–"]);
 });

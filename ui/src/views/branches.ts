@@ -17,8 +17,9 @@ const PROMPT_SHOWN = 60; // characters of the prompt before a continuation
 export const drawBranches: Draw<BranchesView> = (element, view, { language }) => {
   const tree = layOut(view.body);
   const rows = [tree.own, ...tree.tried];
-  element.append(html("p", { class: "note" }, introduction(view, language)));
-  const picture = html("div", { class: "branches", role: "group", "aria-label": say({ en: "Continuations", zh: "续写" }, language) });
+  element.append(html("p", { class: "part-note" }, introduction(view, language)));
+  const label = say({ en: "Continuations", zh: "续写" }, language);
+  const picture = html("div", { class: "branches", role: "group", "aria-label": label });
   picture.style.setProperty("--columns", String(tree.columns));
   const buttons = rows.map((row, at) => {
     const button = at === 0 ? ownRow(tree, language) : triedRow(row, language);
@@ -47,9 +48,9 @@ function introduction({ body }: BranchesView, language: Language): string {
   return say(
     {
       en:
-        "The top row is the model's own continuation. Below one of its tokens stand other likely tokens, put in its place, and what the " +
-        `model writes after them. All rows use the same random numbers at temperature ${temperature}. Bars and lines show probability. ` +
-        "Choose a row to see its numbers.",
+        "The top row is the model's own continuation. Below one of its tokens stand other likely tokens, put in its place, " +
+        `and what the model writes after them. All rows use the same random numbers at temperature ${temperature}. Bars ` +
+        "and lines show probability. Choose a row to see its numbers.",
       zh:
         "第一行是模型自己的续写。某个 token 下面列出的是换到它位置上的其他可能 token，以及模型接着写出的内容。" +
         `各行用同样的随机数，温度为 ${temperature}。条和线表示概率。选一行，看它的数字。`,
@@ -63,7 +64,8 @@ function ownRow(tree: BranchTree, language: Language): HTMLElement {
   const names = rowNames(path.map((node) => node.token));
   const columns = path.slice(0, tree.columns).map((node, c) => tokenColumn(node, names[c]!, true));
   const name = say({ en: "The model's own continuation", zh: "模型自己的续写" }, language);
-  const button = html("button", { class: "branches-row own", type: "button", "aria-label": rowLabel(name, tree.own) }, ...columns);
+  const label = rowLabel(name, tree.own);
+  const button = html("button", { class: "branches-row own", type: "button", "aria-label": label }, ...columns);
   button.append(restOf(path, tree.columns));
   return button;
 }
@@ -107,8 +109,8 @@ function restOf(path: readonly BranchNode[], count: number): HTMLElement {
 }
 
 /**
- * The lines down from the tokens of the own continuation, past the rows of deeper forks, to the last row that branches off there.
- * In that row, the elbow is the rest of the line.
+ * The lines down from the tokens of the own continuation, past the rows of deeper forks, to the last row that branches off
+ * there. In that row, the elbow is the rest of the line.
  */
 function stems(tree: BranchTree): HTMLElement[] {
   const found: HTMLElement[] = [];
@@ -154,7 +156,8 @@ function drawDetails(element: HTMLElement, view: BranchesView, row: BranchRow, o
     language,
   );
   const whole = say({ en: "Probability of the whole continuation: {share}.", zh: "整个续写的概率：{share}。" }, language);
-  part.append(html("p", {}, ...sentence(whole, { share: explained(percent(Math.exp(total)), meaning) })), drawTable(row, language));
+  const share = explained(percent(Math.exp(total)), meaning);
+  part.append(html("p", { class: "part-text" }, ...sentence(whole, { share })), drawTable(row, language));
 }
 
 function drawTable(row: BranchRow, language: Language): HTMLElement {

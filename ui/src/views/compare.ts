@@ -53,7 +53,7 @@ function modelName({ models }: CompareTrace, m: number): string {
 function drawCard(title: string, m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
   const card = html("article", { class: "compare-card" }, html("h4", {}, title));
   if (trace.models.length > 1) {
-    card.append(html("p", { class: "note" }, describe(trace.models[m]!, language)));
+    card.append(html("p", { class: "part-note" }, describe(trace.models[m]!, language)));
   }
   card.append(
     html("h5", {}, say({ en: "What it read", zh: "它读到的" }, language)),
@@ -71,7 +71,10 @@ function describe(model: CompareModel, language: Language): string {
   const reads =
     model.reads === "text"
       ? { en: "reads the prompt as plain text", zh: "按普通文本读提示" }
-      : { en: `reads the prompt through its chat template (${model.template ?? "?"})`, zh: `按对话模板读提示（${model.template ?? "?"}）` };
+      : {
+          en: `reads the prompt through its chat template (${model.template ?? "?"})`,
+          zh: `按对话模板读提示（${model.template ?? "?"}）`,
+        };
   const stage = model.stage ? `${model.stage} · ` : "";
   return `${stage}${say(reads, language)} · ${model.tokenizer.kind}, ${model.vocab_size.toLocaleString("en-US")}`;
 }
@@ -87,7 +90,8 @@ function drawRead(answer: CompareAnswer, language: Language): HTMLElement {
   const special = say({ en: "special token", zh: "特殊 token" }, language);
   const tokens = nameTokens(answer.input.tokens).map((token, at) => {
     const title = `${token.special ? `${special} · ` : ""}id ${answer.input.ids[at]}`;
-    return html("span", { class: token.special ? "compare-token token special" : "compare-token token", title }, passageTokenName(token));
+    const kind = token.special ? "compare-token token special" : "compare-token token";
+    return html("span", { class: kind, title }, passageTokenName(token));
   });
   return html("p", { class: "compare-read" }, ...tokens);
 }
@@ -108,7 +112,10 @@ function drawCandidates(answer: CompareAnswer, language: Language): HTMLElement 
 
 function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
   const entropy = say(
-    { en: "How undecided the model is before its first token: 0 is certain, ln 2 ≈ 0.69 is one of two.", zh: "生成第一个 token 之前有多不确定：0 是完全确定，ln 2 ≈ 0.69 相当于二选一。" },
+    {
+      en: "How undecided the model is before its first token: 0 is certain, ln 2 ≈ 0.69 is one of two.",
+      zh: "生成第一个 token 之前有多不确定：0 是完全确定，ln 2 ≈ 0.69 相当于二选一。",
+    },
     language,
   );
   const list = html("dl", { class: "compare-numbers" });
@@ -116,10 +123,16 @@ function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, lang
   add(say({ en: "entropy", zh: "熵" }, language), explained(`${number(answer.entropy)} nat`, entropy));
   if (m > 0) {
     const kl = say(
-      { en: "KL divergence from the first model before the first token: how different the two distributions are.", zh: "第一个 token 之前，与第一个模型的 KL 散度：两个分布相差多少。" },
+      {
+        en: "KL divergence from the first model before the first token: how different the two distributions are.",
+        zh: "第一个 token 之前，与第一个模型的 KL 散度：两个分布相差多少。",
+      },
       language,
     );
-    const none = say({ en: "The token ids are not the same, so the distributions cannot be compared.", zh: "token id 不同，分布无法比较。" }, language);
+    const none = say(
+      { en: "The token ids are not the same, so the distributions cannot be compared.", zh: "token id 不同，分布无法比较。" },
+      language,
+    );
     add("KL", answer.kl === null ? explained("–", none) : explained(`${number(answer.kl)} nat`, kl));
   }
   if (trace.models.length === 1) {
@@ -164,12 +177,19 @@ function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, lan
 
 function scoreInWords(score: CompareScore, language: Language): string {
   if (score.nats === null) {
-    return say({ en: "Prompt and answer do not fit the model's context, or the probability is 0.", zh: "提示和回答超出模型的上下文，或概率为 0。" }, language);
+    const none = {
+      en: "Prompt and answer do not fit the model's context, or the probability is 0.",
+      zh: "提示和回答超出模型的上下文，或概率为 0。",
+    };
+    return say(none, language);
   }
   const by =
     score.by === "ids"
       ? { en: "The ids of the answer are scored.", zh: "打分用的是回答的 id。" }
-      : { en: "The tokenizers differ, so the text is scored through this model's own tokenizer.", zh: "分词器不同，所以用这个模型自己的分词器给文本打分。" };
+      : {
+          en: "The tokenizers differ, so the text is scored through this model's own tokenizer.",
+          zh: "分词器不同，所以用这个模型自己的分词器给文本打分。",
+        };
   const sum = `${number(score.nats)} nat / ${score.ids.length} token / ${score.bytes} byte`;
   return `${sum}. ${say(by, language)}`;
 }

@@ -36,11 +36,13 @@ export const drawGradient: Draw<GradientView> = (element, view, options) => {
 
 function drawSummary(element: HTMLElement, { body }: GradientView, language: Language): void {
   const [before, after] = [body.loss ?? NaN, body.loss_after ?? NaN];
-  const perToken = say({ en: "Mean of −log p over the text's tokens, in nats.", zh: "文本各 token 的 −log p 的平均值，单位 nat。" }, language);
-  const lead = say({ en: "One step takes the loss from {before} to {after}.", zh: "走一步，损失从 {before} 变为 {after}。" }, language);
-  element.append(
-    html("p", { class: "lead" }, ...sentence(lead, { before: explained(before.toFixed(3), perToken), after: explained(after.toFixed(3), perToken) })),
+  const perToken = say(
+    { en: "Mean of −log p over the text's tokens, in nats.", zh: "文本各 token 的 −log p 的平均值，单位 nat。" },
+    language,
   );
+  const lead = say({ en: "One step takes the loss from {before} to {after}.", zh: "走一步，损失从 {before} 变为 {after}。" }, language);
+  const numbers = { before: explained(before.toFixed(3), perToken), after: explained(after.toFixed(3), perToken) };
+  element.append(html("p", { class: "lead" }, ...sentence(lead, numbers)));
   const real = after - before;
   const expected = body.expected ?? NaN;
   const most = largest([real, expected]) || 1;
@@ -51,21 +53,23 @@ function drawSummary(element: HTMLElement, { body }: GradientView, language: Lan
   const rows = html("div", { class: "rows gradient-change" });
   for (const [name, value] of lines) {
     const track = bar(Math.abs(value) / most);
-    rows.append(html("div", { class: "row" }, html("span", {}, name), track, html("span", { class: "number" }, signed(value, 3))));
+    const change = html("span", { class: "number" }, signed(value, 3));
+    rows.append(html("div", { class: "row" }, html("span", {}, name), track, change));
   }
   const move = percent(body.move ?? 0);
+  const rate = number(body.rate ?? NaN);
   const note = say(
     {
       en:
-        `All weights together move by ${move} of their length, straight down the gradient (learning rate ${number(body.rate ?? NaN)}). ` +
+        `All weights together move by ${move} of their length, straight down the gradient (learning rate ${rate}). ` +
         "The gradient promises a straight line; the loss is curved, so the real change is different.",
       zh:
-        `全部权重合起来沿负梯度方向移动自身长度的 ${move}（学习率 ${number(body.rate ?? NaN)}）。` +
+        `全部权重合起来沿负梯度方向移动自身长度的 ${move}（学习率 ${rate}）。` +
         "梯度按直线预言，而损失是弯的，所以实际变化不同。",
     },
     language,
   );
-  element.append(rows, html("p", { class: "note" }, note));
+  element.append(rows, html("p", { class: "part-note" }, note));
 }
 
 /** A row per token after the first, with its loss before and after the step. */
@@ -131,13 +135,12 @@ function drawPredictions(element: HTMLElement, view: GradientView, language: Lan
     const token = input.tokens[index || 1]!;
     const p = token.index - 1;
     const name = html("code", { class: "token token-mark" }, passageTokenName(token));
-    const text = say(
-      {
-        en: index === 0 ? "Nothing comes before the first token, so it is not predicted. In the place of {name}:" : "In the place of {name}:",
-        zh: index === 0 ? "第一个 token 前面什么都没有，所以不预测它。在 {name} 的位置上：" : "在 {name} 的位置上：",
-      },
-      language,
-    );
+    const why = {
+      en: "Nothing comes before the first token, so it is not predicted. ",
+      zh: "第一个 token 前面什么都没有，所以不预测它。",
+    };
+    const where = say({ en: "In the place of {name}:", zh: "在 {name} 的位置上：" }, language);
+    const text = index === 0 ? say(why, language) + where : where;
     const rows = html("div", { class: "rows" });
     for (let c = 0; c < (ids.shape[1] ?? 0); c++) {
       const id = ids.at(p, c);
@@ -162,8 +165,10 @@ function drawWeights(element: HTMLElement, view: GradientView, language: Languag
     say({ en: "Which weights move", zh: "哪些权重移动了" }, language),
     say(
       {
-        en: "The area of a square is the tensor's share of the whole step. Embedding, final norm and head are in the list below.",
-        zh: "方块的面积是这个张量在整个一步里所占的比例。嵌入、最后的归一化和输出层见下面的列表。",
+        en:
+          "The area of a square is the tensor's share of the whole step. Embedding, final norm and head are in the list " +
+          "below, if they moved enough.",
+        zh: "方块的面积是这个张量在整个一步里所占的比例。嵌入、最后的归一化和输出层不在图里，移动得多时列在下面。",
       },
       language,
     ),

@@ -53,8 +53,8 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
   const start = Math.max(0, view.body.methods.indexOf("integrated gradients"));
   const state: State = { view, options, scores: unpack(view.body.scores), method: start };
   drawQuestion(element, view.body.contrast, language);
-  element.append(html("p", { class: "text" }, ...valueSentence(view, language)));
-  const about = html("p", { class: "note" });
+  element.append(html("p", { class: "part-text" }, ...valueSentence(view, language)));
+  const about = html("p", { class: "part-note" });
   const place = html("div", {});
   const test = drawDeletionTest(view, language);
   let parts: Drawing[] = [];
@@ -84,7 +84,7 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
     html("div", { class: "influence-methods" }, makeSwitch(label, choices, String(start), (value) => show(Number(value)))),
     about,
     place,
-    html("p", { class: "note" }, say(FIRST, language)),
+    html("p", { class: "part-note" }, say(FIRST, language)),
     test.element,
   );
   show(start);
@@ -169,8 +169,8 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
     say(
       {
         en:
-          "The tokens are replaced one after the other, the one with the highest score first. The better a method, the sooner the " +
-          "difference of the logits falls.",
+          "The tokens are replaced one after the other, the one with the highest score first. The better a method, the " +
+          "sooner the difference of the logits falls.",
         zh: "从分数最高的开始，逐个换掉 token。方法越好，logit 之差下降得越早。",
       },
       language,
@@ -190,7 +190,8 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
     xName: say({ en: "tokens replaced", zh: "已换掉的 token 数" }, language),
     yName: say({ en: "difference of the logits", zh: "logit 之差" }, language),
     describe(count) {
-      const found = body.methods.map((name, m) => `${methodName(name, language)} ${signed(values.at(m, body.deleted.indexOf(count)))}`);
+      const n = body.deleted.indexOf(count);
+      const found = body.methods.map((name, m) => `${methodName(name, language)} ${signed(values.at(m, n))}`);
       const head = { en: `${count} token${count === 1 ? "" : "s"} replaced`, zh: `换掉 ${count} 个 token` };
       return `${say(head, language)}: ${found.join(" · ")}`;
     },
@@ -199,7 +200,7 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
   part.append(rows.element);
   const change = Math.abs((body.contrast.value ?? 0) - (body.neutral ?? 0));
   if (change < SMALL_CHANGE) {
-    part.append(html("p", { class: "note" }, smallChange(change, language)));
+    part.append(html("p", { class: "part-note" }, smallChange(change, language)));
   }
   return {
     element,

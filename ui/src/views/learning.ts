@@ -117,7 +117,7 @@ function stepInWords(steps: number[], tokens: number, loss: number, at: number, 
   );
 }
 
-/** The prompt, and a bar for each token that was ever likely after it. The rows stay in their places, so that they can be followed. */
+/** The prompt, and a bar for each token that was ever likely after it. The rows keep their places, so they can be followed. */
 function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Language): { show(at: number): void } {
   const followed = follow(prompt);
   const text = html("q", {}, visible(prompt.input.text));
@@ -125,7 +125,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   element.append(html("p", { class: "lead learning-lead" }, ...sentence(lead, { text })));
   const known = prompt.truth.length > 0;
   if (known) {
-    element.append(html("p", { class: "note" }, truthInWords(prompt, language)));
+    element.append(html("p", { class: "part-note" }, truthInWords(prompt, language)));
   }
   const rows = html("div", { class: "rows learning-rows" });
   const lines = followed.rows.map((row) => {
@@ -142,7 +142,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   others.track.classList.add("learning-others");
   const name = html("span", { class: "note-inline" }, say({ en: "all others", zh: "其他全部" }, language));
   rows.append(html("div", { class: "row" }, name, others.track, others.value, html("span", {})));
-  const best = html("p", { class: "note" });
+  const best = html("p", { class: "part-note" });
   element.append(rows, best);
   return {
     show(at) {
@@ -153,8 +153,13 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   };
 }
 
+interface Line {
+  track: HTMLElement;
+  value: HTMLElement;
+}
+
 /** `share`: null if the token was not among the listed ones, so that all is known is that it has less than `least`. */
-function showShare({ track, value }: { track: HTMLElement; value: HTMLElement }, share: Followed["shares"][number], least: number): void {
+function showShare({ track, value }: Line, share: Followed["shares"][number], least: number): void {
   setBar(track, share ?? 0);
   value.textContent = share === null ? `< ${percent(least)}` : percent(share);
 }
@@ -168,7 +173,9 @@ function truthInWords({ truth }: TrackedPrompt, language: Language): string {
   const pieces = truth.slice(0, 5).map((piece) => `${visible(piece.text)} ${percent(piece.probability ?? 0)}`);
   return say(
     {
-      en: `◆ The truth of the world that wrote the training text: ${pieces.join(", ")}. The mark on a bar is where it should end.`,
+      en:
+        `◆ The truth of the world that wrote the training text: ${pieces.join(", ")}. ` +
+        "The mark on a bar is where it should end.",
       zh: `◆ 写出训练文本的世界里的真实情况：${pieces.join("，")}。条上的标记是它应该到的位置。`,
     },
     language,

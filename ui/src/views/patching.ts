@@ -28,8 +28,8 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
     say(
       {
         en:
-          "The model reads the second text, but one state, at one token after one layer, is taken from the first. The area of the " +
-          "square is the share of the difference that this restores; hollow: it moves the other way.",
+          "The model reads the second text, but one state, at one token after one layer, is taken from the first. The area " +
+          "of the square is the share of the difference that this restores; hollow: it moves the other way.",
         zh: "模型读第二段文本，但某个 token 在某一层之后的状态换成第一段的。方块的面积是由此恢复的比例；空心：朝相反方向变化。",
       },
       language,
