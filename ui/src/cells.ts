@@ -5,6 +5,7 @@
 
 import "./cells.css";
 import { html } from "./dom";
+import { addGridKeys } from "./grid-keys";
 
 export interface Cells {
   label: string;
@@ -42,28 +43,18 @@ export function drawCells(element: HTMLElement, cells: Cells): DrawnCells {
     buttons.push(columns.map((_, column) => makeCell(cells, row, column)));
     grid.append(html("div", { class: "cells-row", role: "row" }, head, ...buttons[row]!));
   });
-  let chosen: [number, number] = [0, 0];
-  buttons[0]?.[0]?.setAttribute("tabindex", "0");
+  const keys = addGridKeys(grid, buttons, { row: 0, column: 0 }, ({ row, column }) => choose(row, column));
+  let chosen: HTMLElement | null = null;
 
   function choose(row: number, column: number): void {
-    const before = buttons[chosen[0]]?.[chosen[1]];
-    before?.setAttribute("tabindex", "-1");
-    before?.setAttribute("aria-selected", "false");
-    chosen = [row, column];
-    buttons[row]?.[column]?.setAttribute("tabindex", "0");
-    buttons[row]?.[column]?.setAttribute("aria-selected", "true");
+    chosen?.setAttribute("aria-selected", "false");
+    chosen = buttons[row]![column]!;
+    chosen.setAttribute("aria-selected", "true");
+    keys.reach({ row, column });
     cells.onChoose(row, column);
   }
 
   buttons.forEach((line, row) => line.forEach((cell, column) => cell.addEventListener("click", () => choose(row, column))));
-  grid.addEventListener("keydown", (event) => {
-    const next = moved(event.key, chosen, rows.length, columns.length);
-    if (next) {
-      event.preventDefault();
-      choose(...next);
-      buttons[next[0]]?.[next[1]]?.focus();
-    }
-  });
   element.append(html("div", { class: "cells-frame" }, grid));
   return {
     choose,
@@ -103,26 +94,6 @@ function makeCell(cells: Cells, row: number, column: number): HTMLElement {
 export function squareSide(share: number): number {
   const size = Math.min(1, Math.abs(share));
   return size >= SMALLEST_SHARE ? Math.max(SMALLEST_SIDE, Math.sqrt(size)) : 0;
-}
-
-/** Where a key leads from a cell; null for other keys. */
-export function moved(key: string, [row, column]: [number, number], rows: number, columns: number): [number, number] | null {
-  switch (key) {
-    case "ArrowUp":
-      return [Math.max(0, row - 1), column];
-    case "ArrowDown":
-      return [Math.min(rows - 1, row + 1), column];
-    case "ArrowLeft":
-      return [row, Math.max(0, column - 1)];
-    case "ArrowRight":
-      return [row, Math.min(columns - 1, column + 1)];
-    case "Home":
-      return [row, 0];
-    case "End":
-      return [row, columns - 1];
-    default:
-      return null;
-  }
 }
 
 /** The largest absolute value, of those that are numbers. */

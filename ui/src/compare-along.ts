@@ -53,7 +53,7 @@ function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly
     element.append(html("h4", { class: "along-name" }, name));
     if (!score.kl) {
       const none = say({ en: "Its token ids are not the same.", zh: "它的 token id 不同。" }, language);
-      element.append(html("p", { class: "part-note" }, none));
+      element.append(html("p", { class: "note" }, none));
       continue;
     }
     const tokens = rowNames(score.tokens);

@@ -1,6 +1,6 @@
 /** The names of tokens that are in no passage: candidates, continuations, and what each model of a comparison read. */
 
-import { passageTokenName, visible } from "./text";
+import { passageTokenName } from "./text";
 
 export interface PlainToken {
   text: string;
@@ -15,10 +15,6 @@ export interface NamedToken {
 }
 
 const MOST_PARTS = 8; // tokens that one character, or a few joined ones, can consist of
-
-export function tokenName(token: PlainToken): string {
-  return visible(token.text) || "∅";
-}
 
 /** Whether a token adds nothing to the text: an end of text, a marker of a chat template. */
 export function isSpecial(token: PlainToken): boolean {

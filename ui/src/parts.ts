@@ -1,14 +1,16 @@
 /** The small parts that drawings are made of: headed sections, sentences with tokens in them, and bars. */
 
+import "./figure.css";
 import "./parts.css";
 import { html } from "./dom";
-import { tokenName, type PlainToken } from "./names";
+import type { PlainToken } from "./names";
+import { tokenName } from "./text";
 
 /** A part of a view under its own heading; returns the part, to which the rest is added. */
 export function section(element: HTMLElement, title: string, note?: string): HTMLElement {
   const part = html("section", { class: "part" }, html("h3", {}, title));
   if (note) {
-    part.append(html("p", { class: "part-note" }, note));
+    part.append(html("p", { class: "note" }, note));
   }
   element.append(part);
   return part;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { everyNth, largest, moved, squareSide } from "../src/cells";
+import { everyNth, largest, squareSide } from "../src/cells";
 
 test("the area of a square is the share", () => {
   expect(squareSide(1)).toBe(1);
@@ -11,14 +11,6 @@ test("small shares can be seen, and rounding errors are not drawn", () => {
   expect(squareSide(0.002)).toBe(0.12);
   expect(squareSide(1e-7)).toBe(0);
   expect(squareSide(NaN)).toBe(0);
-});
-
-test("keys stay inside the grid", () => {
-  expect(moved("ArrowUp", [0, 1], 3, 4)).toEqual([0, 1]);
-  expect(moved("ArrowDown", [0, 1], 3, 4)).toEqual([1, 1]);
-  expect(moved("ArrowRight", [2, 3], 3, 4)).toEqual([2, 3]);
-  expect(moved("End", [2, 0], 3, 4)).toEqual([2, 3]);
-  expect(moved("x", [0, 0], 3, 4)).toBeNull();
 });
 
 test("at most 12 columns have names", () => {

@@ -33,7 +33,7 @@ export const drawAblation: Draw<AblationView> = (element, view, { language }) =>
       "逐个把部件的输出换成它在别的句子上的平均值。空心方块、向左的条：去掉它，模型就不那么偏向第一个 token，说明它支持这个 token；" +
       "实心方块、向右的条：它反对这个 token。",
   };
-  element.append(html("p", { class: "part-note" }, say(note, language)));
+  element.append(html("p", { class: "note" }, say(note, language)));
   const columns = html("div", { class: "ablation-columns" });
   element.append(columns);
   drawHeads(columns, view, heads, language);

@@ -6,9 +6,9 @@ import { explained } from "../contrast";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { hint } from "../hint";
-import { joinedText, rowNames, tokenName } from "../names";
+import { joinedText, rowNames } from "../names";
 import { bar, section, sentence } from "../parts";
-import { number, percent, say, shownText } from "../text";
+import { number, percent, say, shownText, tokenName } from "../text";
 import type { BranchesView, BranchNode } from "../types";
 
 const THICKEST = 9; // pixels, of the line to a token with probability 1
@@ -17,7 +17,7 @@ const PROMPT_SHOWN = 60; // characters of the prompt before a continuation
 export const drawBranches: Draw<BranchesView> = (element, view, { language }) => {
   const tree = layOut(view.body);
   const rows = [tree.own, ...tree.tried];
-  element.append(html("p", { class: "part-note" }, introduction(view, language)));
+  element.append(html("p", { class: "note" }, introduction(view, language)));
   const label = say({ en: "Continuations", zh: "续写" }, language);
   const picture = html("div", { class: "branches", role: "group", "aria-label": label });
   picture.style.setProperty("--columns", String(tree.columns));

@@ -5,9 +5,9 @@ import { drawAlong, hasAlong } from "../compare-along";
 import { explained } from "../contrast";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
-import { nameTokens, tokenName } from "../names";
+import { nameTokens } from "../names";
 import { bar, section } from "../parts";
-import { number, passageTokenName, percent, say, shownText } from "../text";
+import { number, passageTokenName, percent, say, shownText, tokenName } from "../text";
 import type { CompareAnswer, CompareModel, CompareScore, CompareTrace } from "../types";
 
 type Asked = CompareTrace["body"]["prompts"][number];
@@ -44,16 +44,16 @@ function modelName({ models }: CompareTrace, m: number): string {
   for (let count = 1; count < own.length; count++) {
     const name = own.slice(-count).join("/");
     if (parts.every((other, i) => i === m || other.slice(-count).join("/") !== name)) {
-      return name;
+      return shownText(name);
     }
   }
-  return own.join("/");
+  return shownText(own.join("/"));
 }
 
 function drawCard(title: string, m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
   const card = html("article", { class: "compare-card" }, html("h4", {}, title));
   if (trace.models.length > 1) {
-    card.append(html("p", { class: "part-note" }, describe(trace.models[m]!, language)));
+    card.append(html("p", { class: "note" }, describe(trace.models[m]!, language)));
   }
   card.append(
     html("h5", {}, say({ en: "What it read", zh: "它读到的" }, language)),

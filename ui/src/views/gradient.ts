@@ -5,10 +5,9 @@ import { drawCells, largest } from "../cells";
 import { explained, signed } from "../contrast";
 import { html } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
-import { tokenName } from "../names";
 import { unpack } from "../packed";
 import { bar, drawReadout, rowsHead, section, sentence } from "../parts";
-import { number, passageTokenName, percent, say } from "../text";
+import { number, passageTokenName, percent, say, tokenName } from "../text";
 import type { GradientView, WeightMove } from "../types";
 
 const LISTED = 8;
@@ -69,7 +68,7 @@ function drawSummary(element: HTMLElement, { body }: GradientView, language: Lan
     },
     language,
   );
-  element.append(rows, html("p", { class: "part-note" }, note));
+  element.append(rows, html("p", { class: "note" }, note));
 }
 
 /** A row per token after the first, with its loss before and after the step. */

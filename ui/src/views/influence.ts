@@ -3,7 +3,7 @@
 import "./influence.css";
 import { largest } from "../cells";
 import { drawQuestion, explained, LOGITS, signed } from "../contrast";
-import { drawCurves, type Curve } from "../curves";
+import { drawLineChart, type Curve } from "../line-chart";
 import { html } from "../dom";
 import type { Bilingual, Draw, Drawing, Language, Options } from "../draw";
 import { unpack, type NumberArray } from "../packed";
@@ -54,7 +54,7 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
   const state: State = { view, options, scores: unpack(view.body.scores), method: start };
   drawQuestion(element, view.body.contrast, language);
   element.append(html("p", { class: "part-text" }, ...valueSentence(view, language)));
-  const about = html("p", { class: "part-note" });
+  const about = html("p", { class: "note" });
   const place = html("div", {});
   const test = drawDeletionTest(view, language);
   let parts: Drawing[] = [];
@@ -84,7 +84,7 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
     html("div", { class: "influence-methods" }, makeSwitch(label, choices, String(start), (value) => show(Number(value)))),
     about,
     place,
-    html("p", { class: "part-note" }, say(FIRST, language)),
+    html("p", { class: "note" }, say(FIRST, language)),
     test.element,
   );
   show(start);
@@ -184,7 +184,7 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
       dashes: DASHES[m],
       main: m === main,
     }));
-  const chart = drawCurves(part, {
+  const chart = drawLineChart(part, {
     label: say({ en: "The difference of the logits while tokens are replaced", zh: "逐个换掉 token 时的 logit 之差" }, language),
     curves: curves(0),
     xName: say({ en: "tokens replaced", zh: "已换掉的 token 数" }, language),
@@ -200,7 +200,7 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
   part.append(rows.element);
   const change = Math.abs((body.contrast.value ?? 0) - (body.neutral ?? 0));
   if (change < SMALL_CHANGE) {
-    part.append(html("p", { class: "part-note" }, smallChange(change, language)));
+    part.append(html("p", { class: "note" }, smallChange(change, language)));
   }
   return {
     element,

@@ -1,15 +1,14 @@
 /** Playback of a run: what the model predicted after some prompts at each recorded step, next to the truth. */
 
 import "./learning.css";
-import { drawCurves, type DrawnCurves } from "../curves";
+import { drawLineChart, type DrawnLineChart } from "../line-chart";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { follow, type Followed, type FollowedPrompt } from "../followed";
-import { tokenName } from "../names";
 import { unpack } from "../packed";
 import { bar, section, sentence, setBar } from "../parts";
 import { makeSwitch } from "../switch";
-import { percent, say, shownText, visible } from "../text";
+import { percent, say, shownText, tokenName, visible } from "../text";
 import type { LearningView, TrackedPrompt } from "../types";
 
 const FRAME = 90; // milliseconds per recorded step
@@ -125,7 +124,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   element.append(html("p", { class: "lead learning-lead" }, ...sentence(lead, { text })));
   const known = prompt.truth.length > 0;
   if (known) {
-    element.append(html("p", { class: "part-note" }, truthInWords(prompt, language)));
+    element.append(html("p", { class: "note" }, truthInWords(prompt, language)));
   }
   const rows = html("div", { class: "rows learning-rows" });
   const lines = followed.rows.map((row) => {
@@ -142,7 +141,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   others.track.classList.add("learning-others");
   const name = html("span", { class: "note-inline" }, say({ en: "all others", zh: "其他全部" }, language));
   rows.append(html("div", { class: "row" }, name, others.track, others.value, html("span", {})));
-  const best = html("p", { class: "part-note" });
+  const best = html("p", { class: "note" });
   element.append(rows, best);
   return {
     show(at) {
@@ -188,10 +187,10 @@ function drawLoss(
   steps: number[],
   language: Language,
   onPick: (at: number) => void,
-): DrawnCurves {
+): DrawnLineChart {
   const loss = unpack(view.body.loss);
   const part = section(element, say({ en: "The loss of the run", zh: "这次训练的损失" }, language));
-  return drawCurves(part, {
+  return drawLineChart(part, {
     label: say({ en: "Loss by step", zh: "各步的损失" }, language),
     curves: [
       {

@@ -1,6 +1,6 @@
 /** A line chart as wide as its place. Lines differ by their dashes, not only by colour. */
 
-import "./curves.css";
+import "./line-chart.css";
 import { html, svg } from "./dom";
 import { number } from "./text";
 
@@ -15,7 +15,7 @@ export interface Curve {
   dots?: boolean;
 }
 
-export interface Curves {
+export interface LineChart {
   label: string;
   curves: readonly Curve[];
   xName: string;
@@ -28,7 +28,7 @@ export interface Curves {
   describe?(x: number): string;
 }
 
-export interface DrawnCurves {
+export interface DrawnLineChart {
   draw(curves: readonly Curve[]): void;
   /** Puts a line at a value of x. */
   mark(x: number): void;
@@ -70,7 +70,7 @@ export function logTicks(high: number): number[] {
   return found;
 }
 
-export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
+export function drawLineChart(element: HTMLElement, chart: LineChart): DrawnLineChart {
   const plot = new Plot(element, chart);
   new ResizeObserver(() => plot.redraw()).observe(plot.frame);
   plot.redraw();
@@ -88,11 +88,11 @@ export function drawCurves(element: HTMLElement, chart: Curves): DrawnCurves {
   return plot;
 }
 
-class Plot implements DrawnCurves {
+class Plot implements DrawnLineChart {
   readonly frame: HTMLElement;
-  private readonly picture = svg("svg", { class: "curves", height: HEIGHT });
-  private readonly legend = html("ul", { class: "curves-legend" });
-  private readonly readout = html("p", { class: "curves-readout" });
+  private readonly picture = svg("svg", { class: "line-chart", height: HEIGHT });
+  private readonly legend = html("ul", { class: "line-chart-legend" });
+  private readonly readout = html("p", { class: "line-chart-readout" });
   private readonly along: Scale;
   private curves: readonly Curve[];
   private marked: number | null = null;
@@ -100,13 +100,13 @@ class Plot implements DrawnCurves {
 
   constructor(
     element: HTMLElement,
-    private readonly chart: Curves,
+    private readonly chart: LineChart,
   ) {
     const role = chart.describe ? "slider" : "img";
-    this.frame = html("div", { class: "curves-plot", "aria-label": chart.label, role }, this.picture);
+    this.frame = html("div", { class: "line-chart-plot", "aria-label": chart.label, role }, this.picture);
     this.curves = chart.curves;
     this.along = chart.xScale === "log" ? (value) => Math.log10(value + 1) : (value) => value;
-    element.append(html("div", { class: "curves-frame" }, this.legend, this.frame, this.readout));
+    element.append(html("div", { class: "line-chart-frame" }, this.legend, this.frame, this.readout));
   }
 
   draw(curves: readonly Curve[]): void {
@@ -159,10 +159,10 @@ class Plot implements DrawnCurves {
   }
 
   private drawMark(): void {
-    this.picture.querySelector(".curves-mark")?.remove();
+    this.picture.querySelector(".line-chart-mark")?.remove();
     if (this.marked !== null) {
       const at = this.x(this.marked);
-      this.picture.append(svg("line", { class: "curves-mark", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
+      this.picture.append(svg("line", { class: "line-chart-mark", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
     }
   }
 }
@@ -190,11 +190,11 @@ export function extent(values: readonly number[]): [number, number] {
   return [low >= 0 && low < high * 0.5 ? 0 : low - room, high + room];
 }
 
-function axes(chart: Curves, width: number, x: Scale, y: Scale, xTicks: number[], yTicks: number[]): SVGElement[] {
+function axes(chart: LineChart, width: number, x: Scale, y: Scale, xTicks: number[], yTicks: number[]): SVGElement[] {
   const bottom = HEIGHT - MARGIN.bottom;
   const found: SVGElement[] = [];
   for (const value of yTicks) {
-    found.push(svg("line", { class: "curves-grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
+    found.push(svg("line", { class: "line-chart-grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
     found.push(svg("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value).replace("-", "−")));
   }
   for (const value of xTicks) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { extent, linear, logTicks, ticks } from "../src/curves";
+import { extent, linear, logTicks, ticks } from "../src/line-chart";
 
 test("ticks are round and inside the range", () => {
   expect(ticks(0, 8.3, 5)).toEqual([0, 2, 4, 6, 8]);
