@@ -38,8 +38,8 @@ MESSAGES = [
     {"role": "assistant", "content": "他住在月港，in the harbour town."},
 ]
 COMMANDS = (
-    ["begin"], ["tokenize"], ["complete"], ["chat"], ["look"], ["plan"], ["train"], ["finetune"], ["compare"], ["evaluate"], ["merge"],
-    ["convert"], ["runs"], ["data"], ["data", "look"], ["data", "convert"], ["tokenizer"], ["tokenizer", "train"], ["world"],
+    ["begin"], ["tokenize"], ["complete"], ["chat"], ["look"], ["plan"], ["train"], ["finetune"], ["compare"], ["evaluate"],
+    ["merge"], ["convert"], ["runs"], ["data"], ["data", "look"], ["data", "convert"], ["tokenizer"], ["tokenizer", "train"], ["world"],
     ["world", "ask"], ["world", "dialogues"], [],
 )  # fmt: skip
 
