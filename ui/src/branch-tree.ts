@@ -1,9 +1,9 @@
 /** The tree of continuations as rows: the model's own on top, and below it what follows another token at each fork. */
 
-import type { Branch, BranchesView, BranchNode } from "./types";
+import type { BranchesView, BranchNode, Continuation } from "./types";
 
 export interface BranchRow {
-  branch: Branch;
+  branch: Continuation;
   /** From the first token of the continuation to the leaf. */
   path: BranchNode[];
   /** The depth of the tried token; 0 for the model's own continuation. */

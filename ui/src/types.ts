@@ -76,13 +76,6 @@ export interface AttentionView {
   };
 }
 
-/** A continuation: its last node, its text, and its log-probability in nats. */
-export interface Branch {
-  leaf: number;
-  text: string;
-  total: number | null;
-}
-
 /** A token of the tree. */
 export interface BranchNode {
   /** of the node. */
@@ -127,7 +120,7 @@ export interface BranchesView {
     /** a parent stands before its children. */
     nodes: BranchNode[];
     /** the first one is the model's own. */
-    branches: Branch[];
+    branches: Continuation[];
   };
 }
 
@@ -214,6 +207,13 @@ export interface ContextView {
   };
 }
 
+/** A continuation: its last node, its text, and its log-probability in nats. */
+export interface Continuation {
+  leaf: number;
+  text: string;
+  total: number | null;
+}
+
 /** Two tokens. */
 export interface Contrast {
   /** the token whose prediction is explained. */
@@ -289,7 +289,7 @@ export interface InfluenceView {
     scores: Packed;
     /** at how many points integrated gradients evaluated the gradient. */
     points: number;
-    /** of each method, the mean preference (as a share of the whole change) while tokens are deleted in the order of its scores; lower is better. */
+    /** of each method, the mean share of the change that is left while tokens are deleted in the order of its scores; lower is better. */
     deletion: (number | null)[];
     /** of 20 random orders, the mean and the standard deviation. */
     random_deletion: [number | null, number | null];
@@ -372,6 +372,10 @@ export interface LensView {
     logprobs: Packed;
     /** (P, R, K), rank. of each tracked token; rank 0 is the most likely token. */
     ranks: Packed;
+    /** (P, R), nats. of the token that the model itself predicts after each position. */
+    final_logprobs: Packed;
+    /** (P, R), rank. of the token that the model itself predicts after each position. */
+    final_ranks: Packed;
     /** (K, P), row. for each tracked token and position, the first row from which on it is the most likely token in every row; −1 if the model itself predicts another token. */
     leads_from: Packed;
   };
@@ -507,7 +511,7 @@ export interface PathStage {
   bytes: number;
   /** of its matrix multiplications: 2 per weight and token, and attention's products. */
   flops: number | null;
-  /** weights that it uses. */
+  /** weights that it uses. A tied head uses those of the embedding. */
   parameters: number;
   /** the mean over tokens of the length (Euclidean norm) of its output's vectors; None if it has none. Of attention and feed-forward, it is what they add to the residual stream. */
   size: number | null | null;
@@ -805,6 +809,8 @@ export interface CompareScore {
   by: "ids" | "text";
   /** Those that were scored. */
   ids: CompareIds;
+  /** The same, as this model's tokenizer names them. */
+  tokens: CompareToken[];
   /** Of the answer's text, in UTF-8. */
   bytes: number;
   /** Summed; null too if prompt and answer do not fit this model's context; then `logprobs` is null. */
