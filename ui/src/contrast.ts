@@ -11,7 +11,7 @@ export function drawQuestion(element: HTMLElement, contrast: Contrast, language:
   const other = tokenMark(contrast.other);
   other.classList.add("other");
   const question = say({ en: "Why {target} and not {other}?", zh: "为什么是 {target}，而不是 {other}？" }, language);
-  element.append(html("p", { class: "lead" }, ...sentence(question, { target: tokenMark(contrast.target), other })));
+  element.append(html("p", { class: "part-lead" }, ...sentence(question, { target: tokenMark(contrast.target), other })));
 }
 
 /** A number that says what it means on hover, focus or tap. */

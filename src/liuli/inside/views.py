@@ -6,7 +6,7 @@ The command line, the page with all views, and the studio make views only here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from liuli.errors import LiuliError
@@ -201,13 +201,16 @@ def make_view(name: str, subject: Subject, watch: Watch = unwatched) -> AnyView:
 
 
 def make_all(subject: Subject, watch: Watch = unwatched) -> tuple[dict[str, AnyView], dict[str, str]]:
-    """Returns every view that can be made of the subject, and for each of the others why not."""
+    """Returns every view that can be made of the subject, and for each of the others why not. A word that occurs in the text is
+    that of the context view; another one is the next word of the other views."""
+    of_context = subject.word is not None and subject.word in subject.text
     made: dict[str, AnyView] = {}
     refused: dict[str, str] = {}
     for number, (name, kind) in enumerate(VIEWS.items()):
         watch(f"making the view {name}", number, len(VIEWS))
         try:
-            made[name] = kind.make(subject, watch)
+            word = subject.word if (name == "context") == of_context else None
+            made[name] = kind.make(replace(subject, word=word), watch)
         except LiuliError as error:
             refused[name] = str(error)
     return made, refused

@@ -41,7 +41,7 @@ function drawSummary(element: HTMLElement, { body }: GradientView, language: Lan
   );
   const lead = say({ en: "One step takes the loss from {before} to {after}.", zh: "走一步，损失从 {before} 变为 {after}。" }, language);
   const numbers = { before: explained(before.toFixed(3), perToken), after: explained(after.toFixed(3), perToken) };
-  element.append(html("p", { class: "lead" }, ...sentence(lead, numbers)));
+  element.append(html("p", { class: "part-lead" }, ...sentence(lead, numbers)));
   const real = after - before;
   const expected = body.expected ?? NaN;
   const most = largest([real, expected]) || 1;

@@ -121,7 +121,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   const followed = follow(prompt);
   const text = html("q", {}, visible(prompt.input.text));
   const lead = say({ en: "What the model expects after {text}", zh: "模型认为 {text} 之后是" }, language);
-  element.append(html("p", { class: "lead learning-lead" }, ...sentence(lead, { text })));
+  element.append(html("p", { class: "part-lead learning-lead" }, ...sentence(lead, { text })));
   const known = prompt.truth.length > 0;
   if (known) {
     element.append(html("p", { class: "note" }, truthInWords(prompt, language)));
