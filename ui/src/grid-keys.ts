@@ -1,4 +1,4 @@
-/** The keyboard in a grid of cells: one cell can be reached with the Tab key, the others with the arrow keys; Enter is a click. */
+/** The keyboard in a grid of cells: the Tab key reaches one cell, the arrow keys the others; Enter is a click. */
 
 const STEPS: Record<string, readonly [number, number]> = {
   ArrowUp: [-1, 0],

@@ -90,8 +90,8 @@ export function strongestHeads(values: NumberArray, count: number): HeadValue[] 
 }
 
 /**
- * Returns an SVG path for each level of strength, made of the cells of a lower triangle that have it: few elements, however many
- * tokens. Level 0, almost nothing, has no path.
+ * Returns an SVG path for each level of strength, made of the cells of a lower triangle that have it: few elements for any
+ * number of tokens. Level 0, almost nothing, has no path.
  *
  * @param share of the full strength at a row and a column, from 0 to 1.
  */

@@ -72,6 +72,7 @@ export const drawContext: Draw<ContextView> = (element, view, options) => {
     [one, other] = everyPair[Number(at)]!;
     drawPair();
   });
+  const pairControl = everyPair.length > 1 ? [html("span", {}, words.pair), pairSwitch] : [];
   const measures: Choice<Measure>[] = [
     { value: "standardised", text: words.standardised },
     { value: "cosine", text: words.cosine },
@@ -88,7 +89,7 @@ export const drawContext: Draw<ContextView> = (element, view, options) => {
       html("ol", { class: "context-sentences" }, ...lines),
       html("h3", {}, words.similar),
       html("p", { class: "note" }, words.how),
-      html("div", { class: "controls" }, ...(everyPair.length > 1 ? [html("span", {}, words.pair), pairSwitch] : []), measureSwitch),
+      html("div", { class: "controls" }, ...pairControl, measureSwitch),
       places,
       predictions,
       html("h3", {}, words.reads),

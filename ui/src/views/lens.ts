@@ -147,7 +147,8 @@ function drawCell(data: LensData, position: number, row: number, name: string, l
     const list = predictions.map((each) => `${each.name} ${percent(each.probability)}`);
     const entropy = number(data.entropy.at(position, row));
     const gap = number(data.divergence.at(position, row));
-    return [WORDS[language].cell(name, layerName(data.rows, row, language)), ...list, WORDS[language].numbers(entropy, gap)].join("\n");
+    const where = WORDS[language].cell(name, layerName(data.rows, row, language));
+    return [where, ...list, WORDS[language].numbers(entropy, gap)].join("\n");
   });
   return cell;
 }

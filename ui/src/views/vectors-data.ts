@@ -55,7 +55,7 @@ export function textWidth(text: string, size: number): number {
   return width;
 }
 
-/** The order in which points get labels: the chosen token, the other tokens of the text, the neighbours of the chosen one, then the rest. */
+/** The order in which points get labels: the chosen token, the text's others, the neighbours of the chosen one, the rest. */
 export function labelOrder(points: readonly MapPoint[], chosen: number | null, neighbours: readonly number[]): MapPoint[] {
   const importance = (point: MapPoint) => {
     if (chosen !== null && point.vector === chosen) {
