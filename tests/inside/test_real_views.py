@@ -46,7 +46,8 @@ def test_lens_and_attention(oracle, text):
 def test_every_check_holds(oracle, name):
     text = TEXTS[0]
     texts = ("The capital of Italy is",) if name in ("context", "patching") else ()
-    view = make_view(name, Subject(oracle.model, text, texts, word="capital" if name == "context" else None))
+    words = {"context": "capital", "patching": " Paris"}
+    view = make_view(name, Subject(oracle.model, text, texts, word=words.get(name)))
     assert all(check.ok for check in view.checks), view.checks
     json.dumps(view.to_json(), allow_nan=False)
 

@@ -70,11 +70,7 @@ class LensView(View):
 
 
 def lens(
-    model: Model,
-    text: str,
-    words: Sequence[str] = (),
-    positions: Sequence[int] | None = None,
-    watch: Watch = unwatched,
+    model: Model, text: str, words: Sequence[str] = (), positions: Sequence[int] | None = None, watch: Watch = unwatched
 ) -> LensView:
     """Returns what every layer predicts after the tokens of `text`.
 
