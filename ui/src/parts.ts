@@ -16,6 +16,13 @@ export function section(element: HTMLElement, title: string, note?: string): HTM
   return part;
 }
 
+/** A place for parts: next to each other if there is room for two, else one below the other. */
+export function columns(element: HTMLElement, ...parts: Node[]): HTMLElement {
+  const place = html("div", { class: "columns" }, ...parts);
+  element.append(place);
+  return place;
+}
+
 /** A token in running text. */
 export function tokenMark(token: PlainToken): HTMLElement {
   return html("code", { class: "token token-mark" }, tokenName(token));

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { signed } from "../src/contrast";
 import { withShape } from "../src/packed";
 import { strongest } from "../src/views/ablation";
-import { byKind } from "../src/views/gradient";
+import { byKind, largestFall } from "../src/views/gradient";
 import { differences, strongestCarried } from "../src/views/patching";
 
 const array = (shape: number[], values: number[]) => withShape(shape, Float64Array.from(values));
@@ -36,6 +36,10 @@ test("weights of the blocks are found by kind and layer; others are left out", (
   expect(table.layers).toBe(2);
   expect(table.at(1, 1)?.name).toBe("blocks.1.attention.q.weight");
   expect(table.at(1, 0)).toBeUndefined();
+});
+
+test("without a choice, the place is shown at which the loss falls most", () => {
+  expect(largestFall(array([3], [0.2, 3.5, 4]), array([3], [0.3, 0.1, 3.9]))).toBe(1);
 });
 
 test("a change has a sign, and a rounded zero has no minus", () => {

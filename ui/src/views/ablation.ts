@@ -6,7 +6,7 @@ import { drawQuestion, signed } from "../contrast";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { unpack, type NumberArray } from "../packed";
-import { drawReadout, section, signedBar } from "../parts";
+import { columns, drawReadout, section, signedBar } from "../parts";
 import { say, visible } from "../text";
 import type { AblationView } from "../types";
 
@@ -34,10 +34,9 @@ export const drawAblation: Draw<AblationView> = (element, view, { language }) =>
       "实心方块、向右的条：它反对这个 token。",
   };
   element.append(html("p", { class: "note" }, say(note, language)));
-  const columns = html("div", { class: "ablation-columns" });
-  element.append(columns);
-  drawHeads(columns, view, heads, language);
-  drawLayers(columns, attention, feedForward, language);
+  const parts = columns(element);
+  drawHeads(parts, view, heads, language);
+  drawLayers(parts, attention, feedForward, language);
   drawStrongest(element, strongest(heads, attention, feedForward, LISTED), language);
   return UNLINKED;
 };

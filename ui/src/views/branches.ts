@@ -7,7 +7,7 @@ import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { hint } from "../hint";
 import { joinedText, rowNames } from "../names";
-import { bar, section, sentence } from "../parts";
+import { bar, columns, section, sentence } from "../parts";
 import { number, percent, say, shownText, tokenName } from "../text";
 import type { BranchesView, BranchNode } from "../types";
 
@@ -31,7 +31,7 @@ export const drawBranches: Draw<BranchesView> = (element, view, { language }) =>
   });
   picture.append(...stems(tree));
   const details = html("div", { "aria-live": "polite" });
-  element.append(html("div", { class: "branches-columns" }, picture, details));
+  columns(element, picture, details);
 
   function choose(at: number): void {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === at)));

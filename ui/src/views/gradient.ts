@@ -5,8 +5,8 @@ import { drawCells, largest } from "../cells";
 import { explained, signed } from "../contrast";
 import { html } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
-import { unpack } from "../packed";
-import { bar, drawReadout, rowsHead, section, sentence } from "../parts";
+import { unpack, type NumberArray } from "../packed";
+import { bar, columns, drawReadout, rowsHead, section, sentence } from "../parts";
 import { number, passageTokenName, percent, say, tokenName } from "../text";
 import type { GradientView, WeightMove } from "../types";
 
@@ -15,8 +15,9 @@ const LISTED = 8;
 export const drawGradient: Draw<GradientView> = (element, view, options) => {
   const { language } = options;
   drawSummary(element, view, language);
-  const losses = drawLosses(element, view, { ...options, onSelect: choose });
-  const predictions = drawPredictions(element, view, language);
+  const parts = columns(element);
+  const losses = drawLosses(parts, view, { ...options, onSelect: choose });
+  const predictions = drawPredictions(parts, view, language);
   drawWeights(element, view, language);
 
   function follow(index: number | null): void {
@@ -119,20 +120,21 @@ function key(when: "before" | "after", language: Language): HTMLElement {
   return html("span", {}, sample, say(text, language));
 }
 
-/** The most likely tokens at the chosen place, before and after the step. */
+/** The most likely tokens at the chosen place, before and after the step; if none is chosen, where the loss falls most. */
 function drawPredictions(element: HTMLElement, view: GradientView, language: Language): Drawing {
   const { body, input } = view;
   const ids = unpack(body.top);
   const before = unpack(body.top_logprobs);
   const after = unpack(body.top_logprobs_after);
   const names = new Map(body.candidates.map((token) => [token.id, tokenName(token)]));
+  const mostImproved = largestFall(unpack(body.losses), unpack(body.losses_after));
   const part = section(element, say({ en: "What the model predicts there", zh: "模型在那里的预测" }, language));
   const place = html("div", { "aria-live": "polite" });
   part.append(place);
 
   function select(index: number | null): void {
-    const token = input.tokens[index || 1]!;
-    const p = token.index - 1;
+    const p = index ? index - 1 : mostImproved;
+    const token = input.tokens[p + 1]!;
     const name = html("code", { class: "token token-mark" }, passageTokenName(token));
     const why = {
       en: "Nothing comes before the first token, so it is not predicted. ",
@@ -156,6 +158,12 @@ function drawPredictions(element: HTMLElement, view: GradientView, language: Lan
   return { select };
 }
 
+/** The place at which the loss falls most. */
+export function largestFall(before: NumberArray, after: NumberArray): number {
+  const falls = [...before.values].map((loss, p) => loss - after.at(p));
+  return falls.indexOf(Math.max(...falls));
+}
+
 /** The tensors of the blocks as a picture of layers and kinds, and those that moved most as a list. */
 function drawWeights(element: HTMLElement, view: GradientView, language: Language): void {
   const { weights } = view.body;
@@ -172,6 +180,7 @@ function drawWeights(element: HTMLElement, view: GradientView, language: Languag
       language,
     ),
   );
+  const parts = columns(part);
   const table = byKind(weights);
   const most = largest(weights.filter((each) => each.layer !== null).map((each) => each.share ?? 0)) || 1;
   if (table.kinds.length > 0) {
@@ -179,7 +188,9 @@ function drawWeights(element: HTMLElement, view: GradientView, language: Languag
       const move = table.at(row, layer);
       return move ? inWords(move, language) : say({ en: "no such weights", zh: "没有这个权重" }, language);
     };
-    const cells = drawCells(part, {
+    const picture = html("div", {});
+    parts.append(picture);
+    const cells = drawCells(picture, {
       label: say({ en: "Shares of the step, by kind of weights and layer", zh: "按权重种类和层列出的移动比例" }, language),
       rowKind: say({ en: "weights", zh: "权重" }, language),
       columnKind: say({ en: "layer", zh: "层" }, language),
@@ -189,11 +200,11 @@ function drawWeights(element: HTMLElement, view: GradientView, language: Languag
       name: inWordsAt,
       onChoose: (row, layer) => readOut(inWordsAt(row, layer)),
     });
-    const readOut = drawReadout(part, "");
+    const readOut = drawReadout(picture, "");
     const first = weights.find((each) => each.layer !== null)!;
     cells.choose(table.kinds.indexOf(kindOf(first)), first.layer!);
   }
-  drawMoved(part, weights.slice(0, LISTED), language);
+  drawMoved(parts, weights.slice(0, LISTED), language);
 }
 
 function drawMoved(element: HTMLElement, weights: WeightMove[], language: Language): void {
@@ -209,7 +220,8 @@ function drawMoved(element: HTMLElement, weights: WeightMove[], language: Langua
     );
     rows.append(row);
   }
-  element.append(html("p", { class: "gradient-place" }, say({ en: "Those that moved most:", zh: "移动最多的：" }, language)), rows);
+  const title = html("p", { class: "gradient-place" }, say({ en: "Those that moved most:", zh: "移动最多的：" }, language));
+  element.append(html("div", {}, title, rows));
 }
 
 function inWords(move: WeightMove, language: Language): string {

@@ -7,7 +7,7 @@ import { drawLineChart, type Curve } from "../line-chart";
 import { html } from "../dom";
 import type { Bilingual, Draw, Drawing, Language, Options } from "../draw";
 import { unpack, type NumberArray } from "../packed";
-import { bar, rowsHead, section, sentence, signedBar } from "../parts";
+import { bar, columns, rowsHead, section, sentence, signedBar } from "../parts";
 import { drawStrip } from "../strip";
 import { makeSwitch } from "../switch";
 import { passageTokenName, say } from "../text";
@@ -80,13 +80,10 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
 
   const choices = view.body.methods.map((name, value) => ({ value: String(value), text: methodName(name, language) }));
   const label = say({ en: "Method", zh: "方法" }, language);
-  element.append(
-    html("div", { class: "influence-methods" }, makeSwitch(label, choices, String(start), (value) => show(Number(value)))),
-    about,
-    place,
-    html("p", { class: "note" }, say(FIRST, language)),
-    test.element,
-  );
+  const methods = makeSwitch(label, choices, String(start), (value) => show(Number(value)));
+  const left = html("div", {}, html("div", { class: "influence-methods" }, methods), about, place);
+  left.append(html("p", { class: "note" }, say(FIRST, language)));
+  columns(element, left, test.element);
   show(start);
   return { select: follow };
 };

@@ -6,7 +6,7 @@ import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { follow, type Followed, type FollowedPrompt } from "../followed";
 import { unpack } from "../packed";
-import { bar, section, sentence, setBar } from "../parts";
+import { bar, columns, section, sentence, setBar } from "../parts";
 import { makeSwitch } from "../switch";
 import { percent, say, shownText, tokenName, visible } from "../text";
 import type { LearningView, TrackedPrompt } from "../types";
@@ -35,8 +35,8 @@ export const drawLearning: Draw<LearningView> = (element, view, { language }) =>
     prompt.show(at);
     curve.mark(steps[at]!);
   });
-  element.append(player.element, place);
-  const curve = drawLoss(element, view, steps, language, player.go);
+  element.append(player.element);
+  const curve = drawLoss(columns(element, place), view, steps, language, player.go);
   player.go(at);
   return UNLINKED;
 };
@@ -121,7 +121,7 @@ function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Langu
   const followed = follow(prompt);
   const text = html("q", {}, visible(prompt.input.text));
   const lead = say({ en: "What the model expects after {text}", zh: "模型认为 {text} 之后是" }, language);
-  element.append(html("p", { class: "part-lead learning-lead" }, ...sentence(lead, { text })));
+  element.append(html("p", { class: "part-lead" }, ...sentence(lead, { text })));
   const known = prompt.truth.length > 0;
   if (known) {
     element.append(html("p", { class: "note" }, truthInWords(prompt, language)));
