@@ -32,6 +32,7 @@ COMMANDS = {  # picture -> what is typed, in a folder with liuli-begin
     "tokenize": 'liuli tokenize liuli-begin/run "过山车" --steps',
     "steps": f'liuli complete liuli-begin/run "{PROMPT}" --max-tokens 2 --steps --temperature 1 --seed 1',
     "runs": "liuli runs liuli-begin/run",
+    "look": f'liuli look liuli-begin/run "{PROMPT}" --view lens',
     "compare": f'liuli compare liuli-begin/run liuli-begin/assistant --prompt "{QUESTION}" --temperature 0 --max-tokens 16',
     "chat": f"printf '{QUESTION}\\n他做什么工作？\\n' | liuli chat liuli-begin/assistant --temperature 0",
     "begin": "liuli begin",

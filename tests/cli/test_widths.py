@@ -38,9 +38,9 @@ MESSAGES = [
     {"role": "assistant", "content": "他住在月港，in the harbour town."},
 ]
 COMMANDS = (
-    ["begin"], ["tokenize"], ["complete"], ["chat"], ["look"], ["plan"], ["train"], ["finetune"], ["compare"], ["evaluate"],
-    ["merge"], ["convert"], ["runs"], ["data"], ["data", "look"], ["data", "convert"], ["tokenizer"], ["tokenizer", "train"], ["world"],
-    ["world", "ask"], ["world", "dialogues"], [],
+    ["begin"], ["tokenize"], ["complete"], ["chat"], ["plan"], ["train"], ["finetune"], ["compare"], ["evaluate"], ["merge"],
+    ["convert"], ["runs"], ["data"], ["data", "look"], ["data", "convert"], ["tokenizer"], ["tokenizer", "train"], ["world"],
+    ["world", "ask"], ["world", "dialogues"], ["look"], [],
 )  # fmt: skip
 
 Shows = Callable[..., str]

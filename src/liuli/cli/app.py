@@ -95,9 +95,9 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the exampl
     look: (
         "liuli look",
         "liuli look liuli-begin/run 小明今天去游乐园玩 --view lens",
-        "liuli look liuli-begin/run 黄金首饰很贵 --with 变形金刚很酷 --word 金 --view context",
+        "liuli look liuli-begin/run 今天小明 --with 昨天小明 --word 小明 --view context",
         "liuli look liuli-begin/run --view learning --with liuli-begin/world",
-        'liuli look Qwen/Qwen2.5-0.5B "The capital of France is" --view attention --layer 12 --head 3',
+        "liuli look openai-community/gpt2 Hello --view attention --layer 5 --head 1",
     ),
     merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
     convert: (

@@ -60,14 +60,14 @@ def _print_habits(screen: Screen, view: "AttentionView") -> None:
     layers, heads = view.entropy.shape
     screen.print(Text("head ", "dim").append("".join(str(head % 10) for head in range(heads)), "dim"), soft_wrap=True)
     for layer in range(layers):
-        line = Text(f"{layer:>4} ", "dim")
+        line = Text().append(f"{layer:>4} ", "dim")
         for head in range(heads):
             shares = [(float(getattr(view, field)[layer, head]), letter) for letter, field, _ in HABITS]
             share, letter = max((pair for pair in shares if not np.isnan(pair[0])), default=(0.0, "·"))
-            style = "not dim" if letter == "F" or share < HABIT else f"not dim bold {ACCENT}"
+            style = "" if letter == "F" or share < HABIT else f"bold {ACCENT}"
             line.append(letter if share >= HABIT else "·", style)
         if layer == view.layer:
-            line.append("  ← shown below", "not dim")
+            line.append("  ← shown below")
         screen.print(line, soft_wrap=True)
 
 

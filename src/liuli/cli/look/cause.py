@@ -6,7 +6,7 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.look.drawing import AGAINST, fitted, heading, passage_token_name, print_grid
+from liuli.cli.look.drawing import AGAINST, CELLS, fitted, heading, passage_token_name, print_grid
 from liuli.cli.look.table import ACCENT, Bar, Cell, Column, print_table
 from liuli.cli.output import Screen
 from liuli.cli.wording import token_name
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = 16  # cells of a token's name, at most
 SMALL = 0.5  # logits: a change of the difference that is too small for a test
+LAYER_COLUMNS = "  all heads  feed-forward"
 LISTED = 8  # parts of a model
 LEAST_COLUMN, WIDEST_COLUMN = 6, 20  # cells of a token in the grid of patching
 
@@ -61,14 +62,14 @@ def draw_ablation(screen: Screen, view: "AblationView") -> None:
     heading(screen, _question(view.contrast))
     layers, heads = view.heads.shape
     screen.print_text("The change without each head. Row: layer; column: head.")
-    numbers = [f"{view.attention[layer]:+6.2f}   {view.feed_forward[layer]:+6.2f}" for layer in range(layers)]
-    left = len(str(layers - 1)) + 2
-    if left + 2 * heads + 2 + cell_len("all heads  feed-forward") <= screen.width:
-        screen.print(Text(f"{' ' * (left + 2 * heads)}  all heads  feed-forward", "dim"), soft_wrap=True)
+    layer_names = list(map(str, range(layers)))
+    shaded = max(map(len, layer_names)) + 2 + CELLS * heads
+    if shaded + len(LAYER_COLUMNS) <= screen.width:
+        screen.print(Text(" " * shaded + LAYER_COLUMNS, "dim"), soft_wrap=True)
         numbers = [f"{view.attention[layer]:>+9.2f}  {view.feed_forward[layer]:>+12.2f}" for layer in range(layers)]
-        print_grid(screen, list(map(str, range(layers))), view.heads, numbers)
+        print_grid(screen, layer_names, view.heads, numbers)
     else:
-        print_grid(screen, list(map(str, range(layers))), view.heads)
+        print_grid(screen, layer_names, view.heads)
     sign = "Red" if screen.color_system is not None else "-"
     screen.print_text(f"{sign}: without it, the model prefers {token_name(view.contrast.target)} less.", style="dim")
     heading(screen, "The parts with the largest changes")
@@ -102,11 +103,11 @@ def draw_patching(screen: Screen, view: "PatchingView") -> None:
     header = "".join(f"{_at_the_right(fitted(tokens[t], cells - 1).rstrip(), cells)}" for t in shown)
     screen.print(Text(" " * left + header, "dim"), soft_wrap=True)
     for row, shares in zip(view.rows, view.restored, strict=True):
-        line = Text(row.ljust(left), "dim")
+        line = Text().append(row.ljust(left), "dim")
         for t in shown:
             share = round(float(shares[t]), 2) + 0.0  # no "-0%"
-            strong = "bold not dim" if abs(share) >= 0.5 else "dim" if abs(share) < 0.05 else "not dim"
-            line.append(f"{share:>{cells}.0%}", strong if share >= 0 else f"not dim {AGAINST}")
+            strong = "bold" if abs(share) >= 0.5 else "dim" if abs(share) < 0.05 else ""
+            line.append(f"{share:>{cells}.0%}", strong if share >= 0 else AGAINST)
         screen.print(line, soft_wrap=True)
     screen.print_text("100%: this state alone brings back the prediction of the first text.", style="dim")
     if len(shown) < len(tokens):

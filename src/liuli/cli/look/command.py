@@ -26,7 +26,7 @@ NAMES = (  # as in `inside.views.VIEWS`, which imports PyTorch
 WITHOUT_TEXT = ("learning",)
 OPTIONS = {  # what a view uses -> how it is given
     "texts": "--with TEXT", "models": "--with MODEL", "world": "--with FOLDER", "word": "--word TEXT",
-    "layer": "--layer N, --head N", "seed": "--seed N", "sampling": "sampling",
+    "layer": "--layer N, --head N", "seed": "--seed N", "sampling": "the sampling options",
 }  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def look(
     view: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join((*NAMES, ALL)),
-            help="Show this view. With --html, all stands for every view that can be made.",
+            metavar="NAME",
+            help=f"Show this view: {', '.join(NAMES)}; or, with --html, all of them: {ALL}.",
             show_default="list the views; with --html, all",
         ),
     ] = None,
@@ -129,17 +129,18 @@ def look(
 
 def _list_views() -> None:
     """Prints for each view what it shows and which options it has."""
-    from liuli.cli.look.table import Column, print_table
+    from rich.text import Text
+
     from liuli.inside.views import VIEWS
 
     screen = Screen()
     screen.print_text("Choose a view: liuli look MODEL TEXT --view NAME", style="bold")
     screen.print()
-    rows = [
-        [name, kind.shows, ", ".join(OPTIONS[used] for used in OPTIONS if used in kind.uses)] for name, kind in VIEWS.items()
-    ]
-    print_table(screen, [Column("view"), Column("what it shows"), Column("its options")], rows)
-    screen.print_text("\nOn all views: liuli look --help, and docs/inside.md.", style="dim")
+    width = max(map(len, VIEWS)) + 2
+    for name, kind in VIEWS.items():
+        options = ", ".join(option for used, option in OPTIONS.items() if used in kind.uses)
+        screen.print_text(Text(kind.shows).append(f" {options}" if options else "", "dim"), before=name.ljust(width))
+    screen.print_text("\nliuli look --help explains the options, docs/inside.md the views.", style="dim")
 
 
 def _check_head(model: "Model", head: int | None) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHADES = " ░▒▓█"
 AGAINST = "red"  # what speaks against a prediction
+CELLS = 2  # of a value in a grid
 MOST_CAVEATS = 2
 
 
@@ -94,32 +95,22 @@ def reads_chinese(view: "View") -> bool:
     return any(script_of(character) == "Han" for character in view.input.text)
 
 
-def print_grid(
-    screen: Screen,
-    rows: Sequence[str],
-    values: "Array",
-    after: "Sequence[str | Text]" = (),
-    column_cells: int = 2,
-    largest: float = 0.0,
-) -> None:
+def print_grid(screen: Screen, rows: Sequence[str], values: "Array", after: Sequence[str] = ()) -> None:
     """A grid of shaded cells.
 
     Args:
-        values: (rows, columns), shown as shares of `largest`. A negative value is red, or has a minus sign where there are no
-            colours.
-        after: printed after each row, if there is room.
-        largest: default: the largest absolute value.
+        values: (rows, columns), shown as shares of the largest absolute value. A negative value is red, or has a minus sign if
+            there are no colours.
+        after: printed after each row.
     """
-    largest = largest or float(abs(values).max(initial=0)) or 1.0
+    largest = float(abs(values).max(initial=0)) or 1.0
     left = max(map(cell_len, rows), default=0) + 2
-    room = screen.width - left - values.shape[1] * column_cells - 2
-    beside = bool(after) and max(cell_len(str(each)) for each in after) <= room
     for r, (name, row) in enumerate(zip(rows, values, strict=True)):
-        line = Text(fitted(name, left), "dim")
+        line = Text().append(fitted(name, left), "dim")
         for value in row:
             share = float(value) / largest
             sign = "-" if share < 0 and screen.color_system is None and shade(-share) != " " else ""
-            line.append(shade(abs(share)) * (column_cells - len(sign)) + sign, AGAINST if share < 0 else "not dim")
-        if beside:
-            line.append("  ").append_text(Text(str(after[r]), "not dim"))
+            line.append(shade(abs(share)) * (CELLS - len(sign)) + sign, AGAINST if share < 0 else "")
+        if after:
+            line.append(f"  {after[r]}")
         screen.print(line, soft_wrap=True)

@@ -73,10 +73,10 @@ def _print_grid(screen: Screen, view: "LensView") -> None:
         header.append(f"{fitted(after[p], cells)} ", "dim")
     screen.print(header, soft_wrap=True)
     for r, row in enumerate(view.rows):
-        line = Text(row.ljust(left), "dim")
+        line = Text().append(row.ljust(left), "dim")
         for p in shown:
             name = token_name(names[int(view.top[p, r, 0])])
-            line.append(fitted(name, cells), _style(math.exp(view.top_logprobs[p, r, 0])) or "not dim")
+            line.append(fitted(name, cells), _style(math.exp(view.top_logprobs[p, r, 0])))
             line.append(" ")
         screen.print(line, soft_wrap=True)
     if shown.start:

@@ -104,10 +104,9 @@ def _print_merges(screen: Screen, chunk: "Chunk", most: int) -> None:
     ranks = max(len(f"{join.rank:,}") for join in chunk.joins)
     found = []
     for join in chunk.joins[:most]:
-        line = Text(f"  {join.rank:>{ranks},}  ", "dim").append(
-            f"{token_name(join.left)} + {token_name(join.right)} → ", "not dim"
-        )
-        found.append(line.append(token_name(join.result), f"not dim bold {ACCENT}"))
+        line = Text().append(f"  {join.rank:>{ranks},}  ", "dim")
+        line.append(f"{token_name(join.left)} + {token_name(join.right)} → ")
+        found.append(line.append(token_name(join.result), f"bold {ACCENT}"))
     screen.print(Columns(found, padding=(0, 2), column_first=True))
     if len(chunk.joins) > most:
         screen.print_text(f"  … and {counted(len(chunk.joins) - most, 'more merge')}; --json lists all", style="dim")
