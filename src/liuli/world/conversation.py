@@ -76,7 +76,7 @@ class SimulatedConversation:
         self._askable, self._dice = askable, dice
         self._lang: Code = lang
         self._language, self._talk = SPEAKERS[lang]
-        self._foreign = [each for each in askable.langs if each != lang]
+        self._foreign: list[Code] = [each for each in askable.langs if each != lang]
         self._spoken_of: list[Entity] = []  # the last one last
         self._asked: set[tuple[Entity, str]] = set()
         self._topic = ""  # the fact of the last question, or "" if it was about none
