@@ -229,7 +229,8 @@ def test_memory_does_not_grow_with_the_answer(tmp_path):
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.normal_(0, 0.3)
-    reader = SimpleNamespace(model=SimpleNamespace(decoder=decoder, config=decoder.config), tokenizer=None)
+    tokenizer = SimpleNamespace(token=lambda token_id: token_id)
+    reader = SimpleNamespace(model=SimpleNamespace(decoder=decoder, config=decoder.config), tokenizer=tokenizer)
     found = object.__new__(scoring.Scoring)
     found._readers, found.same, found._sums, found._gaps = [reader, reader], (0, 0), [], []
     ids = torch.randint(0, 50_000, (1000,)).tolist()
