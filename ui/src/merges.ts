@@ -1,7 +1,6 @@
 /** The tree of a chunk's merges: which pieces became which, at which step. Drawn by `views/tokens.ts`. */
 
-import { pieceName } from "./piece-name";
-import { visible } from "./text";
+import { tokenName, visible } from "./text";
 import type { Chunk, Token } from "./types";
 
 export interface Piece {
@@ -38,7 +37,7 @@ export function treeOf(chunk: Chunk): Tree {
 }
 
 function treeOfJoins(chunk: Chunk): Tree {
-  const leaves = chunk.symbols.map((token, at) => leaf(at, pieceName(token), token));
+  const leaves = chunk.symbols.map((token, at) => leaf(at, tokenName(token), token));
   const current = [...leaves];
   const steps = chunk.joins.map(({ at, rank, result }, index): Step => {
     const parts = current.slice(at, at + 2);
@@ -66,5 +65,5 @@ function joined(parts: Piece[], token: Token, step: number): Piece {
     part.gone = step;
   }
   const level = 1 + Math.max(...parts.map((part) => part.level));
-  return { name: pieceName(token), token, first: parts[0]!.first, last: parts.at(-1)!.last, level, born: step, gone: Infinity, parts };
+  return { name: tokenName(token), token, first: parts[0]!.first, last: parts.at(-1)!.last, level, born: step, gone: Infinity, parts };
 }

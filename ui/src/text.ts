@@ -35,11 +35,20 @@ export function tokenName(token: { text: string; bytes: readonly number[] }): st
   return visible(broken ? "" : token.text) || (broken ? wholeCharacters(token.bytes) : "∅");
 }
 
+/** Bytes as numbers: E9 87 91. */
+export function hexBytes(bytes: readonly number[]): string {
+  return bytes.map(hexByte).join(" ");
+}
+
+function hexByte(byte: number): string {
+  return byte.toString(16).toUpperCase().padStart(2, "0");
+}
+
 function wholeCharacters(bytes: readonly number[]): string {
   let text = "";
   for (let at = 0; at < bytes.length; ) {
     const size = [4, 3, 2, 1].find((each) => isOneCharacter(bytes.slice(at, at + each)));
-    text += size ? visible(decode(bytes.slice(at, at + size))) : `<${bytes[at]!.toString(16).toUpperCase().padStart(2, "0")}>`;
+    text += size ? visible(decode(bytes.slice(at, at + size))) : `<${hexByte(bytes[at]!)}>`;
     at += size ?? 1;
   }
   return text;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { treeOf } from "../src/merges";
-import { pieceName } from "../src/piece-name";
+import { tokenName } from "../src/text";
 import type { Chunk } from "../src/types";
 
 const token = (id: number, ...bytes: number[]) => ({ id, text: "�", bytes });
@@ -18,9 +18,9 @@ test("merges become a tree: who is a part of whom, and from which step to which"
     ],
   };
   const { leaves, pieces, steps } = treeOf(chunk);
-  expect(leaves.map(({ name, gone }) => [name, gone])).toEqual([["E9", 1], ["87", 1], ["91", 2]]);
+  expect(leaves.map(({ name, gone }) => [name, gone])).toEqual([["<E9>", 1], ["<87>", 1], ["<91>", 2]]);
   expect(steps.map(({ piece, rank }) => [piece.name, piece.level, piece.born, piece.gone, rank])).toEqual([
-    ["E9 87", 1, 1, 2, 4],
+    ["<E9><87>", 1, 1, 2, 4],
     ["金", 2, 2, Infinity, 9],
   ]);
   expect(pieces.filter(({ gone }) => gone === Infinity).map(({ first, last }) => [first, last])).toEqual([[0, 2]]);
@@ -40,8 +40,8 @@ test("matches of WordPiece take characters from left to right", () => {
 });
 
 test("a piece is named by its text, or by its bytes if they are no text", () => {
-  expect(pieceName(whole)).toBe("金");
-  expect(pieceName(pair)).toBe("E9 87");
-  expect(pieceName({ text: "<|endoftext|>", bytes: [] })).toBe("<|endoftext|>");
-  expect(pieceName({ text: " \u202e", bytes: [...new TextEncoder().encode(" \u202e")] })).toBe("·<U+202E>");
+  expect(tokenName(whole)).toBe("金");
+  expect(tokenName(pair)).toBe("<E9><87>");
+  expect(tokenName({ text: "<|endoftext|>", bytes: [] })).toBe("<|endoftext|>");
+  expect(tokenName({ text: " \u202e", bytes: [...new TextEncoder().encode(" \u202e")] })).toBe("·<U+202E>");
 });

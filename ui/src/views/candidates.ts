@@ -9,10 +9,9 @@ import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { hint } from "../hint";
 import { unpack } from "../packed";
-import { pieceName } from "../piece-name";
 import { adjust, distribution, pick, softmax, type Cut, type Sampled, type Settings } from "../sampler";
 import { drawSliders, type Chosen } from "../sliders";
-import { number, percent, say } from "../text";
+import { number, percent, say, tokenName } from "../text";
 import type { CandidatesView } from "../types";
 
 const WORDS = {
@@ -51,9 +50,9 @@ export const drawCandidates: Draw<CandidatesView> = (element, view, { language }
   const adjusted = adjust(own, sampling as never, view.input.ids);
   const model = softmax(own);
   const listed = step.candidates ?? [];
-  const names = new Map(listed.map(({ token }) => [token.id, pieceName(token)]));
+  const names = new Map(listed.map(({ token }) => [token.id, tokenName(token)]));
   if (step.token) {
-    names.set(step.token.id, pieceName(step.token));
+    names.set(step.token.id, tokenName(step.token));
   }
   const nameOf = (id: number) => names.get(id) ?? `id ${id}`;
   const recorded: Chosen = { ...(sampling as unknown as Settings), uniform: step.uniform ?? 0 };
@@ -172,7 +171,7 @@ function drawTable(
     const rule = sampled.cutBy(token.id);
     const removed = rule ? (language === "zh" ? `被 ${RULES[rule]} 去掉` : `removed by ${RULES[rule]}`) : greedy ? say(WORDS.greedy, language) : "";
     const last = place < 0 ? removed : intervalOf(sampled, place).map((bound) => bound.toFixed(4)).join(" – ");
-    const row = rowOf(pieceName(token), model[token.id]!, after(token.id), widest, last);
+    const row = rowOf(tokenName(token), model[token.id]!, after(token.id), widest, last);
     row.classList.toggle("removed", place < 0);
     row.classList.toggle("chosen", place >= 0 && place === choice.place);
     row.dataset.id = String(token.id);

@@ -5,9 +5,8 @@ import { html, svg } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
 import { hint } from "../hint";
 import { treeOf, type Piece, type Tree } from "../merges";
-import { hexBytes } from "../piece-name";
 import { drawStrip } from "../strip";
-import { number, say, visible } from "../text";
+import { hexBytes, number, say, visible } from "../text";
 import type { Chunk, Passage, TokensView } from "../types";
 
 const WORDS = {

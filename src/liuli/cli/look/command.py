@@ -30,57 +30,68 @@ OPTIONS = {  # what a view uses -> how it is given
 }  # fmt: skip
 
 
+MaybeModel = Annotated[str | None, typer.Argument(metavar="MODEL", help=f"The model: {MODEL}.", show_default=False)]
+MaybeText = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TEXT",
+        help="The text that the model reads; - reads it from standard input. The view learning needs none.",
+        show_default=False,
+    ),
+]
+ViewName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Show this view: {', '.join(NAMES)}; or, with --html, all of them: {ALL}.",
+        show_default="list the views; with --html, all",
+    ),
+]
+Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="TEXT|MODEL|FOLDER",
+        help="Compare with this: another text (context, patching, compare), another model (tokens, compare), or the folder "
+        "of a world (learning). May be repeated.",
+    ),
+]
+Word = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
+        "the next word whose prediction is followed or explained.",
+        show_default="the longest common text; the most likely next token",
+    ),
+]
+Layer = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
+    ),
+]
+Head = Annotated[
+    int | None, typer.Option(metavar="N", help="Show this attention head, counted from 0.", show_default="their mean")
+]
+ViewSeed = Annotated[int, typer.Option(metavar="N", help="Set the random seed.")]
+Page = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write the view to this HTML file, which opens offline.", show_default=False),
+]
+
+
 @with_sampling_options
 def look(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=f"The model: {MODEL}.", show_default=False)] = None,
-    text: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="The text that the model reads; - reads it from standard input. The view learning needs none.",
-            show_default=False,
-        ),
-    ] = None,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Show this view: {', '.join(NAMES)}; or, with --html, all of them: {ALL}.",
-            show_default="list the views; with --html, all",
-        ),
-    ] = None,
-    others: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="TEXT|MODEL|FOLDER",
-            help="Compare with this: another text (context, patching, compare), another model (tokens, compare), or the folder "
-            "of a world (learning). May be repeated.",
-        ),
-    ] = None,
-    word: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="In the view context: the word that all texts contain. In the views lens, influence, ablation and patching: "
-            "the next word whose prediction is followed or explained.",
-            show_default="the longest common text; the most likely next token",
-        ),
-    ] = None,
-    layer: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
-        ),
-    ] = None,
-    head: Annotated[
-        int | None, typer.Option(metavar="N", help="Show this attention head, counted from 0.", show_default="their mean")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Set the random seed.")] = 0,
-    html: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write the view to this HTML file, which opens offline.", show_default=False),
-    ] = None,
+    model: MaybeModel = None,
+    text: MaybeText = None,
+    view: ViewName = None,
+    others: Others = None,
+    word: Word = None,
+    layer: Layer = None,
+    head: Head = None,
+    seed: ViewSeed = 0,
+    html: Page = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
