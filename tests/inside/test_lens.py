@@ -103,3 +103,14 @@ def test_lens_of_16_bits(tiny_folder):
     assert bf16.ok and bf16.model.dtype == "bfloat16"
     assert bf16.entropy == pytest.approx(fp32.entropy, abs=0.3)
     assert torch.from_numpy(bf16.top_logprobs).isfinite().all()
+
+
+def test_the_model_s_own_prediction_in_every_layer(oracle):
+    view = lens(oracle.model, TEXT)
+    logprobs = oracle.lens(oracle.outputs(oracle.ids(TEXT)).residuals).double().log_softmax(-1)  # (R, T, V)
+    for p in view.positions:
+        own = logprobs[:, p, logprobs[-1, p].argmax(), None]
+        assert view.final_logprobs[p] == pytest.approx(own[:, 0].numpy(), abs=1e-4)
+        least, most = ((logprobs[:, p] > own + gap).sum(-1).numpy() for gap in (1e-5, -1e-5))
+        assert (least <= view.final_ranks[p]).all() and (view.final_ranks[p] <= most).all()
+        assert view.final_ranks[p, -1] == 0
