@@ -160,7 +160,7 @@ interface Line {
 /** `share`: null if the token was not among the listed ones, so that all is known is that it has less than `least`. */
 function showShare({ track, value }: Line, share: Followed["shares"][number], least: number): void {
   setBar(track, share ?? 0);
-  value.textContent = share === null ? `< ${percent(least)}` : percent(share);
+  value.textContent = share === null ? least < 0.0001 ? percent(least) : `< ${percent(least)}` : percent(share);
 }
 
 function bestInWords({ token, share }: FollowedPrompt["best"][number], language: Language): string {
