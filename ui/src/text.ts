@@ -29,8 +29,40 @@ export function passageTokenName(token: { shown: string; part: number[] }): stri
   return parts > 1 ? `${name} ${part + 1}/${parts}` : name;
 }
 
+/** The name of a token of the vocabulary: bytes that are only a part of a character as numbers. */
+export function tokenName(token: { text: string; bytes: readonly number[] }): string {
+  const broken = token.text.includes("\ufffd") && token.bytes.length > 0;
+  return visible(broken ? "" : token.text) || (broken ? wholeCharacters(token.bytes) : "∅");
+}
+
+function wholeCharacters(bytes: readonly number[]): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; ) {
+    const size = [4, 3, 2, 1].find((each) => isOneCharacter(bytes.slice(at, at + each)));
+    text += size ? visible(decode(bytes.slice(at, at + size))) : `<${bytes[at]!.toString(16).toUpperCase().padStart(2, "0")}>`;
+    at += size ?? 1;
+  }
+  return text;
+}
+
+function isOneCharacter(bytes: readonly number[]): boolean {
+  try {
+    return [...decode(bytes)].length === 1;
+  } catch {
+    return false;
+  }
+}
+
+/** Throws a TypeError if the bytes are not UTF-8. */
+function decode(bytes: readonly number[]): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+}
+
 /** A share of 1 in percent; one that is not 0 is never shown as 0. */
 export function percent(share: number): string {
+  if (!Number.isFinite(share)) {
+    return "–";
+  }
   if (share > 0 && share < 0.0001) {
     return "<0.01%";
   }
@@ -46,6 +78,11 @@ export function number(value: number, digits = 3): string {
     return value.toExponential(digits - 1);
   }
   return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 6 });
+}
+
+/** Sentences one after the other; empty ones are left out. */
+export function joinSentences(sentences: readonly string[], language: Language): string {
+  return sentences.filter(Boolean).join(language === "zh" ? "" : " ");
 }
 
 export function say(text: Bilingual, language: Language): string {

@@ -47,6 +47,7 @@ class LensView(View):
         tracked: tokens that are followed through the layers: the model's prediction after the last position, then those that
             were asked for.
         logprobs, ranks: of each tracked token; rank 0 is the most likely token.
+        final_logprobs, final_ranks: of the token that the model itself predicts after each position.
         leads_from: for each tracked token and position, the first row from which on it is the most likely token in every
             row; −1 if the model itself predicts another token.
     """
@@ -63,6 +64,8 @@ class LensView(View):
     tracked: tuple[Token, ...]
     logprobs: Array = array("(P, R, K)", "nats")
     ranks: Array = array("(P, R, K)", "rank", "i4")
+    final_logprobs: Array = array("(P, R)", "nats")
+    final_ranks: Array = array("(P, R)", "rank", "i4")
     leads_from: Array = array("(K, P)", "row", "i4")
 
 
@@ -98,13 +101,14 @@ def lens(
     for p, model_V in enumerate(model_PV):
         watch("reading the layers", p, len(chosen))
         logits_RV = torch.cat(list(logits_in_chunks(decoder, rows_RPD[:, p])))
-        parts.append(summarise(logits_RV, CANDIDATES, tracked))
+        parts.append(summarise(logits_RV, CANDIDATES, [*tracked, int(model_V.argmax())]))
         divergence_PR[p] = _divergence(logits_RV)
         gap = max(gap, (logits_RV[-1] - model_V).abs().max().item())
 
     found = joined(parts)
     by_position = len(chosen), len(rows_RPD), -1
     top_PRC, ranks_PRK = found.ids.reshape(by_position), found.ranks.reshape(by_position)
+    logprobs_PRK = found.tracked.reshape(by_position)  # the last of the tracked tokens is the model's own prediction
     return LensView(
         model=ModelFacts.of(model),
         input=read,
@@ -121,9 +125,11 @@ def lens(
         entropy=found.entropy.reshape(by_position[:2]),
         divergence=divergence_PR,
         tracked=tuple(map(tokenizer.token, tracked)),
-        logprobs=found.tracked.reshape(by_position),
-        ranks=ranks_PRK,
-        leads_from=_leads_from(ranks_PRK),
+        logprobs=logprobs_PRK[..., :-1],
+        ranks=ranks_PRK[..., :-1],
+        final_logprobs=logprobs_PRK[..., -1],
+        final_ranks=ranks_PRK[..., -1],
+        leads_from=_leads_from(ranks_PRK[..., :-1]),
     )
 
 

@@ -1,0 +1,140 @@
+/** Vectors: the first numbers of every token's vector, its nearest neighbours, and a map. */
+
+import type { Draw, Language } from "../draw";
+import { html } from "../dom";
+import { hint } from "../hint";
+import { number, tokenName } from "../text";
+import type { TokenVector, VectorsView } from "../types";
+import { drawMap } from "./vectors-map";
+import { readPoints } from "./vectors-data";
+import "../figure.css";
+import "./vectors.css";
+
+const SHOWN = 12; // tokens that are listed at first
+
+const WORDS = {
+  en: {
+    title: "The vector of every token",
+    how: (width: string, shown: number) =>
+      `Before the first layer, each token becomes ${width} numbers. Here are the first ${shown}, with their signs, and the tokens whose vectors are most similar: the cosine of whole vectors, after the mean of all tokens was subtracted.`,
+    columns: (shown: number, width: string) => ["token", `numbers 1 to ${shown} of ${width}`, "length", "nearest neighbours"],
+    cell: (place: number, value: string) => `number ${place}: ${value}`,
+    all: (count: number) => `Show all ${count} tokens`,
+    map: "Map of these vectors",
+  },
+  zh: {
+    title: "每个 token 的向量",
+    how: (width: string, shown: number) =>
+      `进入第一层之前，每个 token 先变成 ${width} 个数。这里列出前 ${shown} 个数（带正负号），以及向量最相似的 token：用完整的向量算余弦，先减去全部 token 的均值。`,
+    columns: (shown: number, width: string) => ["token", `第 1～${shown} 个数（共 ${width} 个）`, "长度", "最近的邻居"],
+    cell: (place: number, value: string) => `第 ${place} 个数：${value}`,
+    all: (count: number) => `显示全部 ${count} 个 token`,
+    map: "这些向量的地图",
+  },
+} as const;
+
+export const drawVectors: Draw<VectorsView> = (element, view, options) => {
+  const { language } = options;
+  const words = WORDS[language];
+  const { vectors } = view.body;
+  const points = readPoints(view);
+  const width = view.model.width.toLocaleString("en-US");
+  const shown = vectors[0]!.first.length;
+  const largest = Math.max(...vectors.flatMap((vector) => vector.first.map((value) => Math.abs(value ?? 0)))) || 1;
+  const choose = (vector: number | null) => {
+    show(vector);
+    const id = vector === null ? null : vectors[vector]!.token.id;
+    const index = view.input.tokens.findIndex((token) => token.id === id);
+    options.onSelect(index < 0 ? null : index);
+  };
+  const names = points.map((point) => point.name);
+  const rows = vectors.map((vector, at) =>
+    drawRow(vector, names, largest, language, () => choose(rows[at]!.classList.contains("chosen") ? null : at)),
+  );
+  const table = drawTable(words.columns(shown, width), rows);
+  const more = html("button", { type: "button", class: "vectors-more" }, words.all(vectors.length));
+  more.addEventListener("click", () => showAll());
+  const place = html("div", { class: "vectors-map" });
+  element.append(
+    html(
+      "div",
+      { class: "figure vectors" },
+      html("h3", {}, words.title),
+      html("p", { class: "note" }, words.how(width, shown)),
+      table,
+      ...(vectors.length > SHOWN ? [more] : []),
+      html("h3", {}, words.map),
+      place,
+    ),
+  );
+  const map = drawMap(place, view, points, language, choose);
+  rows.forEach((row, at) => (row.hidden = at >= SHOWN));
+
+  function showAll(): void {
+    rows.forEach((row) => (row.hidden = false));
+    more.hidden = true;
+  }
+
+  function show(vector: number | null): void {
+    if (vector !== null && rows[vector]!.hidden) {
+      showAll();
+    }
+    rows.forEach((row, at) => {
+      row.classList.toggle("chosen", at === vector);
+      row.querySelector("button")!.setAttribute("aria-pressed", String(at === vector));
+    });
+    map.select(vector);
+  }
+
+  const vectorOf = (index: number | null) => {
+    const id = index === null ? undefined : view.input.tokens[index]?.id;
+    const at = vectors.findIndex((vector) => vector.token.id === id);
+    return at < 0 ? null : at;
+  };
+  show(vectorOf(options.selected));
+  return { select: (index) => show(vectorOf(index)) };
+};
+
+function drawTable(columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
+  const heads = columns.map((text) => html("th", { scope: "col" }, text));
+  const head = html("thead", {}, html("tr", {}, ...heads));
+  return html("table", { class: "vectors-table" }, head, html("tbody", {}, ...rows));
+}
+
+function drawRow(
+  vector: TokenVector,
+  names: readonly string[],
+  largest: number,
+  language: Language,
+  choose: () => void,
+): HTMLTableRowElement {
+  const words = WORDS[language];
+  const button = html("button", { type: "button", class: "vectors-token token" }, tokenName(vector.token));
+  button.addEventListener("click", choose);
+  const numbers = vector.first.map((each, at) => {
+    const value = each ?? NaN; // a number that is not finite
+    const cell = html("span", { class: `number ${value < 0 ? "against" : "toward"}` }, signed(value));
+    cell.style.setProperty("--share", `${(100 * Math.abs(value)) / largest}%`);
+    hint(cell, () => words.cell(at + 1, String(value)));
+    return cell;
+  });
+  const neighbours = vector.neighbours.map((neighbour, at) => {
+    const cosine = html("span", { class: "number" }, (vector.cosines[at] ?? NaN).toFixed(2));
+    return html("li", {}, html("span", { class: "token" }, names[neighbour]!), cosine);
+  });
+  return html(
+    "tr",
+    {},
+    html("th", { scope: "row" }, button),
+    html("td", {}, html("div", { class: "vectors-numbers" }, ...numbers)),
+    html("td", { class: "vectors-size number", "data-label": words.columns(0, "")[2]! }, number(vector.size ?? NaN)),
+    html("td", {}, html("ul", { class: "vectors-neighbours" }, ...neighbours)),
+  );
+}
+
+/** With so many digits that all numbers are about equally wide: −0.86, 0.003. */
+function signed(value: number): string {
+  const size = Math.abs(value);
+  const text = size < 0.1 ? size.toFixed(3) : size < 10 ? size.toFixed(2) : size.toFixed(1);
+  return value < 0 ? `−${text}` : text;
+}
