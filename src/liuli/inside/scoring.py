@@ -19,6 +19,7 @@ from liuli.fields import Record
 from liuli.generate.completion import Completion
 from liuli.generate.reading import PromptReader, same_pieces
 from liuli.inside.self_check import SelfCheck
+from liuli.tokens import Token
 
 NUMBERS_AT_ONCE = 1 << 22  # of a distribution chunk: 34 MB in fp64
 SUM_LIMIT = 1e-9  # how far from 1 a distribution in fp64 may sum
@@ -31,7 +32,7 @@ class AnswerScore(Record):
 
     Attributes:
         by: whether the answer's own ids were scored, or its text through the model's own tokenizer.
-        ids: those that were scored. bytes: of the text.
+        ids: those that were scored. tokens: the same, as this model's tokenizer names them. bytes: of the text.
         nats: the log-probability of the answer; None if prompt and answer do not fit the model's context.
         logprobs: of each of `ids`.
         kl: KL(first model ‖ this one) before each; None if their ids are not the same.
@@ -39,6 +40,7 @@ class AnswerScore(Record):
 
     by: Literal["ids", "text"]
     ids: tuple[int, ...]
+    tokens: tuple[Token, ...]
     bytes: int
     nats: float | None
     logprobs: tuple[float, ...] | None
@@ -95,15 +97,16 @@ class Scoring:
             own = self.same[m] == self.same[a]
             ids = said if own else reader.tokenizer.encode_on(completion.text)
             by = "ids" if own else "text"
+            tokens = tuple(map(reader.tokenizer.token, ids))
             if len(read[m]) + len(ids) > reader.model.config.context:
-                found.append(AnswerScore(by, tuple(ids), size, None, None, None))
+                found.append(AnswerScore(by, tuple(ids), tokens, size, None, None, None))
                 continue
             x_TD = self._hidden(m, read[m], ids)
             if m == 0:
                 first_TD = x_TD
             logprobs, kl = self._along(m, ids, x_TD, first_TD if self._comparable(m) else None)
             nats = math.fsum(logprobs)
-            found.append(AnswerScore(by, tuple(ids), size, nats, logprobs, kl))
+            found.append(AnswerScore(by, tuple(ids), tokens, size, nats, logprobs, kl))
             if m == a:
                 steps = [step.scores.logprob for step in completion.steps[: len(said)] if step.scores]
                 self._gaps.append(abs(nats - math.fsum(steps)) / max(1, len(steps)))

@@ -1,0 +1,36 @@
+/** "Why this token and not that one?": what influence, ablation and patching explain. */
+
+import { html } from "./dom";
+import type { Language } from "./draw";
+import { hint } from "./hint";
+import { sentence, tokenMark } from "./parts";
+import { say } from "./text";
+import type { Contrast } from "./types";
+
+export function drawQuestion(element: HTMLElement, contrast: Contrast, language: Language): void {
+  const other = tokenMark(contrast.other);
+  other.classList.add("other");
+  const question = say({ en: "Why {target} and not {other}?", zh: "为什么是 {target}，而不是 {other}？" }, language);
+  element.append(html("p", { class: "lead" }, ...sentence(question, { target: tokenMark(contrast.target), other })));
+}
+
+/** A number that says what it means on hover, focus or tap. */
+export function explained(value: string, meaning: string): HTMLElement {
+  const found = html("button", { class: "explained number", type: "button" }, value);
+  hint(found, () => meaning);
+  return found;
+}
+
+/** A change with its sign; the same number of decimals for all, so that columns can be compared. */
+export function signed(value: number | null, decimals = 2): string {
+  if (value === null || !Number.isFinite(value)) {
+    return "–";
+  }
+  const text = Math.abs(value).toFixed(decimals);
+  return value < 0 && Number(text) !== 0 ? `−${text}` : `+${text}`;
+}
+
+export const LOGITS = {
+  en: "The logit of the first token minus that of the second. With +1, the first is e ≈ 2.7 times as likely as the second.",
+  zh: "第一个 token 的 logit 减去第二个的。差为 +1 时，第一个的概率是第二个的 e ≈ 2.7 倍。",
+};

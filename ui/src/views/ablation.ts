@@ -1,0 +1,143 @@
+/** What the model loses without a part: each head, each layer's attention, and each feed-forward network. */
+
+import "./ablation.css";
+import { drawCells, largest } from "../cells";
+import { drawQuestion, signed } from "../contrast";
+import { html } from "../dom";
+import { UNLINKED, type Draw, type Language } from "../draw";
+import { unpack, type NumberArray } from "../packed";
+import { columns, drawReadout, section, signedBar } from "../parts";
+import { say, visible } from "../text";
+import type { AblationView } from "../types";
+
+const LISTED = 8;
+
+/** A part of the model. `head`: a head; null: all heads of the layer; undefined: its feed-forward network. */
+export interface ModelPart {
+  layer: number;
+  head?: number | null;
+  change: number;
+}
+
+export const drawAblation: Draw<AblationView> = (element, view, { language }) => {
+  const heads = unpack(view.body.heads);
+  const attention = unpack(view.body.attention);
+  const feedForward = unpack(view.body.feed_forward);
+  drawQuestion(element, view.body.contrast, language);
+  const note = {
+    en:
+      "Each part in turn is replaced by its mean output on other sentences. A hollow square or a bar to the left means: " +
+      "without the part, the model prefers the first token less, so the part speaks for it. A filled square or a bar to " +
+      "the right: the part speaks against it.",
+    zh:
+      "逐个把部件的输出换成它在别的句子上的平均值。空心方块、向左的条：去掉它，模型就不那么偏向第一个 token，说明它支持这个 token；" +
+      "实心方块、向右的条：它反对这个 token。",
+  };
+  element.append(html("p", { class: "note" }, say(note, language)));
+  const parts = columns(element);
+  drawHeads(parts, view, heads, language);
+  drawLayers(parts, attention, feedForward, language);
+  drawStrongest(element, strongest(heads, attention, feedForward, LISTED), language);
+  return UNLINKED;
+};
+
+function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray, language: Language): void {
+  const [layers = 0, count = 0] = heads.shape;
+  const most = largest(heads.values) || 1;
+  const part = section(element, say({ en: "Without one head", zh: "去掉一个头" }, language));
+  const cells = drawCells(part, {
+    label: say({ en: "The change without each head", zh: "去掉每个头之后的变化" }, language),
+    rowKind: say({ en: "layer", zh: "层" }, language),
+    columnKind: say({ en: "head", zh: "头" }, language),
+    rows: numbers(layers),
+    columns: numbers(count),
+    share: (layer, head) => heads.at(layer, head) / most,
+    name: (layer, head) => `${partName({ layer, head, change: 0 }, language)}: ${signed(heads.at(layer, head))}`,
+    onChoose: (layer, head) => readOut(inWords(view, { layer, head, change: heads.at(layer, head) }, language)),
+  });
+  const readOut = drawReadout(part, "");
+  const [first] = strongest(heads, null, null, 1);
+  if (first) {
+    cells.choose(first.layer, first.head ?? 0);
+  }
+}
+
+function drawLayers(element: HTMLElement, attention: NumberArray, feedForward: NumberArray, language: Language): void {
+  const most = largest([...attention.values, ...feedForward.values]) || 1;
+  const part = section(element, say({ en: "Without a whole part of a layer", zh: "去掉一层的整个部件" }, language));
+  const names = [{ en: "attention", zh: "注意力" }, { en: "feed-forward", zh: "前馈" }].map((name) => say(name, language));
+  const corner = html("th", { scope: "col" }, say({ en: "layer", zh: "层" }, language));
+  const heads = names.map((name) => html("th", { scope: "col", colspan: 2 }, name));
+  const table = html("table", { class: "ablation-layers" }, html("thead", {}, html("tr", {}, corner, ...heads)));
+  const body = html("tbody", {});
+  for (let layer = 0; layer < attention.shape[0]!; layer++) {
+    const cells = [attention, feedForward].flatMap((values) => [
+      html("td", {}, signedBar(values.at(layer) / most)),
+      html("td", { class: "number" }, signed(values.at(layer))),
+    ]);
+    body.append(html("tr", {}, html("th", { scope: "row" }, String(layer)), ...cells));
+  }
+  table.append(body);
+  part.append(table);
+}
+
+function drawStrongest(element: HTMLElement, parts: ModelPart[], language: Language): void {
+  const part = section(element, say({ en: "The parts with the largest changes", zh: "变化最大的部件" }, language));
+  const rows = html("ol", { class: "rows ablation-list" });
+  for (const each of parts) {
+    const share = each.change / Math.abs(parts[0]!.change || 1);
+    const change = html("span", { class: "number" }, signed(each.change));
+    rows.append(html("li", { class: "row" }, html("span", {}, partName(each, language)), signedBar(share), change));
+  }
+  part.append(rows);
+}
+
+/** The parts whose removal changes most, the largest change first. */
+export function strongest(
+  heads: NumberArray,
+  attention: NumberArray | null,
+  feedForward: NumberArray | null,
+  count: number,
+): ModelPart[] {
+  const [layers = 0, width = 0] = heads.shape;
+  const parts: ModelPart[] = [];
+  for (let layer = 0; layer < layers; layer++) {
+    for (let head = 0; head < width; head++) {
+      parts.push({ layer, head, change: heads.at(layer, head) });
+    }
+    if (attention && feedForward) {
+      parts.push({ layer, head: null, change: attention.at(layer) });
+      parts.push({ layer, change: feedForward.at(layer) });
+    }
+  }
+  return parts.sort((one, other) => Math.abs(other.change) - Math.abs(one.change)).slice(0, count);
+}
+
+function partName({ layer, head }: ModelPart, language: Language): string {
+  if (head === undefined) {
+    return say({ en: `layer ${layer}, feed-forward`, zh: `第 ${layer} 层，前馈网络` }, language);
+  }
+  if (head === null) {
+    return say({ en: `layer ${layer}, all heads`, zh: `第 ${layer} 层，所有头` }, language);
+  }
+  return say({ en: `layer ${layer}, head ${head}`, zh: `第 ${layer} 层，第 ${head} 头` }, language);
+}
+
+function inWords({ body }: AblationView, part: ModelPart, language: Language): string {
+  const { target, other, value } = body.contrast;
+  const [from, to] = [value ?? NaN, (value ?? NaN) + part.change];
+  const winner = visible(part.change < 0 ? target.text : other.text);
+  return say(
+    {
+      en:
+        `Without ${partName(part, language)}, the difference of the logits changes from ${signed(from)} to ${signed(to)} ` +
+        `(${signed(part.change)}): this head speaks for “${winner}”.`,
+      zh: `去掉${partName(part, language)}，logit 之差从 ${signed(from)} 变为 ${signed(to)}（${signed(part.change)}）：这个头支持“${winner}”。`,
+    },
+    language,
+  );
+}
+
+function numbers(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => String(i));
+}

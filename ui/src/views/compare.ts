@@ -1,0 +1,195 @@
+/** Models on the same prompts, or one model on several: what each read, what it answered, and how likely each answer is. */
+
+import "./compare.css";
+import { drawAlong, hasAlong } from "../compare-along";
+import { explained } from "../contrast";
+import { html } from "../dom";
+import { UNLINKED, type Draw, type Language } from "../draw";
+import { nameTokens } from "../names";
+import { bar, section } from "../parts";
+import { number, passageTokenName, percent, say, shownText, tokenName } from "../text";
+import type { CompareAnswer, CompareModel, CompareScore, CompareTrace } from "../types";
+
+type Asked = CompareTrace["body"]["prompts"][number];
+
+export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) => {
+  const { prompts } = trace.body;
+  if (trace.models.length === 1) {
+    const part = section(element, modelName(trace, 0), describe(trace.models[0]!, language));
+    const cards = prompts.map((asked) => drawCard(promptText(asked), 0, asked.answers[0]!, trace, language));
+    part.append(html("div", { class: "compare-cards" }, ...cards));
+    return UNLINKED;
+  }
+  for (const asked of prompts) {
+    const part = section(element, say({ en: "Prompt: ", zh: "提示：" }, language) + promptText(asked));
+    const cards = asked.answers.map((answer, m) => drawCard(modelName(trace, m), m, answer, trace, language));
+    part.append(html("div", { class: "compare-cards" }, ...cards));
+    drawScores(part, trace, asked, language);
+    if (hasAlong(asked.answers)) {
+      drawAlong(part, asked.answers, trace.models.map((_, m) => modelName(trace, m)), language);
+    }
+  }
+  return UNLINKED;
+};
+
+function promptText({ prompt }: Asked): string {
+  const last = prompt.messages[prompt.messages.length - 1];
+  return shownText(String(last?.["content"] ?? ""));
+}
+
+/** The last part of the path that tells a model from the others. */
+function modelName({ models }: CompareTrace, m: number): string {
+  const parts = models.map((model) => (model.adapter?.path ?? model.path).split("/").filter(Boolean));
+  const own = parts[m]!;
+  for (let count = 1; count < own.length; count++) {
+    const name = own.slice(-count).join("/");
+    if (parts.every((other, i) => i === m || other.slice(-count).join("/") !== name)) {
+      return shownText(name);
+    }
+  }
+  return shownText(own.join("/"));
+}
+
+function drawCard(title: string, m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
+  const card = html("article", { class: "compare-card" }, html("h4", {}, title));
+  if (trace.models.length > 1) {
+    card.append(html("p", { class: "note" }, describe(trace.models[m]!, language)));
+  }
+  card.append(
+    html("h5", {}, say({ en: "What it read", zh: "它读到的" }, language)),
+    drawRead(answer, language),
+    html("h5", {}, say({ en: "Answer", zh: "回答" }, language)),
+    html("blockquote", {}, shownText(answer.text), html("small", {}, ending(answer, trace, language))),
+    html("h5", {}, say({ en: "Most likely first tokens", zh: "第一个 token 的候选" }, language)),
+    drawCandidates(answer, language),
+    drawNumbers(m, answer, trace, language),
+  );
+  return card;
+}
+
+function describe(model: CompareModel, language: Language): string {
+  const reads =
+    model.reads === "text"
+      ? { en: "reads the prompt as plain text", zh: "按普通文本读提示" }
+      : {
+          en: `reads the prompt through its chat template (${model.template ?? "?"})`,
+          zh: `按对话模板读提示（${model.template ?? "?"}）`,
+        };
+  const stage = model.stage ? `${model.stage} · ` : "";
+  return `${stage}${say(reads, language)} · ${model.tokenizer.kind}, ${model.vocab_size.toLocaleString("en-US")}`;
+}
+
+function ending(answer: CompareAnswer, trace: CompareTrace, language: Language): string {
+  return answer.finish_reason === "stop"
+    ? say({ en: "■ ended by the model", zh: "■ 模型自己结束" }, language)
+    : say({ en: `… cut after ${trace.max_tokens} tokens`, zh: `… 到 ${trace.max_tokens} 个 token 为止` }, language);
+}
+
+/** The tokens that a model read; special ones are dashed. */
+function drawRead(answer: CompareAnswer, language: Language): HTMLElement {
+  const special = say({ en: "special token", zh: "特殊 token" }, language);
+  const tokens = nameTokens(answer.input.tokens).map((token, at) => {
+    const title = `${token.special ? `${special} · ` : ""}id ${answer.input.ids[at]}`;
+    const kind = token.special ? "compare-token token special" : "compare-token token";
+    return html("span", { class: kind, title }, passageTokenName(token));
+  });
+  return html("p", { class: "compare-read" }, ...tokens);
+}
+
+function drawCandidates(answer: CompareAnswer, language: Language): HTMLElement {
+  const rows = html("div", { class: "rows" });
+  for (const { token, logprob } of answer.candidates) {
+    const share = Math.exp(logprob ?? -Infinity);
+    const chosen = token.id === answer.ids[0];
+    const name = html("span", { class: "token" }, tokenName(token), chosen ? " ✓" : "");
+    if (chosen) {
+      name.title = say({ en: "the token that was chosen", zh: "被选中的 token" }, language);
+    }
+    rows.append(html("div", { class: "row" }, name, bar(share), html("span", { class: "number" }, percent(share))));
+  }
+  return rows;
+}
+
+function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, language: Language): HTMLElement {
+  const entropy = say(
+    {
+      en: "How undecided the model is before its first token: 0 is certain, ln 2 ≈ 0.69 is one of two.",
+      zh: "生成第一个 token 之前有多不确定：0 是完全确定，ln 2 ≈ 0.69 相当于二选一。",
+    },
+    language,
+  );
+  const list = html("dl", { class: "compare-numbers" });
+  const add = (name: string, value: HTMLElement) => list.append(html("div", {}, html("dt", {}, name), html("dd", {}, value)));
+  add(say({ en: "entropy", zh: "熵" }, language), explained(`${number(answer.entropy)} nat`, entropy));
+  if (m > 0) {
+    const kl = say(
+      {
+        en: "KL divergence from the first model before the first token: how different the two distributions are.",
+        zh: "第一个 token 之前，与第一个模型的 KL 散度：两个分布相差多少。",
+      },
+      language,
+    );
+    const none = say(
+      { en: "The token ids are not the same, so the distributions cannot be compared.", zh: "token id 不同，分布无法比较。" },
+      language,
+    );
+    add("KL", answer.kl === null ? explained("–", none) : explained(`${number(answer.kl)} nat`, kl));
+  }
+  if (trace.models.length === 1) {
+    const score = answer.scores[0]!;
+    const name = say({ en: "log-probability of the answer", zh: "回答的对数概率" }, language);
+    add(name, explained(`${number(score.nats ?? NaN).replace("-", "−")} nat`, scoreInWords(score, language)));
+  }
+  return list;
+}
+
+/** A table of every answer under every model. */
+function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, language: Language): void {
+  const byByte = asked.answers.some((answer) => answer.scores.some((score) => score.by === "text"));
+  const title = byByte
+    ? { en: "How likely each model finds each answer, in nats per byte", zh: "各模型认为每个回答有多可能，nat / 字节" }
+    : { en: "How likely each model finds each answer, in nats per token", zh: "各模型认为每个回答有多可能，nat / token" };
+  const names = trace.models.map((_, m) => modelName(trace, m));
+  const corner = say({ en: "answer of ↓ under →", zh: "回答来自 ↓ 打分的是 →" }, language);
+  const head = html("tr", {}, ...[corner, ...names].map((name) => html("th", { scope: "col" }, name)));
+  const lines = asked.answers.map((answer, a) => {
+    const values = answer.scores.map((score) => (byByte ? score.per_byte : score.per_token));
+    const best = Math.max(...values.map((value) => value ?? -Infinity));
+    const cells = answer.scores.map((score, m) => {
+      const value = values[m] ?? NaN;
+      const button = explained(number(value).replace("-", "−"), scoreInWords(score, language));
+      const mark = value === best ? " ▲" : "";
+      return html("td", { class: mark ? "best" : undefined }, bar(Math.exp(value)), button, mark);
+    });
+    return html("tr", {}, html("th", { scope: "row" }, names[a]!), ...cells);
+  });
+  const note = say(
+    {
+      en: "0 is certain; the bar is the mean probability per unit. ▲ marks the model that finds an answer most likely.",
+      zh: "0 表示完全确定；条是每个单位的平均概率。▲ 标出认为这个回答最可能的模型。",
+    },
+    language,
+  );
+  const part = section(element, say(title, language), note);
+  const table = html("table", { class: "compare-scores" }, html("thead", {}, head), html("tbody", {}, ...lines));
+  part.append(html("div", { class: "compare-frame" }, table));
+}
+
+function scoreInWords(score: CompareScore, language: Language): string {
+  if (score.nats === null) {
+    const none = {
+      en: "Prompt and answer do not fit the model's context, or the probability is 0.",
+      zh: "提示和回答超出模型的上下文，或概率为 0。",
+    };
+    return say(none, language);
+  }
+  const by =
+    score.by === "ids"
+      ? { en: "The ids of the answer are scored.", zh: "打分用的是回答的 id。" }
+      : {
+          en: "The tokenizers differ, so the text is scored through this model's own tokenizer.",
+          zh: "分词器不同，所以用这个模型自己的分词器给文本打分。",
+        };
+  const sum = `${number(score.nats)} nat / ${score.ids.length} token / ${score.bytes} byte`;
+  return `${sum}. ${say(by, language)}`;
+}
