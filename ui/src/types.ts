@@ -372,6 +372,10 @@ export interface LensView {
     logprobs: Packed;
     /** (P, R, K), rank. of each tracked token; rank 0 is the most likely token. */
     ranks: Packed;
+    /** (P, R), nats. of the token that the model itself predicts after each position. */
+    final_logprobs: Packed;
+    /** (P, R), rank. of the token that the model itself predicts after each position. */
+    final_ranks: Packed;
     /** (K, P), row. for each tracked token and position, the first row from which on it is the most likely token in every row; −1 if the model itself predicts another token. */
     leads_from: Packed;
   };
@@ -805,6 +809,8 @@ export interface CompareScore {
   by: "ids" | "text";
   /** Those that were scored. */
   ids: CompareIds;
+  /** The same, as this model's tokenizer names them. */
+  tokens: CompareToken[];
   /** Of the answer's text, in UTF-8. */
   bytes: number;
   /** Summed; null too if prompt and answer do not fit this model's context; then `logprobs` is null. */
