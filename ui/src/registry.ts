@@ -24,9 +24,9 @@ export interface DrawnView {
 
 export const DRAWN: Record<string, DrawnView> = {
   path: { title: { en: "Path", zh: "路径" }, draw: drawPath },
-  tokens: { title: { en: "Tokens", zh: "token" }, draw: drawTokens },
+  tokens: { title: { en: "Tokens", zh: "分词" }, draw: drawTokens },
   vectors: { title: { en: "Vectors", zh: "向量" }, draw: drawVectors },
-  context: { title: { en: "One word in several sentences", zh: "同一个词在几个句子里" }, draw: drawContext },
+  context: { title: { en: "Context", zh: "语境" }, draw: drawContext },
   attention: { title: { en: "Attention", zh: "注意力" }, draw: drawAttention },
   lens: { title: { en: "Lens", zh: "透镜" }, draw: drawLens },
   candidates: { title: { en: "Candidates", zh: "候选" }, draw: drawCandidates },
@@ -34,7 +34,7 @@ export const DRAWN: Record<string, DrawnView> = {
   influence: { title: { en: "Influence", zh: "影响" }, draw: drawInfluence },
   ablation: { title: { en: "Ablation", zh: "消融" }, draw: drawAblation },
   patching: { title: { en: "Patching", zh: "替换" }, draw: drawPatching },
-  gradient: { title: { en: "One gradient", zh: "一次梯度" }, draw: drawGradient },
+  gradient: { title: { en: "Gradient", zh: "梯度" }, draw: drawGradient },
   learning: { title: { en: "Learning", zh: "学习过程" }, draw: drawLearning },
   compare: { title: { en: "Comparison", zh: "比较" }, draw: drawCompare },
 };
