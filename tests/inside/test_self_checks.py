@@ -182,7 +182,7 @@ def test_a_check():
     assert SelfCheck("path_sums", 1e-4, "nats", 1e-4).ok and not SelfCheck("path_sums", 2e-4, "nats", 1e-4).ok
     assert not SelfCheck("path_sums", np.nan, "nats", 1e-4).ok
     assert SelfCheck("path_sums", np.nan, "nats", 1e-4).to_json()["value"] is None
-    assert SelfCheck("path_sums", 0.0, "nats", 1e-4).meaning == MEANINGS["path_sums"]
+    assert SelfCheck("path_sums", 0.0, "nats", 1e-4).meaning == MEANINGS["path_sums"][0]
 
 
 def test_limits_of_16_bits(tiny):

@@ -26,7 +26,7 @@ from liuli.output_paths import check_new_file, parents_of
 Language = Literal["en", "zh"]
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 WITHOUT_SCRIPT = {
-    "en": "This page draws its views with JavaScript, which is off in your browser. It makes no request to any server. "
+    "en": "This page shows its views with JavaScript, which is off in your browser. It makes no request to any server. "
     "The numbers are in the source of this page, as JSON. It has these views:",
     "zh": "本页用 JavaScript 画图，而你的浏览器关闭了 JavaScript。本页不会访问任何服务器。"
     "数字以 JSON 写在本页的源代码里。本页的视图有：",
