@@ -1,8 +1,8 @@
 """What the model loses without a part: each head, each layer's attention and each feed-forward network in turn.
 
 The part's output is replaced by its mean over plain sentences about other things (mean ablation: unlike zeros, the mean is a
-usual output). The measure is the difference of two logits, not a probability, which saturates. Source: Heimersheim and Nanda
-2024, https://arxiv.org/abs/2404.15255.
+usual output). At the first token the output stays, because its states are unlike all others. The measure is the difference of
+two logits, not a probability, which saturates. Source: Heimersheim and Nanda 2024, https://arxiv.org/abs/2404.15255.
 
 Legend of shape suffixes: L layers, H heads, B rows, T tokens, D width.
 """
@@ -28,7 +28,7 @@ POINTS = ("heads", "attention_out", "feed_forward_out")
 LIMIT = 1e-3  # of a logit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AblationView(View):
     """The change of the difference of two logits when a part is replaced by its mean output.
 
@@ -100,7 +100,7 @@ def _means(model: Model) -> dict[str, Tensor]:
 
 def _without(decoder: Decoder, layer: int, means: dict[str, Tensor]) -> Tap:
     """A tap under which row h lacks head h, the next row the layer's attention, the next its feed-forward network, and the last
-    row nothing."""
+    row nothing. The output at the first token stays: see `influence.py`."""
     heads, width = decoder.config.heads, decoder.config.head_width
     first = f"blocks.{layer}"
 
@@ -111,9 +111,9 @@ def _without(decoder: Decoder, layer: int, means: dict[str, Tensor]) -> Tap:
         if name == f"{first}.heads":
             for head in range(heads):
                 part = slice(head * width, (head + 1) * width)
-                x[head, :, part] = means[name][part]
+                x[head, 1:, part] = means[name][part]
         else:
-            x[heads if name.endswith("attention_out") else heads + 1] = means[name]
+            x[heads if name.endswith("attention_out") else heads + 1, 1:] = means[name]
         return x
 
     return tap

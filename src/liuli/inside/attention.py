@@ -31,7 +31,7 @@ SUM_LIMIT = 1e-5
 HEADS_LIMIT = 1e-4  # as a share of the largest output of a head
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AttentionView(View):
     """The overview of all heads, and one layer.
 

@@ -70,7 +70,7 @@ class Continuation(Record):
     total: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BranchesView(View):
     """The tree of continuations.
 

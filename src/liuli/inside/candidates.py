@@ -28,7 +28,7 @@ LIMIT = 1e-5  # of a probability
 LINE_LIMIT = 1e-12  # of a place on the line from 0 to 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CandidatesView(View):
     """The choice of the token after a text.
 
@@ -83,7 +83,7 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
         input=read,
         seed=seed,
         checks=(),
-        caveats=("prob.stage", "prob.not_truth"),
+        caveats=("prob.both_stages", "prob.not_truth"),
         sampling=completion.sampling,
         sampling_source=model.sampling_source,
         step=step,

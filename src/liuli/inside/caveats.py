@@ -48,6 +48,11 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "Probabilities are the models' own (temperature 1, no token removed), not those after the sampler.",
         "概率是模型自身的（温度为 1，没有去掉任何 token），不是采样器处理之后的。",
     ),
+    "prob.both_stages": (
+        "Two probabilities are shown: the model's own (temperature 1, no token removed), and that after the sampler. The "
+        "intervals and the choice are after the sampler.",
+        "这里有两种概率：模型自身的（温度为 1，没有去掉任何 token）和采样器处理之后的。区间和选择都在采样器处理之后。",
+    ),
     "prob.not_truth": (
         "A high probability does not make a text true. It depends on the exact tokens of the prompt.",
         "概率高不等于内容是真的。概率取决于提示的每一个 token。",

@@ -70,7 +70,7 @@ class WordInSentence(ViewPart):
     reads: tuple[StrongRead, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ContextView(View):
     """One word in several sentences. `input` is the first sentence.
 
@@ -130,7 +130,7 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
         watch("reading the sentences", number, len(reads) + 1)
         places = start, end - 1, len(read.ids) - 1
         tape = _read_padded(decoder, read, longest)
-        states.append(torch.stack([x_1TD[0, list(places)] for x_1TD in tape.residuals()]))  # (R, P, D)
+        states.append(torch.stack([x_1TD[0, list(places)].float() for x_1TD in tape.residuals()]))  # (R, P, D)
         strongest = _strong_reads(decoder, tape, end - 1)
         found.append(WordInSentence(read, (start, end), read.covered(start, end), places, strongest))
 
@@ -139,7 +139,7 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
     mean_R1D, deviation_R1D = baseline_RMD.mean(1, keepdim=True), baseline_RMD.std(1, keepdim=True).clamp(min=1e-12)
     standard_PRSD = (states_PRSD - mean_R1D) / deviation_R1D
     with torch.inference_mode():
-        normed_PRSD = decoder.norm(states_PRSD)
+        normed_PRSD = decoder.norm(states_PRSD).to(decoder.dtype)
     top = summarise_states(decoder, normed_PRSD.flatten(0, 2), CANDIDATES)
     shape = *states_PRSD.shape[:3], -1
     return ContextView(
@@ -192,7 +192,7 @@ def _baseline(model: Model) -> Tensor:
     states = []
     for ids in baseline_ids(model):
         tape = record(model.decoder, ids, *RESIDUALS)[1]
-        states.append(torch.stack([x_1TD[0, 1:] for x_1TD in tape.residuals()]))
+        states.append(torch.stack([x_1TD[0, 1:].float() for x_1TD in tape.residuals()]))
     return torch.cat(states, 1)
 
 

@@ -53,7 +53,7 @@ class WeightMove(Record):
     share: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GradientView(View):
     """One step on one text.
 

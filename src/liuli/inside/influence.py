@@ -47,7 +47,7 @@ TRIALS = 20  # random orders
 SEED = 0  # of these orders
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class InfluenceView(View):
     """The scores of every token of the text.
 

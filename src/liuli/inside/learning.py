@@ -55,7 +55,7 @@ class TrackedPrompt(ViewPart):
     truth: tuple[TruePiece, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LearningView(View):
     """A run, step by step. S: the steps that were recorded.
 

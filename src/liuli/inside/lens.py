@@ -33,7 +33,7 @@ POSITIONS = 32  # of a long text, the last ones: each costs a matrix multiplicat
 LIMIT = 1e-4  # of a logit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LensView(View):
     """What every layer predicts after some tokens of a text.
 

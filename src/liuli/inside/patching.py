@@ -29,7 +29,7 @@ TOKENS_AT_ONCE = 512  # in one pass
 LIMIT = 1e-3  # of a logit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PatchingView(View):
     """Which states restore the prediction of the first text, `input`, in the reading of the other.
 

@@ -53,7 +53,7 @@ class PathStage(Record):
     views: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PathView(View):
     """All stages, in order.
 

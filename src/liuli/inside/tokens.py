@@ -24,7 +24,7 @@ class OtherTokenization(Record):
     input: Passage
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TokensView(View):
     """The tokenization of a text, step by step.
 

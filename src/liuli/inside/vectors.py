@@ -48,7 +48,7 @@ class TokenVector(ViewPart):
     cosines: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class VectorsView(View):
     """The vectors of the text's tokens.
 

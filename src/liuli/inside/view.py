@@ -87,7 +87,7 @@ class ModelFacts(Record):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class View(ViewPart):
     """The envelope.
 
@@ -107,6 +107,11 @@ class View(ViewPart):
     seed: int | None = None
     checks: tuple[SelfCheck, ...]
     caveats: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        holding = sum(check.ok for check in self.checks)
+        checks = f"{holding} of {len(self.checks)} self-checks hold"
+        return f"{type(self).__name__}({self.model.path!r}, {self.input.text!r}: {checks})"
 
     @property
     def schema(self) -> str:

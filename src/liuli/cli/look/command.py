@@ -68,7 +68,9 @@ Word = Annotated[
 Layer = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Show the attention of this layer, counted from 0.", show_default="the one that reads most widely"
+        metavar="N",
+        help="Show the attention of this layer, counted from 0.",
+        show_default="the one that reads least from the first token",
     ),
 ]
 Head = Annotated[
@@ -118,6 +120,8 @@ def look(
     check_model(model, adapter)
     if head is not None and view != "attention":
         raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
+    if head is not None and json:
+        raise LiuliError("--json does not use --head, because it has all heads of the layer: leave one out")
     if text is None and view not in WITHOUT_TEXT:
         raise LiuliError(f"the view {view} needs a text: give TEXT after the model")
     check_compute(device, dtype, threads)
@@ -125,7 +129,7 @@ def look(
     with work_progress(f"loading {model}") as work:
         opened = _open(model, device, dtype, pattern, adapter)
         _check_head(opened, head)
-        subject = _subject(opened, given, others or [], view, work, device)
+        subject = _subject(opened, given, others or [], view, work, device, dtype)
         set_threads([opened, *subject.models], threads)
         made, refused = _make(view, subject, word, layer, seed, only_given(**sampling), work)
         if html is not None:
@@ -168,7 +172,9 @@ def _open(model: str, device: str, dtype: str, pattern: str | None, adapter: Pat
     return load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
 
 
-def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str) -> "Subject":
+def _subject(
+    model: "Model", text: str, others: Sequence[str], view: str, work: WorkProgress, device: str, dtype: str
+) -> "Subject":
     """The subject with everything that was given with --with.
 
     Raises:
@@ -188,7 +194,7 @@ def _subject(model: "Model", text: str, others: Sequence[str], view: str, work: 
         elif "models" in uses and ("texts" not in uses or Path(each).exists()):
             check_model(each)
             work.show("loading models", number, len(others))
-            models.append(load(each, device=device))
+            models.append(load(each, device=device, dtype=dtype))
         elif "texts" in uses:
             texts.append(each)
         else:
