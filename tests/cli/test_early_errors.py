@@ -38,7 +38,6 @@ MISTAKES = {
     "look model text --view lense": "there is no view 'lense'; views: path, tokens,",
     "look nowhere text --view lens": NO_MODEL,
     "look model text --view lens --adapter nowhere": NO_FOLDER,
-    "look model text --view attention --head 0 --json": "--json does not use --head",
     "look model text --view lens --head 0": "the view lens does not use --head",
     "look model --view lens": "the view lens needs a text: give TEXT after the model",
     "look model text --view lens --dtype int3": NO_DTYPE,

@@ -139,7 +139,7 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
     mean_R1D, deviation_R1D = baseline_RMD.mean(1, keepdim=True), baseline_RMD.std(1, keepdim=True).clamp(min=1e-12)
     standard_PRSD = (states_PRSD - mean_R1D) / deviation_R1D
     with torch.inference_mode():
-        normed_PRSD = decoder.norm(states_PRSD).to(decoder.dtype)
+        normed_PRSD = decoder.norm(states_PRSD.to(decoder.dtype))
     top = summarise_states(decoder, normed_PRSD.flatten(0, 2), CANDIDATES)
     shape = *states_PRSD.shape[:3], -1
     return ContextView(

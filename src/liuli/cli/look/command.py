@@ -120,8 +120,6 @@ def look(
     check_model(model, adapter)
     if head is not None and view != "attention":
         raise LiuliError(f"the view {view} does not use --head: leave it out, or choose the view attention")
-    if head is not None and json:
-        raise LiuliError("--json does not use --head, because it has all heads of the layer: leave one out")
     if text is None and view not in WITHOUT_TEXT:
         raise LiuliError(f"the view {view} needs a text: give TEXT after the model")
     check_compute(device, dtype, threads)
