@@ -26,7 +26,15 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_does_not_wait_for_the_library():
+@pytest.fixture
+def heeds_ctrl_c():
+    """A shell starts what runs in its background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_does_not_wait_for_the_library(heeds_ctrl_c):
     ended = threading.Event()
 
     def work():
@@ -44,6 +52,6 @@ def test_what_it_returns_and_raises():
         in_background(lambda: int("a"))
 
 
-def test_the_exit_does_not_wait_either():
+def test_the_exit_does_not_wait_either(heeds_ctrl_c):
     ended = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "stopped", "")
