@@ -2,6 +2,7 @@
 `liuli world dialogues`: writes dialogues about the world."""
 
 import shlex
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,7 +161,7 @@ def dialogues(
 @contextmanager
 def _untouched_if_stopped(out: str) -> Iterator[None]:
     """Ctrl-C within it ends the command, and leaves everything as it was."""
-    there = Path(out).exists()
+    there = os.path.exists(out)  # false if the name is too long, too
     try:
         yield
     except KeyboardInterrupt:
