@@ -1,8 +1,8 @@
 """`liuli world`: writes a small world's documents and facts; `liuli world ask`: what can follow a text, with probabilities;
 `liuli world dialogues`: writes dialogues about the world."""
 
-import shlex
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
