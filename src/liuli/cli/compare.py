@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liuli.cli.comparison import print_comparison
 from liuli.cli.options import ADAPTER, MODEL, Device, Json, Threads, check_compute, check_model
 from liuli.cli.output import Screen, note_skipped, print_json
 from liuli.cli.sampling import MaxTokens, Seed, named_as_typed, only_given, set_threads, with_sampling_options
@@ -75,6 +74,8 @@ def compare(
     if json:
         print_json(trace.to_json())
     else:
+        from liuli.cli.comparison import print_comparison
+
         print_comparison(Screen(), trace, models)
 
 

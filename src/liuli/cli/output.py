@@ -8,6 +8,7 @@ pipe or a file every line stays whole.
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TRACEBACK = "LIULI_TRACEBACK"  # the environment variable that asks for tracebacks
 CLOSING = frozenset("，。、；：！？）》」』”’…,.;:!?)")  # they do not begin a line
+CHINESE_CLAUSE = re.compile("[\u2e80-\U0003ffff]{9,}")  # so many wide characters without a space are wrapped between characters
 LEAST_ROOM = 24  # columns for an indented text; if there are fewer, its continuation is not indented
 
 
@@ -56,7 +58,10 @@ class Screen(Console):
                 continue
             if self.width - margin.cell_len < LEAST_ROOM:
                 margin, rest = Text(), margin + rest
-            for number, each in enumerate(_wrapped(rest, self.width - margin.cell_len)):
+            room = self.width - margin.cell_len
+            lines = _wrapped(rest, room) if CHINESE_CLAUSE.search(rest.plain) else rest.wrap(self, room)
+            for number, each in enumerate(lines):
+                each.rstrip()
                 self.print((Text(" " * margin.cell_len) if number else margin) + each, soft_wrap=True)
 
     def print_command(self, text: str) -> None:
