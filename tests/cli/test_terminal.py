@@ -295,7 +295,7 @@ def test_what_a_report_of_begin_may_hold(monkeypatch):
     begin.print_report(report, Path(f"a{said}"), screen, seconds=1.0)
     shown = terminal.seen()
     assert not DRIVES.findall(shown)
-    assert shown.count("[/b] [red]say ") >= 12
+    assert shown.count("[/b] [red]say") >= 12
     assert shown.count("[/red] :smile:") >= 12
     assert isinstance(terminal, io.TextIOWrapper)
 
