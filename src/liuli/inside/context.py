@@ -28,7 +28,7 @@ from liuli.inside.distributions import SUM_LIMIT, summarise_states
 from liuli.inside.lens import row_names
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest
-from liuli.inside.tape import RESIDUALS, Tape, record
+from liuli.inside.tape import Tape, record, residual_points
 from liuli.inside.view import ModelFacts, View, ViewPart
 from liuli.model.decoder import Decoder
 from liuli.tokens import Token
@@ -184,14 +184,14 @@ def _shared_text(texts: Sequence[str]) -> str:
 def _read_padded(decoder: Decoder, read: Passage, length: int) -> Tape:
     """A pass over the tokens, followed by copies of the last one up to `length`, which no earlier token sees."""
     ids = [*read.ids, *[read.ids[-1]] * (length - len(read.ids))]
-    return record(decoder, ids, *RESIDUALS, "blocks.*.q", "blocks.*.k", "blocks.*.v")[1]
+    return record(decoder, ids, *residual_points(decoder), "blocks.*.q", "blocks.*.k", "blocks.*.v")[1]
 
 
 def _baseline(model: Model) -> Tensor:
     """The vectors of all tokens of the baseline's sentences, (R, M, D), without the first token of each sentence."""
     states = []
     for ids in baseline_ids(model):
-        tape = record(model.decoder, ids, *RESIDUALS)[1]
+        tape = record(model.decoder, ids, *residual_points(model.decoder))[1]
         states.append(torch.stack([x_1TD[0, 1:].float() for x_1TD in tape.residuals()]))
     return torch.cat(states, 1)
 

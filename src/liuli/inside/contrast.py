@@ -3,7 +3,7 @@
 Legend of shape suffixes: B rows, T tokens, D width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from liuli.inside.passage import Passage
 from liuli.inside.tape import record
 from liuli.model.decoder import Decoder, Tap
 from liuli.tokens import Token
+
+TOKENS_AT_ONCE = 512  # in one pass over copies of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ def contrasts(decoder: Decoder, ids: tuple[int, ...], rows: int, tap: Tap, contr
     states_BTD = decoder.hidden(ids_BT, tap=tap)
     logits_BV = decoder.logits(states_BTD[:, -1])
     return contrast.of(logits_BV.float())
+
+
+def rows_at_once(ids: Sequence[int]) -> int:
+    """How many copies of the same tokens one pass reads."""
+    return max(1, TOKENS_AT_ONCE // len(ids))
 
 
 def replacing(point: str, change: Callable[[Tensor], Tensor]) -> Tap:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,7 +106,9 @@ def gradient(model: Model, text: str, move: float | None = None) -> GradientView
     assert tokenizer is not None
     if decoder.dtype != torch.float32:
         raise LiuliError(f"the weights are in {ModelFacts.of(model).dtype}, and a step needs fp32: use --dtype fp32")
-    before = _predictions(decoder, read)
+    states_PD = _states(decoder, read)
+    before = summarise_states(decoder, states_PD, CANDIDATES)
+    losses_P = _losses(decoder, states_PD, read)
     loss, gradients = _gradients(decoder, read)
     length = _length(gradients.values())
     weights = {name: parameter.detach() for name, parameter in decoder.named_parameters() if name in gradients}
@@ -114,48 +117,42 @@ def gradient(model: Model, text: str, move: float | None = None) -> GradientView
         move = min(LONGEST, PROMISED * loss / (length * size)) if length else LONGEST
     rate = move * size / length if length else 0.0
     with _moved(weights, gradients, rate):
-        after = _predictions(decoder, read)
-        after_logprobs_PC = _logprobs_of(decoder, read, before.ids)
+        states_PD = _states(decoder, read)
+        after_P = _losses(decoder, states_PD, read)
+        after_logprobs_PC = _logprobs_of(decoder, states_PD, torch.from_numpy(before.ids))
     return GradientView(
         model=ModelFacts.of(model),
         input=read,
-        checks=(SelfCheck("losses_equal_the_mean", abs(before.losses.mean().item() - loss), "nats per token", LIMIT),),
+        checks=(SelfCheck("losses_equal_the_mean", abs(losses_P.mean().item() - loss), "nats per token", LIMIT),),
         caveats=("gradient.one_step", "prob.stage"),
         move=move,
         rate=rate,
         loss=loss,
-        loss_after=after.losses.mean().item(),
+        loss_after=after_P.mean().item(),
         expected=-rate * length**2,
-        losses=before.losses.numpy(),
-        losses_after=after.losses.numpy(),
+        losses=losses_P.numpy(),
+        losses_after=after_P.numpy(),
         weights=_moves(weights, gradients, rate),
-        candidates=tuple(map(tokenizer.token, before.ids.unique().tolist())),
-        top=before.ids.numpy(),
-        top_logprobs=before.logprobs.numpy(),
+        candidates=tuple(map(tokenizer.token, np.unique(before.ids).tolist())),
+        top=before.ids,
+        top_logprobs=before.logprobs,
         top_logprobs_after=after_logprobs_PC.numpy(),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Predictions:
-    """losses (P,); ids and logprobs (P, C) of the most likely next tokens."""
-
-    losses: Tensor
-    ids: Tensor
-    logprobs: Tensor
+def _states(decoder: Decoder, read: Passage) -> Tensor:
+    """The states after each token but the last, (P, D)."""
+    return record(decoder, read.ids)[0][:-1]
 
 
-def _predictions(decoder: Decoder, read: Passage) -> _Predictions:
-    states_PD = record(decoder, read.ids)[0][:-1]
-    found = summarise_states(decoder, states_PD, CANDIDATES)
-    losses_P = -_logprobs_of(decoder, read, torch.tensor(read.ids[1:])[:, None])[:, 0]
-    return _Predictions(losses_P, torch.from_numpy(found.ids), torch.from_numpy(found.logprobs))
+def _losses(decoder: Decoder, states_PD: Tensor, read: Passage) -> Tensor:
+    """The loss of every token after the first, (P,)."""
+    return -_logprobs_of(decoder, states_PD, torch.tensor(read.ids[1:])[:, None])[:, 0]
 
 
 @torch.inference_mode()
-def _logprobs_of(decoder: Decoder, read: Passage, ids_PC: Tensor) -> Tensor:
-    """The log-probability of some tokens after each token but the last, (P, C)."""
-    states_PD = record(decoder, read.ids)[0][:-1]
+def _logprobs_of(decoder: Decoder, states_PD: Tensor, ids_PC: Tensor) -> Tensor:
+    """The log-probability of some tokens after each state, (P, C)."""
     found, done = [], 0
     for logits_nV in logits_in_chunks(decoder, states_PD):
         found.append(logprobs_of(logits_nV).gather(-1, ids_PC[done : done + len(logits_nV)]))

@@ -28,7 +28,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.contrast import Contrast, contrasts, first_token, make_contrast, replacing
+from liuli.inside.contrast import Contrast, contrasts, first_token, make_contrast, replacing, rows_at_once
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.tape import record
@@ -41,7 +41,6 @@ FIRST_STRETCHES = 16  # into which integrated gradients divides its way at first
 HALVED = 16  # stretches that are divided again at once
 MOST_POINTS = 2048  # at which the gradient is evaluated
 GAP_LIMIT = 0.01  # of integrated gradients, as a share of the change
-TOKENS_AT_ONCE = 512  # in one pass
 DELETIONS = 8  # numbers of tokens after which the preference is measured, besides none
 TRIALS = 20  # random orders
 SEED = 0  # of these orders
@@ -141,9 +140,8 @@ class _Inputs:
     @torch.no_grad()
     def values(self, replaced_BT: Tensor) -> Tensor:
         """The contrast, (B,), with the neutral vector wherever `replaced_BT` is true."""
-        at_once = max(1, TOKENS_AT_ONCE // len(self._ids))
         found = []
-        for part_BT in replaced_BT.split(at_once):
+        for part_BT in replaced_BT.split(rows_at_once(self._ids)):
             x_BTD = torch.where(part_BT[..., None].to(self.own_TD.device), self.neutral_TD, self.own_TD)
             found.append(self._contrasts(x_BTD))
         return torch.cat(found)
@@ -166,7 +164,7 @@ class _Inputs:
 
     def _at(self, places_N: Tensor) -> Iterator[Tensor]:
         """The vectors at some places on the way, (B, T, D), a few places at a time."""
-        for part_B in places_N.split(max(1, TOKENS_AT_ONCE // len(self._ids))):
+        for part_B in places_N.split(rows_at_once(self._ids)):
             shares_B11 = part_B.to(self.own_TD)[:, None, None]
             yield self.neutral_TD + shares_B11 * (self.own_TD - self.neutral_TD)
 

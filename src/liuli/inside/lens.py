@@ -22,7 +22,7 @@ from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
-from liuli.inside.tape import RESIDUALS, record
+from liuli.inside.tape import record, residual_points
 from liuli.inside.view import ModelFacts, View
 from liuli.model.decoder import Decoder
 from liuli.tokens import Token
@@ -85,7 +85,7 @@ def lens(
     chosen = _positions(read, positions)
     decoder, tokenizer = model.decoder, model.tokenizer
     assert tokenizer is not None
-    states_TD, tape = record(decoder, read.ids, *RESIDUALS)
+    states_TD, tape = record(decoder, read.ids, *residual_points(decoder))
     with torch.inference_mode():
         rows_RPD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()])
     model_PV = torch.cat(list(logits_in_chunks(decoder, states_TD[chosen])))

@@ -17,7 +17,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.contrast import Contrast, contrasts, first_token, replacing
+from liuli.inside.contrast import Contrast, contrasts, first_token, replacing, rows_at_once
 from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
@@ -25,7 +25,6 @@ from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View
 from liuli.watch import Watch, unwatched
 
-TOKENS_AT_ONCE = 512  # in one pass
 LIMIT = 1e-3  # of a logit
 
 
@@ -128,7 +127,7 @@ def _patch_each(model: Model, read: Passage, name: str, from_TD: Tensor, contras
     tokens = len(read.ids)
     replaced_BT = torch.cat((torch.eye(tokens), torch.ones(1, tokens), torch.zeros(1, tokens))).bool().to(from_TD.device)
     found = []
-    for part_BT in replaced_BT.split(max(1, TOKENS_AT_ONCE // tokens)):
+    for part_BT in replaced_BT.split(rows_at_once(read.ids)):
         tap = replacing(name, lambda x_BTD, part_BT=part_BT: torch.where(part_BT[..., None], from_TD, x_BTD))
         found.append(contrasts(model.decoder, read.ids, len(part_BT), tap, contrast).cpu())
     return torch.cat(found)

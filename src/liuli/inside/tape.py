@@ -14,8 +14,6 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.model.decoder import BLOCK_POINTS, Decoder
 
-RESIDUALS = ("embedding", "blocks.*.residual_in", "blocks.*.residual_mid", "blocks.*.feed_forward_out")
-
 
 class Tape:
     """A tap that keeps tensors.
@@ -50,9 +48,15 @@ class Tape:
         return [x for name, x in self._kept.items() if name.startswith("blocks.") and name.endswith(f".{point}")]
 
     def residuals(self) -> list[Tensor]:
-        """The residual stream after the embedding and after every block, (B, T, D) each. Needs the points in `RESIDUALS`."""
+        """The residual stream after the embedding and after every block, (B, T, D) each. Needs `residual_points`."""
         last = self.layers("residual_mid")[-1] + self.layers("feed_forward_out")[-1]
         return [*self.layers("residual_in"), last]
+
+
+def residual_points(decoder: Decoder) -> tuple[str, ...]:
+    """The points from which `Tape.residuals` has the residual stream: before every block, and what gives it after the last."""
+    last = decoder.config.layers - 1
+    return ("blocks.*.residual_in", f"blocks.{last}.residual_mid", f"blocks.{last}.feed_forward_out")
 
 
 @torch.inference_mode()
