@@ -1,4 +1,4 @@
-/** The keyboard in a grid of cells: the Tab key reaches one cell, the arrow keys the others; Enter is a click. */
+/** The arrow keys in a row of places, as a slider has them, and in a grid of cells: the Tab key reaches one cell, the arrow keys the others; Enter is a click. */
 
 const STEPS: Record<string, readonly [number, number]> = {
   ArrowUp: [-1, 0],
@@ -8,6 +8,13 @@ const STEPS: Record<string, readonly [number, number]> = {
   Home: [0, -Infinity],
   End: [0, Infinity],
 };
+
+/** Where a key leads from one of `count` places in a row, as a slider has them; null if it is another key. */
+export function afterSliderKey(key: string, at: number, count: number): number | null {
+  const step = STEPS[key];
+  const along = step && (step[1] || -step[0]); // up is forward
+  return along === undefined ? null : Math.max(0, Math.min(count - 1, at + along));
+}
 
 export interface Place {
   row: number;

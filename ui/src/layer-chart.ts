@@ -5,6 +5,7 @@
 
 import type { Language } from "./draw";
 import { html, svg } from "./dom";
+import { afterSliderKey } from "./grid-keys";
 import { labelledRows, shortLayerName } from "./layers";
 import type { Scale } from "./scale";
 import "./layer-chart.css";
@@ -44,14 +45,6 @@ const WIDTH = 340;
 const HEIGHT = 180;
 const MARGIN = { left: 40, right: 12, top: 20, bottom: 26 };
 const MOST_LABELS = 9;
-const STEPS: Record<string, number> = {
-  ArrowLeft: -1,
-  ArrowDown: -1,
-  ArrowRight: 1,
-  ArrowUp: 1,
-  Home: -Infinity,
-  End: Infinity,
-};
 const POINTS_UP_TO = 14; // rows; with more, points would hide the line
 
 export function drawLayerChart(chart: LayerChart, language: Language): DrawnLayerChart {
@@ -83,10 +76,10 @@ export function drawLayerChart(chart: LayerChart, language: Language): DrawnLaye
   }
 
   frame.addEventListener("keydown", (event) => {
-    const step = STEPS[event.key];
-    if (step !== undefined) {
+    const next = afterSliderKey(event.key, current, rows.length);
+    if (next !== null) {
       event.preventDefault();
-      move(current + step);
+      move(next);
     }
   });
   const follow = (event: PointerEvent) => {

@@ -2,6 +2,7 @@
 
 import "./line-chart.css";
 import { html, svg } from "./dom";
+import { afterSliderKey } from "./grid-keys";
 import { number } from "./text";
 
 export interface Curve {
@@ -173,11 +174,10 @@ function makeSlider(frame: HTMLElement, count: number, onMove: (at: number) => v
   frame.setAttribute("aria-valuemin", "0");
   frame.setAttribute("aria-valuemax", String(count - 1));
   frame.addEventListener("keydown", (event) => {
-    const steps: Record<string, number> = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -count, End: count };
-    const step = steps[event.key];
-    if (step !== undefined) {
+    const next = afterSliderKey(event.key, Number(frame.getAttribute("aria-valuenow")), count);
+    if (next !== null) {
       event.preventDefault();
-      onMove(Math.max(0, Math.min(count - 1, Number(frame.getAttribute("aria-valuenow")) + step)));
+      onMove(next);
     }
   });
 }
