@@ -12,7 +12,6 @@ from liuli.errors import LiuliError
 from liuli.files import refuse_lfs_pointer
 from liuli.hub import find_model, is_gguf
 from liuli.tokens.formats.config import document_ends
-from liuli.tokens.formats.gguf import open_gguf_tokenizer
 from liuli.tokens.formats.patterns import check_name
 from liuli.tokens.formats.sentencepiece import open_sentencepiece
 from liuli.tokens.formats.tiktoken import looks_like_ranks, open_tiktoken
@@ -47,7 +46,7 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
     if pattern is not None:
         check_name(pattern)
     try:
-        found = open_gguf_tokenizer(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
+        found = _open_gguf(folder, pattern) if is_gguf(folder) else _open_layout(folder, pattern)
         if found is not None:
             size = found.vocab_size
             reason = f"the tokenizer's ids are only 0 to {size - 1}"
@@ -56,6 +55,12 @@ def find_tokenizer(folder: Path, pattern: str | None = None) -> Tokenizer | None
         return found
     except OSError as error:
         raise LiuliError(f"a tokenizer file in {folder} cannot be read: {why(error)}") from error
+
+
+def _open_gguf(path: Path, pattern: str | None) -> Tokenizer | None:
+    from liuli.tokens.formats.gguf import open_gguf_tokenizer  # takes 0.1 s to import, and most models are folders
+
+    return open_gguf_tokenizer(path, pattern)
 
 
 def _open_layout(folder: Path, pattern: str | None) -> Tokenizer | None:

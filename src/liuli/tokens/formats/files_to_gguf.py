@@ -21,8 +21,9 @@ from liuli.tokens.encoders.bpe import RankedEncoder
 from liuli.tokens.encoders.pipeline import PipelineEncoder
 from liuli.tokens.formats.config import read_end_ids, shown
 from liuli.tokens.formats.gguf_patterns import name_of_pattern
+from liuli.tokens.formats.gguf_to_settings import SAMPLING_NAMES, TEMPLATE, TOKEN_NAMES
 from liuli.tokens.formats.sentencepiece import BYTE_PIECES, SPACE
-from liuli.tokens.formats.settings import GENERATION, SAMPLING_NAMES, TEMPLATE, TOKEN_NAMES, read_settings
+from liuli.tokens.formats.settings import GENERATION, read_settings
 from liuli.tokens.tokenizer import Added, Tokenizer
 
 UNREACHED = -1e9  # the score of a piece that is not the result of any merge
