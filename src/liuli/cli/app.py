@@ -7,38 +7,31 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from liuli import __version__
 from liuli.background import exit_interrupted
-from liuli.cli.begin import begin
-from liuli.cli.chat import chat
-from liuli.cli.compare import compare
-from liuli.cli.complete import complete
-from liuli.cli.convert import convert
-from liuli.cli.data import data
-from liuli.cli.evaluate import evaluate
-from liuli.cli.finetune import finetune
-from liuli.cli.help_text import Group, UsageError, examples, with_examples
-from liuli.cli.look.command import look
-from liuli.cli.merge import merge
+from liuli.cli.commands import Commands
+from liuli.cli.help_text import Group, UsageError, examples
 from liuli.cli.output import TRACEBACK, note, note_error, note_traceback, say, show_traceback
-from liuli.cli.plan import plan
-from liuli.cli.runs import runs
-from liuli.cli.tokenize import tokenize
-from liuli.cli.tokenizer import tokenizer
-from liuli.cli.train import train
 from liuli.cli.work_progress import WorkProgress
-from liuli.cli.world import world
 from liuli.display import why
 from liuli.errors import LiuliError
 
+
+class Liuli(Group):
+    """The command `liuli`."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.commands = Commands()
+
+
 app = typer.Typer(
     help="Liuli 琉璃: train, fine-tune, run and inspect language models on your own machine.",
-    cls=Group,
+    cls=Liuli,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,56 +54,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of `liuli` alone."""
-
-
-COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {  # each with the examples at the end of its help
-    begin: ("liuli begin", "liuli begin --out second --seed 1 --tokens 2e6"),
-    tokenize: (
-        'liuli tokenize liuli-begin/run "Ming went to the fair" --steps',
-        "liuli tokenize liuli-begin/assistant --chat liuli-begin/dialogues.jsonl",
-    ),
-    complete: (
-        "liuli complete liuli-begin/run 小明今天去游乐园玩 --steps",
-        'liuli complete openai-community/gpt2 "Once upon a time" --max-tokens 50 --seed 7',
-    ),
-    chat: (
-        "liuli chat liuli-begin/assistant",
-        'liuli chat Qwen/Qwen2.5-0.5B-Instruct --system "Answer in one sentence." --temperature 0',
-    ),
-    plan: ("liuli plan gpt3-175b", "liuli plan small --tokens 1e9 --gpu rtx4090"),
-    train: ("liuli train liuli-begin/world/documents.jsonl --out my-run --minutes 10", "liuli train --out my-run --resume"),
-    finetune: (
-        "liuli finetune my-run liuli-begin/dialogues.jsonl --out my-assistant --minutes 5",
-        "liuli finetune Qwen/Qwen2.5-0.5B my-dialogues.jsonl --out my-adapter --lora 8",
-    ),
-    compare: (
-        "liuli compare liuli-begin/run liuli-begin/assistant --prompt 小明住在哪儿？",
-        "liuli compare liuli-begin/assistant --file my-questions.txt",
-    ),
-    evaluate: (
-        "liuli evaluate liuli-begin/run liuli-begin/world",
-        "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
-        "liuli evaluate openai-community/gpt2 my-text.txt",
-    ),
-    look: (
-        "liuli look",
-        "liuli look liuli-begin/run 小明今天去游乐园玩 --view lens",
-        "liuli look liuli-begin/run 今天小明 --with 昨天小明 --word 小明 --view context",
-        "liuli look liuli-begin/run --view learning --with liuli-begin/world",
-        "liuli look openai-community/gpt2 Hello --view attention --layer 5 --head 1",
-    ),
-    merge: ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
-    convert: (
-        "liuli convert my-assistant --gguf my-assistant.gguf --type q8_0",
-        "liuli convert model.gguf --out my-model --dtype bf16",
-    ),
-    runs: ("liuli runs", "liuli runs liuli-begin/run"),
-}
-for function, shown in COMMANDS.items():
-    app.command(**with_examples(*shown))(function)
-app.add_typer(data, name="data")
-app.add_typer(tokenizer, name="tokenizer")
-app.add_typer(world, name="world")
 
 
 def main() -> None:

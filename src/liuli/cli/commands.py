@@ -1,0 +1,81 @@
+"""The subcommands of `liuli`, each imported when it is used: `liuli tokenize` does not wait for what `liuli train` needs."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from liuli.cli.help_text import with_examples
+
+EXAMPLES: dict[str, tuple[str, ...]] = {  # at the end of each command's help; a group's commands have their own
+    "begin": ("liuli begin", "liuli begin --out second --seed 1 --tokens 2e6"),
+    "tokenize": (
+        'liuli tokenize liuli-begin/run "Ming went to the fair" --steps',
+        "liuli tokenize liuli-begin/assistant --chat liuli-begin/dialogues.jsonl",
+    ),
+    "complete": (
+        "liuli complete liuli-begin/run 小明今天去游乐园玩 --steps",
+        'liuli complete openai-community/gpt2 "Once upon a time" --max-tokens 50 --seed 7',
+    ),
+    "chat": (
+        "liuli chat liuli-begin/assistant",
+        'liuli chat Qwen/Qwen2.5-0.5B-Instruct --system "Answer in one sentence." --temperature 0',
+    ),
+    "plan": ("liuli plan gpt3-175b", "liuli plan small --tokens 1e9 --gpu rtx4090"),
+    "train": ("liuli train liuli-begin/world/documents.jsonl --out my-run --minutes 10", "liuli train --out my-run --resume"),
+    "finetune": (
+        "liuli finetune my-run liuli-begin/dialogues.jsonl --out my-assistant --minutes 5",
+        "liuli finetune Qwen/Qwen2.5-0.5B my-dialogues.jsonl --out my-adapter --lora 8",
+    ),
+    "compare": (
+        "liuli compare liuli-begin/run liuli-begin/assistant --prompt 小明住在哪儿？",
+        "liuli compare liuli-begin/assistant --file my-questions.txt",
+    ),
+    "evaluate": (
+        "liuli evaluate liuli-begin/run liuli-begin/world",
+        "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
+        "liuli evaluate openai-community/gpt2 my-text.txt",
+    ),
+    "look": (
+        "liuli look",
+        "liuli look liuli-begin/run 小明今天去游乐园玩 --view lens",
+        "liuli look liuli-begin/run 今天小明 --with 昨天小明 --word 小明 --view context",
+        "liuli look liuli-begin/run --view learning --with liuli-begin/world",
+        "liuli look openai-community/gpt2 Hello --view attention --layer 5 --head 1",
+    ),
+    "merge": ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
+    "convert": (
+        "liuli convert my-assistant --gguf my-assistant.gguf --type q8_0",
+        "liuli convert model.gguf --out my-model --dtype bf16",
+    ),
+    "runs": ("liuli runs", "liuli runs liuli-begin/run"),
+    "data": (),
+    "tokenizer": (),
+    "world": (),
+}
+
+
+class Commands(Mapping[str, Any]):
+    """All subcommands by name, in the order of the help, as Typer's commands and groups."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in EXAMPLES:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(EXAMPLES)
+
+    def __len__(self) -> int:
+        return len(EXAMPLES)
+
+
+@cache
+def _command(name: str) -> Any:
+    found = getattr(import_module("liuli.cli.look.command" if name == "look" else f"liuli.cli.{name}"), name)
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(name, **with_examples(*EXAMPLES[name]))(function)
+    return typer.main.get_command(found)
