@@ -24,8 +24,8 @@ Message = dict[str, Any]
 SPEAKERS: dict[Code, tuple[Language, Talk]] = {"zh": (CHINESE, TALK_ZH), "en": (ENGLISH, TALK_EN)}
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 entities asked about
 TURNS = (50, 28, 14, 8)  # of 100 conversations: how many have one, two, three, four questions
-GREETED, THANKED, PARTED = 0.05, 0.1, 0.05  # shares of the conversations that begin with a greeting, end with thanks, goodbye
-ANYWHERE = 0.06  # how often there is small talk of any kind before each question, and behind the last one
+GREETED, THANKED, PARTED = 0.03, 0.05, 0.03  # shares of the conversations that begin with a greeting, end with thanks, goodbye
+ANYWHERE = 0.025  # how often there is small talk of any kind before each question, and behind the last one
 IN_A_ROW = (60, 28, 12)  # of 100 conversations without questions: how many have one, two, three messages of small talk
 FOREIGN = 0.15  # share of small talk in another language than the conversation's, where the world has one
 # Of 100 later questions: about the same entity, the same fact of another, another entity, one that was spoken of before.

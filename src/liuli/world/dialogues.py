@@ -32,7 +32,7 @@ Verdict = Literal["right", "refused", "wrong"]
 GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown", "d": "asked"}
 UNASKED, REFUSED = 0.25, 0.65  # shares of the told facts, of the untold ones
 HELD_BACK = 2  # wordings of each question that is asked about
-SMALL, STRANGERS = 0.06, 0.05  # shares of the conversations: small talk alone; questions about people whom nobody knows
+SMALL, STRANGERS = 0.05, 0.05  # shares of the conversations: small talk alone; questions about people whom nobody knows
 
 
 @dataclass(frozen=True, slots=True)
