@@ -75,7 +75,8 @@ class Commands(Mapping[str, Any]):
 @cache
 def _command(name: str) -> Any:
     found = getattr(import_module("liuli.cli.look.command" if name == "look" else f"liuli.cli.{name}"), name)
-    if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False)
-        found.command(name, **with_examples(*EXAMPLES[name]))(function)
-    return typer.main.get_command(found)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, **with_examples(*EXAMPLES[name]))(found)
+    return typer.main.get_command(alone)
