@@ -21,7 +21,7 @@ const WORDS = {
     choose: "Choose the token that reads",
     triangle: "The triangle of the head. The list next to it says the numbers of the chosen token.",
     point: "Point at a cell, or choose a token.",
-    cell: (token: string, source: string, weight: string, added: string) => `${token} reads ${source}: weight ${weight}, adds ${added}`,
+    cell: (token: string, source: string, weight: string, size: string) => `${token} reads ${source}: weight ${weight}, size of the read ${size}`,
     columns: ["token", "weight", "size of the value", "weight × size"],
     rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight.`,
     hidden: (share: string) => `The first token has ${share} of the weight; it is hidden.`,
@@ -33,7 +33,7 @@ const WORDS = {
     choose: "选择读取信息的 token",
     triangle: "这个头的三角形。所选 token 的数值见旁边的列表。",
     point: "指向一格，或选择一个 token。",
-    cell: (token: string, source: string, weight: string, added: string) => `${token} 读 ${source}：权重 ${weight}，加入 ${added}`,
+    cell: (token: string, source: string, weight: string, size: string) => `${token} 读 ${source}：权重 ${weight}，读取的大小 ${size}`,
     columns: ["token", "权重", "value 的大小", "权重 × 大小"],
     rest: (count: number, share: string) => `其余 ${count} 个 token：共占权重的 ${share}。`,
     hidden: (share: string) => `首个 token 占权重的 ${share}，已隐藏。`,
@@ -105,8 +105,8 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     const { row, column } = placeOf(event);
     if (column <= row) {
       const weight = data.weight(head, row, column);
-      const added = number(weight * data.size(head, column));
-      readout.textContent = words.cell(names[row]!, names[column]!, percent(weight), added);
+      const size = number(weight * data.size(head, column));
+      readout.textContent = words.cell(names[row]!, names[column]!, percent(weight), size);
     }
   });
   picture.addEventListener("click", (event) => onToken(placeOf(event).row));

@@ -31,7 +31,7 @@ const WORDS = {
     full: (value: string) => `full colour: ${value}`,
     measure: "What the colour shows",
     weight: "Weight",
-    added: "Weight × size of the value",
+    size: "Weight × size of the value",
     hideFirst: "Hide the first token",
     head: (head: number) => `head ${head}`,
     heads: "Head to look at",
@@ -47,7 +47,7 @@ const WORDS = {
     full: (value: string) => `最浓：${value}`,
     measure: "颜色表示什么",
     weight: "权重",
-    added: "权重 × value 的大小",
+    size: "权重 × value 的大小",
     hideFirst: "隐藏首个 token",
     head: (head: number) => `头 ${head}`,
     heads: "选择一个头",
@@ -115,7 +115,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
 function drawSettings(setting: Setting, words: (typeof WORDS)[Options["language"]], onChange: () => void): HTMLElement[] {
   const measures: Choice<Measure>[] = [
     { value: "weight", text: words.weight },
-    { value: "added", text: words.added },
+    { value: "size", text: words.size },
   ];
   return [
     makeSwitch(words.measure, measures, setting.measure, (measure) => {
