@@ -169,7 +169,6 @@ REFUSALS = {
         "there is no layer 2: the model has 2, 0 to 1",
     ),
     "a layer below 0": (["look", "tiny", TEXT, "--view", "attention", "--layer", -1], "there is no layer -1"),
-    "no such head": (["look", "tiny", TEXT, "--view", "attention", "--head", 4], "there is no head 4: a layer has 4, 0 to 3"),
     "a layer for the lens": (["look", "tiny", TEXT, "--view", "lens", "--layer", 0], "the view lens does not use --layer"),
     "a head for the lens": (["look", "tiny", TEXT, "--view", "lens", "--head", 0], "the view lens does not use --head"),
     "a word for tokens": (["look", "tiny", TEXT, "--view", "tokens", "--word", "x"], "the view tokens does not use --word"),
@@ -184,7 +183,7 @@ REFUSALS = {
     ),
     "a model that does not exist": (
         ["look", "tiny", TEXT, "--view", "compare", "--with-model", "begun/asistant"],
-        "there is no folder or file begun/asistant",
+        "there is no folder begun/asistant",
     ),
     "a world for the lens": (
         ["look", "tiny", TEXT, "--view", "lens", "--world", "begun/world"],
@@ -242,6 +241,11 @@ def test_a_text_that_looks_like_a_path_is_a_text(liuli):
     words = ["look", "tiny", TEXT, "--view", "compare", "--with-text", "tiny", "--json"]
     found = json.loads(liuli(*words).out)
     assert len(found["models"]) == 1 and len(found["body"]["prompts"]) == 2
+
+
+def test_a_head_that_does_not_exist(liuli):
+    words = ["look", "tiny", TEXT, "--view", "attention", "--head", 4]
+    assert "there is no head 4: a layer has 4, 0 to 3" in refused(liuli(*words))
 
 
 def test_a_head_is_refused_in_json(liuli):

@@ -225,7 +225,9 @@ def test_in_all_views_a_word_reaches_every_view_that_uses_it(tiny):
     assert set(views_with_word(made, "cat")) >= {"context", "lens", "influence", "ablation"}
     made, _ = make_all(Subject(tiny, "the cat", ("my cat",), word="the"))
     assert made["context"].word == "cat" and "context" not in views_with_word(made, "the")
-    assert {"lens", "influence", "ablation"} <= set(views_with_word(made, "the")) <= {"lens", "influence", "ablation", "patching"}
+    assert (
+        {"lens", "influence", "ablation"} <= set(views_with_word(made, "the")) <= {"lens", "influence", "ablation", "patching"}
+    )
 
 
 @pytest.mark.parametrize(

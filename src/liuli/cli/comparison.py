@@ -20,7 +20,7 @@ from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
-    from liuli.inside.compare import CompareTrace, ModelAnswer, PromptAnswers
+    from liuli.inside.compare import CompareTrace, ModelAnswer
     from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; if there are fewer, answers stand below each other
@@ -128,13 +128,13 @@ def _print_prompts(screen: Screen, answers: "Sequence[ModelAnswer]") -> None:
     elif len(answers) > 1:
         from liuli.inside.compare import MOST_PROMPTS
 
-        limit = f"Only up to {MOST_PROMPTS} prompts are compared with each other, so no answer is scored after the other prompts."
+        limit = (
+            f"Only up to {MOST_PROMPTS} prompts are compared with each other, so no answer is scored after the other prompts."
+        )
         screen.print_text(limit, style="dim")
 
 
-def _print_scores(
-    screen: Screen, of: str, under: str, scores: "Sequence[Sequence[AnswerScore]]", by_byte: bool
-) -> None:
+def _print_scores(screen: Screen, of: str, under: str, scores: "Sequence[Sequence[AnswerScore]]", by_byte: bool) -> None:
     """Every answer under every model or after every prompt, as many columns in a table as there is room for; a byte is the
     measure if tokens differ.
 

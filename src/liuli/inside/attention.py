@@ -31,6 +31,7 @@ REPEATED = 24  # random tokens that are read twice, to find the heads that look 
 SEED = 0  # of these tokens
 SUM_LIMIT = 1e-5
 HEADS_LIMIT = 1e-4  # as a share of the largest output of a head
+CAVEATS = ("attention.sink", "attention.value_norm", "causal.left_only")  # after the first ones
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -103,10 +104,7 @@ def attention(model: Model, text: str, layer: int | None = None, watch: Watch = 
             SelfCheck("attention_rows_sum_to_1", (weights_HTT.sum(-1) - 1).abs().max().item(), "weight", SUM_LIMIT),
             SelfCheck("heads_equal_the_decoder", gap.item(), "share of the largest output", limit),
         ),
-        caveats=(
-            "attention.not_explanation", *post_norm_caveat(decoder), "attention.sink", "attention.value_norm",
-            "causal.left_only",
-        ),  # fmt: skip
+        caveats=("attention.not_explanation", *post_norm_caveat(decoder), *CAVEATS),
         entropy=entropy_LH,
         first=first_LH,
         previous=previous_LH,

@@ -71,8 +71,8 @@ def baseline_ids(model: Model) -> list[list[int]]:
     known = [ids[: model.config.context] for ids in encoded if tokenizer.unknown is None or tokenizer.unknown not in ids]
     if len(known) < 2:
         raise LiuliError(
-            f"this view compares with plain sentences in English and Chinese, for whose words the tokenizer of {model.path} has "
-            f"no tokens: use a model that reads one of these languages"
+            f"this view compares with plain sentences in English and Chinese, for whose words the tokenizer of {model.path} "
+            f"has no tokens: use a model that reads one of these languages"
         )
     return known
 

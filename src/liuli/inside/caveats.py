@@ -32,7 +32,8 @@ CAVEATS: dict[str, tuple[str, str]] = {
     "attention.value_norm": (
         "What a head contributes also depends on the size of the value that it reads, so weight × size can have another order "
         "than the weights. The reads of several tokens or heads can cancel each other.",
-        "一个头的贡献还取决于它读到的向量有多大，所以权重乘以大小，次序可能与权重不同。对几个 token、几个头的读取还可能互相抵消。",
+        "一个头的贡献还取决于它读到的向量有多大，所以权重乘以大小，次序可能与权重不同。"
+        "对几个 token、几个头的读取还可能互相抵消。",
     ),
     "attention.post_norm": (
         "In this model, a norm follows attention. Weight × size is the size of a read before this norm, not what is added to "

@@ -66,8 +66,8 @@ class ModelAnswer(Record):
         entropy, candidates: of its distribution before the first token, likeliest first.
         kl: KL(first model ‖ this one) there; None if their ids are not the same.
         scores: this answer under each model.
-        after_prompts: with one model and 2 to 8 prompts, this answer after each prompt. Its `kl` is KL(first prompt ‖ this one).
-            Otherwise None.
+        after_prompts: with one model and 2 to 8 prompts, this answer after each prompt. Its `kl` is
+            KL(first prompt ‖ this one). Otherwise None.
     """
 
     read: tuple[Token, ...]

@@ -12,7 +12,6 @@ T tokens, D width, C candidates, M vectors of the baseline, N pairs of them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import ClassVar
 
 import numpy as np
@@ -129,8 +128,8 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
         word: that each of them contains; None: the longest text that all of them share after their first difference.
 
     Raises:
-        LiuliError: what `read_passage` raises, with at most 1,024 tokens per sentence; there is only one sentence; the word does
-            not occur in one of them; the tokenizer cannot read the sentences of the baseline.
+        LiuliError: what `read_passage` raises, with at most 1,024 tokens per sentence; there is only one sentence; the word
+            does not occur in one of them; the tokenizer cannot read the sentences of the baseline.
     """
     if not others:
         raise LiuliError("this view compares sentences: give at least one more, with --with-text TEXT")
@@ -175,13 +174,14 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
 
 
 def _shared_text(texts: Sequence[str]) -> tuple[str, int]:
-    """The longest text, without spaces around it, that all of them contain, and the character from which on it was searched for:
-    the first difference of the texts, because before it, nothing can differ. If they share nothing after it, 0.
+    """The longest text, without spaces around it, that all of them contain, and the character from which on it was searched
+    for: the first difference of the texts, because before it, nothing can differ. If they share nothing after it, 0.
 
     Raises:
         LiuliError: there is none.
     """
-    after = len(commonprefix(list(texts)))
+    shortest = min(map(len, texts))
+    after = next((at for at in range(shortest) if len({text[at] for text in texts}) > 1), shortest)
     word = _longest_shared([text[after:] for text in texts])
     if word:
         return word, after

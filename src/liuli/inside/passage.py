@@ -65,7 +65,9 @@ class Passage(Record):
 
     def _is_inside_a_word(self, start: int, end: int) -> bool:
         """Whether a word of a script with spaces continues before or after these characters."""
-        return any(0 < at < len(self.text) and all(map(_is_of_a_spaced_word, self.text[at - 1 : at + 1])) for at in (start, end))
+        return any(
+            0 < at < len(self.text) and all(map(_is_of_a_spaced_word, self.text[at - 1 : at + 1])) for at in (start, end)
+        )
 
     def tokens_at(self, start: int, end: int) -> tuple[int, int]:
         """The first token and the token after the last that cover the characters from `start` to before `end`. They can cover

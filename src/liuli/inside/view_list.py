@@ -22,9 +22,14 @@ class ViewKind:
 
 
 OPTIONS = {  # how the fields of a subject are given to `liuli look`
-    "texts": "--with-text", "models": "--with-model", "world": "--world", "word": "--word", "layer": "--layer", "seed": "--seed",
+    "texts": "--with-text",
+    "models": "--with-model",
+    "world": "--world",
+    "word": "--word",
+    "layer": "--layer",
+    "seed": "--seed",
     "sampling": "the sampling options",
-}  # fmt: skip
+}
 VIEWS: dict[str, ViewKind] = {
     "path": ViewKind(
         "The way of the text through the model: the size and the cost of every stage.",

@@ -118,7 +118,8 @@ def make_all(subject: Subject, watch: Watch = unwatched) -> tuple[dict[str, AnyV
     views.
 
     Raises:
-        LiuliError: a setting is wrong, whatever the view: there is no such layer, a sampling setting or the seed is out of range.
+        LiuliError: a setting is wrong, whatever the view: there is no such layer; a sampling setting or the seed is out of
+            range.
     """
     if subject.layer is not None:
         check_layer(subject.model.decoder, subject.layer)

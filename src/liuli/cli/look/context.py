@@ -47,7 +47,9 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
             for read in sentence.reads
         ]
         print_items(screen, reads or ["from no other token"], before=f"{number}  ")
-    screen.print_text("A share: weight × size of the value, of the length of the vector into which the layer reads.", style="dim")
+    screen.print_text(
+        "A share: weight × size of the value, of the length of the vector into which the layer reads.", style="dim"
+    )
 
 
 def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence") -> None:

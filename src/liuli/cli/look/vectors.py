@@ -24,7 +24,9 @@ def draw_vectors(screen: Screen, view: "VectorsView") -> None:
     listed = view.vectors[:LISTED]
     names = {each.point: token_name(each.token) for each in listed}
     width = max(map(cell_len, names.values()))
-    heading(screen, f"A token is a row of {view.model.width:,} numbers in the embedding table: the first of them, and its length")
+    heading(
+        screen, f"A token is a row of {view.model.width:,} numbers in the embedding table: the first of them, and its length"
+    )
     _print_numbers(screen, listed, names, width)
     remark = _before_the_first_layer(view)
     if remark:
