@@ -98,6 +98,6 @@ def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, 
     if drawn:
         notes.append("Cells: the weights on the tokens in order, from ░ 12% ▒ 37% ▓ 62% █ 87% on.")
     if others:
-        notes.append(f"*: the largest read ({size}), if another token has the largest weight.")
+        notes.append(f"*: the largest read ({size}).")
     if notes:
         screen.print_text(" ".join(notes), style="dim")
