@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
 import { withShape } from "../src/packed";
-import { largestRead, readOf, strongestHeads, trianglePaths, type AttentionData } from "../src/views/attention-data";
+import {
+  largestRead,
+  readOf,
+  strongestHeads,
+  trianglePaths,
+  triangleStart,
+  type AttentionData,
+} from "../src/views/attention-data";
 
 const none = withShape([1, 2], Float64Array.of(NaN, NaN));
 const weights = withShape([2, 2, 2], Float64Array.of(1, 0, 0.75, 0.25, 1, 0, 0.5, 0.5));
@@ -25,6 +32,12 @@ test("the full colour is a weight of 1 unless the first token is hidden or sizes
   expect(largestRead(data, { measure: "weight", hideFirst: false })).toBe(1);
   expect(largestRead(data, { measure: "weight", hideFirst: true })).toBe(0.5);
   expect(largestRead(data, { measure: "size", hideFirst: false })).toBe(1);
+});
+
+test("of a long text, the triangles have the last tokens", () => {
+  expect(triangleStart(data)).toBe(0);
+  expect(triangleStart({ ...data, tokens: 96 })).toBe(0);
+  expect(triangleStart({ ...data, tokens: 500 })).toBe(404);
 });
 
 test("the strongest heads come first, and unknown ones are left out", () => {

@@ -54,6 +54,13 @@ export function readAttention(view: AttentionView): AttentionData {
   };
 }
 
+const MOST_IN_TRIANGLE = 96; // tokens: more cells would be too small to point at, or the triangle too large for the page
+
+/** The first token in the triangles: of a long text, they have only the last tokens. The lists have all. */
+export function triangleStart(data: AttentionData): number {
+  return Math.max(0, data.tokens - MOST_IN_TRIANGLE);
+}
+
 /** The weight or the size of one read; a hidden first token counts as 0. */
 export function readOf(data: AttentionData, setting: Setting, head: number, token: number, source: number): number {
   if (setting.hideFirst && source === 0) {

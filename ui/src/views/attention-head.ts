@@ -5,12 +5,12 @@ import { html, svg } from "../dom";
 import { drawStrip } from "../strip";
 import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { AttentionView } from "../types";
-import { readOf, type AttentionData, type Setting } from "./attention-data";
+import { readOf, triangleStart, type AttentionData, type Setting } from "./attention-data";
 import { drawTriangle } from "./attention-triangle";
 
 const MOST_READS = 8; // in the list
 const LEAST = 0.03; // share of a full colour below which a token is not marked
-const CELL = { largest: 20, smallest: 8, all: 440 }; // pixels; `all`: the width of the triangle that is aimed at
+const CELL = { largest: 20, smallest: 5, all: 440 }; // pixels; `all`: the width of the triangle that is aimed at
 const LABEL_FROM = 11; // pixels of a cell; in smaller ones, names do not fit
 const LABEL = 96; // pixels of the longest name
 
@@ -80,18 +80,24 @@ export function drawHead(element: HTMLElement, state: HeadState, onToken: (token
 function drawLarge(state: HeadState, names: readonly string[], onToken: (token: number) => void): HTMLElement {
   const { data, setting, head, token, largest, language } = state;
   const words = WORDS[language];
-  const cell = Math.max(CELL.smallest, Math.min(CELL.largest, Math.floor(CELL.all / data.tokens)));
-  const side = cell * data.tokens;
+  const start = triangleStart(data);
+  const rows = data.tokens - start;
+  const cell = Math.max(CELL.smallest, Math.min(CELL.largest, Math.floor(CELL.all / rows)));
+  const side = cell * rows;
   const triangle = drawTriangle(data, setting, head, largest);
   triangle.setAttribute("width", String(side));
   triangle.setAttribute("height", String(side));
   const picture = svg("svg", { class: "large", width: side + LABEL, height: side, role: "img", "aria-label": words.triangle });
   picture.append(triangle);
-  picture.append(svg("rect", { class: "chosen", x: 0, y: token * cell, width: (token + 1) * cell, height: cell }));
-  names.forEach((name, at) => {
-    if (cell >= LABEL_FROM || at === token) {
+  if (token >= start) {
+    const width = (token - start + 1) * cell;
+    picture.append(svg("rect", { class: "chosen", x: 0, y: (token - start) * cell, width, height: cell }));
+  }
+  names.slice(start).forEach((name, at) => {
+    const chosen = start + at === token;
+    if (cell >= LABEL_FROM || chosen) {
       const place = { x: (at + 1) * cell + 5, y: (at + 0.5) * cell, dy: "0.35em" };
-      picture.append(svg("text", { class: at === token ? "token chosen" : "token", ...place }, name));
+      picture.append(svg("text", { class: chosen ? "token chosen" : "token", ...place }, name));
     }
   });
   const readout = html("p", { class: "note" }, words.point);
@@ -99,7 +105,7 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     const box = picture.getBoundingClientRect();
     const row = Math.floor((event.clientY - box.top) / cell);
     const column = Math.floor((event.clientX - box.left) / cell);
-    return { row: Math.max(0, Math.min(data.tokens - 1, row)), column: Math.max(0, column) };
+    return { row: start + Math.max(0, Math.min(rows - 1, row)), column: start + Math.max(0, column) };
   };
   picture.addEventListener("pointermove", (event) => {
     const { row, column } = placeOf(event);
