@@ -164,6 +164,7 @@ def refused(result):
 REFUSALS = {
     "no such view": (["look", "tiny", TEXT, "--view", "lense"], "there is no view 'lense'; views: path, tokens"),
     "no text": (["look", "tiny", "--view", "lens"], "the view lens needs a text"),
+    "a text for the learning": (["look", "begun/run", TEXT, "--view", "learning"], "the view learning reads no text"),
     "no such layer": (
         ["look", "tiny", TEXT, "--view", "attention", "--layer", 2],
         "there is no layer 2: the model has 2, 0 to 1",

@@ -166,8 +166,7 @@ def look(
     options = GivenOptions(tuple(with_text or ()), tuple(with_model or ()), world, word, layer, seed, only_given(**sampling))
     options.check(view)
     _check_use_of_head(view, head, json)
-    if text is None and (view == ALL or VIEWS[view].reads_text):
-        raise LiuliError(f"the view {view} needs a text: give TEXT after the model")
+    _check_text(view, text)
     check_compute(device, dtype, threads)
     read = read_text(text) if text is not None else ""
     with work_progress(f"loading {model}") as work:
@@ -192,6 +191,15 @@ def _check_no_options(context: typer.Context) -> None:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.param_type_name == "option" and source is not None and source.name == "COMMANDLINE":
             raise LiuliError(f"{parameter.opts[0]} needs a view: choose one with --view NAME; liuli look lists them")
+
+
+def _check_text(view: str, text: str | None) -> None:
+    """Raises LiuliError if a text is missing, or was given for a view that reads none."""
+    reads_text = view == ALL or VIEWS[view].reads_text
+    if reads_text and text is None:
+        raise LiuliError(f"the view {view} needs a text: give TEXT after the model")
+    if not reads_text and text is not None:
+        raise LiuliError(f"the view {view} reads no text, only what was recorded: leave TEXT out")
 
 
 def _check_use_of_head(view: str, head: int | None, json: bool) -> None:
