@@ -93,14 +93,14 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "This is one step on one text with plain gradient descent. Training uses other optimizers and many texts per step.",
         "这里用普通的梯度下降在一段文本上走一步。训练用别的优化器，每一步有许多文本。",
     ),
+    "cmp.same_ids": (
+        "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
+        "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",
+    ),
     "cmp.prompts": (
         "One model read several prompts. A log-probability after another prompt than the answer's own says how well the answer "
         "fits there, not how good it is.",
         "这里是一个模型读几个提示。一个回答接在别的提示之后的对数概率，说的是它放在那里有多顺，不是它有多好。",
-    ),
-    "cmp.same_ids": (
-        "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
-        "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",
     ),
 }
 

@@ -117,18 +117,12 @@ function drawSentence(sentence: WordInSentence, at: number, word: string, langua
     const classes = `context-token token${inside ? " word" : ""}${token.special ? " special" : ""}`;
     return html(inside ? "mark" : "span", { class: classes }, passageTokenName(token));
   });
-  const covered = sentence.covered.trim();
-  const merged = covered !== word.trim();
-  const [occurrence, count] = sentence.occurrence;
-  const remark = joinSentences(
-    [
-      merged ? words.merged(visible(covered), visible(word)) : end - start > 1 ? words.cut(end - start) : "",
-      count > 1 ? words.occurrence(occurrence + 1, count) : "",
-    ],
-    language,
-  );
+  const merged = sentence.covered.trim() !== word.trim();
+  const remark = merged ? words.merged(visible(sentence.covered.trim()), visible(word)) : end - start > 1 ? words.cut(end - start) : "";
   const line = html("div", { class: "context-line" }, ...tokens);
-  const remarks = remark ? [html("p", { class: "note" }, remark)] : [];
+  const [occurrence = 0, count = 1] = sentence.occurrence;
+  const again = count > 1 ? words.occurrence(occurrence + 1, count) : "";
+  const remarks = remark || again ? [html("p", { class: "note" }, joinSentences([remark, again], language))] : [];
   return html("li", {}, html("b", {}, String(at + 1)), html("div", {}, line, ...remarks));
 }
 
