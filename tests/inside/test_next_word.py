@@ -37,13 +37,13 @@ def test_after_a_word_a_name_has_a_space_before_it(trained):
 
 
 def test_inside_a_word_there_is_no_space(trained):
-    read = read_passage(trained.model, "Once upon a ti")
-    assert next_word(trained.model, read, "me").text == "me"
+    read = read_passage(trained.model, f"{TEXT} Li")
+    assert next_word(trained.model, read, "ly").text == "ly"
 
 
 def test_a_space_that_was_typed_stays(trained):
-    read = read_passage(trained.model, "Once upon a ti")
-    assert next_word(trained.model, read, " me").text == " me"
+    read = read_passage(trained.model, f"{TEXT} Li")
+    assert next_word(trained.model, read, " ly").text == " ly"
 
 
 def test_a_space_that_is_a_token_of_its_own_is_not_the_word(tiny):
