@@ -220,6 +220,7 @@ def test_the_world_of_a_run_and_another_one(screen, place):
     with (place / "other" / "documents.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"text": "x"}\n')
     _, shown = screen("look", "begun/run", "--view", "learning", "--with", "other")
+    shown = " ".join(shown.split())
     assert "The truth is that of the world in other. The run was not trained on its text alone" in shown
 
 
@@ -236,7 +237,7 @@ def test_tokens_without_a_score_are_named(screen):
     _, shown = screen("look", "tiny", "a,b", "--view", "influence")
     rows = [line.split() for line in shown.splitlines() if line.count("no score") == 3]
     assert [row[0] for row in rows] == ["<|endoftext|>", ","]
-    assert "no score: the first token always keeps its vector" in shown and "a comma has the neutral vector already" in shown
+    assert "No score: the first token always keeps its vector" in shown and "a comma has the neutral vector already" in shown
     _, shown = screen("look", "tiny", "ab", "--view", "influence")
     assert "a comma has the neutral vector already" not in shown
 

@@ -13,7 +13,7 @@ import safetensors.torch
 from helpers.oracles import TEXT
 
 from liuli import LiuliError, load
-from liuli.inside import candidates as module
+from liuli.inside import candidates as candidates_module
 from liuli.inside.candidates import candidates
 
 STEP_SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "step-record.schema.json"
@@ -107,8 +107,8 @@ def test_under_other_settings_the_choice_is_that_of_the_engine(tiny, settings):
 
 def broken_at(monkeypatch, tiny, settings, change):
     """The view whose recomputation sees changed logits."""
-    real = module.logits_in_chunks
-    monkeypatch.setattr(module, "logits_in_chunks", lambda *given: (change(logits) for logits in real(*given)))
+    real = candidates_module.logits_in_chunks
+    monkeypatch.setattr(candidates_module, "logits_in_chunks", lambda *given: (change(logits) for logits in real(*given)))
     return candidates(tiny, "the cat", 5, settings)
 
 
@@ -157,13 +157,13 @@ def test_two_tokens_that_swap_their_ranks(tiny_folder, tmp_path, monkeypatch):
 
 def test_the_chosen_token_is_compared(tiny, monkeypatch):
     """Not only the probabilities of those that are listed."""
-    real = module._checks
+    real = candidates_module._checks
 
     def checks(view, *given):
         other = next(each.token for each in view.step.scores.candidates if each.token != view.step.token)
         return real(replace(view, step=replace(view.step, token=other)), *given)
 
-    monkeypatch.setattr(module, "_checks", checks)
+    monkeypatch.setattr(candidates_module, "_checks", checks)
     view = candidates(tiny, "the cat", 5, {"temperature": 1.0})
     assert [check.name for check in view.checks if not check.ok] == ["recomputed_equals_the_step"]
 

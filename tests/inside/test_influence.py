@@ -9,7 +9,7 @@ import torch
 from helpers.oracles import TEXT, Oracle
 
 from liuli import LiuliError, load
-from liuli.inside import influence as module
+from liuli.inside import influence as influence_module
 from liuli.inside.influence import METHODS, influence
 
 
@@ -206,14 +206,18 @@ def test_a_large_change_is_not_small(trained):
 
 
 def test_a_text_that_is_too_long(tiny, monkeypatch):
-    monkeypatch.setattr(module, "MOST_TOKENS", 5)
-    with pytest.raises(LiuliError, match="^the view influence reads at most 5 tokens, and the text has 6: give a shorter text$"):
+    monkeypatch.setattr(influence_module, "MOST_TOKENS", 5)
+    with pytest.raises(LiuliError, match=r"^the view influence reads at most 5 tokens, and the text has 6: give a shorter"):
         influence(tiny, "the cat")
 
 
 def test_the_progress_of_every_method(tiny):
     seen: dict[str, list[tuple[int, int]]] = {}
-    influence(tiny, "the cat sat on the mat " * 3, watch=lambda what, done, total: seen.setdefault(what, []).append((done, total)))
+
+    def watch(what, done, total):
+        seen.setdefault(what, []).append((done, total))
+
+    influence(tiny, "the cat sat on the mat " * 3, watch=watch)
     assert seen.keys() >= {"occlusion", "the deletion test"}
     for what in ("occlusion", "the deletion test"):
         assert len(seen[what]) > 1 and all(0 <= done < total for done, total in seen[what])

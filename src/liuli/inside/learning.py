@@ -26,6 +26,7 @@ from liuli.inside.tape import record
 from liuli.inside.view import ModelFacts, View, ViewPart
 from liuli.learn.run.folder import TRACE
 from liuli.learn.run.state import file_hash
+from liuli.model.plan import is_large
 from liuli.tokens import Token, Tokenizer
 from liuli.world.by_tokens import token_branch
 from liuli.world.folder import open_folder, text_of
@@ -254,15 +255,17 @@ def _check_last_look(model: Model, prompts: Sequence[TrackedPrompt]) -> SelfChec
         logprobs_V = logprobs_of(next(logits_in_chunks(model.decoder, states_TD[-1:])))[0].numpy()
         recorded = np.nan_to_num(np.exp(prompt.top_logprobs[-1]))  # NaN: probability 0
         gaps.append(float(np.abs(np.exp(logprobs_V[prompt.top[-1]]) - recorded).max(initial=0)))
-    limit = limit_in(min(model.decoder.dtype, _trained_in(model), key=lambda dtype: dtype.itemsize), LOOK_LIMIT)
+    limit = limit_in(min(model.decoder.dtype, _recorded_in(model), key=lambda dtype: dtype.itemsize), LOOK_LIMIT)
     return SelfCheck("last_look_equals_the_model", largest(gaps), "probability", limit)
 
 
-def _trained_in(model: Model) -> torch.dtype:
-    """The dtype in which the run computed, and so its recorded predictions; fp32 if the model card names none."""
+def _recorded_in(model: Model) -> torch.dtype:
+    """The dtype in which the run computed its recorded predictions: of a small model fp32, of a large one that of its training
+    (`multiply_in` in `learn/prepare/model.py`)."""
     fixed = _card(model).get("fixed")
-    name = fixed.get("dtype") if isinstance(fixed, dict) else None
-    return DTYPES.get(str(name), torch.float32)
+    if not is_large(model.config) or not isinstance(fixed, dict):
+        return torch.float32
+    return DTYPES.get(str(fixed.get("dtype")), torch.float32)
 
 
 def _numbers(values: Sequence[float | None]) -> Array:

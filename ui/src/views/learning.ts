@@ -177,7 +177,7 @@ function truthInWords({ truth, true_tokens }: TrackedPrompt, world: RunWorld, la
   const end = say({ en: "(the end)", zh: "（结束）" }, language);
   const listed = truth.slice(0, 5).map((piece) => `${visible(piece.text) || end} ${percent(piece.probability ?? 0)}`);
   const pieces = listed.join(say({ en: ", ", zh: "，" }, language));
-  const name = visible(world.name);
+  const name = shownText(world.name);
   const source = world.of_the_run
     ? { en: `The truth of the world that wrote the training text: ${pieces}.`, zh: `写出训练文本的世界里的真实情况：${pieces}。` }
     : {

@@ -45,7 +45,7 @@ def draw_influence(screen: Screen, view: "InfluenceView") -> None:
     print_table(screen, [Column("token"), *(Column(method) for method in view.methods)], rows)
     target, other = token_name(view.contrast.target), token_name(view.contrast.other)
     screen.print_text(f"In logits. Plus: the token speaks for {target} relative to {other}. Minus: against it.", style="dim")
-    screen.print_text(f"{NO_SCORE}: {_why_no_score(view)}.", style="dim")
+    screen.print_text(f"{NO_SCORE.capitalize()}: {_why_no_score(view)}.", style="dim")
     neutral = "If every token but the first is replaced by the neutral vector, which is that of a comma, the difference is"
     small = " That is nearly the same, so the test below says little." if view.small else ""
     screen.print_text(f"{neutral} {view.neutral:.2f}.{small}", style="dim")
