@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import safetensors.torch
 from helpers import begun, oracles, pairs, tiny
 from helpers.command import liuli as liuli  # a fixture
 from helpers.terminal import DRIVES
@@ -227,7 +228,65 @@ def test_16_bits(screen, view, dtype):
 def test_a_world_for_the_playback(liuli):
     words = ["look", "begun/run", "--view", "learning", "--world", "begun/world", "--json"]
     (prompt,) = json.loads(liuli(*words).out)["body"]["prompts"]
-    assert {piece["text"] for piece in prompt["truth"]} == {"，他坐了过山车", "，他坐了大风车"} or prompt["truth"]
+    assert sum(piece["probability"] for piece in prompt["truth"]) == pytest.approx(1)
+
+
+def test_no_mark_for_a_token_that_does_not_follow(liuli):
+    """A token whose text is the beginning of a piece, but which the tokenizer does not write there, is not true."""
+    words = ["look", "begun/run", "--view", "learning", "--json"]
+    body = json.loads(liuli(*words).out)["body"]
+    (prompt,) = body["prompts"]
+    assert sum(each["probability"] for each in prompt["true_tokens"]) == pytest.approx(1)
+    assert body["world"]["of_the_run"] and body["world"]["name"].endswith("world")
+
+
+def test_the_world_of_a_run_and_another_one(screen, place):
+    _, shown = screen("look", "begun/run", "--view", "learning")
+    assert "In the world:" in shown and "not trained on its text alone" not in shown
+    shutil.copytree(place / "begun" / "world", place / "other")
+    with (place / "other" / "documents.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": "x"}\n')
+    _, shown = screen("look", "begun/run", "--view", "learning", "--with", "other")
+    shown = " ".join(shown.split())
+    assert "The truth is that of the world in other. The run was not trained on its text alone" in shown
+
+
+@pytest.mark.parametrize("view", ["lens", "influence", "ablation", "patching"])
+def test_which_token_a_word_means(screen, view):
+    more = ["--with", OTHER] if view == "patching" else []
+    _, shown = screen("look", "tiny", TEXT, "--view", view, "--word", "x", *more)
+    assert "x is read as the token x." in shown
+    _, shown = screen("look", "tiny", TEXT, "--view", view, "--word", "xyz", *more)
+    assert "xyz has 3 tokens here, and only the first one is followed: x." in shown
+
+
+def test_tokens_without_a_score_are_named(screen):
+    _, shown = screen("look", "tiny", "a,b", "--view", "influence")
+    rows = [line.split() for line in shown.splitlines() if line.count("no score") == 3]
+    assert [row[0] for row in rows] == ["<|endoftext|>", ","]
+    assert "No score: the first token always keeps its vector" in shown and "a comma has the neutral vector already" in shown
+    _, shown = screen("look", "tiny", "ab", "--view", "influence")
+    assert "a comma has the neutral vector already" not in shown
+
+
+def test_what_is_replaced_first(screen):
+    """Whether the difference of the logits is above its neutral value or below it."""
+    for word in ("x", "y"):
+        _, shown = screen("look", "tiny", TEXT, "--view", "influence", "--word", word)
+        way = re.search(r"bring the difference from (\S+) to (\S+) most", " ".join(shown.split()))
+        whole, neutral = map(float, way.groups())
+        assert f"logits is {whole:.2f}" in shown and f"the difference is {neutral:.2f}." in " ".join(shown.split())
+    assert "removed first" not in shown
+
+
+def test_a_gradient_of_zero(screen, place):
+    folder = shutil.copytree(place / "tiny", place / "zero")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    for name in ("model.norm.weight", "lm_head.weight"):
+        tensors[name][:] = 0
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    code, shown = screen("look", "zero", TEXT, "--view", "gradient")
+    assert code == 0 and "The gradient is 0, so no weight moves." in shown
 
 
 def test_a_model_of_16_bits_is_compared_in_16_bits(liuli):

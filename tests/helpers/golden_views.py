@@ -19,8 +19,10 @@ from liuli import load
 from liuli.generate.model import Model
 from liuli.inside.views import VIEWS, Subject, make_view
 from liuli.learn.run.folder import TRACE
+from liuli.learn.run.state import file_hash
 from liuli.learn.run.trace import Probe, Trace
 from liuli.world import World
+from liuli.world.folder import DOCUMENTS, FACTS, open_folder
 
 GOLDEN = Path(__file__).resolve().parents[2] / "ui" / "test" / "golden"
 TEXT, OTHER = "the gold 金 12 cat", "the cold 金 12 cat"
@@ -37,17 +39,29 @@ def golden_views(folder: Path) -> dict[str, dict[str, Any]]:
     (folder / "tiny").mkdir()
     tiny.save(folder / "tiny")
     model = load("tiny")
+    _write_world(folder / "world", folder / "tiny" / "liuli.json")
     _write_trace(model, folder / "tiny" / TRACE)
     return {name: _without_chance(make_view(name, _subject(model, name)).to_json()) for name in VIEWS}
 
 
 def _subject(model: Model, name: str) -> Subject:
     if name == "learning":
-        return Subject(model, "", world=World())
+        return Subject(model, "", world=open_folder(Path("world")))
     texts = (OTHER,) if name in ("context", "patching", "compare") else ()
     models = (model,) if name in ("tokens", "compare") else ()
     words = {"context": "金", "lens": "x", "patching": "a"}
     return Subject(model, TEXT, texts, models, word=words.get(name))
+
+
+def _write_world(folder: Path, card: Path) -> None:
+    """A small part of a world's text, and a model card that names it as what the model was trained on."""
+    folder.mkdir()
+    world = World()
+    lines = [json.dumps({"text": document}) + "\n" for document in world.documents(10)]
+    (folder / DOCUMENTS).write_text("".join(lines), encoding="utf-8")
+    about = {"size": world.size, "seed": world.seed, "lang": world.lang}
+    (folder / FACTS).write_text(json.dumps({"world": about}), encoding="utf-8")
+    card.write_text(json.dumps({"data": [{"sha256": file_hash(folder / DOCUMENTS)}]}), encoding="utf-8")
 
 
 def _write_trace(model: Model, path: Path) -> None:
@@ -62,6 +76,7 @@ def _write_trace(model: Model, path: Path) -> None:
         if step:
             trace.heard(5 - scale, 1.0)
         trace.look(model.decoder, step, 64 * step, 1.0, None)
+    trace.saved(LOOKS[-1][0], model.hash)
     trace.write(path)
 
 

@@ -2,15 +2,18 @@
 hand in fp64 from the logits of `transformers`."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+import safetensors.torch
 from helpers.oracles import TEXT
 
-from liuli import LiuliError
+from liuli import LiuliError, load
+from liuli.inside import candidates as candidates_module
 from liuli.inside.candidates import candidates
 
 STEP_SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "step-record.schema.json"
@@ -100,6 +103,69 @@ def test_under_other_settings_the_choice_is_that_of_the_engine(tiny, settings):
         assert token == again.token and view.step.uniform == again.uniform
         assert scores.interval == pytest.approx(again.scores.interval, abs=1e-6)
         assert [each.cut for each in scores.candidates] == [each.cut for each in again.scores.candidates]
+
+
+def broken_at(monkeypatch, tiny, settings, change):
+    """The view whose recomputation sees changed logits."""
+    real = candidates_module.logits_in_chunks
+    monkeypatch.setattr(candidates_module, "logits_in_chunks", lambda *given: (change(logits) for logits in real(*given)))
+    return candidates(tiny, "the cat", 5, settings)
+
+
+@pytest.mark.parametrize("rule", ["top_p", "min_p"])
+def test_a_token_at_the_bound_of_a_rule(tiny, monkeypatch, rule):
+    """Its probability differs by rounding between two passes, so it is kept once and removed once. That is no error."""
+    probs = np.sort(by_hand(candidates(tiny, "the cat").logits.astype(np.float64)))[::-1]
+    bound = float(probs[:3].sum() if rule == "top_p" else probs[3] / probs[0])
+    kept = set()
+    for by in (-2e-6, 2e-6):
+        view = broken_at(monkeypatch, tiny, {"temperature": 1.0, rule: bound}, lambda logits, by=by: rounded(logits, by))
+        _, again = view.under(tiny.tokenizer)
+        kept.add(sum(each.cut is None for each in again.candidates))
+        assert view.ok, view.checks
+        monkeypatch.undo()
+    assert len(kept) == 2  # one of the two cuts otherwise than the engine
+
+
+def rounded(logits, by):
+    """The likeliest token a little likelier."""
+    logits = logits.clone()
+    logits[..., logits.argmax(-1)] += by
+    return logits
+
+
+def test_two_tokens_that_swap_their_ranks(tiny_folder, tmp_path, monkeypatch):
+    """Of two tokens with almost the same logit, top-k keeps one."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "tie")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    model = load(tiny_folder)
+    first, second = candidates(model, "the cat").logits.argsort()[::-1][:2]
+    tensors["lm_head.weight"][second] = tensors["lm_head.weight"][first]
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+    def swap(logits):
+        logits = logits.clone()
+        logits[..., max(first, second)] += 1e-6
+        return logits
+
+    for settings in ({"temperature": 1.0, "top_k": 1}, {"temperature": 0}):
+        view = broken_at(monkeypatch, load(folder), settings, swap)
+        token, _ = view.under(model.tokenizer)
+        assert token.id != view.step.token.id and view.ok, view.checks
+        monkeypatch.undo()
+
+
+def test_the_chosen_token_is_compared(tiny, monkeypatch):
+    """Not only the probabilities of those that are listed."""
+    real = candidates_module._checks
+
+    def checks(view, *given):
+        other = next(each.token for each in view.step.scores.candidates if each.token != view.step.token)
+        return real(replace(view, step=replace(view.step, token=other)), *given)
+
+    monkeypatch.setattr(candidates_module, "_checks", checks)
+    view = candidates(tiny, "the cat", 5, {"temperature": 1.0})
+    assert [check.name for check in view.checks if not check.ok] == ["recomputed_equals_the_step"]
 
 
 def test_penalties_see_the_prompt(tiny):

@@ -1,7 +1,10 @@
 """One step of gradient descent, made again with `transformers`: losses, gradients, and the predictions afterwards."""
 
+import shutil
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 import transformers
@@ -9,6 +12,8 @@ from helpers.oracles import TEXT, Oracle
 
 from liuli import LiuliError, load
 from liuli.inside.gradient import gradient
+from liuli.model.adapters import lora, peft_folder
+from liuli.model.formats.detect import hash_model, read_decoder
 
 
 def learner(oracle: Oracle) -> transformers.PreTrainedModel:
@@ -107,6 +112,29 @@ def test_the_model_is_unchanged_if_the_view_is_interrupted(tiny, monkeypatch):
         gradient(tiny, "the cat")
     monkeypatch.undo()
     assert all((weights[name] == parameter).all() for name, parameter in tiny.decoder.named_parameters())
+
+
+def test_a_gradient_of_zero_moves_nothing(tiny_folder, tmp_path):
+    """Final norm and head of zeros: no weight changes the loss."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "zero")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    for name in ("model.norm.weight", "lm_head.weight"):
+        tensors[name][:] = 0
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    for move in (None, 0.01):
+        view = gradient(load(folder), "the cat", move)
+        assert view.move == view.rate == view.expected == 0 and view.ok
+        assert view.loss_after == view.loss == pytest.approx(np.log(270), abs=1e-5)
+
+
+def test_the_adapter_is_named(tiny_folder, tmp_path):
+    """A step moves the base too, which training with an adapter does not."""
+    decoder = read_decoder(tiny_folder)
+    lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
+    peft_folder.save(decoder, tmp_path / "adapter", str(tiny_folder), hash_model(tiny_folder))
+    view = gradient(load(tiny_folder, adapter=tmp_path / "adapter"), "the cat")
+    assert "gradient.adapter" in view.caveats and "gradient.adapter" not in gradient(load(tiny_folder), "the cat").caveats
+    assert any("base" in each.name for each in view.weights)
 
 
 def test_weights_that_a_file_maps_can_be_moved(tmp_path, all_oracles):

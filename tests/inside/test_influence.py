@@ -1,11 +1,15 @@
 """Influence of tokens: gradients by finite differences and integrals by many small steps, in fp64 with `transformers`."""
 
+import shutil
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from helpers.oracles import TEXT, Oracle
 
 from liuli import LiuliError, load
+from liuli.inside import influence as influence_module
 from liuli.inside.influence import METHODS, influence
 
 
@@ -94,10 +98,10 @@ def test_integrated_gradients_by_many_small_steps(seen):
 def test_the_gap_is_below_one_percent(seen):
     view, _ = seen
     change = view.contrast.value - view.neutral
-    assert np.nansum(view.scores[1]) == pytest.approx(change, rel=0.01)
+    assert np.nansum(view.scores[1]) == pytest.approx(change, rel=0.01, abs=0.005)
     (check,) = view.checks
     assert check.ok and check.limit == 0.01
-    assert check.value == pytest.approx(abs(np.nansum(view.scores[1]) - change) / abs(change), abs=1e-4)
+    assert check.value == pytest.approx(abs(np.nansum(view.scores[1]) - change) / max(abs(change), 0.5), abs=1e-4)
 
 
 def test_occlusion_by_hand(seen):
@@ -146,6 +150,7 @@ def test_on_a_trained_model_the_scores_beat_random_orders(trained):
 def test_words_that_are_given(tiny):
     view = influence(tiny, "the cat", target="x", other="y")
     assert (view.contrast.target.text, view.contrast.other.text) == ("x", "y")
+    assert [(word.given, word.tokens) for word in view.contrast.words] == [("x", 1), ("y", 1)]
     best = influence(tiny, "the cat").contrast.target
     again = influence(tiny, "the cat", target="x").contrast
     assert again.target.text == "x" and again.other == best
@@ -167,7 +172,53 @@ def test_bad_input(tiny, tiny_folder):
         influence(load(tiny_folder, dtype="bf16"), "the cat")
 
 
+def test_a_comma_is_the_neutral_token_and_has_no_score(tiny):
+    """A score of 0 would say that commas do not matter."""
+    view = influence(tiny, "a,b,c")
+    commas = [token.index for token in view.input.tokens if token.text == ","]
+    assert len(commas) == 2 and np.isnan(view.scores[:, [0, *commas]]).all()
+    others = [token.index for token in view.input.tokens if token.index not in (0, *commas)]
+    assert np.isfinite(view.scores[:, others]).all() and view.ok
+    assert view.deleted[-1] == len(others) and view.curves[:, -1] == pytest.approx(view.neutral, abs=1e-4)
+
+
 def test_nothing_but_commas(tiny):
-    """No vector changes on the way, so every score is 0."""
-    view = influence(tiny, ",,,")
-    assert view.scores[:, 1:] == pytest.approx(0, abs=1e-5) and view.ok
+    with pytest.raises(LiuliError, match=r"^after its first token, the text has nothing but commas, the neutral token: "):
+        influence(tiny, ",,,")
+
+
+def test_almost_no_change(tiny_folder, tmp_path):
+    """Two logits that are nearly the same everywhere: rounding is not measured as a share of nothing."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "twins")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    rows = tensors["lm_head.weight"]
+    one, other = (load(folder).tokenizer.encode_on(word)[0] for word in ("b", "d"))
+    rows[other] = rows[one] + 1e-6 * rows[one].sign()
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    view = influence(load(folder), "the cat sat", "b", "d")
+    assert abs(view.contrast.value - view.neutral) < 1e-3 and view.small
+    assert view.ok and view.points == 32  # the first 16 stretches are enough
+
+
+def test_a_large_change_is_not_small(trained):
+    view = influence(trained.model, "Once upon a time, there was a little girl named")
+    assert view.small == (abs(view.contrast.value - view.neutral) < 0.5)
+
+
+def test_a_text_that_is_too_long(tiny, monkeypatch):
+    monkeypatch.setattr(influence_module, "MOST_TOKENS", 5)
+    with pytest.raises(LiuliError, match=r"^the view influence reads at most 5 tokens, and the text has 6: give a shorter"):
+        influence(tiny, "the cat")
+
+
+def test_the_progress_of_every_method(tiny):
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def watch(what, done, total):
+        seen.setdefault(what, []).append((done, total))
+
+    influence(tiny, "the cat sat on the mat " * 3, watch=watch)
+    assert seen.keys() >= {"occlusion", "the deletion test"}
+    for what in ("occlusion", "the deletion test"):
+        assert len(seen[what]) > 1 and all(0 <= done < total for done, total in seen[what])
+        assert [done for done, _ in seen[what]] == sorted({done for done, _ in seen[what]})

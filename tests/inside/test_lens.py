@@ -18,7 +18,8 @@ def test_every_layer_at_every_position(oracle):
     assert view.positions == tuple(range(len(view.input.ids)))
     tracked = [token.id for token in view.tracked]
     assert tracked[0] == found.logits[-1].argmax()
-    assert tracked[1:] == [oracle.model.tokenizer.encode_on(word)[0] for word in ("cat", "ring")]
+    assert [word.given for word in view.words] == ["cat", "ring"]
+    assert tracked == list(dict.fromkeys([tracked[0], *(word.token.id for word in view.words)]))
     for p in view.positions:
         for r in range(len(view.rows)):
             here = logprobs[r, p]
@@ -77,7 +78,7 @@ def test_a_word_is_tracked_once(tiny):
     view = lens(tiny, "the cat", words=("x", "x", "xy"))
     ids = [token.id for token in view.tracked]
     assert ids.count(tiny.tokenizer.encode_on("x")[0]) == 1 and len(ids) == len(set(ids))
-    with pytest.raises(LiuliError, match=r"^a word to follow has no tokens: "):
+    with pytest.raises(LiuliError, match=r"^a word has no tokens: "):
         lens(tiny, "the cat", words=("",))
 
 

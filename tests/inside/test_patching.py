@@ -1,10 +1,13 @@
 """Patching by hooks in `transformers`: one state of the residual stream replaced at a time."""
 
 import pytest
+import safetensors.torch
 import torch
+from helpers import tiny as tiny_model
 from helpers.oracles import TEXT
 
 from liuli import LiuliError, load
+from liuli.inside import patching as patching_module
 from liuli.inside.patching import patching
 
 OTHER = TEXT.replace("gold", "cold")
@@ -64,7 +67,7 @@ def test_default_words_are_what_follows_each_text(tiny):
     one, other = "the cat 1", "the dog 1"
     follow = [tiny.complete(text, max_tokens=1, temperature=0).ids[0] for text in (one, other)]
     if follow[0] == follow[1]:
-        with pytest.raises(LiuliError, match=r"^the model predicts .* after both texts: "):
+        with pytest.raises(LiuliError, match=r"^the model predicts .* after both texts: give texts that it continues "):
             patching(tiny, one, other)
     else:
         view = patching(tiny, one, other)
@@ -74,8 +77,45 @@ def test_default_words_are_what_follows_each_text(tiny):
 def test_the_same_prediction_after_both_texts(tiny):
     token = tiny.complete("the cat", max_tokens=1, temperature=0).ids[0]
     word = tiny.tokenizer.token(token).text
-    with pytest.raises(LiuliError, match=r" after both texts: |begin with the same token"):
+    with pytest.raises(LiuliError, match=r"^the token .* would be compared with itself: give a word that begins with another"):
         patching(tiny, "the cat", "the cot", target=word, against=word)
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """Makes models whose head has almost the same rows for b and d: the difference of these logits is small everywhere."""
+
+    def make(gap: float):
+        folder = tmp_path / f"{gap}"
+        folder.mkdir()
+        tiny_model.save(folder)
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        rows = tensors["lm_head.weight"]
+        one, other = (load(folder).tokenizer.encode_on(word)[0] for word in ("b", "d"))
+        rows[other] = rows[one] + gap * rows[one].sign()
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        return load(folder)
+
+    return make
+
+
+def test_no_difference_to_restore(twins):
+    """Before, every share was the quotient of two rounding errors, or of zero by zero."""
+    with pytest.raises(LiuliError, match=r"^the logits of 'b' and 'd' differ by .* after both texts, so there is no "):
+        patching(twins(1e-7), "the cat", "the cot", target="b", against="d")
+
+
+def test_a_small_difference_is_marked(twins, tiny):
+    view = patching(twins(0.01), "the cat", "the cot", target="b", against="d")
+    assert 1e-3 < abs(view.contrast.value - view.other_value) < 0.5 and view.small and view.ok
+    view = patching(tiny, "the cat", "the cot", target="b", against="d")
+    assert view.small == (abs(view.contrast.value - view.other_value) < 0.5)
+
+
+def test_a_text_that_is_too_long(tiny, monkeypatch):
+    monkeypatch.setattr(patching_module, "MOST_TOKENS", 5)
+    with pytest.raises(LiuliError, match=r"^the view patching reads at most 5 tokens, and the text has 6: give a shorter"):
+        patching(tiny, "the cat", "the cot")
 
 
 def test_bad_input(tiny, tiny_folder):

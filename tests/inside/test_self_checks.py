@@ -72,7 +72,11 @@ def late_residuals(monkeypatch):
 def other_temperature(monkeypatch):
     """Only the probabilities after the sampler differ."""
     real = candidates.CandidatesView.under
-    monkeypatch.setattr(candidates.CandidatesView, "under", lambda view, tokenizer: real(view, tokenizer, temperature=0.5))
+
+    def under(view, tokenizer, **settings):
+        return real(view, tokenizer, **{**settings, "temperature": 0.5})
+
+    monkeypatch.setattr(candidates.CandidatesView, "under", under)
 
 
 def other_number(monkeypatch):
@@ -119,6 +123,9 @@ BREAKS = {  # check -> (view, what breaks it)
 }  # fmt: skip
 
 
+OF_A_RUN = {"shares_are_at_most_1", "truth_sums_to_1", "last_look_equals_the_model"}  # tested below
+
+
 def subject(model, name):
     texts = ("the cot 金",) if name in ("context", "patching") else ()
     words = {"patching": "a", "context": "the"}  # before `the`, both texts have the same tokens
@@ -130,7 +137,7 @@ def failed(view):
 
 
 def test_every_check_is_here():
-    assert BREAKS.keys() | {"shares_are_at_most_1"} == MEANINGS.keys()
+    assert BREAKS.keys() | OF_A_RUN == MEANINGS.keys()
 
 
 @pytest.mark.parametrize("check", BREAKS)
@@ -162,7 +169,17 @@ def test_shares_of_a_trace(begun_run, monkeypatch):
 
     assert learning.learning(begun_run).ok
     monkeypatch.setattr(learning, "read_json", more)
-    assert failed(learning.learning(begun_run)) == {"shares_are_at_most_1"}
+    assert failed(learning.learning(begun_run)) == {"shares_are_at_most_1", "last_look_equals_the_model"}
+
+
+def test_the_truth_of_a_world(begun_run, monkeypatch):
+    changed(monkeypatch, learning, "token_branch", lambda found: replace(found, tokens={5: 1.0, 6: 0.5}))
+    assert failed(learning.learning(begun_run)) == {"truth_sums_to_1"}
+
+
+def test_the_last_look_at_a_run(begun_run, monkeypatch):
+    changed(monkeypatch, learning, "record", moved_states)
+    assert failed(learning.learning(begun_run)) == {"last_look_equals_the_model"}
 
 
 @pytest.mark.parametrize("name", ["lens", "vectors", "context", "ablation", "patching", "branches"])
@@ -190,4 +207,5 @@ def test_limits_of_16_bits(tiny):
     import torch
 
     assert limit_in(torch.float32, 1e-4) == 1e-4
-    assert limit_in(torch.bfloat16, 1e-4) == limit_in(torch.float16, 1e-4) == 1e-4 * self_check.IN_16_BITS
+    # fp16 has three bits more than bf16.
+    assert limit_in(torch.bfloat16, 1e-4) == 8 * limit_in(torch.float16, 1e-4) == 1e-4 * self_check.FACTORS[torch.bfloat16]

@@ -3,6 +3,7 @@
 import { html } from "./dom";
 import type { Language } from "./draw";
 import { hint } from "./hint";
+import { wordsInWords } from "./next-word";
 import { sentence, tokenMark } from "./parts";
 import { say } from "./text";
 import type { Contrast } from "./types";
@@ -12,6 +13,9 @@ export function drawQuestion(element: HTMLElement, contrast: Contrast, language:
   other.classList.add("other");
   const question = say({ en: "Why {target} and not {other}?", zh: "为什么是 {target}，而不是 {other}？" }, language);
   element.append(html("p", { class: "part-lead" }, ...sentence(question, { target: tokenMark(contrast.target), other })));
+  if (contrast.words.length > 0) {
+    element.append(html("p", { class: "note" }, wordsInWords(contrast.words, language)));
+  }
 }
 
 /** A number that says what it means on hover, focus or tap. */

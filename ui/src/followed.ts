@@ -1,15 +1,15 @@
 /** The tokens of a tracked prompt that are worth following through a run. */
 
 import { unpack } from "./packed";
-import type { Token, TrackedPrompt, TruePiece } from "./types";
+import type { Token, TrackedPrompt } from "./types";
 
 const MOST = 8;
 
-/** A token through the run: its probability at each recorded step, or null where it was not among the listed ones. */
+/** A token through the run: its probability at each recorded step, or null if it was not among the listed ones. */
 export interface Followed {
   token: Token;
   shares: (number | null)[];
-  /** The probability with which the world goes on with this token; 0 if it never does, or if that is not known. */
+  /** The probability with which this token is the next one in the world; 0 if it never is, or if that is not known. */
   truth: number;
 }
 
@@ -27,15 +27,23 @@ export interface FollowedPrompt {
 export function follow(prompt: TrackedPrompt): FollowedPrompt {
   const ids = unpack(prompt.top);
   const logprobs = unpack(prompt.top_logprobs);
+  const tracked = unpack(prompt.tracked_logprobs);
   const [steps = 0, listed = 0] = ids.shape;
-  const shares = new Map(prompt.candidates.map((token) => [token.id, new Array<number | null>(steps).fill(null)]));
+  const truth = new Map(prompt.true_tokens.map(({ token, probability }) => [token.id, probability ?? 0]));
+  const tokens = [...prompt.candidates, ...prompt.tracked, ...prompt.true_tokens.map(({ token }) => token)];
+  const rowOf = new Map(
+    tokens.map((token) => {
+      const shares = new Array<number | null>(steps).fill(null);
+      return [token.id, { token, shares, truth: truth.get(token.id) ?? 0 }];
+    }),
+  );
   for (let s = 0; s < steps; s++) {
+    prompt.tracked.forEach((token, k) => (rowOf.get(token.id)!.shares[s] = Math.exp(tracked.at(s, k)) || 0));
     for (let c = 0; c < listed; c++) {
-      shares.get(ids.at(s, c))![s] = Math.exp(logprobs.at(s, c)) || 0;
+      rowOf.get(ids.at(s, c))!.shares[s] = Math.exp(logprobs.at(s, c)) || 0;
     }
   }
-  const all = prompt.candidates.map((token) => ({ token, shares: shares.get(token.id)!, truth: truthOf(token, prompt.truth) }));
-  const rows = all
+  const rows = [...rowOf.values()]
     .sort((one, other) => other.truth - one.truth || peak(other) - peak(one))
     .slice(0, MOST)
     .sort((one, other) => other.truth - one.truth || lastShare(other) - lastShare(one));
@@ -44,19 +52,11 @@ export function follow(prompt: TrackedPrompt): FollowedPrompt {
     rows,
     rest: known.map((sum) => Math.max(0, 1 - sum)),
     best: Array.from({ length: steps }, (_, s) => ({
-      token: prompt.candidates.find((token) => token.id === ids.at(s, 0))!,
+      token: rowOf.get(ids.at(s, 0))!.token,
       share: Math.exp(logprobs.at(s, 0)) || 0,
     })),
     least: Array.from({ length: steps }, (_, s) => Math.exp(logprobs.at(s, listed - 1)) || 0),
   };
-}
-
-/** What can follow is written in pieces that can have several tokens; a token is true if a piece begins with it. */
-export function truthOf(token: Token, truth: readonly TruePiece[]): number {
-  if (token.bytes.length === 0) {
-    return 0;
-  }
-  return truth.reduce((sum, piece) => sum + (piece.text.startsWith(token.text) ? (piece.probability ?? 0) : 0), 0);
 }
 
 function peak({ shares }: Followed): number {

@@ -16,6 +16,17 @@ export type View =
   | GradientView
   | LearningView;
 
+/** A part of a layer that was replaced. */
+export interface AblatedPart {
+  layer: number;
+  /** one head, all heads of the layer together ("attention"), or its feed-forward network. */
+  kind: "head" | "attention" | "feed_forward";
+  /** the number of the head; None for the other kinds. */
+  head: number | null;
+  /** of the difference of the two logits. */
+  change: number | null;
+}
+
 /** The change of the difference of two logits when a part is replaced by its mean output. */
 export interface AblationView {
   schema: "ablation@1";
@@ -38,6 +49,8 @@ export interface AblationView {
     attention: Packed;
     /** (L,), logits. of the layer's feed-forward network. Negative: without the part, the model prefers the target less. */
     feed_forward: Packed;
+    /** the parts with the largest changes of either sign, the largest first. */
+    strongest: AblatedPart[];
   };
 }
 
@@ -222,6 +235,8 @@ export interface Contrast {
   other: Token;
   /** logit of the target − logit of the other, after the whole text. */
   value: number | null;
+  /** those that the user gave, with the tokens that they mean. */
+  words: NextWord[];
 }
 
 /** One step on one text. */
@@ -240,7 +255,7 @@ export interface GradientView {
   body: {
     /** the length of the step as a share of that of all weights. */
     move: number | null;
-    /** η. */
+    /** η. Both are 0 if the gradient is 0. */
     rate: number | null;
     /** the mean over the text's tokens, in nats per token. */
     loss: number | null;
@@ -283,9 +298,11 @@ export interface InfluenceView {
     contrast: Contrast;
     /** the difference of the two logits if every token but the first is replaced by the neutral vector. */
     neutral: number | null;
+    /** whether the change from there to the whole text is so small that its shares say little. */
+    small: boolean;
     /** their names. */
     methods: string[];
-    /** (M, T), logits. positive: the token makes the target more likely. NaN for the first token, which always keeps its vector. */
+    /** (M, T), logits. positive: the token speaks for the target relative to the other token. NaN: no score. The first token always keeps its vector, and a comma has the neutral vector already. */
     scores: Packed;
     /** at how many points integrated gradients evaluated the gradient. */
     points: number;
@@ -295,7 +312,7 @@ export interface InfluenceView {
     random_deletion: [number | null, number | null];
     /** the numbers of tokens that were deleted. */
     deleted: number[];
-    /** (M, number of deletions), logits. the preference after each of them. */
+    /** (M, number of deletions), logits. the difference of the logits after each of them. */
     curves: Packed;
   };
 }
@@ -325,6 +342,8 @@ export interface LearningView {
   body: {
     /** its folder. */
     run: string;
+    /** whose truth the prompts have; None if there is none. */
+    world: RunWorld | null;
     /** (S,), step. the numbers of steps and of training tokens so far. */
     steps: Packed;
     /** (S,), token. the numbers of steps and of training tokens so far. */
@@ -368,6 +387,8 @@ export interface LensView {
     divergence: Packed;
     /** tokens that are followed through the layers: the model's prediction after the last position, then those that were asked for. */
     tracked: Token[];
+    /** those that the user gave, with the tokens that they mean. */
+    words: NextWord[];
     /** (P, R, K), nats. of each tracked token; rank 0 is the most likely token. */
     logprobs: Packed;
     /** (P, R, K), rank. of each tracked token; rank 0 is the most likely token. */
@@ -417,6 +438,18 @@ export interface ModelFacts {
   device: string;
   /** its kind. */
   tokenizer: string;
+}
+
+/** A word as the continuation of a text. */
+export interface NextWord {
+  /** the word as the user gave it. */
+  given: string;
+  /** the same, with a space before it if the model finds that likelier after the text. */
+  text: string;
+  /** the first token of `text`, which is the one that is meant. */
+  token: Token;
+  /** how many tokens `text` has. */
+  tokens: number;
 }
 
 /** The same text as another model reads it. `kind`: of its tokenizer. */
@@ -490,6 +523,8 @@ export interface PatchingView {
     contrast: Contrast;
     /** the difference of these logits after the other text. */
     other_value: number | null;
+    /** whether the two differences are so similar that the shares say little. */
+    small: boolean;
     /** "embedding", then "0", "1", … for the state after each block but the last. */
     rows: string[];
     /** (R, T), share of the difference. the share of the difference between the texts that one state restores. */
@@ -543,6 +578,14 @@ export interface PathView {
     /** the model's own. */
     probability: number | null;
   };
+}
+
+/** The world whose truth is shown. */
+export interface RunWorld {
+  /** its folder; if it has none, its size and seed. */
+  name: string;
+  /** whether the run was trained on the text of this world, and on nothing else. */
+  of_the_run: boolean;
 }
 
 /** How to choose a token. The defaults change nothing: they sample from the model's own distribution. */
@@ -642,15 +685,27 @@ export interface TrackedPrompt {
   top: Packed;
   /** (S, C), nats. of them. */
   top_logprobs: Packed;
+  /** tokens that were recorded at every step. */
+  tracked: Token[];
+  /** (S, K), nats. of them. */
+  tracked_logprobs: Packed;
   /** (S,), nats. of the whole distribution. */
   entropy: Packed;
-  /** what can follow, the most frequent first; empty if it is not known. */
+  /** the pieces of text that can follow in the world, the most frequent first; empty if this is not known. */
   truth: TruePiece[];
+  /** the tokens that can be the next one, the most frequent first. Empty if the truth is not known, or if the tokenizer joins the end of the prompt with what follows, so that no token follows the prompt's own. */
+  true_tokens: TrueToken[];
 }
 
-/** What can follow a prompt in the world, and how often it does. */
+/** A piece of text that can follow a prompt in the world, and how often it does; "" for the end of the document. */
 export interface TruePiece {
   text: string;
+  probability: number | null;
+}
+
+/** A token that can be the next one in the world, and how often it is. */
+export interface TrueToken {
+  token: Token;
   probability: number | null;
 }
 

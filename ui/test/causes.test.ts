@@ -1,20 +1,28 @@
 import { expect, test } from "vitest";
 import { signed } from "../src/contrast";
 import { withShape } from "../src/packed";
-import { strongest } from "../src/views/ablation";
+import { wordsInWords } from "../src/next-word";
+import type { AblationView } from "../src/types";
+import { headInWords } from "../src/views/ablation";
 import { byKind, largestFall } from "../src/views/gradient";
 import { differences, strongestCarried } from "../src/views/patching";
 
 const array = (shape: number[], values: number[]) => withShape(shape, Float64Array.from(values));
 
-test("the strongest parts have the largest changes, whatever their sign", () => {
-  const heads = array([2, 2], [0.1, -0.5, 0.2, 0]);
-  const parts = strongest(heads, array([2], [-0.9, 0]), array([2], [0, 0.3]), 3);
-  expect(parts).toEqual([
-    { layer: 0, head: null, change: -0.9 },
-    { layer: 0, head: 1, change: -0.5 },
-    { layer: 1, change: 0.3 },
-  ]);
+test("a head whose removal changes nothing speaks for no token", () => {
+  const [target, other] = [{ id: 1, text: " Paris", bytes: [0x20] }, { id: 2, text: " London", bytes: [0x20] }];
+  const view = { body: { contrast: { target, other, value: 4.21, words: [] } } } as unknown as AblationView;
+  expect(headInWords(view, 3, 1, 0.0049, "en")).toBe("Without layer 3, head 1, the difference of the logits stays +4.21.");
+  expect(headInWords(view, 3, 1, -0.0049, "zh")).toBe("去掉第 3 层，第 1 头，logit 之差仍是 +4.21。");
+  expect(headInWords(view, 3, 1, -0.5, "en")).toContain("this head speaks for “·Paris”");
+  expect(headInWords(view, 3, 1, 0.5, "zh")).toContain("这个头支持“·London”");
+});
+
+test("a word that was given is named with the token that it means", () => {
+  const word = { given: "Paris", text: " Paris", token: { id: 1, text: " Paris", bytes: [0x20] }, tokens: 1 };
+  expect(wordsInWords([word], "en")).toBe("“Paris” is read as the token “·Paris”.");
+  expect(wordsInWords([{ ...word, tokens: 3 }], "zh")).toBe("“Paris”在这里有 3 个 token，只看第一个：“·Paris”。");
+  expect(wordsInWords([], "en")).toBe("");
 });
 
 test("the embedding of the token that differs restores everything, so it is not the state that is shown first", () => {

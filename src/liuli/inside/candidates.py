@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord, StepScores, score
@@ -93,27 +94,49 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
 
 
 def _checks(view: CandidatesView, tokenizer: Tokenizer, dtype: torch.dtype) -> tuple[SelfCheck, ...]:
-    """The step is computed again from the logits, and the intervals of all ids are laid side by side."""
-    scores = view.step.scores
-    assert scores is not None
-    _, again = view.under(tokenizer)
+    """The step is computed again from the logits, and the random number is compared with the interval of the chosen token."""
+    scores, uniform = view.step.scores, view.step.uniform
+    assert scores is not None and uniform is not None
+    limit = limit_in(dtype, LIMIT)
+    # A token whose probability is within rounding of the bound of top-p or min-p may be kept once and removed once.
+    own_V = torch.from_numpy(view.logits).softmax(-1)
+    gaps = [_gap(view.step, own_V, *view.under(tokenizer, **moved)) for moved in ({}, *_moved_bounds(view.sampling, limit))]
     return (
-        SelfCheck("recomputed_equals_the_step", _difference(scores, again), "probability", limit_in(dtype, LIMIT)),
-        SelfCheck("number_in_the_interval", _outside(view.step, scores), "place on the line", LINE_LIMIT),
+        SelfCheck("recomputed_equals_the_step", min(gaps), "probability", limit),
+        SelfCheck("number_in_the_interval", _outside(uniform, scores.interval), "place on the line", LINE_LIMIT),
     )
 
 
-def _difference(scores: StepScores, again: StepScores) -> float:
-    """The largest difference between two probabilities of the same candidate, the model's own or after the sampler."""
-    old = {each.token.id: each for each in scores.candidates}
-    pairs = [(old[each.token.id], each) for each in again.candidates if each.token.id in old]
-    own = [abs(math.exp(one.logprob) - math.exp(other.logprob)) for one, other in pairs]
-    sampled = [abs(math.exp(one.sampled_logprob) - math.exp(other.sampled_logprob)) for one, other in pairs]
-    return largest([*own, *sampled])
+def _moved_bounds(sampling: Sampling, by: float) -> list[dict[str, float]]:
+    """The settings in force, with the bound of a rule a little lower or higher."""
+    moved = []
+    if sampling.top_p < 1:
+        moved += [{"top_p": max(by, sampling.top_p - by)}, {"top_p": min(1.0, sampling.top_p + by)}]
+    if sampling.min_p > 0:
+        moved += [{"min_p": max(0.0, sampling.min_p - by)}, {"min_p": min(1.0, sampling.min_p + by)}]
+    return moved
 
 
-def _outside(step: StepRecord, scores: StepScores) -> float:
-    """How far the random number is outside the interval of the chosen token."""
-    assert step.uniform is not None
-    lower, upper = scores.interval
-    return max(0.0, lower - step.uniform, step.uniform - upper)
+def _gap(step: StepRecord, own_V: Tensor, token: Token, again: StepScores) -> float:
+    """The largest difference between the step and the same computed again: of the model's own probabilities by token, and of
+    those after the sampler by rank, because tokens with almost the same logit can swap their ranks. If another token is chosen,
+    also how far the random number is from the interval of the step's token; if that has none, how far the two are from a tie.
+
+    Args:
+        own_V: the model's own probabilities. token, again: the choice that was computed again.
+    """
+    assert step.scores is not None and step.token is not None and step.uniform is not None
+    old, new = step.scores.candidates, again.candidates
+    gaps = [abs(math.exp(each.logprob) - own_V[each.token.id].item()) for each in old]
+    gaps += [abs(math.exp(a.sampled_logprob) - math.exp(b.sampled_logprob)) for a, b in zip(old, new, strict=True)]
+    if token.id != step.token.id:
+        interval = next((each.interval for each in new if each.token.id == step.token.id), None)
+        tie = abs(own_V[token.id] - own_V[step.token.id]).item()
+        gaps.append(tie if interval is None else _outside(step.uniform, interval))
+    return largest(gaps)
+
+
+def _outside(uniform: float, interval: tuple[float, float]) -> float:
+    """How far a random number is outside an interval."""
+    lower, upper = interval
+    return max(0.0, lower - uniform, uniform - upper)

@@ -93,6 +93,11 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "This is one step on one text with plain gradient descent. Training uses other optimizers and many texts per step.",
         "这里用普通的梯度下降在一段文本上走一步。训练用别的优化器，每一步有许多文本。",
     ),
+    "gradient.adapter": (
+        "This model has an adapter. The step moves the weights of the base model as well as those of the adapter; training "
+        "with an adapter moves only the adapter.",
+        "这个模型带有适配器。这一步同时移动基础模型和适配器的权重；而训练适配器时只移动适配器。",
+    ),
     "cmp.same_ids": (
         "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
         "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",

@@ -13,12 +13,14 @@ from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.model import Model
 from liuli.inside.distributions import logits_in_chunks
+from liuli.inside.next_word import NextWord, next_word
 from liuli.inside.passage import Passage
 from liuli.inside.tape import record
 from liuli.model.decoder import Decoder, Tap
 from liuli.tokens import Token
 
 TOKENS_AT_ONCE = 512  # in one pass over copies of a text
+SMALL = 0.5  # logits: a change of the difference that is too small to be divided into shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Contrast(Record):
     Attributes:
         target: the token whose prediction is explained. other: what it is compared with.
         value: logit of the target − logit of the other, after the whole text.
+        words: those that the user gave, with the tokens that they mean.
     """
 
     target: Token
     other: Token
     value: float
+    words: tuple[NextWord, ...]
 
     def of(self, logits_BV: Tensor) -> Tensor:
         """The difference of the two logits, (B,)."""
@@ -43,37 +47,45 @@ def make_contrast(model: Model, read: Passage, target: str | None, other: str | 
     """Returns the contrast after a text.
 
     Args:
-        target, other: texts whose first token is meant, read as a continuation. Default: the two most likely tokens.
+        target, other: words whose first token is meant (`next_word`). Default: the two most likely tokens.
 
     Raises:
-        LiuliError: a text has no tokens; both mean the same token.
+        LiuliError: a word has no tokens; both mean the same token.
     """
-    tokenizer = model.tokenizer
-    assert tokenizer is not None
     states_TD, _ = record(model.decoder, read.ids)
     logits_V = next(logits_in_chunks(model.decoder, states_TD[-1:]))[0]
-    target_id = int(logits_V.argmax()) if target is None else first_token(model, target)
-    if other is None:
+    target_word = None if target is None else next_word(model, read, target)
+    other_word = None if other is None else next_word(model, read, other)
+    target_id = int(logits_V.argmax()) if target_word is None else target_word.token.id
+    if other_word is None:
         other_id = next(token_id for token_id in logits_V.topk(2).indices.tolist() if token_id != target_id)
     else:
-        other_id = first_token(model, other)
+        other_id = other_word.token.id
     if target_id == other_id:
         raise LiuliError(f"{target!r} and {other!r} begin with the same token: give two words with different first tokens")
-    value = (logits_V[target_id] - logits_V[other_id]).item()
-    return Contrast(tokenizer.token(target_id), tokenizer.token(other_id), value)
+    return contrast_of(model, logits_V, (target_id, other_id), (target_word, other_word))
 
 
-def first_token(model: Model, word: str) -> int:
-    """The id of the first token of a word, read as a continuation.
+def contrast_of(
+    model: Model, logits_V: Tensor, ids: tuple[int, int], words: tuple[NextWord | None, NextWord | None]
+) -> Contrast:
+    """The contrast of the target and the other token.
 
-    Raises:
-        LiuliError: it has no tokens.
+    Args:
+        logits_V: after the whole text.
+        words: what the user gave for each of the two.
     """
     assert model.tokenizer is not None
-    ids = model.tokenizer.encode_on(word)
-    if not ids:
-        raise LiuliError("a word has no tokens: give a word of at least one character")
-    return ids[0]
+    target, other = map(model.tokenizer.token, ids)
+    value = (logits_V[target.id] - logits_V[other.id]).item()
+    return Contrast(target, other, value, tuple(word for word in words if word is not None))
+
+
+def check_length(read: Passage, view: str, most: int) -> None:
+    """Raises LiuliError if a text has more than `most` tokens: the view reads it again for every change, and would not end."""
+    if len(read.ids) > most:
+        counts = f"the view {view} reads at most {most} tokens, and the text has {len(read.ids):,}"
+        raise LiuliError(f"{counts}: give a shorter text")
 
 
 def contrasts(decoder: Decoder, ids: tuple[int, ...], rows: int, tap: Tap, contrast: Contrast) -> Tensor:

@@ -2,7 +2,8 @@
 before and after.
 
 The step is plain gradient descent, w − η g, and so short that the loss is close to what the gradient promises: a longer step
-can make a large model worse. The model is unchanged afterwards.
+can make a large model worse. The model is unchanged afterwards. All weights take part, also those under an adapter, which
+training would leave as they are.
 
 Legend of shape suffixes: T tokens, P positions with a next token (T − 1), D width, V vocabulary.
 """
@@ -59,7 +60,7 @@ class GradientView(View):
     """One step on one text.
 
     Attributes:
-        move: the length of the step as a share of that of all weights. rate: η.
+        move: the length of the step as a share of that of all weights. rate: η. Both are 0 if the gradient is 0.
         loss, loss_after: the mean over the text's tokens, in nats per token.
         losses, losses_after: of every token after the first: −log p(token).
         expected: the change of the loss that the gradient promises, −η ‖g‖²; the real one differs because the loss is curved.
@@ -94,8 +95,7 @@ def gradient(model: Model, text: str, move: float | None = None) -> GradientView
             the loss were not curved, at most 0.1 %.
 
     Raises:
-        LiuliError: what `read_passage` raises; the text has only one token; `move` is not above 0; the weights are quantised or
-            in 16 bits.
+        LiuliError: what `read_passage` raises; the text has only one token; `move` is not above 0; the weights are in 16 bits.
     """
     if move is not None and not is_positive(move):
         raise LiuliError(f"move must be a number above 0, not {move!r}")
@@ -113,8 +113,10 @@ def gradient(model: Model, text: str, move: float | None = None) -> GradientView
     length = _length(gradients.values())
     weights = {name: parameter.detach() for name, parameter in decoder.named_parameters() if name in gradients}
     size = _length(weights.values())
-    if move is None:
-        move = min(LONGEST, PROMISED * loss / (length * size)) if length else LONGEST
+    if not length:
+        move = 0.0  # no direction is better than another
+    elif move is None:
+        move = min(LONGEST, PROMISED * loss / (length * size))
     rate = move * size / length if length else 0.0
     with _moved(weights, gradients, rate):
         states_PD = _states(decoder, read)
@@ -124,7 +126,7 @@ def gradient(model: Model, text: str, move: float | None = None) -> GradientView
         model=ModelFacts.of(model),
         input=read,
         checks=(SelfCheck("losses_equal_the_mean", abs(losses_P.mean().item() - loss), "nats per token", LIMIT),),
-        caveats=("gradient.one_step", "prob.stage"),
+        caveats=("gradient.one_step", *(("gradient.adapter",) if model.adapter else ()), "prob.stage"),
         move=move,
         rate=rate,
         loss=loss,

@@ -7,10 +7,12 @@
   https://arxiv.org/abs/1311.2901).
 
 The neutral vector is that of a comma, a token that says little. The first token keeps its vector, and has no score: attention
-heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md).
+heads that have nothing to read rest on it, and without it the states change abruptly (docs/lab-log.md). A comma has no score
+either, because it is the neutral token itself.
 
-The deletion test replaces the tokens one after the other, those first whose scores say that they cause the preference most: the
-better a method, the faster the preference falls (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421).
+The deletion test replaces the tokens one after the other. First come those whose scores say that they push the difference of
+the logits away from its neutral value most: the better a method, the sooner the difference reaches that value (Petsiuk et al.
+2018, https://arxiv.org/abs/1806.07421).
 
 Legend of shape suffixes: B rows, T tokens, D width, M methods.
 """
@@ -28,7 +30,7 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.contrast import Contrast, contrasts, first_token, make_contrast, replacing, rows_at_once
+from liuli.inside.contrast import SMALL, Contrast, check_length, contrasts, make_contrast, replacing, rows_at_once
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck
 from liuli.inside.tape import record
@@ -36,12 +38,13 @@ from liuli.inside.view import ModelFacts, View
 from liuli.watch import Watch, unwatched
 
 NEUTRAL = ","
+MOST_TOKENS = 256  # of a text, which is read about 200 times, and once more per token
 METHODS = ("gradient × input", "integrated gradients", "occlusion")
 FIRST_STRETCHES = 16  # into which integrated gradients divides its way at first
 HALVED = 16  # stretches that are divided again at once
 MOST_POINTS = 2048  # at which the gradient is evaluated
-GAP_LIMIT = 0.01  # of integrated gradients, as a share of the change
-DELETIONS = 8  # numbers of tokens after which the preference is measured, besides none
+GAP_LIMIT = 0.01  # of integrated gradients, as a share of the change; of a change below SMALL, as a share of SMALL
+DELETIONS = 8  # numbers of deleted tokens at which the difference is measured, in addition to none
 TRIALS = 20  # random orders
 SEED = 0  # of these orders
 
@@ -53,18 +56,21 @@ class InfluenceView(View):
     Attributes:
         contrast: which token's logit is compared with which other's; the scores are in the same unit.
         neutral: the difference of the two logits if every token but the first is replaced by the neutral vector.
+        small: whether the change from there to the whole text is so small that its shares say little.
         methods: their names.
-        scores: positive: the token makes the target more likely. NaN for the first token, which always keeps its vector.
+        scores: positive: the token speaks for the target relative to the other token. NaN: no score. The first token always
+            keeps its vector, and a comma has the neutral vector already.
         points: at how many points integrated gradients evaluated the gradient.
         deletion: of each method, the mean share of the change that is left while tokens are deleted in the order of its
             scores; lower is better. random_deletion: of 20 random orders, the mean and the standard deviation.
-        deleted: the numbers of tokens that were deleted. curves: the preference after each of them.
+        deleted: the numbers of tokens that were deleted. curves: the difference of the logits after each of them.
     """
 
     NAME: ClassVar[str] = "influence"
 
     contrast: Contrast
     neutral: float
+    small: bool
     methods: tuple[str, ...] = METHODS
     scores: Array = array("(M, T)", "logits")
     points: int
@@ -80,12 +86,14 @@ def influence(
     """Returns which tokens of `text` make the model prefer one next token to another.
 
     Args:
-        target, other: texts whose first token is meant. Default: the two most likely tokens.
+        target, other: words whose first token is meant (`next_word`). Default: the two most likely tokens.
 
     Raises:
-        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token; the weights are in 16 bits.
+        LiuliError: what `read_passage` and `make_contrast` raise; the text has only one token, nothing but commas after it, or
+            more than `MOST_TOKENS`; the weights are in 16 bits.
     """
     read = read_passage(model, text)
+    check_length(read, InfluenceView.NAME, MOST_TOKENS)
     if len(read.ids) < 2:
         raise LiuliError("the text has one token, and the first token always keeps its vector: give a longer text")
     if model.decoder.dtype != torch.float32:
@@ -93,14 +101,15 @@ def influence(
         raise LiuliError(f"the weights are in {dtype}, which rounds away what one token changes: use --dtype fp32")
     contrast = make_contrast(model, read, target, other)
     inputs = _Inputs(model, read, contrast)
+    if not inputs.replaceable:
+        raise LiuliError("after its first token, the text has nothing but commas, the neutral token: give another text")
     gradient_T = inputs.slopes(torch.ones(1))[0]
     watch("integrated gradients", 0, 0)
     integrated_T, points, gap = _integrate(inputs, watch)
-    occluded_T = contrast.value - inputs.values(torch.eye(len(read.ids), dtype=torch.bool))
+    occluded_T = contrast.value - inputs.values(torch.eye(len(read.ids), dtype=torch.bool), watch, "occlusion")
     scores_MT = torch.stack((gradient_T, integrated_T, occluded_T)).cpu().numpy()
-    scores_MT[:, 0] = np.nan
-    watch("the deletion test", 0, 0)
-    deleted, curves_MN, deletion, at_random = _delete(inputs, scores_MT)
+    scores_MT[:, [t for t in range(len(read.ids)) if t not in inputs.replaceable]] = np.nan
+    deleted, curves_MN, deletion, at_random = _delete(inputs, scores_MT, watch)
     return InfluenceView(
         model=ModelFacts.of(model),
         input=read,
@@ -109,6 +118,7 @@ def influence(
         caveats=("influence.method", "occlusion.unseen", "causal.left_only"),
         contrast=contrast,
         neutral=inputs.neutral,
+        small=abs(inputs.change) < SMALL,
         scores=scores_MT,
         points=points,
         deletion=deletion,
@@ -120,14 +130,21 @@ def influence(
 
 class _Inputs:
     """The text's own vectors and the neutral ones, (T, D), and the contrast of anything in between. Those of the first token
-    are equal."""
+    are equal.
+
+    Attributes:
+        replaceable: the places of the tokens whose two vectors are not equal.
+    """
 
     def __init__(self, model: Model, read: Passage, contrast: Contrast):
-        decoder = model.decoder
+        decoder, tokenizer = model.decoder, model.tokenizer
+        assert tokenizer is not None
+        (neutral_id, *_) = tokenizer.encode_on(NEUTRAL)
+        self.replaceable = [t for t, token_id in enumerate(read.ids) if t > 0 and token_id != neutral_id]
         self._decoder, self._ids, self._contrast = decoder, read.ids, contrast
         self.own_TD = record(decoder, read.ids, "embedding")[1]["embedding"][0].clone()
         scale = 1.0 if decoder.embedding_scale is None else decoder.embedding_scale.item()
-        rows_TD = decoder.embedding.rows([*read.ids[1:], first_token(model, NEUTRAL)]) * scale
+        rows_TD = decoder.embedding.rows([*read.ids[1:], neutral_id]) * scale
         self.neutral_TD = self.own_TD.clone()
         self.neutral_TD[1:] += rows_TD[-1] - rows_TD[:-1]  # not replaced as a whole: in GPT-2, the positions stay
         self.neutral = self.values(torch.ones(1, len(read.ids), dtype=torch.bool)).item()
@@ -138,10 +155,11 @@ class _Inputs:
         return self._contrast.value - self.neutral
 
     @torch.no_grad()
-    def values(self, replaced_BT: Tensor) -> Tensor:
+    def values(self, replaced_BT: Tensor, watch: Watch = unwatched, what: str = "") -> Tensor:
         """The contrast, (B,), with the neutral vector wherever `replaced_BT` is true."""
-        found = []
+        found: list[Tensor] = []
         for part_BT in replaced_BT.split(rows_at_once(self._ids)):
+            watch(what, sum(map(len, found)), len(replaced_BT))
             x_BTD = torch.where(part_BT[..., None].to(self.own_TD.device), self.neutral_TD, self.own_TD)
             found.append(self._contrasts(x_BTD))
         return torch.cat(found)
@@ -191,13 +209,14 @@ def _integrate(inputs: _Inputs, watch: Watch) -> tuple[Tensor, int, float]:
     """Integrated gradients, (T,), the number of points, and the difference between their sum and the change, as a share of it.
 
     The contrast changes abruptly on a few short parts of the way, so points are added there: the stretches with the largest
-    errors are halved until all errors together are small.
+    errors are halved until all errors together are small. They are compared with a change of at least `SMALL`: a share of
+    almost nothing would only measure rounding.
     """
+    change = max(abs(inputs.change), SMALL)
     edges = np.linspace(0, 1, FIRST_STRETCHES + 1).tolist()
     stretches = _measure(inputs, list(pairwise(edges)))
     points = 2 * len(stretches)
-    wanted = abs(inputs.change) * GAP_LIMIT
-    while points < MOST_POINTS and sum(each.error for each in stretches) > wanted:
+    while points < MOST_POINTS and sum(each.error for each in stretches) > change * GAP_LIMIT:
         watch("integrated gradients", points, MOST_POINTS)
         stretches.sort(key=lambda each: each.error)
         worst = [stretches.pop() for _ in range(min(HALVED, len(stretches)))]
@@ -205,8 +224,7 @@ def _integrate(inputs: _Inputs, watch: Watch) -> tuple[Tensor, int, float]:
         stretches += _measure(inputs, halves)
         points += 2 * len(halves)
     scores_T = torch.stack([each.scores_T for each in stretches]).sum(0)
-    gap = abs(scores_T.sum().item() - inputs.change) / max(abs(inputs.change), 1e-6)
-    return scores_T, points, gap
+    return scores_T, points, abs(scores_T.sum().item() - inputs.change) / change
 
 
 def _measure(inputs: _Inputs, parts: Sequence[tuple[float, float]]) -> list[_Stretch]:
@@ -222,23 +240,30 @@ def _measure(inputs: _Inputs, parts: Sequence[tuple[float, float]]) -> list[_Str
     return [_Stretch(*part, scores_T, error) for part, scores_T, error in zip(parts, scores_NT, errors_N, strict=True)]
 
 
-def _delete(inputs: _Inputs, scores_MT: Array) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
+def _delete(
+    inputs: _Inputs, scores_MT: Array, watch: Watch
+) -> tuple[tuple[int, ...], Array, tuple[float, ...], tuple[float, float]]:
     """The deletion test: see `InfluenceView`."""
-    tokens = scores_MT.shape[1]
-    later = range(1, tokens)
-    counts = sorted({round(len(later) * k / DELETIONS) for k in range(DELETIONS + 1)})
+    places = inputs.replaceable
+    counts = sorted({round(len(places) * k / DELETIONS) for k in range(DELETIONS + 1)})
     draw = Random(SEED)
-    sign = 1 if inputs.change >= 0 else -1  # a preference for the other token is tested by its own causes
-    orders = [sorted(later, key=lambda t, scores_T=scores_T: -sign * scores_T[t]) for scores_T in scores_MT]
-    orders += [draw.sample(later, len(later)) for _ in range(TRIALS)]
-    rows = torch.zeros(len(orders), len(counts), tokens, dtype=torch.bool)
+    orders = [_order(scores_T, places, inputs.change) for scores_T in scores_MT]
+    orders += [draw.sample(places, len(places)) for _ in range(TRIALS)]
+    rows = torch.zeros(len(orders), len(counts), scores_MT.shape[1], dtype=torch.bool)
     for o, order in enumerate(orders):
         for c, count in enumerate(counts):
             rows[o, c, order[:count]] = True
-    values_ON = inputs.values(rows.flatten(0, 1)).view(len(orders), len(counts)).cpu().numpy()
+    values_ON = inputs.values(rows.flatten(0, 1), watch, "the deletion test").view(len(orders), len(counts)).cpu().numpy()
     shares_O = _shares(values_ON, inputs).mean(1)
     methods, at_random = shares_O[: len(METHODS)], shares_O[len(METHODS) :]
     return tuple(counts), values_ON[: len(METHODS)], tuple(methods.tolist()), (at_random.mean().item(), at_random.std().item())
+
+
+def _order(scores_T: Array, places: Sequence[int], change: float) -> list[int]:
+    """The places of tokens, first those whose scores say that they push the contrast away from its neutral value most. If the
+    contrast of the text is below its neutral value, these are the lowest scores."""
+    sign = -1 if change < 0 else 1
+    return sorted(places, key=lambda place: -sign * scores_T[place])
 
 
 def _shares(values: Array, inputs: _Inputs) -> Array:

@@ -20,6 +20,7 @@ from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
+from liuli.inside.next_word import NextWord, next_word
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record, residual_points
@@ -46,6 +47,7 @@ class LensView(View):
         divergence: KL(model ‖ row): how far each row is from the model's own prediction.
         tracked: tokens that are followed through the layers: the model's prediction after the last position, then those that
             were asked for.
+        words: those that the user gave, with the tokens that they mean.
         logprobs, ranks: of each tracked token; rank 0 is the most likely token.
         final_logprobs, final_ranks: of the token that the model itself predicts after each position.
         leads_from: for each tracked token and position, the first row from which on it is the most likely token in every
@@ -62,6 +64,7 @@ class LensView(View):
     entropy: Array = array("(P, R)", "nats")
     divergence: Array = array("(P, R)", "nats")
     tracked: tuple[Token, ...]
+    words: tuple[NextWord, ...]
     logprobs: Array = array("(P, R, K)", "nats")
     ranks: Array = array("(P, R, K)", "rank", "i4")
     final_logprobs: Array = array("(P, R)", "nats")
@@ -75,7 +78,7 @@ def lens(
     """Returns what every layer predicts after the tokens of `text`.
 
     Args:
-        words: texts whose first token is tracked, read as a continuation of `text`.
+        words: words whose first token is tracked, as the model would write them after `text` (`next_word`).
         positions: places of tokens; negative ones count from the end. Default: the last 32.
 
     Raises:
@@ -89,7 +92,8 @@ def lens(
     with torch.inference_mode():
         rows_RPD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()])
     model_PV = torch.cat(list(logits_in_chunks(decoder, states_TD[chosen])))
-    tracked = _tracked(model, int(model_PV[-1].argmax()), words)
+    given = tuple(next_word(model, read, word) for word in words)
+    tracked = list(dict.fromkeys([int(model_PV[-1].argmax()), *(word.token.id for word in given)]))
 
     parts: list[Distributions] = []
     divergence_PR = np.zeros((len(chosen), len(rows_RPD)), np.float32)
@@ -121,6 +125,7 @@ def lens(
         entropy=found.entropy.reshape(by_position[:2]),
         divergence=divergence_PR,
         tracked=tuple(map(tokenizer.token, tracked)),
+        words=given,
         logprobs=logprobs_PRK[..., :-1],
         ranks=ranks_PRK[..., :-1],
         final_logprobs=logprobs_PRK[..., -1],
@@ -142,19 +147,6 @@ def _positions(read: Passage, positions: Sequence[int] | None) -> list[int]:
         if not -count <= position < count:
             raise LiuliError(f"there is no token {position}: the text has {count} tokens, 0 to {count - 1}")
     return [position % count for position in positions]
-
-
-def _tracked(model: Model, likeliest: int, words: Sequence[str]) -> list[int]:
-    """The ids to follow, each once."""
-    assert model.tokenizer is not None
-    found = [likeliest]
-    for word in words:
-        ids = model.tokenizer.encode_on(word)
-        if not ids:
-            raise LiuliError("a word to follow has no tokens: give a word of at least one character")
-        if ids[0] not in found:
-            found.append(ids[0])
-    return found
 
 
 def _divergence(logits_RV: Tensor) -> Array:

@@ -17,8 +17,9 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.contrast import Contrast, contrasts, first_token, replacing, rows_at_once
+from liuli.inside.contrast import SMALL, Contrast, check_length, contrast_of, contrasts, replacing, rows_at_once
 from liuli.inside.distributions import logits_in_chunks
+from liuli.inside.next_word import next_word
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
 from liuli.inside.tape import record
@@ -26,6 +27,8 @@ from liuli.inside.view import ModelFacts, View
 from liuli.watch import Watch, unwatched
 
 LIMIT = 1e-3  # of a logit
+LEAST = 1e-3  # logits: a difference between the texts of which no shares can be computed
+MOST_TOKENS = 128  # of a text, which is read once per layer and token
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -36,6 +39,7 @@ class PatchingView(View):
         other: the other text, with as many tokens.
         contrast: the next token of the first text against that of the other; its value is that of the first text.
         other_value: the difference of these logits after the other text.
+        small: whether the two differences are so similar that the shares say little.
         rows: "embedding", then "0", "1", … for the state after each block but the last.
         restored: the share of the difference between the texts that one state restores.
     """
@@ -45,6 +49,7 @@ class PatchingView(View):
     other: Passage
     contrast: Contrast
     other_value: float
+    small: bool
     rows: tuple[str, ...]
     restored: Array = array("(R, T)", "share of the difference")
 
@@ -60,28 +65,33 @@ def patching(
     """Returns which states of `text` restore its prediction in the reading of `other`.
 
     Args:
-        target, against: texts whose first token is meant. Default: the most likely token after each text.
+        target, against: words whose first token is meant (`next_word`): after `text` and after `other`. Default: the most
+            likely token after each text.
 
     Raises:
-        LiuliError: what `read_passage` raises; the texts have different numbers of tokens, or the same tokens; the model
-            predicts the same token after both, and none was given.
+        LiuliError: what `read_passage` and `next_word` raise; the texts have different numbers of tokens, more than
+            `MOST_TOKENS`, or the same tokens; both words mean the same token; the model prefers the target to the other token
+            by as much after both texts.
     """
     reads = read_passage(model, text), read_passage(model, other)
     _check_pair(*reads)
+    check_length(reads[0], PatchingView.NAME, MOST_TOKENS)
     decoder = model.decoder
     names = [f"blocks.{layer}.residual_in" for layer in range(model.config.layers)]
     states_TD, tape = record(decoder, reads[0].ids, *names)
     other_states_TD = record(decoder, reads[1].ids)[0]
     logits_2V = torch.cat(list(logits_in_chunks(decoder, torch.stack((states_TD[-1], other_states_TD[-1])))))
-    contrast = _contrast(model, logits_2V, target, against)
+    contrast = _contrast(model, reads, logits_2V, target, against)
     contrast_value, other_value = contrast.of(logits_2V).tolist()
+    difference = contrast_value - other_value
+    _check_difference(contrast, difference)
 
     restored: list[Tensor] = []
     gaps: dict[str, list[float]] = {"patching_everything": [], "patching_nothing": []}
     for layer, name in enumerate(names):
         watch("patching states", layer, len(names))
         values_B = _patch_each(model, reads[1], name, tape[name][0], contrast)
-        restored.append((values_B[:-2] - other_value) / (contrast_value - other_value))
+        restored.append((values_B[:-2] - other_value) / difference)
         gaps["patching_everything"].append(abs(values_B[-2].item() - contrast_value))
         gaps["patching_nothing"].append(abs(values_B[-1].item() - other_value))
     return PatchingView(
@@ -92,6 +102,7 @@ def patching(
         other=reads[1],
         contrast=contrast,
         other_value=other_value,
+        small=abs(difference) < SMALL,
         rows=("embedding", *map(str, range(model.config.layers - 1))),
         restored=torch.stack(restored).numpy(),
     )
@@ -108,17 +119,32 @@ def _check_pair(read: Passage, other: Passage) -> None:
         raise LiuliError(f"{read.text!r} and {other.text!r} have the same tokens: give two texts that differ in a word")
 
 
-def _contrast(model: Model, logits_2V: Tensor, target: str | None, against: str | None) -> Contrast:
-    """The most likely tokens after both texts, unless they are given."""
+def _contrast(
+    model: Model, reads: tuple[Passage, Passage], logits_2V: Tensor, target: str | None, against: str | None
+) -> Contrast:
+    """The most likely tokens after both texts, unless words are given."""
     assert model.tokenizer is not None
     likeliest = logits_2V.argmax(-1).tolist()
-    target_id = likeliest[0] if target is None else first_token(model, target)
-    against_id = likeliest[1] if against is None else first_token(model, against)
+    target_word = None if target is None else next_word(model, reads[0], target)
+    against_word = None if against is None else next_word(model, reads[1], against)
+    target_id = likeliest[0] if target_word is None else target_word.token.id
+    against_id = likeliest[1] if against_word is None else against_word.token.id
     if target_id == against_id:
         name = model.tokenizer.token(target_id).text
-        raise LiuliError(f"the model predicts {name!r} after both texts: give texts that it continues with different words")
-    value = (logits_2V[0, target_id] - logits_2V[0, against_id]).item()
-    return Contrast(model.tokenizer.token(target_id), model.tokenizer.token(against_id), value)
+        if target_word is None and against_word is None:
+            raise LiuliError(f"the model predicts {name!r} after both texts: give texts that it continues with different words")
+        raise LiuliError(f"the token {name!r} would be compared with itself: give a word that begins with another token")
+    return contrast_of(model, logits_2V[0], (target_id, against_id), (target_word, against_word))
+
+
+def _check_difference(contrast: Contrast, difference: float) -> None:
+    """Raises LiuliError if there is nothing to restore: every share would be the quotient of two rounding errors."""
+    if abs(difference) < LEAST:
+        names = f"{contrast.target.text!r} and {contrast.other.text!r}"
+        raise LiuliError(
+            f"the logits of {names} differ by {contrast.value:.3f} after both texts, so there is no difference to restore: "
+            f"give another word, or texts after which the model predicts different words"
+        )
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from liuli.world.world import World
 
 DOCUMENTS, FACTS, README = "documents.jsonl", "facts.json", "README.md"
 FILES = (DOCUMENTS, FACTS, README)
+COMPARED = 100  # documents of a folder with those of its world
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,22 @@ def open_folder(folder: Path) -> World | None:
         size, seed, lang = about["size"], about["seed"], about["lang"]
     except (KeyError, TypeError):
         return None
-    return World(size, seed, lang)
+    world = World(size, seed, lang)
+    world.folder = folder
+    return world
+
+
+def text_of(world: World) -> Path | None:
+    """The file with the documents of a world that was opened from a folder; None if there is none, or if its first documents
+    are not those of this world, as when another version of Liuli wrote them."""
+    if world.folder is None or not (world.folder / DOCUMENTS).is_file():
+        return None
+    path = world.folder / DOCUMENTS
+    with suppress(OSError, ValueError, KeyError, TypeError), path.open(encoding="utf-8") as file:
+        written = [json.loads(line)["text"] for line in islice(file, COMPARED)]
+        if written == list(world.documents(len(written))):
+            return path
+    return None
 
 
 def _about(folder: Path) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args
 
@@ -44,6 +45,9 @@ class Branch:
 class World:
     """A world is determined by size and seed; `lang` says in which languages its documents are written.
 
+    Attributes:
+        folder: the folder that it was opened from (`world/folder.py`); None if it was made here.
+
     Raises:
         LiuliError: a size or language that does not exist, a seed that is no whole number of at least 0.
     """
@@ -54,6 +58,7 @@ class World:
                 raise LiuliError(f"a world's {name} must be one of {', '.join(known)}, not {value!r}")
         check_seed(seed)
         self.size, self.seed, self.lang = size, seed, lang
+        self.folder: Path | None = None
         self.facts = make_facts(size, 2 * seed)  # even seeds for facts, odd ones for documents: never the same draws
         self.start = forms.start(self.facts, _LANGUAGES[lang])
 

@@ -7,17 +7,10 @@ import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { unpack, type NumberArray } from "../packed";
 import { columns, drawReadout, section, signedBar } from "../parts";
-import { say, visible } from "../text";
-import type { AblationView } from "../types";
+import { say, tokenName } from "../text";
+import type { AblatedPart, AblationView } from "../types";
 
-const LISTED = 8;
-
-/** A part of the model. `head`: a head; null: all heads of the layer; undefined: its feed-forward network. */
-export interface ModelPart {
-  layer: number;
-  head?: number | null;
-  change: number;
-}
+const NOTHING = 0.005; // logits: a change that two decimals do not show
 
 export const drawAblation: Draw<AblationView> = (element, view, { language }) => {
   const heads = unpack(view.body.heads);
@@ -37,7 +30,7 @@ export const drawAblation: Draw<AblationView> = (element, view, { language }) =>
   const parts = columns(element);
   drawHeads(parts, view, heads, language);
   drawLayers(parts, attention, feedForward, language);
-  drawStrongest(element, strongest(heads, attention, feedForward, LISTED), language);
+  drawStrongest(element, view.body.strongest, language);
   return UNLINKED;
 };
 
@@ -52,14 +45,12 @@ function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray,
     rows: numbers(layers),
     columns: numbers(count),
     share: (layer, head) => heads.at(layer, head) / most,
-    name: (layer, head) => `${partName({ layer, head, change: 0 }, language)}: ${signed(heads.at(layer, head))}`,
-    onChoose: (layer, head) => readOut(inWords(view, { layer, head, change: heads.at(layer, head) }, language)),
+    name: (layer, head) => `${partName({ layer, kind: "head", head }, language)}: ${signed(heads.at(layer, head))}`,
+    onChoose: (layer, head) => readOut(headInWords(view, layer, head, heads.at(layer, head), language)),
   });
   const readOut = drawReadout(part, "");
-  const [first] = strongest(heads, null, null, 1);
-  if (first) {
-    cells.choose(first.layer, first.head ?? 0);
-  }
+  const first = view.body.strongest.find(({ kind }) => kind === "head");
+  cells.choose(first?.layer ?? 0, first?.head ?? 0);
 }
 
 function drawLayers(element: HTMLElement, attention: NumberArray, feedForward: NumberArray, language: Language): void {
@@ -81,58 +72,44 @@ function drawLayers(element: HTMLElement, attention: NumberArray, feedForward: N
   part.append(table);
 }
 
-function drawStrongest(element: HTMLElement, parts: ModelPart[], language: Language): void {
+function drawStrongest(element: HTMLElement, parts: AblatedPart[], language: Language): void {
   const part = section(element, say({ en: "The parts with the largest changes", zh: "变化最大的部件" }, language));
   const rows = html("ol", { class: "rows ablation-list" });
   for (const each of parts) {
-    const share = each.change / Math.abs(parts[0]!.change || 1);
+    const share = (each.change ?? 0) / Math.abs(parts[0]!.change || 1);
     const change = html("span", { class: "number" }, signed(each.change));
     rows.append(html("li", { class: "row" }, html("span", {}, partName(each, language)), signedBar(share), change));
   }
   part.append(rows);
 }
 
-/** The parts whose removal changes most, the largest change first. */
-export function strongest(
-  heads: NumberArray,
-  attention: NumberArray | null,
-  feedForward: NumberArray | null,
-  count: number,
-): ModelPart[] {
-  const [layers = 0, width = 0] = heads.shape;
-  const parts: ModelPart[] = [];
-  for (let layer = 0; layer < layers; layer++) {
-    for (let head = 0; head < width; head++) {
-      parts.push({ layer, head, change: heads.at(layer, head) });
-    }
-    if (attention && feedForward) {
-      parts.push({ layer, head: null, change: attention.at(layer) });
-      parts.push({ layer, change: feedForward.at(layer) });
-    }
-  }
-  return parts.sort((one, other) => Math.abs(other.change) - Math.abs(one.change)).slice(0, count);
+function partName({ layer, kind, head }: Pick<AblatedPart, "layer" | "kind" | "head">, language: Language): string {
+  const names = {
+    head: { en: `layer ${layer}, head ${head}`, zh: `第 ${layer} 层，第 ${head} 头` },
+    attention: { en: `layer ${layer}, all heads`, zh: `第 ${layer} 层，所有头` },
+    feed_forward: { en: `layer ${layer}, feed-forward`, zh: `第 ${layer} 层，前馈网络` },
+  };
+  return say(names[kind], language);
 }
 
-function partName({ layer, head }: ModelPart, language: Language): string {
-  if (head === undefined) {
-    return say({ en: `layer ${layer}, feed-forward`, zh: `第 ${layer} 层，前馈网络` }, language);
-  }
-  if (head === null) {
-    return say({ en: `layer ${layer}, all heads`, zh: `第 ${layer} 层，所有头` }, language);
-  }
-  return say({ en: `layer ${layer}, head ${head}`, zh: `第 ${layer} 层，第 ${head} 头` }, language);
-}
-
-function inWords({ body }: AblationView, part: ModelPart, language: Language): string {
+/** What changes without a head. A change that is shown as 0 speaks for neither token. */
+export function headInWords({ body }: AblationView, layer: number, head: number, change: number, language: Language): string {
   const { target, other, value } = body.contrast;
-  const [from, to] = [value ?? NaN, (value ?? NaN) + part.change];
-  const winner = visible(part.change < 0 ? target.text : other.text);
+  const name = partName({ layer, kind: "head", head }, language);
+  if (Math.abs(change) < NOTHING) {
+    return say(
+      { en: `Without ${name}, the difference of the logits stays ${signed(value)}.`, zh: `去掉${name}，logit 之差仍是 ${signed(value)}。` },
+      language,
+    );
+  }
+  const [from, to] = [signed(value), signed((value ?? NaN) + change)];
+  const winner = tokenName(change < 0 ? target : other);
   return say(
     {
       en:
-        `Without ${partName(part, language)}, the difference of the logits changes from ${signed(from)} to ${signed(to)} ` +
-        `(${signed(part.change)}): this head speaks for “${winner}”.`,
-      zh: `去掉${partName(part, language)}，logit 之差从 ${signed(from)} 变为 ${signed(to)}（${signed(part.change)}）：这个头支持“${winner}”。`,
+        `Without ${name}, the difference of the logits changes from ${from} to ${to} ` +
+        `(${signed(change)}): this head speaks for “${winner}”.`,
+      zh: `去掉${name}，logit 之差从 ${from} 变为 ${to}（${signed(change)}）：这个头支持“${winner}”。`,
     },
     language,
   );

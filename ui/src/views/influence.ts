@@ -10,7 +10,7 @@ import { unpack, type NumberArray } from "../packed";
 import { bar, columns, rowsHead, section, sentence, signedBar } from "../parts";
 import { drawStrip } from "../strip";
 import { makeSwitch } from "../switch";
-import { passageTokenName, say } from "../text";
+import { joinSentences, passageTokenName, say } from "../text";
 import type { InfluenceView } from "../types";
 
 const METHODS: Record<string, Bilingual> = {
@@ -38,8 +38,11 @@ const FIRST: Bilingual = {
     "without it, the states change abruptly.",
   zh: "第一个 token 没有分数：没有东西可读的注意力头都停在它上面，换掉它，状态会突变，所以它始终保留自己的向量。",
 };
+const COMMAS: Bilingual = {
+  en: "A comma has no score either: it is the neutral token itself.",
+  zh: "逗号也没有分数：它本身就是中性的 token。",
+};
 const DASHES = ["none", "7 4", "2 3"];
-const SMALL_CHANGE = 0.5; // logits; shares of less than this say little
 
 interface State {
   view: InfluenceView;
@@ -82,7 +85,8 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
   const label = say({ en: "Method", zh: "方法" }, language);
   const methods = makeSwitch(label, choices, String(start), (value) => show(Number(value)));
   const left = html("div", {}, html("div", { class: "influence-methods" }, methods), about, place);
-  left.append(html("p", { class: "note" }, say(FIRST, language)));
+  const commas = view.input.tokens.slice(1).some(({ index }) => !Number.isFinite(state.scores.at(0, index)));
+  left.append(html("p", { class: "note" }, joinSentences([say(FIRST, language), commas ? say(COMMAS, language) : ""], language)));
   columns(element, left, test.element);
   show(start);
   return { select: follow };
@@ -98,8 +102,11 @@ function valueSentence(view: InfluenceView, language: Language): (Node | string)
     {
       en:
         "The difference of their logits is {whole} after the text, and {neutral} if every token but the first is replaced by " +
-        "the neutral vector of a comma. The scores say where the change comes from.",
-      zh: "读完文本，两者的 logit 之差是 {whole}；除第一个 token 外都换成逗号的中性向量，则是 {neutral}。分数说明这个变化来自哪里。",
+        "the neutral vector of a comma. The scores say where the change comes from. A positive score speaks for the first of the " +
+        "two, relative to the other.",
+      zh:
+        "读完文本，两者的 logit 之差是 {whole}；除第一个 token 外都换成逗号的中性向量，则是 {neutral}。分数说明这个变化来自哪里。" +
+        "正的分数支持前一个 token，是相对于后一个来说的。",
     },
     language,
   );
@@ -166,9 +173,10 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
     say(
       {
         en:
-          "The tokens are replaced one after the other, the one with the highest score first. The better a method, the " +
-          "sooner the difference of the logits falls.",
-        zh: "从分数最高的开始，逐个换掉 token。方法越好，logit 之差下降得越早。",
+          "The tokens are replaced one after the other, first those whose scores say that they push the difference of the " +
+          "logits away from its neutral value most. The better a method, the sooner the difference reaches that value.",
+        zh:
+          "逐个换掉 token：按分数，哪个 token 把 logit 之差从中性值推得最远，就先换掉哪个。方法越好，差值越早回到中性值。",
       },
       language,
     ),
@@ -195,8 +203,8 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
   });
   const rows = deletionRows(view, language);
   part.append(rows.element);
-  const change = Math.abs((body.contrast.value ?? 0) - (body.neutral ?? 0));
-  if (change < SMALL_CHANGE) {
+  if (body.small) {
+    const change = Math.abs((body.contrast.value ?? NaN) - (body.neutral ?? NaN));
     part.append(html("p", { class: "note" }, smallChange(change, language)));
   }
   return {

@@ -8,8 +8,8 @@ import { follow, type Followed, type FollowedPrompt } from "../followed";
 import { unpack } from "../packed";
 import { bar, columns, section, sentence, setBar } from "../parts";
 import { makeSwitch } from "../switch";
-import { percent, say, shownText, tokenName, visible } from "../text";
-import type { LearningView, TrackedPrompt } from "../types";
+import { joinSentences, percent, say, shownText, tokenName, visible } from "../text";
+import type { LearningView, RunWorld, TrackedPrompt } from "../types";
 
 const FRAME = 90; // milliseconds per recorded step
 const CALM_FRAME = 1000; // if the reader's system asks for less motion,
@@ -19,13 +19,13 @@ export const drawLearning: Draw<LearningView> = (element, view, { language }) =>
   const { prompts } = view.body;
   const steps = [...unpack(view.body.steps).values];
   const place = html("div", {});
-  let prompt = drawPrompt(place, prompts[0]!, language);
+  let prompt = drawPrompt(place, prompts[0]!, view.body.world, language);
   let at = steps.length - 1;
   if (prompts.length > 1) {
     const choices = prompts.map((each, i) => ({ value: String(i), text: shownText(each.input.text) }));
     const choosePrompt = (value: string) => {
       place.replaceChildren();
-      prompt = drawPrompt(place, prompts[Number(value)]!, language);
+      prompt = drawPrompt(place, prompts[Number(value)]!, view.body.world, language);
       prompt.show(at);
     };
     element.append(makeSwitch(say({ en: "Prompt", zh: "提示" }, language), choices, "0", choosePrompt));
@@ -117,14 +117,18 @@ function stepInWords(steps: number[], tokens: number, loss: number, at: number, 
 }
 
 /** The prompt, and a bar for each token that was ever likely after it. The rows keep their places, so they can be followed. */
-function drawPrompt(element: HTMLElement, prompt: TrackedPrompt, language: Language): { show(at: number): void } {
+function drawPrompt(
+  element: HTMLElement,
+  prompt: TrackedPrompt,
+  world: RunWorld | null,
+  language: Language,
+): { show(at: number): void } {
   const followed = follow(prompt);
   const text = html("q", {}, visible(prompt.input.text));
   const lead = say({ en: "What the model expects after {text}", zh: "模型认为 {text} 之后是" }, language);
   element.append(html("p", { class: "part-lead" }, ...sentence(lead, { text })));
-  const known = prompt.truth.length > 0;
-  if (known) {
-    element.append(html("p", { class: "note" }, truthInWords(prompt, language)));
+  if (world && prompt.truth.length > 0) {
+    element.append(html("p", { class: "note" }, truthInWords(prompt, world, language)));
   }
   const rows = html("div", { class: "rows learning-rows" });
   const lines = followed.rows.map((row) => {
@@ -168,17 +172,27 @@ function bestInWords({ token, share }: FollowedPrompt["best"][number], language:
   return say({ en: `Most likely at this step: ${name} ${part}.`, zh: `这一步概率最高的是：${name} ${part}。` }, language);
 }
 
-function truthInWords({ truth }: TrackedPrompt, language: Language): string {
-  const pieces = truth.slice(0, 5).map((piece) => `${visible(piece.text)} ${percent(piece.probability ?? 0)}`);
-  return say(
-    {
-      en:
-        `◆ The truth of the world that wrote the training text: ${pieces.join(", ")}. ` +
-        "The mark on a bar is where it should end.",
-      zh: `◆ 写出训练文本的世界里的真实情况：${pieces.join("，")}。条上的标记是它应该到的位置。`,
-    },
-    language,
-  );
+/** What can follow in the world, whose world it is, and what the marks mean. */
+function truthInWords({ truth, true_tokens }: TrackedPrompt, world: RunWorld, language: Language): string {
+  const end = say({ en: "(the end)", zh: "（结束）" }, language);
+  const listed = truth.slice(0, 5).map((piece) => `${visible(piece.text) || end} ${percent(piece.probability ?? 0)}`);
+  const pieces = listed.join(say({ en: ", ", zh: "，" }, language));
+  const name = shownText(world.name);
+  const source = world.of_the_run
+    ? { en: `The truth of the world that wrote the training text: ${pieces}.`, zh: `写出训练文本的世界里的真实情况：${pieces}。` }
+    : {
+        en: `In the world in ${name}: ${pieces}. The run was not trained on its text alone, so this need not be its truth.`,
+        zh: `在 ${name} 这个世界里：${pieces}。这次训练用的不只是它的文本，所以不一定是训练数据的真实情况。`,
+      };
+  const mark = world.of_the_run
+    ? { en: "The mark on a bar is where it should end.", zh: "条上的标记是它应该到的位置。" }
+    : { en: "The mark on a bar is this world's probability.", zh: "条上的标记是这个世界里的概率。" };
+  const joined = {
+    en: "The tokenizer joins the end of the prompt with what follows, so no token can be marked.",
+    zh: "分词器把提示的末尾和后面的文字合在一起，所以没有可以标记的 token。",
+  };
+  const marks = say(true_tokens.length > 0 ? mark : joined, language);
+  return `◆ ${joinSentences([say(source, language), marks], language)}`;
 }
 
 function drawLoss(

@@ -5,6 +5,7 @@ import { html } from "../dom";
 import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
 import { layerName, shortLayerName } from "../layers";
+import { wordsInWords } from "../next-word";
 import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { LensView } from "../types";
 import { drawLensColumn } from "./lens-column";
@@ -45,13 +46,14 @@ export const drawLens: Draw<LensView> = (element, view, options) => {
   });
   frame.append(grid.table);
   const all = view.input.tokens.length;
+  const given = wordsInWords(view.body.words, options.language);
   const only = all > names.length ? words.only(names.length, all) : "";
   element.append(
     html(
       "div",
       { class: "figure lens" },
       html("h3", {}, words.grid),
-      html("p", { class: "note" }, joinSentences([words.how, only], options.language)),
+      html("p", { class: "note" }, joinSentences([words.how, only, given], options.language)),
       frame,
       drawLegend(options.language),
       column,

@@ -4,12 +4,18 @@ import "./patching.css";
 import { drawCells } from "../cells";
 import { explained, LOGITS, signed } from "../contrast";
 import { html } from "../dom";
-import type { Draw, Language, Options } from "../draw";
+import type { Bilingual, Draw, Language, Options } from "../draw";
+import { wordsInWords } from "../next-word";
 import { unpack, type NumberArray } from "../packed";
 import { drawReadout, section, sentence, tokenMark } from "../parts";
 import { drawStrip } from "../strip";
 import { passageTokenName, say } from "../text";
 import type { Passage, PatchingView } from "../types";
+
+const SMALL: Bilingual = {
+  en: "The two differences are nearly the same here, so the shares can be very large and say little.",
+  zh: "这里两段文本的差值几乎相同，所以这些比例可能很大，说明不了什么。",
+};
 
 export const drawPatching: Draw<PatchingView> = (element, view, options) => {
   const { language } = options;
@@ -22,6 +28,9 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
     drawText(element, view, view.input, different, linked, true),
     drawText(element, view, body.other, different, linked, false),
   ];
+  if (body.contrast.words.length > 0) {
+    element.append(html("p", { class: "note" }, wordsInWords(body.contrast.words, language)));
+  }
   const part = section(
     element,
     say({ en: "Which state brings the first prediction back?", zh: "哪个状态能把第一段的预测带回来？" }, language),
@@ -35,6 +44,9 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
       language,
     ),
   );
+  if (body.small) {
+    part.append(html("p", { class: "note" }, say(SMALL, language)));
+  }
   const cells = drawCells(part, {
     label: say({ en: "Restored shares, by token and layer", zh: "按 token 和层列出的恢复比例" }, language),
     rowKind: "token",

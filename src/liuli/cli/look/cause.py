@@ -6,27 +6,27 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.look.drawing import AGAINST, CELLS, fitted, heading, passage_token_name, print_grid
+from liuli.cli.look.drawing import AGAINST, CELLS, fitted, heading, passage_token_name, print_grid, print_words
 from liuli.cli.look.table import ACCENT, Bar, Cell, Column, print_table
 from liuli.cli.output import Screen
 from liuli.cli.wording import token_name
 
 if TYPE_CHECKING:
-    from liuli.inside.ablation import AblationView
+    from liuli.inside.ablation import AblatedPart, AblationView
     from liuli.inside.contrast import Contrast
     from liuli.inside.influence import InfluenceView
     from liuli.inside.patching import PatchingView
 
 NAME = 16  # cells of a token's name, at most
-SMALL = 0.5  # logits: a change of the difference that is too small for a test
+NO_SCORE = "no score"
 LAYER_COLUMNS = "  all heads  feed-forward"
-LISTED = 8  # parts of a model
 LEAST_COLUMN, WIDEST_COLUMN = 6, 20  # cells of a token in the grid of patching
 
 
-def _question(contrast: "Contrast") -> str:
+def _print_question(screen: Screen, contrast: "Contrast") -> None:
     names = token_name(contrast.target), token_name(contrast.other)
-    return f"Why {names[0]} and not {names[1]}? The difference of their logits is {contrast.value:.2f}"
+    heading(screen, f"Why {names[0]} and not {names[1]}? The difference of their logits is {contrast.value:.2f}")
+    print_words(screen, contrast.words)
 
 
 def _bar(value: float, largest: float) -> Bar:
@@ -35,31 +35,41 @@ def _bar(value: float, largest: float) -> Bar:
 
 def draw_influence(screen: Screen, view: "InfluenceView") -> None:
     """Prints every token's score by every method, as bars, and how well each method did in the deletion test."""
-    heading(screen, _question(view.contrast))
+    _print_question(screen, view.contrast)
     largest = np.nanmax(np.abs(view.scores), 1)
     rows: list[list[Cell]] = []
-    for token in view.input.tokens[1:]:
-        scores = [_bar(float(score), float(most)) for score, most in zip(view.scores[:, token.index], largest, strict=True)]
-        rows.append([fitted(passage_token_name(token), NAME).rstrip(), *scores])
+    for token in view.input.tokens:
+        scores = zip(view.scores[:, token.index], largest, strict=True)
+        cells: list[Cell] = [NO_SCORE if np.isnan(score) else _bar(float(score), float(most)) for score, most in scores]
+        rows.append([fitted(passage_token_name(token), NAME).rstrip(), *cells])
     print_table(screen, [Column("token"), *(Column(method) for method in view.methods)], rows)
-    target = token_name(view.contrast.target)
-    screen.print_text(f"In logits. Plus: the token makes {target} more likely. Minus: less likely.", style="dim")
-    neutral = f"If all tokens but the first are replaced by a neutral one, the difference is {view.neutral:.2f}."
-    small = abs(view.contrast.value - view.neutral) < SMALL
-    screen.print_text(f"{neutral} That is nearly the same, so the test below says little." if small else neutral, style="dim")
-    heading(screen, "A test of the scores: the tokens that matter most are removed first")
+    target, other = token_name(view.contrast.target), token_name(view.contrast.other)
+    screen.print_text(f"In logits. Plus: the token speaks for {target} relative to {other}. Minus: against it.", style="dim")
+    screen.print_text(f"{NO_SCORE.capitalize()}: {_why_no_score(view)}.", style="dim")
+    neutral = "If every token but the first is replaced by the neutral vector, which is that of a comma, the difference is"
+    small = " That is nearly the same, so the test below says little." if view.small else ""
+    screen.print_text(f"{neutral} {view.neutral:.2f}.{small}", style="dim")
+    heading(screen, "A test of the scores: the tokens are replaced one after the other")
+    way = f"from {view.contrast.value:.2f} to {view.neutral:.2f}"
+    screen.print_text(f"First those whose scores say that they bring the difference {way} most.", style="dim")
     left: list[list[Cell]] = [[method, f"{share:.0%}"] for method, share in zip(view.methods, view.deletion, strict=True)]
     mean, deviation = view.random_deletion
     left.append(["random orders", f"{mean:.0%} ± {deviation:.0%}"])
-    print_table(screen, [Column("order by"), Column("difference that is left on average")], left)
+    print_table(screen, [Column("order by"), Column("change that is left on average")], left)
     screen.print_text(
         "The less is left, the better. A method that is not below the random orders says nothing here.", style="dim"
     )
 
 
+def _why_no_score(view: "InfluenceView") -> str:
+    first = "the first token always keeps its vector, because heads that have nothing to read rest on it"
+    commas = "; a comma has the neutral vector already"
+    return first + commas if np.isnan(view.scores[0, 1:]).any() else first
+
+
 def draw_ablation(screen: Screen, view: "AblationView") -> None:
     """Prints a grid of all heads, and the parts whose removal changes most."""
-    heading(screen, _question(view.contrast))
+    _print_question(screen, view.contrast)
     layers, heads = view.heads.shape
     screen.print_text("The change without each head. Row: layer; column: head.")
     layer_names = list(map(str, range(layers)))
@@ -73,15 +83,14 @@ def draw_ablation(screen: Screen, view: "AblationView") -> None:
     sign = "Red" if screen.color_system is not None else "-"
     screen.print_text(f"{sign}: without it, the model prefers {token_name(view.contrast.target)} less.", style="dim")
     heading(screen, "The parts with the largest changes")
-    parts = [
-        (float(view.heads[layer, head]), f"layer {layer}, head {head}") for layer in range(layers) for head in range(heads)
-    ]
-    for layer in range(layers):
-        parts.append((float(view.attention[layer]), f"layer {layer}, all heads"))
-        parts.append((float(view.feed_forward[layer]), f"layer {layer}, feed-forward"))
-    parts.sort(key=lambda part: -abs(part[0]))
-    rows = [[name, _bar(change, abs(parts[0][0]))] for change, name in parts[:LISTED]]
+    most = abs(view.strongest[0].change)
+    rows = [[_part_name(part), _bar(part.change, most)] for part in view.strongest]
     print_table(screen, [Column("without"), Column("change of the difference, in logits")], rows)
+
+
+def _part_name(part: "AblatedPart") -> str:
+    names = {"head": f"head {part.head}", "attention": "all heads", "feed_forward": "feed-forward"}
+    return f"layer {part.layer}, {names[part.kind]}"
 
 
 def draw_patching(screen: Screen, view: "PatchingView") -> None:
@@ -89,7 +98,10 @@ def draw_patching(screen: Screen, view: "PatchingView") -> None:
     names = token_name(view.contrast.target), token_name(view.contrast.other)
     heading(screen, f"{names[0]} after the first text, {names[1]} after the other")
     values = f"{view.contrast.value:+.2f} after the first text and {view.other_value:+.2f} after the other"
+    print_words(screen, view.contrast.words)
     screen.print_text(f"The difference of their logits is {values}.")
+    if view.small:
+        screen.print_text("These are nearly the same, so the shares can be very large and say little.")
     screen.print_text("Each number: how much of it comes back if this one state is taken from the first text.")
     screen.print()
     tokens = [

@@ -24,6 +24,7 @@ NAME = 16  # cells of a token's name, at most
 FOLLOWED = 3  # tokens with a column of their own
 LEAST_FOLLOWED = 0.01  # their probability at the last step
 LISTED = 8  # tensors
+THE_END = "(the end)"
 FLOPS = ("TFLOP", "GFLOP", "MFLOP", "kFLOP", "FLOP")
 VIEWS = "--view"
 
@@ -80,11 +81,15 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
     """Prints the loss of every token before and after the step, the predictions, and the weights that moved most."""
     change = view.loss_after - view.loss
     moved = "falls" if change < 0 else "rises"
-    heading(screen, f"One step: the loss {moved} from {view.loss:.4f} to {view.loss_after:.4f} nats per token")
-    screen.print_text(
-        f"All weights together move by {view.move:.2g} of their length. The gradient promises "
-        f"{view.expected:+.4f}; the change is {change:+.4f}, because the loss is curved."
-    )
+    if view.rate:
+        heading(screen, f"One step: the loss {moved} from {view.loss:.4f} to {view.loss_after:.4f} nats per token")
+        screen.print_text(
+            f"All weights together move by {view.move:.2g} of their length. The gradient promises "
+            f"{view.expected:+.4f}; the change is {change:+.4f}, because the loss is curved."
+        )
+    else:
+        heading(screen, f"One step changes nothing: the loss is {view.loss:.4f} nats per token")
+        screen.print_text("The gradient is 0, so no weight moves.")
     names = by_id(view.candidates)
     longest = float(view.losses.max()) or 1.0
     rows: list[list[Cell]] = []
@@ -106,7 +111,7 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
     heading(screen, "The weights that move most")
     rows = []
     for each in view.weights[:LISTED]:
-        share = Bar(each.share / view.weights[0].share, f"{each.share:.1%}")
+        share = Bar(each.share / (view.weights[0].share or 1.0), f"{each.share:.1%}")
         name = each.name.removesuffix(".weight")
         rows.append([name, " × ".join(f"{size:,}" for size in each.shape), share, f"{each.change / (each.size or 1.0):.3%}"])
     print_table(
@@ -117,6 +122,9 @@ def draw_gradient(screen: Screen, view: "GradientView") -> None:
 def draw_learning(screen: Screen, view: "LearningView") -> None:
     """Prints for every tracked prompt how likely its next tokens were at some steps, and the world's own frequencies."""
     heading(screen, f"{view.run}: {int(view.steps[-1]):,} steps, {view.tokens[-1]:,.0f} tokens")
+    if view.world is not None and not view.world.of_the_run:
+        name = f"The truth is that of the world in {visible(view.world.name)}"
+        screen.print_text(f"{name}. The run was not trained on its text alone, so it need not end there.")
     for prompt in view.prompts:
         _print_prompt(screen, view, prompt)
 
@@ -125,32 +133,47 @@ def _print_prompt(screen: Screen, view: "LearningView", prompt: "TrackedPrompt")
     """A column for each of the tokens that are likely at the end: its probability from step to step."""
     heading(screen, f"After {visible(prompt.input.text)}")
     names = by_id(prompt.candidates)
-    ids = [int(token_id) for token_id, logprob in zip(prompt.top[-1], prompt.top_logprobs[-1], strict=True)
-           if math.exp(logprob) >= LEAST_FOLLOWED][:FOLLOWED]  # fmt: skip
-    followed = [names[token_id] for token_id in ids]
+    followed = _followed(prompt)
     columns = [Column("step", right=True), Column("loss", right=True, spare=2), Column("most likely", spare=1)]
     columns += [Column(fitted(token_name(token), NAME).rstrip()) for token in followed]
     rows: list[list[Cell]] = []
     for s in _some(len(view.steps)):
         loss = float(view.loss[s])
-        shares = dict(zip(prompt.top[s].tolist(), map(math.exp, prompt.top_logprobs[s]), strict=True))
+        shares = _shares(prompt, s)
         first = fitted(token_name(names[int(prompt.top[s, 0])]), NAME).rstrip()
         known = [shares.get(token.id) for token in followed]
         cells = ["not listed" if share is None else Bar(share, f"{share:.1%}") for share in known]
         rows.append([f"{int(view.steps[s]):,}", "" if math.isnan(loss) else f"{loss:.2f}", first, *cells])
-    if prompt.truth:
-        true = [_true_share(prompt, token) for token in followed]
-        rows.append(["world", "", "", *("" if share is None else Bar(share, f"{share:.1%}") for share in true)])
+    if prompt.true_tokens:
+        true = {each.token.id: each.probability for each in prompt.true_tokens}
+        rows.append(["world", "", "", *(Bar(share, f"{share:.1%}") for share in (true.get(t.id, 0.0) for t in followed))])
     print_table(screen, columns, rows)
     if prompt.truth:
-        pieces = ", ".join(f"{visible(piece.text)} {piece.probability:.0%}" for piece in prompt.truth[:FOLLOWED])
+        pieces = ", ".join(f"{visible(piece.text) or THE_END} {piece.probability:.0%}" for piece in prompt.truth[:FOLLOWED])
         screen.print_text(f"In the world: {pieces}.", style="dim")
+    if prompt.truth and not prompt.true_tokens:
+        screen.print_text(
+            "The tokenizer joins the end of the prompt with what follows, so the world does not say which token is next.",
+            style="dim",
+        )
 
 
-def _true_share(prompt: "TrackedPrompt", token: "Token") -> float | None:
-    """How often a continuation in the world begins with this token; None if that cannot be seen from the texts."""
-    shares = [piece.probability for piece in prompt.truth if piece.text.startswith(token.text)]
-    return sum(shares) if shares else None
+def _followed(prompt: "TrackedPrompt") -> "list[Token]":
+    """The tokens with a column: those that were tracked, then the likely ones at the end."""
+    names = by_id(prompt.candidates)
+    likely = [
+        names[int(token_id)]
+        for token_id, logprob in zip(prompt.top[-1], prompt.top_logprobs[-1], strict=True)
+        if math.exp(logprob) >= LEAST_FOLLOWED
+    ]
+    return list(by_id([*prompt.tracked, *likely]).values())[:FOLLOWED]
+
+
+def _shares(prompt: "TrackedPrompt", step: int) -> dict[int, float]:
+    """The probabilities that were recorded at a step, by id."""
+    listed = zip(prompt.top[step].tolist(), prompt.top_logprobs[step].tolist(), strict=True)
+    tracked = zip((token.id for token in prompt.tracked), prompt.tracked_logprobs[step].tolist(), strict=True)
+    return {token_id: 0.0 if math.isnan(nats) else math.exp(nats) for token_id, nats in (*listed, *tracked)}
 
 
 def _some(count: int) -> list[int]:

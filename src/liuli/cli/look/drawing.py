@@ -7,6 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from liuli.cli.output import Screen
+from liuli.cli.wording import token_name
 from liuli.display import visible
 from liuli.inside.caveats import caveat
 from liuli.tokens.scripts import script_of
@@ -14,6 +15,7 @@ from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.inside.arrays import Array
+    from liuli.inside.next_word import NextWord
     from liuli.inside.passage import PassageToken
     from liuli.inside.self_check import SelfCheck
     from liuli.inside.view import View
@@ -51,6 +53,17 @@ def heading(screen: Screen, text: str) -> None:
     """A heading between two parts of a view."""
     screen.print()
     screen.print_text(text, style="bold")
+
+
+def print_words(screen: Screen, words: "Sequence[NextWord]") -> None:
+    """Which token each word means that was given with --word."""
+    for word in words:
+        name = token_name(word.token)
+        if word.tokens == 1:
+            screen.print_text(f"{visible(word.given)} is read as the token {name}.", style="dim")
+        else:
+            pieces = f"{visible(word.given)} has {word.tokens} tokens here"
+            screen.print_text(f"{pieces}, and only the first one is followed: {name}.", style="dim")
 
 
 def print_introduction(screen: Screen, view: "View", shows: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from liuli.cli.look.drawing import by_id, fitted, heading, passage_token_name
+from liuli.cli.look.drawing import by_id, fitted, heading, passage_token_name, print_words
 from liuli.cli.look.table import Bar, Column, print_table
 from liuli.cli.output import Screen
 from liuli.cli.wording import percent, token_name
@@ -24,6 +24,7 @@ def draw_lens(screen: Screen, view: "LensView") -> None:
     """Prints the predictions after the last position, then the first prediction of every layer after every position."""
     last = view.input.tokens[view.positions[-1]]
     heading(screen, f"What each layer predicts after {passage_token_name(last)}")
+    print_words(screen, view.words)
     _print_last(screen, view)
     for k, token in enumerate(view.tracked):
         row = int(view.leads_from[k, -1])
