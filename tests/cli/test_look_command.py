@@ -246,14 +246,14 @@ def test_the_world_of_a_run_and_another_one(screen, place):
     shutil.copytree(place / "begun" / "world", place / "other")
     with (place / "other" / "documents.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"text": "x"}\n')
-    _, shown = screen("look", "begun/run", "--view", "learning", "--with", "other")
+    _, shown = screen("look", "begun/run", "--view", "learning", "--world", "other")
     shown = " ".join(shown.split())
     assert "The truth is that of the world in other. The run was not trained on its text alone" in shown
 
 
 @pytest.mark.parametrize("view", ["lens", "influence", "ablation", "patching"])
 def test_which_token_a_word_means(screen, view):
-    more = ["--with", OTHER] if view == "patching" else []
+    more = ["--with-text", OTHER] if view == "patching" else []
     _, shown = screen("look", "tiny", TEXT, "--view", view, "--word", "x", *more)
     assert "x is read as the token x." in shown
     _, shown = screen("look", "tiny", TEXT, "--view", view, "--word", "xyz", *more)
