@@ -1,11 +1,11 @@
 /** How different two models are along an answer: the KL divergence before each of its tokens. */
 
 import { html } from "./dom";
-import type { Language } from "./draw";
+import type { Kept, Language } from "./draw";
 import { hint } from "./hint";
 import { largest } from "./cells";
 import { rowNames } from "./names";
-import { section } from "./parts";
+import { noteOf, section } from "./parts";
 import { makeSwitch } from "./switch";
 import { number, percent, say } from "./text";
 import type { CompareAnswer, CompareScore } from "./types";
@@ -19,30 +19,35 @@ export function drawAlong(
   element: HTMLElement,
   answers: readonly CompareAnswer[],
   names: readonly string[],
-  language: Language,
+  { language, kept, key }: { language: Language; kept: Kept; key: string },
 ): void {
   const part = section(
     element,
     say({ en: `How far from ${names[0]}, along an answer`, zh: `沿着回答，与 ${names[0]} 相差多少` }, language),
-    say(
-      {
-        en: "The KL divergence of the two distributions before each token, in nats: 0 means that both models expect the same.",
-        zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两个模型的预期相同。",
-      },
+    noteOf(
+      say(
+        {
+          en: "The KL divergence of the two distributions before each token, in nats: 0 means that both models expect the same.",
+          zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两个模型的预期相同。",
+        },
+        language,
+      ),
       language,
     ),
   );
   const place = html("div", {});
   const show = (a: number) => {
+    kept.write(key, a);
     place.replaceChildren();
     drawAnswer(place, answers[a]!, names, language);
   };
+  const start = kept.read(key, 0);
   const label = say({ en: "Which answer", zh: "哪个回答" }, language);
   const choices = names.map((name, a) => {
     return { value: String(a), text: say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language) };
   });
-  part.append(makeSwitch(label, choices, "0", (value) => show(Number(value))), place);
-  show(0);
+  part.append(makeSwitch(label, choices, String(start), (value) => show(Number(value))), place);
+  show(start);
 }
 
 function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly string[], language: Language): void {

@@ -84,6 +84,19 @@ MEANINGS: dict[str, tuple[str, str]] = {  # what the value of each check is, for
     ),
 }
 
+UNITS: dict[str, str] = {  # of a value, in Chinese
+    "characters": "个字符",
+    "cosine": "余弦",
+    "largest number": "最大的数",
+    "logits": "logit",
+    "nats per token": "nat / token",
+    "place on the line": "线上的位置",
+    "probability": "概率",
+    "share of the change": "占变化的比例",
+    "share of the largest output": "占最大输出的比例",
+    "tokens": "个 token",
+    "weight": "权重",
+}
 
 IN_16_BITS = 1000  # the factor by which rounding errors are larger: bf16 has 8 significant bits, fp32 has 24
 

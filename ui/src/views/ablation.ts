@@ -2,12 +2,12 @@
 
 import "./ablation.css";
 import { drawCells, largest } from "../cells";
-import { drawQuestion, signed } from "../contrast";
+import { drawQuestion } from "../contrast";
 import { html } from "../dom";
-import { UNLINKED, type Draw, type Language } from "../draw";
+import { UNLINKED, type Draw, type Kept, type Language } from "../draw";
 import { unpack, type NumberArray } from "../packed";
 import { columns, drawReadout, section, signedBar } from "../parts";
-import { say, visible } from "../text";
+import { say, signed, tokenName } from "../text";
 import type { AblationView } from "../types";
 
 const LISTED = 8;
@@ -19,7 +19,7 @@ export interface ModelPart {
   change: number;
 }
 
-export const drawAblation: Draw<AblationView> = (element, view, { language }) => {
+export const drawAblation: Draw<AblationView> = (element, view, { language, kept }) => {
   const heads = unpack(view.body.heads);
   const attention = unpack(view.body.attention);
   const feedForward = unpack(view.body.feed_forward);
@@ -35,13 +35,13 @@ export const drawAblation: Draw<AblationView> = (element, view, { language }) =>
   };
   element.append(html("p", { class: "note" }, say(note, language)));
   const parts = columns(element);
-  drawHeads(parts, view, heads, language);
+  drawHeads(parts, view, heads, kept, language);
   drawLayers(parts, attention, feedForward, language);
   drawStrongest(element, strongest(heads, attention, feedForward, LISTED), language);
   return UNLINKED;
 };
 
-function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray, language: Language): void {
+function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray, kept: Kept, language: Language): void {
   const [layers = 0, count = 0] = heads.shape;
   const most = largest(heads.values) || 1;
   const part = section(element, say({ en: "Without one head", zh: "去掉一个头" }, language));
@@ -53,12 +53,15 @@ function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray,
     columns: numbers(count),
     share: (layer, head) => heads.at(layer, head) / most,
     name: (layer, head) => `${partName({ layer, head, change: 0 }, language)}: ${signed(heads.at(layer, head))}`,
-    onChoose: (layer, head) => readOut(inWords(view, { layer, head, change: heads.at(layer, head) }, language)),
+    onChoose(layer, head) {
+      kept.write("head", [layer, head]);
+      readOut(inWords(view, { layer, head, change: heads.at(layer, head) }, language));
+    },
   });
   const readOut = drawReadout(part, "");
   const [first] = strongest(heads, null, null, 1);
   if (first) {
-    cells.choose(first.layer, first.head ?? 0);
+    cells.choose(...kept.read<[number, number]>("head", [first.layer, first.head ?? 0]));
   }
 }
 
@@ -126,7 +129,7 @@ function partName({ layer, head }: ModelPart, language: Language): string {
 function inWords({ body }: AblationView, part: ModelPart, language: Language): string {
   const { target, other, value } = body.contrast;
   const [from, to] = [value ?? NaN, (value ?? NaN) + part.change];
-  const winner = visible(part.change < 0 ? target.text : other.text);
+  const winner = tokenName(part.change < 0 ? target : other);
   return say(
     {
       en:

@@ -2,17 +2,16 @@
 
 import "./compare.css";
 import { drawAlong, hasAlong } from "../compare-along";
-import { explained } from "../contrast";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { nameTokens } from "../names";
-import { bar, section } from "../parts";
+import { bar, explained, noteOf, section } from "../parts";
 import { number, passageTokenName, percent, say, shownText, tokenName } from "../text";
 import type { CompareAnswer, CompareModel, CompareScore, CompareTrace } from "../types";
 
 type Asked = CompareTrace["body"]["prompts"][number];
 
-export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) => {
+export const drawCompare: Draw<CompareTrace> = (element, trace, { language, kept }) => {
   const { prompts } = trace.body;
   if (trace.models.length === 1) {
     const part = section(element, modelName(trace, 0), describe(trace.models[0]!, language));
@@ -20,13 +19,14 @@ export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) =>
     part.append(html("div", { class: "compare-cards" }, ...cards));
     return UNLINKED;
   }
-  for (const asked of prompts) {
+  for (const [p, asked] of prompts.entries()) {
     const part = section(element, say({ en: "Prompt: ", zh: "提示：" }, language) + promptText(asked));
     const cards = asked.answers.map((answer, m) => drawCard(modelName(trace, m), m, answer, trace, language));
     part.append(html("div", { class: "compare-cards" }, ...cards));
     drawScores(part, trace, asked, language);
     if (hasAlong(asked.answers)) {
-      drawAlong(part, asked.answers, trace.models.map((_, m) => modelName(trace, m)), language);
+      const names = trace.models.map((_, m) => modelName(trace, m));
+      drawAlong(part, asked.answers, names, { language, kept, key: `answer ${p}` });
     }
   }
   return UNLINKED;
@@ -138,7 +138,7 @@ function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, lang
   if (trace.models.length === 1) {
     const score = answer.scores[0]!;
     const name = say({ en: "log-probability of the answer", zh: "回答的对数概率" }, language);
-    add(name, explained(`${number(score.nats ?? NaN).replace("-", "−")} nat`, scoreInWords(score, language)));
+    add(name, explained(`${number(score.nats ?? NaN)} nat`, scoreInWords(score, language)));
   }
   return list;
 }
@@ -157,7 +157,7 @@ function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, lan
     const best = Math.max(...values.map((value) => value ?? -Infinity));
     const cells = answer.scores.map((score, m) => {
       const value = values[m] ?? NaN;
-      const button = explained(number(value).replace("-", "−"), scoreInWords(score, language));
+      const button = explained(number(value), scoreInWords(score, language));
       const mark = value === best ? " ▲" : "";
       return html("td", { class: mark ? "best" : undefined }, bar(Math.exp(value)), button, mark);
     });
@@ -165,12 +165,12 @@ function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, lan
   });
   const note = say(
     {
-      en: "0 is certain; the bar is the mean probability per unit. ▲ marks the model that finds an answer most likely.",
-      zh: "0 表示完全确定；条是每个单位的平均概率。▲ 标出认为这个回答最可能的模型。",
+      en: "0 is certain; the bar is the geometric mean of the probabilities, per unit. ▲ marks the model that finds an answer most likely.",
+      zh: "0 表示完全确定；条是每个单位概率的几何平均。▲ 标出认为这个回答最可能的模型。",
     },
     language,
   );
-  const part = section(element, say(title, language), note);
+  const part = section(element, say(title, language), noteOf(note, language));
   const table = html("table", { class: "compare-scores" }, html("thead", {}, head), html("tbody", {}, ...lines));
   part.append(html("div", { class: "compare-frame" }, table));
 }
@@ -190,6 +190,8 @@ function scoreInWords(score: CompareScore, language: Language): string {
           en: "The tokenizers differ, so the text is scored through this model's own tokenizer.",
           zh: "分词器不同，所以用这个模型自己的分词器给文本打分。",
         };
-  const sum = `${number(score.nats)} nat / ${score.ids.length} token / ${score.bytes} byte`;
-  return `${sum}. ${say(by, language)}`;
+  const [nats, tokens, bytes] = [number(score.nats), score.ids.length, score.bytes];
+  return language === "zh"
+    ? `${nats} nat / ${tokens} 个 token / ${bytes} 字节。${by.zh}`
+    : `${nats} nats / ${tokens} tokens / ${bytes} bytes. ${by.en}`;
 }

@@ -4,10 +4,10 @@
  */
 
 import "./path.css";
-import { html } from "../dom";
-import { UNLINKED, type Bilingual, type Draw, type Language } from "../draw";
+import { fill, html } from "../dom";
+import { UNLINKED, type Bilingual, type Draw, type Kept, type Language } from "../draw";
 import { hint } from "../hint";
-import { number, percent, say, visible } from "../text";
+import { number, percent, say, tokenName } from "../text";
 import type { PathStage, PathView } from "../types";
 
 const STAGES: Record<string, { title: Bilingual; does: Bilingual }> = {
@@ -22,7 +22,7 @@ const STAGES: Record<string, { title: Bilingual; does: Bilingual }> = {
   },
   attention: {
     title: { en: "Attention", zh: "注意力" },
-    does: { en: "Each token reads from the tokens before it, and adds what it read.", zh: "每个 token 从前面的 token 读取信息，加到自己的向量上。" },
+    does: { en: "Each token reads from itself and from the tokens before it, and adds what it read.", zh: "每个 token 从自己和前面的 token 读取信息，加到自己的向量上。" },
   },
   "feed-forward": {
     title: { en: "Feed-forward", zh: "前馈网络" },
@@ -54,17 +54,18 @@ const WORDS = {
 };
 
 /** What all rows share: the language, and what a full bar stands for. */
-interface Scale {
+interface RowOptions {
   language: Language;
+  kept: Kept;
   flops: number;
   size: number;
 }
 
-export const drawPath: Draw<PathView> = (element, view, { language }) => {
+export const drawPath: Draw<PathView> = (element, view, { language, kept }) => {
   const { stages } = view.body;
   const flops = view.body.flops ?? 0;
   const size = Math.max(...stages.map((stage, at) => longestBar(stage, stages[at + 1])));
-  const scale = { language, flops, size };
+  const scale = { language, kept, flops, size };
   const rows: HTMLElement[] = [];
   for (let at = 0; at < stages.length; at++) {
     const stage = stages[at]!;
@@ -110,12 +111,12 @@ function toggleOf(list: HTMLElement, language: Language): HTMLElement {
     const blocks = [...list.querySelectorAll("details")];
     const open = blocks.some((block) => !block.open);
     blocks.forEach((block) => (block.open = open));
-    button.textContent = say(open ? WORDS.closeAll : WORDS.openAll, language);
+    fill(button, say(open ? WORDS.closeAll : WORDS.openAll, language));
   });
   return button;
 }
 
-function rowOf(stage: PathStage, scale: Scale, more: (Node | string)[] = []): HTMLElement {
+function rowOf(stage: PathStage, scale: RowOptions, more: (Node | string)[] = []): HTMLElement {
   const { language } = scale;
   const about = STAGES[stage.name] ?? { title: { en: stage.name, zh: stage.name }, does: { en: "", zh: "" } };
   const title = html("strong", {}, say(about.title, language));
@@ -132,7 +133,7 @@ function rowOf(stage: PathStage, scale: Scale, more: (Node | string)[] = []): HT
 }
 
 /** A block in one row; its two parts are inside. */
-function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HTMLElement {
+function blockOf(attention: PathStage, feedForward: PathStage, scale: RowOptions): HTMLElement {
   const { language } = scale;
   const name = language === "zh" ? `第 ${attention.layer} 块` : `Block ${attention.layer}`;
   const summary = html(
@@ -144,7 +145,10 @@ function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HT
     costOf((attention.flops ?? 0) + (feedForward.flops ?? 0), attention.parameters + feedForward.parameters, scale),
     addedOf([attention, feedForward], feedForward.residual, scale),
   );
-  return html("details", { class: "path-block" }, summary, rowOf(attention, scale), rowOf(feedForward, scale));
+  const open = scale.kept.read(`block ${attention.layer}`, false);
+  const block = html("details", { class: "path-block", open }, summary, rowOf(attention, scale), rowOf(feedForward, scale));
+  block.addEventListener("toggle", () => scale.kept.write(`block ${attention.layer}`, block.open));
+  return block;
 }
 
 function shapeOf(stage: PathStage, language: Language): HTMLElement {
@@ -168,7 +172,7 @@ function shapeHint({ name, shape, bytes }: PathStage, language: Language): strin
   return size;
 }
 
-function costOf(flops: number, parameters: number, scale: Scale): HTMLElement {
+function costOf(flops: number, parameters: number, scale: RowOptions): HTMLElement {
   if (flops === 0) {
     return html("span", { class: "path-cost" });
   }
@@ -184,7 +188,7 @@ function costOf(flops: number, parameters: number, scale: Scale): HTMLElement {
 }
 
 /** The mean length of what the parts add, and of the residual stream after them. */
-function addedOf(parts: PathStage[], residual: number | null, scale: Scale): HTMLElement {
+function addedOf(parts: PathStage[], residual: number | null, scale: RowOptions): HTMLElement {
   const sizes = parts.flatMap(({ name, size }) => (size === null ? [] : [{ name, size }]));
   if (sizes.length === 0) {
     return html("span", { class: "path-adds" });
@@ -217,9 +221,9 @@ function barOf(parts: { share: number; kind: string }[], mark: number | null = n
   return bar;
 }
 
-function chosenOf({ body }: PathView): Node[] {
-  const token = html("span", { class: "token path-chosen" }, visible(body.chosen.text));
-  return [new Text(" "), token, new Text(` ${percent(body.probability ?? 0)}`)];
+function chosenOf({ body }: PathView): (Node | string)[] {
+  const token = html("span", { class: "token path-chosen" }, tokenName(body.chosen));
+  return [" ", token, ` ${percent(body.probability ?? 0)}`];
 }
 
 /** Links to those views that are on the same page. */
