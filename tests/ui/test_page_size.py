@@ -1,6 +1,5 @@
 """How large a page with all views is, for a model with the layers, heads and vocabulary of a real one."""
 
-import pytest
 from helpers import narrow
 from helpers.pages import reading
 
@@ -12,7 +11,6 @@ LARGEST = 3_000_000  # bytes
 TOKENS = 64
 
 
-@pytest.mark.slow
 def test_a_page_of_64_tokens_with_all_views_is_below_3_megabytes(browser, learner, tmp_path):
     narrow.save(tmp_path)
     model = load(tmp_path)
@@ -29,4 +27,5 @@ def test_a_page_of_64_tokens_with_all_views_is_below_3_megabytes(browser, learne
         opened = reader.open(page).page
         assert opened.locator(".view-figure.drawn").count() == len(VIEWS)
         assert opened.locator("[role=alert]").count() == 0
+        assert reader.overflow == 0
         assert reader.problems == []

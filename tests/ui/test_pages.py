@@ -11,8 +11,6 @@ from liuli.inside.views import VIEWS
 EVERY_TEXT = """[...document.querySelectorAll('#liuli *')].flatMap((each) =>
     [each.textContent, ...[...each.attributes].map(({value}) => value)])"""
 
-FIELD_WORDS = {"token", "tokens", "logit", "logits", "Liuli", "softmax", "value", "norm", "layer", "liuli", "look"}
-
 every_view = pytest.mark.parametrize("name", VIEWS)
 every_theme = pytest.mark.parametrize("theme", ["light", "dark"])
 
@@ -105,12 +103,11 @@ def test_a_page_of_a_chinese_text_opens_in_chinese(browser, exported):
 
 
 def test_a_chinese_page_has_no_english_sentences(browser, exported):
-    """Words that are left are names of the field, of models and of files, and what is between quotes."""
+    """What is left are words of the field, and names of models, tensors and files."""
     with reading(browser, locale="zh-CN") as reader:
         page = reader.open(exported / "all.html").page
-        page.evaluate("document.querySelectorAll('.token, code, q, blockquote, h1, .view-figure svg').forEach((e) => e.remove())")
-        words = set(re.findall("[A-Za-z]{4,}", page.locator("main").inner_text()))
-        assert words <= FIELD_WORDS
+        page.evaluate("document.querySelectorAll('.token, code, q, blockquote').forEach((each) => each.remove())")
+        assert re.findall("[A-Za-z]+(?: [A-Za-z]+){2,}", page.locator("main").inner_text()) == []
 
 
 def test_what_the_reader_has_set_stays_in_another_language_and_theme(browser, exported):
@@ -183,7 +180,7 @@ def test_the_names_of_unlikely_tokens_are_on_the_line(browser, exported, views, 
 def test_a_unit_that_few_know_says_what_it_is(browser, exported):
     with reading(browser) as reader:
         page = reader.open(exported / "lens.html").page
-        page.locator(".explained", has_text="nats").first.focus()
+        page.locator(".explained", has_text="Nats").first.focus()
         assert "2.7" in page.locator(".hint").inner_text()
 
 

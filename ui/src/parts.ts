@@ -25,7 +25,7 @@ export function section(element: HTMLElement, title: string, note?: string | HTM
 
 /** A note in which the first "nat" says what it is. */
 export function noteOf(text: string, language: Language): HTMLElement {
-  const [before, unit, after] = text.split(/\b(nats?)\b(.*)/s);
+  const [before, unit, after] = text.split(/\b(nats?)\b(.*)/is);
   const parts = unit === undefined ? [text] : [before!, explained(unit, say(NAT, language)), after!];
   return html("p", { class: "note" }, ...parts);
 }
