@@ -41,7 +41,7 @@ def pictures(real: Model, begun: Model) -> dict[str, Picture]:
         "lens": Picture("lens", Subject(real, FRANCE), 760, 800),
         "context": Picture("context", Subject(real, GOLD, (ROBOT,), word="金"), 760, 690),
         "attention": Picture("attention", Subject(real, FRANCE, layer=17), 900, 860),
-        "candidates": Picture("candidates", Subject(real, FRANCE, sampling={"temperature": 1.5}), 900, 740),
+        "candidates": Picture("candidates", Subject(real, FRANCE, sampling={"temperature": 1.2}), 900, 740),
         "influence": Picture("influence", Subject(real, FRANCE), 1000, 690),
         "learning": Picture("learning", Subject(begun, ""), 1000, 600, "dark"),
         "learning-light": Picture("learning", Subject(begun, ""), 1000, 600),

@@ -72,7 +72,9 @@ def test_a_page_opens_in_chinese_if_its_text_is_mostly_chinese(tiny, text, langu
 
 
 def test_reasons_and_units_are_in_both_languages(view):
-    data = json.loads(data_of(make_page({"tokens": view}, {"patching": "a word has no tokens: give a word of at least one character"})))
+    data = json.loads(
+        data_of(make_page({"tokens": view}, {"patching": "a word has no tokens: give a word of at least one character"}))
+    )
     assert data["refused"][0]["reason"]["zh"].startswith("词没有 token")
     assert data["units"]["tokens"] == {"en": "tokens", "zh": "个 token"}
 

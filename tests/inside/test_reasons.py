@@ -48,7 +48,9 @@ def test_a_reason_has_a_chinese_text(message):
 
 
 def test_values_stay_in_the_chinese_text():
-    message = "'a b' has 3 tokens and 'c' has 2: this view needs two texts with the same number of tokens, which differ in a word"
+    message = (
+        "'a b' has 3 tokens and 'c' has 2: this view needs two texts with the same number of tokens, which differ in a word"
+    )
     found = in_chinese(message)
     assert found.startswith("'a b' 有 3 个 token，'c' 有 2 个：")
     assert in_chinese("something else") == "something else"

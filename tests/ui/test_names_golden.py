@@ -17,9 +17,9 @@ from liuli.tokens import Token
 
 GOLDEN = Path(__file__).resolve().parents[2] / "ui" / "test" / "names.json"
 TEXTS = (
-    "a b\n\t\r", "好，“琉璃”…：（一）", "\x00\x1b[31m\x7f\x9b", "\u202e\u2066\u2028\u2029", "\u200b", "\ufeff", "\u00ad", "\u3000",
-    "\u00a0x", "\u200e\u200f\u061c", "卡尔·马克思", "⏎⇥␍", "👨\u200d👩", "\ue000", "\ud800x", "é e\u0301", "שלום مرحبا", "\ufffd", "😀",
-    "\U00020000", "\U000e0041", "",
+    "a b\n\t\r", "好，“琉璃”…：（一）", "\x00\x1b[31m\x7f\x9b", "\u202e\u2066\u2028\u2029", "\u200b", "\ufeff", "\u00ad",
+    "\u3000", "\u00a0x", "\u200e\u200f\u061c", "卡尔·马克思", "⏎⇥␍", "👨\u200d👩", "\ue000", "\ud800x", "é e\u0301",
+    "שלום مرحبا", "\ufffd", "😀", "\U00020000", "\U000e0041", "",
 )  # fmt: skip
 BYTES = (
     b"\xe5", b"\xe5\x88", b"\x20\xe6\x98\xaf\xe5", b"\xff", b"\x88\x9b", "\ufffd".encode(), b"a\xef\xbf\xbd\xff",

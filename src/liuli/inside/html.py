@@ -83,9 +83,7 @@ def name_of(view: AnyView) -> str:
     return "compare" if isinstance(view, CompareTrace) else view.NAME
 
 
-def make_page(
-    views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language | None = None
-) -> str:
+def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language | None = None) -> str:
     """The text of a page. Raises LiuliError: the drawing code is not built."""
     script, style = drawing_code()
     opens_in = language or ("zh" if _mostly_chinese(views) else None)

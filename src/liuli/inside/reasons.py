@@ -26,8 +26,8 @@ REASONS: dict[str, str] = {
     "this view shows at most {most} different tokens, and the text has {count}: give a shorter text": (
         "这个视图最多显示 {most} 个不同的 token，而文本有 {count} 个：请给出更短的文本"
     ),
-    "this view compares with plain sentences in English and Chinese, for whose words the tokenizer of {path} has no tokens: use "
-    "a model that reads one of these languages": (
+    "this view compares with plain sentences in English and Chinese, for whose words the tokenizer of {path} has no tokens: "
+    "use a model that reads one of these languages": (
         "这个视图要与普通的中英文句子比较，而 {path} 的分词器没有这些词的 token：请使用能读其中一种语言的模型"
     ),
     "the model computes numbers that are NaN or infinite: check its weights, or use --dtype fp32": (
@@ -57,7 +57,9 @@ REASONS: dict[str, str] = {
         "替换视图需要另一段 token 数相同的文本：请用 {option} 给出"
     ),
     "{one} has {count} tokens and {other} has {other_count}: this view needs two texts with the same number of tokens, "
-    "which differ in a word": "{one} 有 {count} 个 token，{other} 有 {other_count} 个：这个视图需要 token 数相同、只差一个词的两段文本",
+    "which differ in a word": (
+        "{one} 有 {count} 个 token，{other} 有 {other_count} 个：这个视图需要 token 数相同、只差一个词的两段文本"
+    ),
     "{one} and {other} have the same tokens: give two texts that differ in a word": (
         "{one} 和 {other} 的 token 完全相同：请给出只差一个词的两段文本"
     ),
@@ -67,15 +69,17 @@ REASONS: dict[str, str] = {
     "the token {token} would be compared with itself: give a word that begins with another token": (
         "{token} 会与自己比较：请给出第一个 token 不同的词"
     ),
-    "the logits of {one} and {other} differ by {difference} after both texts, so there is no difference to restore: give another "
-    "word, or texts after which the model predicts different words": (
+    "the logits of {one} and {other} differ by {difference} after both texts, so there is no difference to restore: give "
+    "another word, or texts after which the model predicts different words": (
         "两段文本之后，{one} 与 {other} 的 logit 之差都是 {difference}，没有可恢复的差别：请换一个词，或给出模型预测不同的文本"
     ),
     "move must be a number above 0, not {move}": "move 必须是大于 0 的数，不能是 {move}",
     "the text has one token, and the loss needs a next one: give a longer text": (
         "文本只有一个 token，而损失要看下一个 token：请给出更长的文本"
     ),
-    "the weights are in {dtype}, and a step needs fp32: use --dtype fp32": "权重是 {dtype}，而走一步需要 fp32：请使用 --dtype fp32",
+    "the weights are in {dtype}, and a step needs fp32: use --dtype fp32": (
+        "权重是 {dtype}，而走一步需要 fp32：请使用 --dtype fp32"
+    ),
     "{path} contains no tokenizer, so its prompts cannot be shown: add its tokenizer files": (
         "{path} 里没有分词器，无法显示提示：请补上分词器文件"
     ),
