@@ -101,6 +101,7 @@ def test_other_tokenizers_are_compared_by_the_byte(liuli, base, tiny_folder):
 def test_one_model_and_several_prompts_stand_side_by_side(liuli, base):
     shown = liuli("compare", base, "--prompt", "小明", "--prompt", "the cat", *WORDS).out
     assert any("prompt 1: answer" in line and "prompt 2: answer" in line for line in shown.splitlines())
+    assert "answer to prompt 2" in shown and "after" in shown and "KL(prompt 1 ‖ prompt 2), nats: " in shown
     assert "scored by" not in shown and "did not all read the same token ids" not in shown
 
 

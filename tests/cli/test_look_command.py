@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from helpers import begun, oracles, pairs, tiny
@@ -11,22 +13,21 @@ from helpers.terminal import DRIVES
 from helpers.terminal import screen as screen  # a fixture
 from rich.cells import cell_len
 
-from liuli.cli.look.command import NAMES
-from liuli.inside.views import VIEWS
+from liuli.inside.view_list import VIEWS
 
 TEXT, OTHER = "the gold 金 12 cat", "the cold 金 12 cat"
 HOSTILE = "\x1b[2J\x9b2J\u202eabc\u2066[/b]:smile:<script>\r\b金"
 MORE = {
-    "tokens": ["--with", "base"],
-    "context": ["--with", OTHER, "--word", "金"],
+    "tokens": ["--with-model", "base"],
+    "context": ["--with-text", OTHER, "--word", "金"],
     "attention": ["--layer", 1, "--head", 2],
     "lens": ["--word", "x"],
     "candidates": ["--seed", 3, "--top-k", 5],
     "branches": ["--seed", 3, "--temperature", 1],
     "influence": ["--word", "x"],
     "ablation": ["--word", "x"],
-    "patching": ["--with", OTHER, "--word", "a"],
-    "compare": ["--with", "base", "--with", OTHER],
+    "patching": ["--with-text", OTHER, "--word", "a"],
+    "compare": ["--with-model", "base", "--with-text", OTHER],
 }
 NEEDS = {"context": MORE["context"], "patching": MORE["patching"]}  # what a view cannot do without
 FEW = [("path", []), ("lens", []), ("candidates", [])]  # views that need nothing but a text
@@ -58,12 +59,8 @@ def words_of(view, text=TEXT):
     return ["look", "tiny", text, "--view", view, *MORE.get(view, [])]
 
 
-def test_the_command_and_the_library_have_the_same_views():
-    assert list(NAMES) == list(VIEWS)
-
-
 @pytest.mark.parametrize("columns", [60, 80, 160])
-@pytest.mark.parametrize("view", NAMES)
+@pytest.mark.parametrize("view", VIEWS)
 def test_no_line_is_wider_than_the_terminal(screen, view, columns):
     code, shown = screen(*words_of(view), columns=columns)
     assert code == 0, shown
@@ -73,37 +70,38 @@ def test_no_line_is_wider_than_the_terminal(screen, view, columns):
 
 
 @pytest.mark.parametrize("columns", [60, 80])
-@pytest.mark.parametrize("view", [view for view in NAMES if view != "learning"])
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "learning"])
 def test_a_long_text(screen, view, columns):
     text = "the gold 金 cat sat " * 4
-    more = ["--with", text.replace("gold", "cold"), "--word", "a"] if view in ("context", "patching") else []
+    more = ["--with-text", text.replace("gold", "cold"), "--word", "a"] if view in ("context", "patching") else []
     code, shown = screen("look", "tiny", text, "--view", view, *more, columns=columns)
     assert code == 0, shown
     assert not [line for line in shown.splitlines() if cell_len(line.rstrip()) > columns]
 
 
-@pytest.mark.parametrize("view", NAMES)
+@pytest.mark.parametrize("view", VIEWS)
 def test_json(liuli, view):
-    result = liuli(*words_of(view), "--json")
+    words = [word for word in words_of(view) if word not in ("--head", 2)]  # the JSON has every head
+    result = liuli(*words, "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert found["schema"] == f"{view}@1" and found["checks"] and found["body"]
     assert all(check["ok"] for check in found["checks"])
 
 
-@pytest.mark.parametrize("view", [view for view in NAMES if view != "learning"])
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "learning"])
 def test_hostile_text_does_not_drive_the_terminal(screen, view):
-    more = ["--with", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
+    more = ["--with-text", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
     code, shown = screen("look", "tiny", HOSTILE, "--view", view, *more)
     assert code == 0, shown
     assert not DRIVES.search(shown), DRIVES.findall(shown)
 
 
-@pytest.mark.parametrize("view", NAMES)
+@pytest.mark.parametrize("view", VIEWS)
 def test_json_of_hostile_text_is_ascii_or_escaped(liuli, view):
     if view == "learning":
         pytest.skip("it reads no text")
-    more = ["--with", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
+    more = ["--with-text", HOSTILE.replace("b", "d"), "--word", "金"] if view in ("context", "patching") else []
     result = liuli("look", "tiny", HOSTILE, "--view", view, *more, "--json")
     assert result.code == 0, result.err
     assert not DRIVES.search(result.out)
@@ -112,8 +110,9 @@ def test_json_of_hostile_text_is_ascii_or_escaped(liuli, view):
 
 def test_the_same_twice(liuli):
     """Nothing but the time of a step depends on chance."""
-    for view in NAMES:
-        first, second = (json.loads(liuli(*words_of(view), "--json").out) for _ in range(2))
+    for view in VIEWS:
+        words = [word for word in words_of(view) if word not in ("--head", 2)]
+        first, second = (json.loads(liuli(*words, "--json").out) for _ in range(2))
         for each in (first, second):
             if view == "candidates":
                 each["body"]["step"] |= {"ms": 0, "request": ""}
@@ -122,7 +121,20 @@ def test_the_same_twice(liuli):
 
 def test_without_a_view_all_are_listed(liuli):
     result = liuli("look", "tiny", TEXT)
-    assert result.code == 0 and all(view in result.out for view in NAMES)
+    assert result.code == 0 and all(view in result.out for view in VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--layer", 3], "--layer"), (["--json"], "--json"), (["--seed", 0], "--seed"), (["--with-text", "a"], "--with-text")],
+)
+def test_without_a_view_an_option_is_refused(liuli, options, named):
+    assert f"{named} needs a view: choose one with --view NAME" in refused(liuli("look", "tiny", TEXT, *options))
+
+
+def test_views_are_listed_without_pytorch():
+    code = "import sys; from liuli.cli.look.command import _list_views; _list_views(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])
@@ -152,29 +164,44 @@ def refused(result):
 REFUSALS = {
     "no such view": (["look", "tiny", TEXT, "--view", "lense"], "there is no view 'lense'; views: path, tokens"),
     "no text": (["look", "tiny", "--view", "lens"], "the view lens needs a text"),
+    "a text for the learning": (["look", "begun/run", TEXT, "--view", "learning"], "the view learning reads no text"),
     "no such layer": (
         ["look", "tiny", TEXT, "--view", "attention", "--layer", 2],
         "there is no layer 2: the model has 2, 0 to 1",
     ),
     "a layer below 0": (["look", "tiny", TEXT, "--view", "attention", "--layer", -1], "there is no layer -1"),
-    "no such head": (["look", "tiny", TEXT, "--view", "attention", "--head", 4], "there is no head 4: a layer has 4, 0 to 3"),
     "a layer for the lens": (["look", "tiny", TEXT, "--view", "lens", "--layer", 0], "the view lens does not use --layer"),
     "a head for the lens": (["look", "tiny", TEXT, "--view", "lens", "--head", 0], "the view lens does not use --head"),
     "a word for tokens": (["look", "tiny", TEXT, "--view", "tokens", "--word", "x"], "the view tokens does not use --word"),
     "sampling for the lens": (["look", "tiny", TEXT, "--view", "lens", "--top-k", 5], "the view lens does not use"),
-    "a text for the lens": (["look", "tiny", TEXT, "--view", "lens", "--with", OTHER], "the view lens does not use --with"),
+    "a text for the lens": (
+        ["look", "tiny", TEXT, "--view", "lens", "--with-text", OTHER],
+        "the view lens does not use --with-text",
+    ),
+    "a model for the lens": (
+        ["look", "tiny", TEXT, "--view", "lens", "--with-model", "base"],
+        "the view lens does not use --with-model",
+    ),
+    "a model that does not exist": (
+        ["look", "tiny", TEXT, "--view", "compare", "--with-model", "begun/asistant"],
+        "there is no folder begun/asistant",
+    ),
+    "a world for the lens": (
+        ["look", "tiny", TEXT, "--view", "lens", "--world", "begun/world"],
+        "the view lens does not use --world",
+    ),
     "a word that does not occur": (
-        ["look", "tiny", TEXT, "--view", "context", "--with", OTHER, "--word", "dog"],
+        ["look", "tiny", TEXT, "--view", "context", "--with-text", OTHER, "--word", "dog"],
         "'dog' does not occur in",
     ),
-    "one sentence": (["look", "tiny", TEXT, "--view", "context"], "give at least one more, with --with TEXT"),
-    "texts of other lengths": (["look", "tiny", TEXT, "--view", "patching", "--with", "a"], "the same number of tokens"),
+    "one sentence": (["look", "tiny", TEXT, "--view", "context"], "give at least one more, with --with-text TEXT"),
+    "texts of other lengths": (["look", "tiny", TEXT, "--view", "patching", "--with-text", "a"], "the same number of tokens"),
     "no other text": (["look", "tiny", TEXT, "--view", "patching"], "one other text"),
     "over the context": (["look", "tiny", "a" * 200, "--view", "lens"], "201 tokens do not fit the context of 128 tokens"),
     "gpt2 over its context": (["look", "gpt2", "a" * 100, "--view", "attention"], "do not fit the context of 64 tokens"),
     "no tokenizer": (["look", "bare", TEXT, "--view", "lens"], "bare contains no tokenizer, so it cannot read a text"),
     "no run": (["look", "tiny", "--view", "learning"], "is not in the folder of a run"),
-    "no world": (["look", "begun/run", "--view", "learning", "--with", "tiny"], "is not the folder of a world"),
+    "no world": (["look", "begun/run", "--view", "learning", "--world", "tiny"], "is not the folder of a world"),
     "no model": (["look", "nowhere/at/all", TEXT, "--view", "lens"], "nowhere/at/all"),
     "16 bits for the gradient": (["look", "tiny", TEXT, "--view", "gradient", "--dtype", "bf16"], "use --dtype fp32"),
     "16 bits for influence": (["look", "tiny", TEXT, "--view", "influence", "--dtype", "bf16"], "use --dtype fp32"),
@@ -198,13 +225,48 @@ def test_16_bits(screen, view, dtype):
 
 
 def test_a_world_for_the_playback(liuli):
-    words = ["look", "begun/run", "--view", "learning", "--with", "begun/world", "--json"]
+    words = ["look", "begun/run", "--view", "learning", "--world", "begun/world", "--json"]
     (prompt,) = json.loads(liuli(*words).out)["body"]["prompts"]
     assert {piece["text"] for piece in prompt["truth"]} == {"，他坐了过山车", "，他坐了大风车"} or prompt["truth"]
 
 
 def test_a_model_of_16_bits_is_compared_in_16_bits(liuli):
     """--dtype is of all models: a model does not differ from itself."""
-    words = ["look", "tiny", TEXT, "--view", "compare", "--with", "tiny", "--dtype", "bf16", "--json"]
+    words = ["look", "tiny", TEXT, "--view", "compare", "--with-model", "tiny", "--dtype", "bf16", "--json"]
     answers = json.loads(liuli(*words).out)["body"]["prompts"][0]["answers"]
     assert answers[1]["kl"] == 0
+
+
+def test_a_text_that_looks_like_a_path_is_a_text(liuli):
+    """A text and a model are given by different options, so that neither can be mistaken for the other."""
+    words = ["look", "tiny", TEXT, "--view", "compare", "--with-text", "tiny", "--json"]
+    found = json.loads(liuli(*words).out)
+    assert len(found["models"]) == 1 and len(found["body"]["prompts"]) == 2
+
+
+def test_a_head_that_does_not_exist(liuli):
+    words = ["look", "tiny", TEXT, "--view", "attention", "--head", 4]
+    assert "there is no head 4: a layer has 4, 0 to 3" in refused(liuli(*words))
+
+
+def test_a_head_is_refused_in_json(liuli):
+    words = ["look", "tiny", TEXT, "--view", "attention", "--head", 1, "--json"]
+    assert "--json does not use --head, because the JSON has every head" in refused(liuli(*words))
+
+
+def test_which_occurrence_of_a_word_is_shown(liuli):
+    shown = liuli("look", "tiny", "it is it", "--with-text", "so it is", "--word", "it", "--view", "context").out
+    assert shown.count("occurrence 1 of 2") == 1
+
+
+def test_what_a_model_does_to_a_row_of_its_table(liuli):
+    assert "adds the vector of the token's place" in " ".join(liuli("look", "gpt2", "a", "--view", "vectors").out.split())
+    assert "Before the first layer" not in liuli("look", "tiny", "a", "--view", "vectors").out
+
+
+def test_prompts_of_one_model(liuli):
+    shown = liuli("look", "tiny", TEXT, "--view", "compare", "--with-text", OTHER).out
+    assert "How likely each answer is after each prompt" in shown and "KL(prompt 1 ‖ prompt 2), nats: " in shown
+    many = [option for n in range(8) for option in ("--with-text", "a" * (n + 1))]
+    shown = liuli("look", "tiny", TEXT, "--view", "compare", *many).out
+    assert "Only up to 8 prompts are compared with each other" in shown and "KL" not in shown

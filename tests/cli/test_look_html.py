@@ -35,7 +35,7 @@ def test_one_view_is_written(liuli, static, tiny_folder, tmp_path):
 @pytest.mark.parametrize("option", [(), ("--view", "all")])
 def test_all_views_are_written_and_the_others_are_listed_with_the_reason(liuli, static, tiny_folder, tmp_path, option):
     path = tmp_path / "page.html"
-    result = liuli("look", tiny_folder, "the a", *option, "--with", tiny_folder, "--html", path)
+    result = liuli("look", tiny_folder, "the a", *option, "--with-model", tiny_folder, "--html", path)
     assert (result.code, result.err) == (0, "")
     page = views_of(path)
     names = [each["name"] for each in page["views"]]
@@ -44,6 +44,22 @@ def test_all_views_are_written_and_the_others_are_listed_with_the_reason(liuli, 
     tokens = next(each["view"] for each in page["views"] if each["name"] == "tokens")
     assert len(tokens["body"]["others"]) == 1
     assert "Without patching: patching needs one other text" in " ".join(result.out.split())
+
+
+def test_which_views_use_the_word_is_printed(liuli, static, tiny_folder, tmp_path):
+    result = liuli("look", tiny_folder, "the cat", "--word", "cat", "--html", tmp_path / "page.html")
+    shown = " ".join(result.out.split())
+    assert result.code == 0 and "The word “cat” is used by: lens, influence, ablation." in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--layer", 9], "there is no layer 9: the model has 2, 0 to 1"), (["--top-p", 2], "--top-p must be")],
+)
+def test_a_setting_that_is_wrong_is_an_error_for_all_views(liuli, static, tiny_folder, tmp_path, option, message):
+    result = liuli("look", tiny_folder, "the cat", "--view", "all", *option, "--html", tmp_path / "page.html")
+    assert result.code == 2 and message in result.err
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_without_drawing_code_nothing_is_computed(liuli, static, tiny_folder, tmp_path):

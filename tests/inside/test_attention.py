@@ -5,10 +5,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from helpers import oracles
 from helpers.oracles import TEXT, Oracle
 
-from liuli import LiuliError
-from liuli.inside.attention import REPEATED, SEED, attention, check_head
+from liuli import LiuliError, load
+from liuli.inside.attention import MOST_TOKENS, REPEATED, SEED, attention, check_head
+from liuli.inside.attention_weights import attention_weights
+from liuli.inside.tape import record
 
 
 def weights_of(oracle: Oracle, text: str) -> np.ndarray:
@@ -40,24 +43,73 @@ def test_habits_by_hand(oracle):
             w = weights[layer, head].astype(np.float64)
             entropy = [-sum(p * np.log(p) for p in w[t] if p > 0) for t in later]
             assert view.entropy[layer, head] == pytest.approx(np.mean(entropy), abs=1e-4)
-            assert view.first[layer, head] == pytest.approx(np.mean([w[t, 0] for t in later]), abs=1e-5)
+            window = oracle.model.config.window(layer) or len(w)
+            seeing = [w[t, 0] for t in later if t < window]  # later tokens cannot read the first one
+            assert view.first[layer, head] == pytest.approx(np.mean(seeing), abs=1e-5)
             assert view.previous[layer, head] == pytest.approx(np.mean([w[t, t - 1] for t in later]), abs=1e-5)
             assert view.itself[layer, head] == pytest.approx(np.mean([w[t, t] for t in later]), abs=1e-5)
 
 
+def repeated_ids(oracle: Oracle) -> list[int]:
+    """Ordinary tokens, all different, in the order that the seed gives."""
+    tokenizer, rows = oracle.model.tokenizer, oracle.model.config.vocab_size
+    count = min(tokenizer.vocab_size, rows)
+    special = {*tokenizer.specials.values(), tokenizer.unknown}
+    return [each for each in Random(SEED).sample(range(count), count) if each not in special][:REPEATED]
+
+
 def test_induction_by_hand(oracle):
-    draw = Random(SEED)
-    ids = [draw.randrange(oracle.model.config.vocab_size) for _ in range(REPEATED)] * 2
-    weights = oracle.outputs(ids).attentions.numpy()
-    places = [(t, t - REPEATED + 1) for t in range(REPEATED, 2 * REPEATED)]
-    assert all(ids[source - 1] == ids[t] for t, source in places)
+    ids, begin = repeated_ids(oracle), oracle.model.tokenizer.begin
+    read = [*begin, *ids, *ids]
+    weights = oracle.outputs(read).attentions.numpy()
+    places = [(t, t - REPEATED + 1) for t in range(len(begin) + REPEATED, len(read))]
+    assert len(set(ids)) == len(places) == REPEATED and len(begin) == 1
+    assert all(read[source - 1] == read[t] for t, source in places)
     expected = np.mean([weights[..., t, source] for t, source in places], 0)
-    assert attention(oracle.model, TEXT).induction == pytest.approx(expected, abs=1e-5)
+    windows = [oracle.model.config.window(layer) for layer in range(len(weights))]
+    expected[[window is not None and window < REPEATED for window in windows]] = np.nan  # the source is not seen
+    assert attention(oracle.model, TEXT).induction == pytest.approx(expected, abs=1e-5, nan_ok=True)
+
+
+def test_a_window_that_is_too_short_for_the_repetition_gives_nan(all_oracles):
+    """With 0, it would look as if no head did it."""
+    view = attention(all_oracles["gemma3"].model, TEXT)
+    assert np.isnan(view.induction[0]).all() and not np.isnan(view.induction[1]).any()
+
+
+def test_a_vocabulary_that_is_too_small_has_no_induction(tmp_path):
+    folder = oracles.save_family("llama2", tmp_path / "few")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"]))
+    assert np.isnan(attention(load(folder), "a b").induction).all()
 
 
 def test_the_default_layer_reads_least_from_the_first_token(oracle):
-    view = attention(oracle.model, TEXT)
-    assert view.layer == weights_of(oracle, TEXT)[:, :, 1:, 0].mean((1, 2)).argmin()
+    weights = weights_of(oracle, TEXT)
+    windows = [oracle.model.config.window(layer) or len(weights[0, 0]) for layer in range(len(weights))]
+    means = [weights[layer, :, 1 : windows[layer], 0].mean() for layer in range(len(weights))]
+    assert attention(oracle.model, TEXT).layer == np.argmin(means)
+
+
+def test_the_weights_of_the_last_queries_alone(oracle):
+    decoder, ids = oracle.model.decoder, oracle.ids(TEXT)
+    _, tape = record(decoder, ids, "blocks.*.q", "blocks.*.k")
+    for layer in range(decoder.config.layers):
+        q, k = tape[f"blocks.{layer}.q"][0], tape[f"blocks.{layer}.k"][0]
+        whole = attention_weights(decoder, layer, q, k)
+        assert attention_weights(decoder, layer, q[-3:], k).numpy() == pytest.approx(whole[:, -3:].numpy(), abs=1e-6)
+
+
+def test_a_text_that_is_too_long_for_the_triangles(tmp_path):
+    model = load(oracles.save_family("qwen3", tmp_path / "long", max_position_embeddings=600))
+    assert attention(model, "x" * (MOST_TOKENS - 1)).ok
+    with pytest.raises(LiuliError, match=r"^this view reads at most 512 tokens, and the text has 513: give a shorter text$"):
+        attention(model, "x" * MOST_TOKENS)
+
+
+def test_a_norm_after_attention_is_said(oracle):
+    is_gemma = oracle.name.startswith("gemma")
+    assert ("attention.post_norm" in attention(oracle.model, TEXT).caveats) == is_gemma
 
 
 def test_sizes_of_values(oracle):
@@ -104,10 +156,6 @@ def test_a_text_of_one_token_has_no_habits(tiny):
 
 
 def test_a_short_context_has_no_induction(tmp_path):
-    from helpers import oracles
-
-    from liuli import load
-
     folder = oracles.save_family("llama2", tmp_path / "short", max_position_embeddings=40)
     view = attention(load(folder), "the cat")
     assert np.isnan(view.induction).all() and not np.isnan(view.first).any() and view.ok

@@ -13,7 +13,7 @@ from helpers.memory import peak_bytes
 from liuli import LiuliError, load
 from liuli.generate.reading import Prompt, PromptReader, same_pieces
 from liuli.inside import scoring
-from liuli.inside.compare import CompareSettings, compare
+from liuli.inside.compare import MOST_PROMPTS, CompareSettings, compare
 from liuli.inside.self_check import SelfCheck
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.config import Config
@@ -149,6 +149,36 @@ def test_ids_without_pieces_leave_no_divergence(base, tmp_path):
     (asked,) = compare([base, wider], [ASKED], CompareSettings(seed=3, max_tokens=4)).asked
     assert asked.answers[0].scores[1].by == "ids"
     assert asked.answers[1].kl is None and asked.answers[0].scores[1].kl is None
+
+
+def test_the_prompts_of_one_model_are_compared(base):
+    """Every answer after every prompt, as if it were the answer to it; and KL(first prompt ‖ other) along it."""
+    prompts = [ASKED, Prompt.of_text("the cat", "prompt 2"), Prompt.of_text("小明", "prompt 3")]
+    trace = compare([base], prompts, CompareSettings(seed=3, max_tokens=6))
+    assert trace.caveats == ["prob.stage", "cmp.prompts"] and all(check.ok for check in trace.checks)
+    read = [ids_of(asked.answers[0]) for asked in trace.asked]
+    for a, asked in enumerate(trace.asked):
+        (answer,) = asked.answers
+        said = list(answer.scores[0].ids)
+        logprobs = [theirs(base, ids, said) for ids in read]
+        for p, score in enumerate(answer.after_prompts):
+            expected = logprobs[p][torch.arange(len(said)), torch.tensor(said)]
+            assert score.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+            assert score.nats == pytest.approx(expected.sum().item(), abs=1e-3)
+            divergence = (logprobs[0].exp() * (logprobs[0] - logprobs[p])).sum(-1)
+            assert score.kl == pytest.approx(divergence.tolist(), abs=1e-3)
+        assert set(answer.after_prompts[0].kl) == {0} and min(answer.after_prompts[1].kl) > 0.01
+        assert answer.after_prompts[a].logprobs == answer.scores[0].logprobs
+
+
+def test_prompts_are_not_compared_if_there_are_several_models_or_many_prompts(base):
+    settings = CompareSettings(seed=3, max_tokens=1)
+    many = [Prompt.of_text("a" * (n + 1), f"prompt {n}") for n in range(MOST_PROMPTS + 1)]
+    for models, prompts in (([base, base], many[:2]), ([base], many[:1]), ([base], many)):
+        trace = compare(models, prompts, settings)
+        assert {answer.after_prompts for asked in trace.asked for answer in asked.answers} == {None}
+        assert "cmp.prompts" not in trace.caveats
+    assert len(compare([base], many[:MOST_PROMPTS], settings).asked[0].answers[0].after_prompts) == MOST_PROMPTS
 
 
 def test_same_pieces(base, assistant, tiny):

@@ -121,7 +121,8 @@ BREAKS = {  # check -> (view, what breaks it)
 
 def subject(model, name):
     texts = ("the cot 金",) if name in ("context", "patching") else ()
-    return Subject(model, TEXT, texts=texts, word="a" if name == "patching" else None)
+    words = {"patching": "a", "context": "the"}  # before `the`, both texts have the same tokens
+    return Subject(model, TEXT, texts=texts, word=words.get(name))
 
 
 def failed(view):

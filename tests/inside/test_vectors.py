@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import oracles
 
-from liuli import load
+from liuli import LiuliError, load
 from liuli.inside.vectors import FIRST, NEIGHBOURS, vectors
 from liuli.model.adapters import lora
 from liuli.model.linear import Embedding
@@ -46,6 +46,25 @@ def test_the_map_is_a_principal_component_analysis(oracle):
         expected = centred @ axes[:, -1 - axis]
         expected *= np.sign(expected[np.abs(expected).argmax()])
         assert view.xy[:, axis] == pytest.approx(expected, abs=1e-3 * np.abs(expected).max())
+
+
+def test_what_the_model_makes_of_a_row(oracle):
+    """The first vectors that the model computes are the rows, times the factor, plus the vectors of the places."""
+    view, ids = vectors(oracle.model, TEXT), oracle.ids(TEXT)
+    begins = oracle.outputs(ids).residuals[0].double().numpy()
+    found = table_of(oracle)[ids] * view.factor
+    if view.adds_positions:
+        found += oracle.hf.transformer.wpe.weight.detach().double().numpy()[: len(ids)]
+    assert begins == pytest.approx(found, abs=1e-4)
+    assert view.adds_positions == oracle.is_gpt2
+    assert view.factor == pytest.approx(oracle.model.config.width**0.5 if oracle.name.startswith("gemma") else 1)
+
+
+def test_a_text_with_too_many_different_tokens(tiny, monkeypatch):
+    monkeypatch.setattr("liuli.inside.vectors.MOST_TOKENS", 3)
+    assert vectors(tiny, "abcabc").ok
+    with pytest.raises(LiuliError, match=r"^this view shows at most 3 different tokens, and the text has 4: give a shorter"):
+        vectors(tiny, "abcd")
 
 
 def test_in_a_large_table_all_blocks_are_compared(oracle, monkeypatch):

@@ -10,7 +10,8 @@ from helpers import oracles, pairs
 
 from liuli import LiuliError, load
 from liuli.inside.tape import Tape, record
-from liuli.inside.views import VIEWS, Subject, make_all, make_view
+from liuli.inside.view_list import OPTIONS, VIEWS
+from liuli.inside.views import MAKERS, Subject, make_all, make_view, views_with_word
 from liuli.model.adapters import lora, peft_folder
 from liuli.model.formats.detect import hash_model, read_decoder
 
@@ -213,6 +214,39 @@ def test_all_views_and_why_the_others_cannot_be_made(tiny):
     assert made.keys() | refused.keys() == VIEWS.keys()
     assert refused.keys() >= {"learning", "context", "patching"} and "lens" in made
     assert "not in the folder of a run" in refused["learning"]
+
+
+def test_in_all_views_a_word_reaches_every_view_that_uses_it(tiny):
+    """The context view uses it only if several texts contain it."""
+    made, _ = make_all(Subject(tiny, "the cat", ("my cat",), word="cat"))
+    alone = {name: make_view(name, Subject(tiny, "the cat", word="cat")) for name in ("lens", "influence", "ablation")}
+    assert made["context"].word == "cat" and made["lens"].tracked == alone["lens"].tracked
+    assert all(made[name].contrast == alone[name].contrast for name in ("influence", "ablation"))
+    assert set(views_with_word(made, "cat")) >= {"context", "lens", "influence", "ablation"}
+    made, _ = make_all(Subject(tiny, "the cat", ("my cat",), word="the"))
+    assert made["context"].word == "cat" and "context" not in views_with_word(made, "the")
+    assert (
+        {"lens", "influence", "ablation"} <= set(views_with_word(made, "the")) <= {"lens", "influence", "ablation", "patching"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer": 2}, "there is no layer 2: the model has 2, 0 to 1"),
+        ({"seed": -1}, "seed must be"),
+        ({"sampling": {"top_p": 2.0}}, "top_p must be"),
+    ],
+)
+def test_in_all_views_a_wrong_setting_is_an_error(tiny, settings, message):
+    """Not the reason for which some view is missing."""
+    with pytest.raises(LiuliError, match=message):
+        make_all(Subject(tiny, "the cat", **settings))
+
+
+def test_every_view_that_is_listed_can_be_made():
+    assert list(MAKERS) == list(VIEWS)
+    assert {setting for kind in VIEWS.values() for setting in kind.uses} == set(OPTIONS)
 
 
 # The tape

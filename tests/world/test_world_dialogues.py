@@ -155,7 +155,7 @@ def test_small_talk_of_every_kind_comes_anywhere(conversations):
     kinds = {(kind, lang) for lang, (_, talk) in SPEAKERS.items() for kind in talk.small}
     assert met == {(place, kind) for place in ("first", "between", "last") for kind in kinds}
     assert behind == alone == {(kind, either) for kind in kinds for either in (True, False)}
-    assert 0.15 < small / turns < 0.25
+    assert 0.1 < small / turns < 0.15
 
 
 def test_small_talk_is_answered_in_its_own_language(conversations):
@@ -297,7 +297,7 @@ def test_the_same_bytes_everywhere(tmp_path):
     write_dialogues(World(), tmp_path / "dialogues.jsonl", 2_000)
     text = (tmp_path / "dialogues.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0])["messages"][0]["role"] == "user"
-    assert hashlib.sha256(text.encode()).hexdigest() == "1eefc8acc59a0445302bb669d40052c8859422d604923e93aa4fc7e8b132f170"
+    assert hashlib.sha256(text.encode()).hexdigest() == "d147c0970ebbf0f8f91cc78bcb22c113bfad598224064143aa3e4f6be5bd26d3"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

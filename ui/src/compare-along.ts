@@ -1,4 +1,4 @@
-/** How different two models are along an answer: the KL divergence before each of its tokens. */
+/** How different two models, or one model after two prompts, are along an answer: the KL divergence before each token. */
 
 import { html } from "./dom";
 import type { Kept, Language } from "./draw";
@@ -8,27 +8,34 @@ import { rowNames } from "./names";
 import { noteOf, section } from "./parts";
 import { makeSwitch } from "./switch";
 import { number, percent, say } from "./text";
-import type { CompareAnswer, CompareScore } from "./types";
+import type { CompareScore } from "./types";
 
-/** Whether another model than the first has distributions over the same ids along an answer. */
-export function hasAlong(answers: readonly CompareAnswer[]): boolean {
-  return answers.some((answer) => answer.scores.slice(1).some((score) => score.kl?.length));
+/** What is compared: models, or prompts. */
+export interface Compared {
+  /** Under which the answer that the reader chose is kept. */
+  key: string;
+  /** Of what is compared. */
+  names: readonly string[];
+  /** Of the answers. */
+  answers: readonly string[];
+  /** Of each answer, under each model or after each prompt. */
+  scores: readonly (readonly CompareScore[])[];
 }
 
-export function drawAlong(
-  element: HTMLElement,
-  answers: readonly CompareAnswer[],
-  names: readonly string[],
-  { language, kept, key }: { language: Language; kept: Kept; key: string },
-): void {
+/** Whether another one than the first has distributions over the same ids along an answer. */
+export function hasAlong({ scores }: Compared): boolean {
+  return scores.some((row) => row.slice(1).some((score) => score.kl?.length));
+}
+
+export function drawAlong(element: HTMLElement, { key, names, answers, scores }: Compared, kept: Kept, language: Language): void {
   const part = section(
     element,
     say({ en: `How far from ${names[0]}, along an answer`, zh: `沿着回答，与 ${names[0]} 相差多少` }, language),
     noteOf(
       say(
         {
-          en: "The KL divergence of the two distributions before each token, in nats: 0 means that both models expect the same.",
-          zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两个模型的预期相同。",
+          en: "The KL divergence of the two distributions before each token, in nats: 0 means that both expect the same.",
+          zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两者的预期相同。",
         },
         language,
       ),
@@ -39,20 +46,23 @@ export function drawAlong(
   const show = (a: number) => {
     kept.write(key, a);
     place.replaceChildren();
-    drawAnswer(place, answers[a]!, names, language);
+    drawAnswer(place, scores[a]!, names, language);
   };
   const start = kept.read(key, 0);
   const label = say({ en: "Which answer", zh: "哪个回答" }, language);
-  const choices = names.map((name, a) => {
-    return { value: String(a), text: say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language) };
-  });
+  const choices = answers.map((name, a) => ({ value: String(a), text: name }));
   part.append(makeSwitch(label, choices, String(start), (value) => show(Number(value))), place);
   show(start);
 }
 
-function drawAnswer(element: HTMLElement, answer: CompareAnswer, names: readonly string[], language: Language): void {
-  const first = answer.scores[0]!;
-  const others = answer.scores.map((score, m) => ({ score, name: names[m]! })).slice(1);
+function drawAnswer(
+  element: HTMLElement,
+  scores: readonly CompareScore[],
+  names: readonly string[],
+  language: Language,
+): void {
+  const first = scores[0]!;
+  const others = scores.map((score, m) => ({ score, name: names[m]! })).slice(1);
   const most = largest(others.flatMap(({ score }) => score.kl ?? [])) || 1;
   for (const { score, name } of others) {
     element.append(html("h4", { class: "along-name" }, name));
@@ -90,7 +100,7 @@ function inWords(
     {
       en:
         `Before “${token}”: KL ${number(kl)} nats. ` +
-        `Probability of this token: ${own} under ${firstName}, ${other} under ${name}.`,
+        `Probability of this token: ${own} with ${firstName}, ${other} with ${name}.`,
       zh: `“${token}”之前：KL ${number(kl)} nat。这个 token 的概率：${firstName} 是 ${own}，${name} 是 ${other}。`,
     },
     language,

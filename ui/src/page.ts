@@ -35,7 +35,7 @@ interface Section {
 }
 
 const WORDS = {
-  text: { en: "The tokens of the text: choose one, and every view follows", zh: "文本的 token：选一个，所有视图都跟着变" },
+  text: { en: "The tokens of the text: choose one, and the views of these tokens follow", zh: "文本的 token：选一个，画有这些 token 的视图都会跟着变" },
   views: { en: "Views", zh: "视图" },
   missing: { en: "Views that this page does not have", zh: "本页没有的视图" },
   broken: { en: "This view could not be drawn.", zh: "这个视图画不出来。" },

@@ -57,19 +57,19 @@ export interface AttentionView {
   body: {
     /** (L, H), nats. the mean over tokens of the entropy of what a head reads. */
     entropy: Packed;
-    /** (L, H), weight. the mean weight on the first token, over all later tokens. */
+    /** (L, H), weight. the mean weight on the first token, over all later tokens that can see it. */
     first: Packed;
     /** (L, H), weight. on the token just before. */
     previous: Packed;
     /** (L, H), weight. on the token itself. */
     itself: Packed;
-    /** (L, H), weight. the mean weight on the token that followed the same token before. It is measured on 24 random tokens that are read twice, so it does not depend on the text; NaN if the context is too short for it. */
+    /** (L, H), weight. the mean weight on the token that followed the same token before. It is measured on 24 random tokens, all different, that are read twice, so it does not depend on the text; NaN if the context or the layer's window is too short for it, or the vocabulary too small. */
     induction: Packed;
     /** the layer whose weights follow. By default, the layer that reads least from the first token. */
     layer: number;
     /** (H, T, T), weight. row t is what token t reads from tokens 0 to t. */
     weights: Packed;
-    /** (H, T), size of a vector. what reading from a token with weight 1 adds to the residual stream; weight × size is what is added. */
+    /** (H, T), size of a vector. the size (Euclidean norm) of what a head reads from a token with weight 1, after the output matrix. Weight × size is the size of a read. */
     value_sizes: Packed;
     /** the number of tokens that this layer can see; None: all. */
     window: number | null;
@@ -196,9 +196,9 @@ export interface ContextView {
     difference: Packed;
     /** whether two sentences have the same tokens up to a place. Their vectors there are then identical. */
     same_prefix: boolean[][][];
-    /** (R, 2), cosine. the mean and the standard deviation of both cosines between unrelated tokens. */
+    /** (R, 2), cosine. the mean and the standard deviation of both cosines between unrelated tokens: different tokens of different plain sentences. */
     baseline_cosine: Packed;
-    /** (R, 2), cosine. the mean and the standard deviation of both cosines between unrelated tokens. */
+    /** (R, 2), cosine. the mean and the standard deviation of both cosines between unrelated tokens: different tokens of different plain sentences. */
     baseline_standardised: Packed;
     /** all tokens in `top`. */
     candidates: Token[];
@@ -566,13 +566,17 @@ export interface SelfCheck {
   ok: boolean;
 }
 
-/** A head that reads at the last token of the word from an earlier token. `added`: weight × size of the value. */
+/** A head that reads at the last token of the word from an earlier token. */
 export interface StrongRead {
   layer: number;
   head: number;
+  /** the place of the token that it reads. */
   source: number;
   weight: number | null;
-  added: number | null;
+  /** weight × size of the value (Euclidean norm, after the output matrix). */
+  size: number | null;
+  /** the size, as a share of the length of the residual stream into which this layer reads. The residual stream grows from layer to layer, so sizes of different layers cannot be compared. */
+  share: number | null;
 }
 
 /** One token. */
@@ -586,7 +590,7 @@ export interface Token {
   span?: [number, number] | null;
 }
 
-/** A token's vector. */
+/** A token's vector: its row of the embedding table. */
 export interface TokenVector {
   token: Token;
   /** its place on the map. */
@@ -666,6 +670,10 @@ export interface VectorsView {
   body: {
     /** of each different token of the text. */
     vectors: TokenVector[];
+    /** by which the model multiplies a row before the first layer: √width in Gemma 3, 1 in other families. */
+    factor: number | null;
+    /** whether the model then adds a vector of the token's place, as GPT-2 does. */
+    adds_positions: boolean;
     /** all tokens on the map: those of the text, and their neighbours. */
     points: Token[];
     /** (N, 2), length in the map. where they are on the map. */
@@ -697,13 +705,15 @@ export interface WeightMove {
 export interface WordInSentence {
   /** the sentence. */
   input: Passage;
+  /** (k, n): the k-th of the n occurrences of the word in the sentence is shown, counted from 0. */
+  occurrence: [number, number];
   /** the first token that covers the word, and the token after the last. */
   span: [number, number];
   /** the characters that these tokens cover. If it is more than the word, the tokenizer has merged the word with its neighbours, and there is no vector of the word alone. */
   covered: string;
   /** the positions that are read: the word's first token, its last, and the last token of the sentence. */
   places: [number, number, number];
-  /** the strongest reads at the word's last token from other tokens than itself and the first token of the text. */
+  /** the strongest reads by their share, at the word's last token, from other tokens than itself and the first token of the text. */
   reads: StrongRead[];
 }
 
@@ -724,7 +734,7 @@ export interface CompareTrace {
     limit: number;
     ok: boolean;
   })[];
-  caveats: ("prob.stage" | "cmp.same_ids")[];
+  caveats: ("prob.stage" | "cmp.same_ids" | "cmp.prompts")[];
   body: {
     /** Of each model: the place of the first model whose tokenizer has the same piece for every id; its own, where there is none before it. */
     same_pieces: number[];
@@ -801,9 +811,11 @@ export interface CompareAnswer {
   kl: number | null;
   /** This answer under every model, in their order. */
   scores: CompareScore[];
+  /** With one model and 2 to 8 prompts: this answer after every prompt, in their order. Their kl is KL(first prompt ‖ this one). Otherwise null. */
+  after_prompts: CompareScore[] | null;
 }
 
-/** An answer, without the stop token that ended it, after the prompt as this model reads it. */
+/** An answer, without the stop token that ended it, after a prompt as this model reads it. */
 export interface CompareScore {
   /** text: the tokenizers differ, and the answer's text went through this model's own. */
   by: "ids" | "text";
@@ -817,7 +829,7 @@ export interface CompareScore {
   nats: CompareLogprob;
   /** Of each of `ids`. */
   logprobs: CompareLogprob[] | null;
-  /** KL(first model ‖ this one) before each of `ids`; null where their ids are not the same, or one of the two does not fit. */
+  /** KL(first model ‖ this one) before each of `ids`; null where their ids are not the same, or one of the two does not fit. In after_prompts: of the first prompt and this one. */
   kl: number[] | null;
   /** Of this model's own tokens; null where there are none. */
   per_token: CompareLogprob;

@@ -41,8 +41,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # at the end of each command's help; a
     "look": (
         "liuli look",
         "liuli look liuli-begin/run 小明今天去游乐园玩 --view lens",
-        "liuli look liuli-begin/run 今天小明 --with 昨天小明 --word 小明 --view context",
-        "liuli look liuli-begin/run --view learning --with liuli-begin/world",
+        "liuli look liuli-begin/run 今天小明 --with-text 昨天小明 --word 小明 --view context",
+        "liuli look liuli-begin/run --view learning --world liuli-begin/world",
         "liuli look openai-community/gpt2 Hello --view attention --layer 5 --head 1",
     ),
     "merge": ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
@@ -75,7 +75,8 @@ class Commands(Mapping[str, Any]):
 @cache
 def _command(name: str) -> Any:
     found = getattr(import_module("liuli.cli.look.command" if name == "look" else f"liuli.cli.{name}"), name)
-    if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False)
-        found.command(name, **with_examples(*EXAMPLES[name]))(function)
-    return typer.main.get_command(found)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, **with_examples(*EXAMPLES[name]))(found)
+    return typer.main.get_command(alone)

@@ -1,4 +1,5 @@
-"""How a comparison is printed: answers side by side, their scores under every model, and the divergences."""
+"""How a comparison is printed: answers side by side, their scores under every model (or, of one model, after every prompt), and
+the divergences."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from liuli.units import counted
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
-    from liuli.inside.compare import CompareTrace, ModelAnswer, PromptAnswers
+    from liuli.inside.compare import CompareTrace, ModelAnswer
     from liuli.inside.scoring import AnswerScore
 
 NARROWEST = 36  # columns of a terminal for one answer; if there are fewer, answers stand below each other
@@ -32,16 +33,18 @@ def print_comparison(screen: Screen, trace: "CompareTrace", models: "Sequence[Mo
     for number, (model, about) in enumerate(zip(models, trace.models, strict=True), 1):
         screen.print_text(_introduced(number, model, about, trace))
     if len(models) == 1:
-        cells = [(f"prompt {n}: ", asked.answers[0], 0) for n, asked in enumerate(trace.asked, 1)]
-        _print_cells(screen, cells, models)
+        answers = [asked.answers[0] for asked in trace.asked]
+        _print_cells(screen, [(f"prompt {n}: ", answer, 0) for n, answer in enumerate(answers, 1)], models)
+        _print_prompts(screen, answers)
     else:
         for number, asked in enumerate(trace.asked, 1):
             where = "" if asked.prompt.source == f"prompt {number}" else f", {asked.prompt.source}"
             screen.print()
             screen.rule(Text(f"prompt {number}{where}"), align="left", style="dim")
             _print_cells(screen, [(f"model {m + 1}: ", answer, m) for m, answer in enumerate(asked.answers)], models)
-            _print_scores(screen, asked, by_byte=any(trace.same))
-            _print_divergence(screen, asked)
+            scores = [answer.scores for answer in asked.answers]
+            _print_scores(screen, "model", "scored by", scores, by_byte=any(trace.same))
+            _print_divergence(screen, "model", scores, [answer.kl for answer in asked.answers])
     screen.print()
     print_failed_checks(screen, trace.checks)
     for key in trace.caveats:
@@ -114,23 +117,45 @@ def _candidates(title: str, answer: "ModelAnswer") -> Group:
     return Group(Text(f"{title}most likely first tokens", "dim"), table, "")
 
 
-def _print_scores(screen: Screen, asked: "PromptAnswers", by_byte: bool) -> None:
-    """Every answer under every model, as many models in a table as there is room for; a byte is the measure if tokens
-    differ."""
+def _print_prompts(screen: Screen, answers: "Sequence[ModelAnswer]") -> None:
+    """Every answer of one model after every prompt."""
+    scores = [answer.after_prompts for answer in answers if answer.after_prompts is not None]
+    if scores:
+        screen.print_text("How likely each answer is after each prompt, as if it were the answer to it:")
+        _print_scores(screen, "prompt", "after", scores, by_byte=False)
+        before = [next((kl[0] for row in scores if (kl := row[p].kl)), None) for p in range(len(scores))]
+        _print_divergence(screen, "prompt", scores, before)
+    elif len(answers) > 1:
+        from liuli.inside.compare import MOST_PROMPTS
+
+        limit = (
+            f"Only up to {MOST_PROMPTS} prompts are compared with each other, so no answer is scored after the other prompts."
+        )
+        screen.print_text(limit, style="dim")
+
+
+def _print_scores(screen: Screen, of: str, under: str, scores: "Sequence[Sequence[AnswerScore]]", by_byte: bool) -> None:
+    """Every answer under every model or after every prompt, as many columns in a table as there is room for; a byte is the
+    measure if tokens differ.
+
+    Args:
+        of: what the rows and columns are: "model" or "prompt". under: what a column means, such as "scored by".
+        scores: of each answer.
+    """
     heading = f"nats (per {'byte' if by_byte else 'token'})"
-    names = [f"answer of model {a}" for a in range(1, len(asked.answers) + 1)]
-    cells = [[_score(score, by_byte) for score in answer.scores] for answer in asked.answers]
-    widest = max(len("scored by"), *(len(cell) for row in cells for cell in row))
+    names = [f"answer {'to' if of == 'prompt' else 'of'} {of} {a}" for a in range(1, len(scores) + 1)]
+    cells = [[_score(score, by_byte) for score in row] for row in scores]
+    widest = max(len(under), *(len(cell) for row in cells for cell in row))
     count = max(1, (screen.width - max(map(len, [heading, *names]))) // (widest + GAP))
     for start in range(0, len(names), count):
         table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
         table.add_column(heading, no_wrap=True)
         for m in range(start, min(start + count, len(names))):
-            table.add_column(f"scored by\nmodel {m + 1}", justify="right", no_wrap=True)
+            table.add_column(f"{under}\n{of} {m + 1}", justify="right", no_wrap=True)
         for name, row in zip(names, cells, strict=True):
             table.add_row(name, *row[start : start + count])
         screen.print(table)
-    if any(score.by == "text" for answer in asked.answers for score in answer.scores):
+    if any(score.by == "text" for row in scores for score in row):
         again = "* The answer's text was tokenized again with the tokenizer of the scoring model."
         screen.print_text(again, style="dim")
 
@@ -144,14 +169,22 @@ def _score(score: "AnswerScore", by_byte: bool) -> str:
     return f"{score.nats:.2f}{mean}{mark}"
 
 
-def _print_divergence(screen: Screen, asked: "PromptAnswers") -> None:
-    """KL(first ‖ other) before the first token and along each answer, where the two have the same ids."""
-    for m, own in enumerate(asked.answers):
-        if m == 0 or own.kl is None:
-            continue
-        parts = [f"{own.kl:.3f} before the first token"]
-        for a, answer in enumerate(asked.answers, 1):
-            kl = answer.scores[m].kl
+def _print_divergence(
+    screen: Screen, of: str, scores: "Sequence[Sequence[AnswerScore]]", before: "Sequence[float | None]"
+) -> None:
+    """KL(first ‖ other) of models or prompts before the first token and along each answer, where the two have the same ids.
+
+    Args:
+        of: "model" or "prompt". scores: of each answer.
+        before: the divergence of each before the first token.
+    """
+    for m in range(1, len(scores)):
+        parts = [] if before[m] is None else [f"{before[m]:.3f} before the first token"]
+        for a, row in enumerate(scores, 1):
+            kl = row[m].kl
             if kl:
-                parts.append(f"{sum(kl) / len(kl):.3f} per token along the answer of model {a}")
-        screen.print_text(f"KL(1 ‖ {m + 1}), nats: {'; '.join(parts)}")
+                along = f"along the answer {'to' if of == 'prompt' else 'of'} {of} {a}"
+                parts.append(f"{sum(kl) / len(kl):.3f} per token {along}")
+        if parts:
+            names = f"1 ‖ {m + 1}" if of == "model" else f"{of} 1 ‖ {of} {m + 1}"
+            screen.print_text(f"KL({names}), nats: {'; '.join(parts)}")

@@ -30,9 +30,15 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "放在第一个 token 上的大权重通常没有含义：没有东西可读的头把权重放在那里。",
     ),
     "attention.value_norm": (
-        "What a head adds also depends on the size of the value that it reads. Weight × size can have another order than the "
-        "weights.",
-        "一个头加进去多少，还取决于它读到的向量有多大。权重乘以大小，次序可能与权重不同。",
+        "What a head contributes also depends on the size of the value that it reads, so weight × size can have another order "
+        "than the weights. The reads of several tokens or heads can cancel each other.",
+        "一个头的贡献还取决于它读到的向量有多大，所以权重乘以大小，次序可能与权重不同。"
+        "对几个 token、几个头的读取还可能互相抵消。",
+    ),
+    "attention.post_norm": (
+        "In this model, a norm follows attention. Weight × size is the size of a read before this norm, not what is added to "
+        "the residual stream.",
+        "这个模型在注意力之后还有一次归一化。权重乘以大小是归一化之前的读取大小，不是加进残差流的大小。",
     ),
     "lens.not_belief": (
         "The lens applies the final norm and the head to a middle layer. It says what the model would predict if its later "
@@ -90,6 +96,11 @@ CAVEATS: dict[str, tuple[str, str]] = {
     "cmp.same_ids": (
         "The models did not all read the same token ids, so the numbers depend on the prompt format as well as on the model.",
         "各模型读到的 token id 不完全相同，所以这些数字除了反映模型本身，也受提示格式影响。",
+    ),
+    "cmp.prompts": (
+        "One model read several prompts. A log-probability after another prompt than the answer's own says how well the answer "
+        "fits there, not how good it is.",
+        "这里是一个模型读几个提示。一个回答接在别的提示之后的对数概率，说的是它放在那里有多顺，不是它有多好。",
     ),
 }
 

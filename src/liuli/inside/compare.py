@@ -9,6 +9,9 @@ own form.
 
 An answer is scored without the stop token that ended it: models end in ways of their own. If two models have the same pieces,
 one scores the ids of the other; if not, it scores the text through its own tokenizer.
+
+With one model and a few prompts, the prompts are compared instead: each answer is scored after every prompt, as if it were the
+answer to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +32,7 @@ from liuli.watch import Watch, unwatched
 
 SCHEMA = "compare@1"
 CANDIDATES = 5
+MOST_PROMPTS = 8  # whose answers are scored after every prompt: a pass for each pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class ModelAnswer(Record):
         entropy, candidates: of its distribution before the first token, likeliest first.
         kl: KL(first model ‖ this one) there; None if their ids are not the same.
         scores: this answer under each model.
+        after_prompts: with one model and 2 to 8 prompts, this answer after each prompt. Its `kl` is
+            KL(first prompt ‖ this one). Otherwise None.
     """
 
     read: tuple[Token, ...]
@@ -73,6 +79,7 @@ class ModelAnswer(Record):
     candidates: tuple[Candidate, ...]
     kl: float | None
     scores: tuple[AnswerScore, ...]
+    after_prompts: tuple[AnswerScore, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         found = Record.to_json(self)
@@ -110,9 +117,10 @@ class CompareTrace:
 
     @property
     def caveats(self) -> list[str]:
-        """Keys: probabilities are the models' own; and, if so, not all models read the same ids."""
+        """Keys: probabilities are the models' own; and, if so, not all models read the same ids, or prompts are compared."""
         alike = all(asked.read_alike for asked in self.asked) and not any(self.same)
-        return ["prob.stage"] if alike else ["prob.stage", "cmp.same_ids"]
+        prompts = any(answer.after_prompts is not None for asked in self.asked for answer in asked.answers)
+        return ["prob.stage", *([] if alike else ["cmp.same_ids"]), *(["cmp.prompts"] if prompts else [])]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -152,19 +160,22 @@ def compare(
     scoring = Scoring(readers)
     asked = []
     done, total = 0, len(prompts) * len(models) * settings.max_tokens
+    by_prompt = [answers[0][0].prompt_ids for answers in begun] if len(models) == 1 < len(prompts) <= MOST_PROMPTS else []
     for prompt, answers in zip(prompts, begun, strict=True):
         for _, steps in answers:
             watch("generating tokens", done, total)
             for count, _ in enumerate(steps, 1):  # generates the answer
                 watch("generating tokens", done + count, total)
             done += settings.max_tokens
-        asked.append(PromptAnswers(prompt, _answers(readers, scoring, [completion for completion, _ in answers])))
+        asked.append(PromptAnswers(prompt, _answers(readers, scoring, [completion for completion, _ in answers], by_prompt)))
     described = tuple(reader.to_json() for reader in readers)
     return CompareTrace(described, scoring.same, settings, tuple(asked), scoring.checks())
 
 
-def _answers(readers: Sequence[PromptReader], scoring: Scoring, completions: Sequence[Completion]) -> tuple[ModelAnswer, ...]:
-    """The answers of all models to one prompt, scored."""
+def _answers(
+    readers: Sequence[PromptReader], scoring: Scoring, completions: Sequence[Completion], by_prompt: Sequence[Sequence[int]]
+) -> tuple[ModelAnswer, ...]:
+    """The answers of all models to one prompt, scored; also after each prompt of `by_prompt`."""
     read = [completion.prompt_ids for completion in completions]
     divergences = scoring.divergences(read)
     found = []
@@ -183,6 +194,7 @@ def _answers(readers: Sequence[PromptReader], scoring: Scoring, completions: Seq
                 candidates=tuple(first.candidates),
                 kl=divergences[a],
                 scores=scoring.scores(read, a, completion),
+                after_prompts=scoring.after_prompts(by_prompt, completion) if by_prompt else None,
             )
         )
     return tuple(found)

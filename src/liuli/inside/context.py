@@ -7,7 +7,7 @@ Sources: cosines need a baseline, Ethayarajh 2019, https://arxiv.org/abs/1909.00
 cosine is of standardised vectors, Timkey and van Schijndel 2021, https://arxiv.org/abs/2109.04404.
 
 Legend of shape suffixes: S sentences, P places where a sentence is read, R states (after the embedding, then after each block),
-T tokens, D width, C candidates, M vectors of the baseline.
+T tokens, D width, C candidates, M vectors of the baseline, N pairs of them.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,9 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
+from liuli.inside.attention import post_norm_caveat
 from liuli.inside.attention_weights import attention_weights, value_sizes
-from liuli.inside.baseline import baseline_ids
+from liuli.inside.baseline import BaselineStates, baseline_states
 from liuli.inside.distributions import SUM_LIMIT, summarise_states
 from liuli.inside.lens import row_names
 from liuli.inside.passage import Passage, read_passage
@@ -35,20 +36,30 @@ from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
 
 PLACES = ("first token of the word", "last token of the word", "end of the sentence")
+MOST_TOKENS = 1024  # of a sentence, whose states in all layers are kept
 CANDIDATES = 3
 READS = 6  # of the strongest reads of a word, how many are listed
 PAIRS = 2000  # of vectors of the baseline
+DEAD = 1e-6  # a dimension that varies by less than this share of its mean is left out of the standardised cosine
 
 
 @dataclass(frozen=True, slots=True)
 class StrongRead(ViewPart):
-    """A head that reads at the last token of the word from an earlier token. `added`: weight × size of the value."""
+    """A head that reads at the last token of the word from an earlier token.
+
+    Attributes:
+        source: the place of the token that it reads.
+        size: weight × size of the value (Euclidean norm, after the output matrix).
+        share: the size, as a share of the length of the residual stream into which this layer reads. The residual stream grows
+            from layer to layer, so sizes of different layers cannot be compared.
+    """
 
     layer: int
     head: int
     source: int
     weight: float
-    added: float
+    size: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +67,18 @@ class WordInSentence(ViewPart):
     """The word in one sentence.
 
     Attributes:
-        input: the sentence. span: the first token that covers the word, and the token after the last.
+        input: the sentence.
+        occurrence: (k, n): the k-th of the n occurrences of the word in the sentence is shown, counted from 0.
+        span: the first token that covers the word, and the token after the last.
         covered: the characters that these tokens cover. If it is more than the word, the tokenizer has merged the word with its
             neighbours, and there is no vector of the word alone.
         places: the positions that are read: the word's first token, its last, and the last token of the sentence.
-        reads: the strongest reads at the word's last token from other tokens than itself and the first token of the text.
+        reads: the strongest reads by their share, at the word's last token, from other tokens than itself and the first token
+            of the text.
     """
 
     input: Passage
+    occurrence: tuple[int, int]
     span: tuple[int, int]
     covered: str
     places: tuple[int, int, int]
@@ -83,7 +98,8 @@ class ContextView(View):
             and the deviation of the baseline's vectors.
         difference: the length of the difference of two vectors, as a share of the mean of their lengths.
         same_prefix: whether two sentences have the same tokens up to a place. Their vectors there are then identical.
-        baseline_cosine, baseline_standardised: the mean and the standard deviation of both cosines between unrelated tokens.
+        baseline_cosine, baseline_standardised: the mean and the standard deviation of both cosines between unrelated tokens:
+            different tokens of different plain sentences.
         candidates: all tokens in `top`. top: what each layer would predict there. top_logprobs: in nats.
     """
 
@@ -109,35 +125,26 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
 
     Args:
         text, others: the sentences.
-        word: that each of them contains; None: the longest text that all of them share.
+        word: that each of them contains; None: the longest text that all of them share after their first difference.
 
     Raises:
-        LiuliError: what `read_passage` raises; there is only one sentence; the word does not occur in one of them.
+        LiuliError: what `read_passage` raises, with at most 1,024 tokens per sentence; there is only one sentence; the word
+            does not occur in one of them; the tokenizer cannot read the sentences of the baseline.
     """
     if not others:
-        raise LiuliError("this view compares sentences: give at least one more, with --with TEXT")
-    reads = [read_passage(model, each) for each in (text, *others)]
+        raise LiuliError("this view compares sentences: give at least one more, with --with-text TEXT")
+    reads = [read_passage(model, each, MOST_TOKENS) for each in (text, *others)]
+    after = 0
     if word is None:
-        word = _shared_text([text, *others])
-    spans = [read.find(word) for read in reads]
+        word, after = _shared_text([text, *others])
+    occurrences = [_occurrence(read, word, after) for read in reads]
     decoder, tokenizer = model.decoder, model.tokenizer
     assert tokenizer is not None
     watch("reading the baseline", 0, len(reads) + 1)
-    baseline_RMD = _baseline(model)
-    longest = max(len(read.ids) for read in reads)
-    states, found = [], []
-    for number, (read, (start, end)) in enumerate(zip(reads, spans, strict=True), 1):
-        watch("reading the sentences", number, len(reads) + 1)
-        places = start, end - 1, len(read.ids) - 1
-        tape = _read_padded(decoder, read, longest)
-        states.append(torch.stack([x_1TD[0, list(places)].float() for x_1TD in tape.residuals()]))  # (R, P, D)
-        strongest = _strong_reads(decoder, tape, end - 1)
-        found.append(WordInSentence(read, (start, end), read.covered(start, end), places, strongest))
-
-    states_PRSD = torch.stack(states).permute(2, 1, 0, 3)
+    baseline = baseline_states(model)
+    found, states_PRSD = _read_sentences(decoder, reads, occurrences, watch)
     same = _same_prefix(found)
-    mean_R1D, deviation_R1D = baseline_RMD.mean(1, keepdim=True), baseline_RMD.std(1, keepdim=True).clamp(min=1e-12)
-    standard_PRSD = (states_PRSD - mean_R1D) / deviation_R1D
+    standard_PRSD, baseline_standard_RMD = _standardised(states_PRSD, baseline.vectors_RMD)
     with torch.inference_mode():
         normed_PRSD = decoder.norm(states_PRSD.to(decoder.dtype))
     top = summarise_states(decoder, normed_PRSD.flatten(0, 2), CANDIDATES)
@@ -150,35 +157,79 @@ def context(model: Model, text: str, others: Sequence[str], word: str | None = N
             SelfCheck("identical_prefixes", _largest_gap(states_PRSD, same), "largest number", 0.0),
             SelfCheck("distributions_sum_to_1", top.sum_error.max().item(), "probability", SUM_LIMIT),
         ),
-        caveats=("causal.left_only", "cosine.baseline", "lens.not_belief", "token.bytes"),
+        caveats=("causal.left_only", "cosine.baseline", *post_norm_caveat(decoder), "lens.not_belief", "token.bytes"),
         word=word,
-        sentences=tuple(found),
+        sentences=found,
         rows=row_names(decoder),
         cosine=_cosines(states_PRSD).cpu().numpy(),
         standardised=_cosines(standard_PRSD).cpu().numpy(),
         difference=_differences(states_PRSD).cpu().numpy(),
         same_prefix=same,
-        baseline_cosine=_of_pairs(baseline_RMD),
-        baseline_standardised=_of_pairs((baseline_RMD - mean_R1D) / deviation_R1D),
+        baseline_cosine=_of_pairs(baseline, baseline.vectors_RMD),
+        baseline_standardised=_of_pairs(baseline, baseline_standard_RMD),
         candidates=tuple(map(tokenizer.token, np.unique(top.ids).tolist())),
         top=top.ids.reshape(shape),
         top_logprobs=top.logprobs.reshape(shape),
     )
 
 
-def _shared_text(texts: Sequence[str]) -> str:
-    """The longest text, without spaces around it, that all of them contain; the first one in the first text.
+def _shared_text(texts: Sequence[str]) -> tuple[str, int]:
+    """The longest text, without spaces around it, that all of them contain, and the character from which on it was searched
+    for: the first difference of the texts, because before it, nothing can differ. If they share nothing after it, 0.
 
     Raises:
         LiuliError: there is none.
     """
-    first = texts[0]
-    for size in range(len(first), 0, -1):
-        for start in range(len(first) - size + 1):
-            part = first[start : start + size]
-            if part == part.strip() and all(part in text for text in texts[1:]):
-                return part
-    raise LiuliError("the sentences have no word in common: give sentences that contain the same word, and --word WORD")
+    shortest = min(map(len, texts))
+    after = next((at for at in range(shortest) if len({text[at] for text in texts}) > 1), shortest)
+    word = _longest_shared([text[after:] for text in texts])
+    if word:
+        return word, after
+    word = _longest_shared(texts)
+    if not word:
+        raise LiuliError("the sentences have no word in common: give sentences that contain the same word, and --word WORD")
+    return word, 0
+
+
+def _longest_shared(texts: Sequence[str]) -> str:
+    """The longest text, without spaces around it, that all of them contain; the first one in the first text; "" if none."""
+
+    def shared(size: int) -> set[str]:
+        return set.intersection(*({text[at : at + size] for at in range(len(text) - size + 1)} for text in texts))
+
+    low, high = 0, min(map(len, texts))
+    while low < high:  # if a text of some length is shared, so are its parts: the greatest length is found by bisection
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if shared(middle) else (low, middle - 1)
+    for size in range(low, 0, -1):
+        words = [part for part in shared(size) if part == part.strip()]
+        if words:
+            return min(words, key=texts[0].find)
+    return ""
+
+
+def _occurrence(read: Passage, word: str, after: int) -> tuple[tuple[int, int], int, int]:
+    """Which occurrence of the word is shown, of how many: the first from the character `after` on; the first token that covers
+    it, and the token after the last."""
+    starts = read.occurrences(word)
+    number = next((k for k, start in enumerate(starts) if start >= after), 0)
+    return (number, len(starts)), *read.tokens_at(starts[number], starts[number] + len(word))
+
+
+def _read_sentences(
+    decoder: Decoder, reads: Sequence[Passage], occurrences: Sequence[tuple[tuple[int, int], int, int]], watch: Watch
+) -> tuple[tuple[WordInSentence, ...], Tensor]:
+    """The word in every sentence, and the states at its places, fp32."""
+    longest = max(len(read.ids) for read in reads)
+    states, found = [], []
+    for number, (read, (occurrence, start, end)) in enumerate(zip(reads, occurrences, strict=True), 1):
+        watch("reading the sentences", number, len(reads) + 1)
+        places = start, end - 1, len(read.ids) - 1
+        tape = _read_padded(decoder, read, longest)
+        states.append(torch.stack([x_1TD[0, list(places)].float() for x_1TD in tape.residuals()]))  # (R, P, D)
+        strongest = _strong_reads(decoder, tape, end - 1)
+        found.append(WordInSentence(read, occurrence, (start, end), read.covered(start, end), places, strongest))
+    return tuple(found), torch.stack(states).permute(2, 1, 0, 3)
 
 
 def _read_padded(decoder: Decoder, read: Passage, length: int) -> Tape:
@@ -187,30 +238,31 @@ def _read_padded(decoder: Decoder, read: Passage, length: int) -> Tape:
     return record(decoder, ids, *residual_points(decoder), "blocks.*.q", "blocks.*.k", "blocks.*.v")[1]
 
 
-def _baseline(model: Model) -> Tensor:
-    """The vectors of all tokens of the baseline's sentences, (R, M, D), without the first token of each sentence."""
-    states = []
-    for ids in baseline_ids(model):
-        tape = record(model.decoder, ids, *residual_points(model.decoder))[1]
-        states.append(torch.stack([x_1TD[0, 1:].float() for x_1TD in tape.residuals()]))
-    return torch.cat(states, 1)
+def _standardised(states_PRSD: Tensor, baseline_RMD: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with the mean and the deviation of every dimension of the baseline. A dimension that does not vary says nothing, and
+    becomes 0. A few dimensions are very large, so the differences need fp32 whatever the model computes in."""
+    mean_R1D, deviation_R1D = baseline_RMD.mean(1, keepdim=True), baseline_RMD.std(1, keepdim=True)
+    deviation_R1D = deviation_R1D.masked_fill(deviation_R1D <= DEAD * mean_R1D.abs(), torch.inf)
+    return (states_PRSD - mean_R1D) / deviation_R1D, (baseline_RMD - mean_R1D) / deviation_R1D
 
 
 def _strong_reads(decoder: Decoder, tape: Tape, position: int) -> tuple[StrongRead, ...]:
-    """The reads at a position that add most, from other tokens than itself and the first one."""
+    """The strongest reads at a position, from other tokens than itself and the first one."""
     found: list[StrongRead] = []
     for layer in range(decoder.config.layers):
-        q_THD, k_THD, v_THD = (tape[f"blocks.{layer}.{point}"][0, : position + 1] for point in ("q", "k", "v"))
-        weights_HT = attention_weights(decoder, layer, q_THD, k_THD)[:, -1]
-        added_HT = weights_HT * value_sizes(decoder, layer, v_THD)
-        candidates_HT = added_HT[:, 1:position]
+        q_THD, k_TKD, v_TKD = (tape[f"blocks.{layer}.{point}"][0, : position + 1] for point in ("q", "k", "v"))
+        weights_HT = attention_weights(decoder, layer, q_THD[-1:], k_TKD)[:, 0]
+        sizes_HT = weights_HT * value_sizes(decoder, layer, v_TKD)
+        length = tape[f"blocks.{layer}.residual_in"][0, position].float().norm().item()
+        candidates_HT = sizes_HT[:, 1:position]
         if not candidates_HT.numel():
             continue
         best = candidates_HT.flatten().topk(min(READS, candidates_HT.numel()))
-        for added, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        for size, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             head, source = divmod(at, candidates_HT.shape[1])
-            found.append(StrongRead(layer, head, source + 1, weights_HT[head, source + 1].item(), added))
-    return tuple(sorted(found, key=lambda read: -read.added)[:READS])
+            weight = weights_HT[head, source + 1].item()
+            found.append(StrongRead(layer, head, source + 1, weight, size, size / max(length, 1e-30)))
+    return tuple(sorted(found, key=lambda read: -read.share)[:READS])
 
 
 def _same_prefix(found: Sequence[WordInSentence]) -> tuple[tuple[tuple[bool, ...], ...], ...]:
@@ -243,11 +295,8 @@ def _differences(x_PRSD: Tensor) -> Tensor:
     return gaps_PRSS / ((sizes_PRS[..., :, None] + sizes_PRS[..., None, :]) / 2)
 
 
-def _of_pairs(vectors_RMD: Tensor) -> Array:
-    """The mean and the standard deviation of the cosine over pairs of different vectors, (R, 2)."""
-    count = vectors_RMD.shape[1]
-    draw = torch.Generator().manual_seed(0)
-    one = torch.randint(count, (PAIRS,), generator=draw)
-    other = (one + 1 + torch.randint(count - 1, (PAIRS,), generator=draw)) % count
-    cosines_RN = F.cosine_similarity(vectors_RMD[:, one].double(), vectors_RMD[:, other].double(), dim=-1)
+def _of_pairs(baseline: BaselineStates, vectors_RMD: Tensor) -> Array:
+    """The mean and the standard deviation of the cosine over pairs of unrelated tokens, (R, 2)."""
+    one_N, other_N = baseline.pairs(PAIRS)
+    cosines_RN = F.cosine_similarity(vectors_RMD[:, one_N].double(), vectors_RMD[:, other_N].double(), dim=-1)
     return torch.stack((cosines_RN.mean(-1), cosines_RN.std(-1)), -1).cpu().numpy()

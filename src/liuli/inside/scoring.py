@@ -35,7 +35,8 @@ class AnswerScore(Record):
         ids: those that were scored. tokens: the same, as this model's tokenizer names them. bytes: of the text.
         nats: the log-probability of the answer; None if prompt and answer do not fit the model's context.
         logprobs: of each of `ids`.
-        kl: KL(first model ‖ this one) before each; None if their ids are not the same.
+        kl: KL(first model ‖ this one) before each; None if their ids are not the same. After another prompt:
+            KL(first prompt ‖ this one), of one model.
     """
 
     by: Literal["ids", "text"]
@@ -89,7 +90,7 @@ class Scoring:
 
     def scores(self, read: Sequence[Sequence[int]], a: int, completion: Completion) -> tuple[AnswerScore, ...]:
         """The answer of model `a` under every model. `read`: see `divergences`."""
-        said = completion.ids[:-1] if completion.finish_reason == "stop" else completion.ids
+        said = _without_stop(completion)
         size = len(completion.text.encode())
         found = []
         first_TD = None
@@ -112,6 +113,22 @@ class Scoring:
                 self._gaps.append(abs(nats - math.fsum(steps)) / max(1, len(steps)))
         return tuple(found)
 
+    def after_prompts(self, read: Sequence[Sequence[int]], completion: Completion) -> tuple[AnswerScore, ...]:
+        """An answer of the first model after each of several prompts, as if it were the answer to each.
+
+        Args:
+            read: the ids of the prompts, as the first model reads them; the answer fits its context after each of them.
+        """
+        said = _without_stop(completion)
+        tokens = tuple(map(self._readers[0].tokenizer.token, said))
+        first_TD = self._hidden(0, read[0], said)
+        found = []
+        for p, ids in enumerate(read):
+            logprobs, kl = self._along(0, said, self._hidden(0, ids, said) if p else first_TD, first_TD)
+            nats = math.fsum(logprobs)
+            found.append(AnswerScore("ids", tuple(said), tokens, len(completion.text.encode()), nats, logprobs, kl))
+        return tuple(found)
+
     def checks(self) -> tuple[SelfCheck, ...]:
         largest = [torch.tensor(values).max().item() for values in (self._sums, self._gaps)]  # NaN if there is one
         narrowest = min((reader.model.decoder.dtype for reader in self._readers), key=lambda dtype: dtype.itemsize)
@@ -129,8 +146,8 @@ class Scoring:
     def _along(
         self, m: int, ids: Sequence[int], x_TD: Tensor, first_TD: Tensor | None
     ) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
-        """The log-probability of each id under model m; and KL(first ‖ m) before each, if the first model's states are
-        given."""
+        """The log-probability of each id under model m; and KL(first ‖ this) before each, if the first model's states, or those
+        after the first prompt, are given."""
         logprobs: list[float] = []
         kl: list[float] = []
         places = max(1, NUMBERS_AT_ONCE // self._readers[m].model.config.vocab_size)
@@ -140,7 +157,7 @@ class Scoring:
             ids_T = torch.tensor(ids[here], dtype=torch.int64)
             logprobs += logprobs_TV.gather(-1, ids_T[:, None])[:, 0].tolist()
             if first_TD is not None:
-                first_TV = logprobs_TV if m == 0 else self._logprobs(0, first_TD[here])
+                first_TV = logprobs_TV if first_TD is x_TD else self._logprobs(0, first_TD[here])
                 kl += _divergence(first_TV, logprobs_TV)
         return tuple(logprobs), None if first_TD is None else tuple(kl)
 
@@ -158,6 +175,11 @@ class Scoring:
         logprobs_TV = logits_TV.float().cpu().double().log_softmax(-1)
         self._sums.append((logprobs_TV.exp().sum(-1) - 1).abs().max().item())
         return logprobs_TV
+
+
+def _without_stop(completion: Completion) -> list[int]:
+    """The ids of an answer without the stop token that ended it."""
+    return completion.ids[:-1] if completion.finish_reason == "stop" else completion.ids
 
 
 def _divergence(first_TV: Tensor, other_TV: Tensor) -> list[float]:

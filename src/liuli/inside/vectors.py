@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
 from liuli.inside.passage import read_passage
@@ -24,6 +25,7 @@ from liuli.model.linear import Embedding
 from liuli.tokens import Token
 from liuli.watch import Watch, unwatched
 
+MOST_TOKENS = 256  # different ones; each adds up to nine points to the map
 NEIGHBOURS = 8
 FIRST = 8  # numbers of a vector that are shown
 ROWS_AT_ONCE = 1 << 14  # of the table
@@ -32,7 +34,7 @@ LIMIT = 1e-5  # of a cosine
 
 @dataclass(frozen=True, kw_only=True)
 class TokenVector(ViewPart):
-    """A token's vector.
+    """A token's vector: its row of the embedding table.
 
     Attributes:
         point: its place on the map.
@@ -54,6 +56,8 @@ class VectorsView(View):
 
     Attributes:
         vectors: of each different token of the text.
+        factor: by which the model multiplies a row before the first layer: √width in Gemma 3, 1 in other families.
+        adds_positions: whether the model then adds a vector of the token's place, as GPT-2 does.
         points: all tokens on the map: those of the text, and their neighbours.
         xy: where they are on the map. explained: the share of the differences between the points that each axis shows.
     """
@@ -61,6 +65,8 @@ class VectorsView(View):
     NAME: ClassVar[str] = "vectors"
 
     vectors: tuple[TokenVector, ...]
+    factor: float
+    adds_positions: bool
     points: tuple[Token, ...]
     xy: Array = array("(N, 2)", "length in the map")
     explained: tuple[float, float]
@@ -70,13 +76,16 @@ def vectors(model: Model, text: str, watch: Watch = unwatched) -> VectorsView:
     """Returns the vectors of the tokens of `text`.
 
     Raises:
-        LiuliError: what `read_passage` raises.
+        LiuliError: what `read_passage` raises; the text has more than 256 different tokens.
     """
     read = read_passage(model, text)
     tokenizer, table = model.tokenizer, model.decoder.embedding
     assert tokenizer is not None
     asked = [token.id for token in read.tokens if not token.special] or list(read.ids)
     asked = list(dict.fromkeys(asked))  # each once, in order
+    if len(asked) > MOST_TOKENS:
+        counts = f"this view shows at most {MOST_TOKENS} different tokens, and the text has {len(asked)}"
+        raise LiuliError(f"{counts}: give a shorter text")
     count = min(tokenizer.vocab_size, model.config.vocab_size)  # further rows have no token
     mean_D, nearest_QC, cosines_QC = _search(table, asked, count, watch)
 
@@ -101,6 +110,8 @@ def vectors(model: Model, text: str, watch: Watch = unwatched) -> VectorsView:
         checks=(SelfCheck("cosines_recomputed", _gap(found, vectors_ND, mean_D.cpu()), "cosine", LIMIT),),
         caveats=("map.lossy", "token.bytes"),
         vectors=found,
+        factor=model.config.embedding_scale or 1.0,
+        adds_positions=not model.config.rotary,
         points=tuple(map(tokenizer.token, ids)),
         xy=xy_N2.numpy(),
         explained=explained,

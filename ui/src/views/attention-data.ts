@@ -6,8 +6,8 @@ import type { AttentionView } from "../types";
 export const HABITS = ["first", "previous", "itself", "induction", "entropy"] as const;
 export type Habit = (typeof HABITS)[number];
 
-/** What is shown of a read: its weight, or what it adds to the residual stream. */
-export type Measure = "weight" | "added";
+/** What is shown of a read: its weight, or its size, which is the weight times the size of the value. */
+export type Measure = "weight" | "size";
 
 export interface Setting {
   measure: Measure;
@@ -54,7 +54,14 @@ export function readAttention(view: AttentionView): AttentionData {
   };
 }
 
-/** What a head does with one read; a hidden first token counts as 0. */
+const MOST_IN_TRIANGLE = 96; // tokens: more cells would be too small to point at, or the triangle too large for the page
+
+/** The first token in the triangles: of a long text, they have only the last tokens. The lists have all. */
+export function triangleStart(data: AttentionData): number {
+  return Math.max(0, data.tokens - MOST_IN_TRIANGLE);
+}
+
+/** The weight or the size of one read; a hidden first token counts as 0. */
 export function readOf(data: AttentionData, setting: Setting, head: number, token: number, source: number): number {
   if (setting.hideFirst && source === 0) {
     return 0;
@@ -91,18 +98,26 @@ export function strongestHeads(values: NumberArray, count: number): HeadValue[] 
 
 /**
  * Returns an SVG path for each level of strength, made of the cells of a lower triangle that have it: few elements for any
- * number of tokens. Level 0, almost nothing, has no path.
+ * number of tokens. Cells of one level that are next to each other in a row are one rectangle. Level 0, almost nothing, has no
+ * path.
  *
  * @param share of the full strength at a row and a column, from 0 to 1.
  */
 export function trianglePaths(side: number, levels: number, share: (row: number, column: number) => number): string[] {
   const paths: string[] = Array.from({ length: levels }, () => "");
   for (let row = 0; row < side; row++) {
-    for (let column = 0; column <= row; column++) {
-      const level = Math.round(Math.min(1, share(row, column)) * levels);
-      if (level > 0) {
-        paths[level - 1] += `M${column} ${row}h1v1h-1z`;
+    const levelAt = (column: number) => Math.round(Math.min(1, share(row, column)) * levels);
+    let start = 0;
+    let level = levelAt(0);
+    for (let column = 1; column <= row + 1; column++) {
+      const next = column <= row ? levelAt(column) : -1;
+      if (next === level) {
+        continue;
       }
+      if (level > 0) {
+        paths[level - 1] += `M${start} ${row}h${column - start}v1h${start - column}z`;
+      }
+      [start, level] = [column, next];
     }
   }
   return paths;

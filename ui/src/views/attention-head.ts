@@ -5,12 +5,12 @@ import { fill, html, svg } from "../dom";
 import { drawStrip } from "../strip";
 import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { AttentionView } from "../types";
-import { readOf, type AttentionData, type Setting } from "./attention-data";
+import { readOf, triangleStart, type AttentionData, type Setting } from "./attention-data";
 import { drawTriangle } from "./attention-triangle";
 
 const MOST_READS = 8; // in the list
 const LEAST = 0.03; // share of a full colour below which a token is not marked
-const CELL = { largest: 20, smallest: 8, all: 440 }; // pixels; `all`: the width of the triangle that is aimed at
+const CELL = { largest: 20, smallest: 5, all: 440 }; // pixels; `all`: the width of the triangle that is aimed at
 const LABEL_FROM = 11; // pixels of a cell; in smaller ones, names do not fit
 const LABEL = 96; // pixels of the longest name
 
@@ -21,7 +21,7 @@ const WORDS = {
     choose: "Choose the token that reads",
     triangle: "The triangle of the head. The list next to it says the numbers of the chosen token.",
     point: "Point at a cell, or choose a token.",
-    cell: (token: string, source: string, weight: string, added: string) => `${token} reads ${source}: weight ${weight}, adds ${added}`,
+    cell: (token: string, source: string, weight: string, size: string) => `${token} reads ${source}: weight ${weight}, size of the read ${size}`,
     columns: ["token", "weight", "size of the value", "weight × size"],
     rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight.`,
     hidden: (share: string) => `The first token has ${share} of the weight; it is hidden.`,
@@ -33,7 +33,7 @@ const WORDS = {
     choose: "选择读取信息的 token",
     triangle: "这个头的三角形。所选 token 的数值见旁边的列表。",
     point: "指向一格，或选择一个 token。",
-    cell: (token: string, source: string, weight: string, added: string) => `${token} 读 ${source}：权重 ${weight}，加入 ${added}`,
+    cell: (token: string, source: string, weight: string, size: string) => `${token} 读 ${source}：权重 ${weight}，读取的大小 ${size}`,
     columns: ["token", "权重", "value 的大小", "权重 × 大小"],
     rest: (count: number, share: string) => `其余 ${count} 个 token：共占权重的 ${share}。`,
     hidden: (share: string) => `首个 token 占权重的 ${share}，已隐藏。`,
@@ -80,18 +80,24 @@ export function drawHead(element: HTMLElement, state: HeadState, onToken: (token
 function drawLarge(state: HeadState, names: readonly string[], onToken: (token: number) => void): HTMLElement {
   const { data, setting, head, token, largest, language } = state;
   const words = WORDS[language];
-  const cell = Math.max(CELL.smallest, Math.min(CELL.largest, Math.floor(CELL.all / data.tokens)));
-  const side = cell * data.tokens;
+  const start = triangleStart(data);
+  const rows = data.tokens - start;
+  const cell = Math.max(CELL.smallest, Math.min(CELL.largest, Math.floor(CELL.all / rows)));
+  const side = cell * rows;
   const triangle = drawTriangle(data, setting, head, largest);
   triangle.setAttribute("width", String(side));
   triangle.setAttribute("height", String(side));
   const picture = svg("svg", { class: "large", width: side + LABEL, height: side, role: "img", "aria-label": words.triangle });
   picture.append(triangle);
-  picture.append(svg("rect", { class: "chosen", x: 0, y: token * cell, width: (token + 1) * cell, height: cell }));
-  names.forEach((name, at) => {
-    if (cell >= LABEL_FROM || at === token) {
+  if (token >= start) {
+    const width = (token - start + 1) * cell;
+    picture.append(svg("rect", { class: "chosen", x: 0, y: (token - start) * cell, width, height: cell }));
+  }
+  names.slice(start).forEach((name, at) => {
+    const chosen = start + at === token;
+    if (cell >= LABEL_FROM || chosen) {
       const place = { x: (at + 1) * cell + 5, y: (at + 0.5) * cell, dy: "0.35em" };
-      picture.append(svg("text", { class: at === token ? "token chosen" : "token", ...place }, name));
+      picture.append(svg("text", { class: chosen ? "token chosen" : "token", ...place }, name));
     }
   });
   const readout = html("p", { class: "note" }, words.point);
@@ -99,14 +105,14 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     const box = picture.getBoundingClientRect();
     const row = Math.floor((event.clientY - box.top) / cell);
     const column = Math.floor((event.clientX - box.left) / cell);
-    return { row: Math.max(0, Math.min(data.tokens - 1, row)), column: Math.max(0, column) };
+    return { row: start + Math.max(0, Math.min(rows - 1, row)), column: start + Math.max(0, column) };
   };
   picture.addEventListener("pointermove", (event) => {
     const { row, column } = placeOf(event);
     if (column <= row) {
       const weight = data.weight(head, row, column);
-      const added = number(weight * data.size(head, column));
-      fill(readout, words.cell(names[row]!, names[column]!, percent(weight), added));
+      const size = number(weight * data.size(head, column));
+      fill(readout, words.cell(names[row]!, names[column]!, percent(weight), size));
     }
   });
   picture.addEventListener("click", (event) => onToken(placeOf(event).row));

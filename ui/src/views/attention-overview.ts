@@ -13,11 +13,11 @@ const STRONGEST = 5;
 const WORDS = {
   en: {
     means: {
-      first: "The mean weight on the first token. Heads that have nothing to read rest there.",
+      first: "The mean weight on the first token, over the tokens that can see it. Heads that have nothing to read rest there.",
       previous: "The mean weight on the token just before.",
       itself: "The mean weight on the token itself.",
       induction:
-        "The mean weight on the token that followed the same token before: “after A came B, here is A again, so look at B”. It is measured on 24 random tokens that are read twice, so it does not depend on this text.",
+        "The mean weight on the token that followed the same token before: “after A came B, here is A again, so look at B”. It is measured on 24 different random tokens that are read twice, so it does not depend on this text.",
       entropy: "How widely a head spreads its reads, in nats. 0: it reads one token.",
     },
     strongest: "Strongest",
@@ -31,11 +31,11 @@ const WORDS = {
   },
   zh: {
     means: {
-      first: "放在首个 token 上的平均权重。没有东西可读的头会停在那里。",
+      first: "放在首个 token 上的平均权重，只算看得到它的 token。没有东西可读的头会停在那里。",
       previous: "放在前一个 token 上的平均权重。",
       itself: "放在 token 自身上的平均权重。",
       induction:
-        "放在“同一个 token 上次出现之后的那个 token”上的平均权重：前面 A 后面是 B，现在又见到 A，就去看 B。用 24 个随机 token 读两遍来测，与这段文本无关。",
+        "放在“同一个 token 上次出现之后的那个 token”上的平均权重：前面 A 后面是 B，现在又见到 A，就去看 B。用 24 个互不相同的随机 token 读两遍来测，与这段文本无关。",
       entropy: "一个头读得有多分散，单位 nat。0 表示只读一个 token。",
     },
     strongest: "最强的头",

@@ -1,13 +1,15 @@
-/** A head as a triangle without labels. */
+/** A head as a triangle without labels, of the last tokens of the text. */
 
 import { svg } from "../dom";
-import { readOf, trianglePaths, type AttentionData, type Setting } from "./attention-data";
+import { readOf, trianglePaths, triangleStart, type AttentionData, type Setting } from "./attention-data";
 
 const LEVELS = 10;
 
 export function drawTriangle(data: AttentionData, setting: Setting, head: number, largest: number): SVGSVGElement {
-  const side = data.tokens;
-  const paths = trianglePaths(side, LEVELS, (row, column) => readOf(data, setting, head, row, column) / largest);
+  const start = triangleStart(data);
+  const side = data.tokens - start;
+  const share = (row: number, column: number) => readOf(data, setting, head, start + row, start + column) / largest;
+  const paths = trianglePaths(side, LEVELS, share);
   const picture = svg("svg", { class: "triangle", viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" });
   picture.append(svg("path", { class: "ground", d: stairs(side) }));
   paths.forEach((path, level) => {

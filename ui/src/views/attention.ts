@@ -5,7 +5,7 @@ import { fill, html } from "../dom";
 import { makeCheckbox, makeSwitch, type Choice } from "../switch";
 import { joinSentences, number, percent } from "../text";
 import type { AttentionView } from "../types";
-import { HABITS, largestRead, readAttention } from "./attention-data";
+import { HABITS, largestRead, readAttention, triangleStart } from "./attention-data";
 import type { AttentionData, Habit, Measure, Setting } from "./attention-data";
 import { drawHead, type HeadState } from "./attention-head";
 import { drawHabit } from "./attention-overview";
@@ -27,11 +27,12 @@ const WORDS = {
     layer: (layer: number) => `The heads of layer ${layer}`,
     window: (size: number) => `In this layer, a token sees only the last ${size} tokens.`,
     how: "A row of a triangle is a token; its cells, from left to right, are the tokens up to it. The stronger the colour, the stronger the read.",
+    last: (count: number, all: number) => `The triangles have the last ${count} of ${all} tokens; the lists have all.`,
     other: (layer: number) => `Only the weights of layer ${layer} are stored here. For another layer, add to liuli look: `,
     full: (value: string) => `full colour: ${value}`,
     measure: "What the colour shows",
     weight: "Weight",
-    added: "Weight × size of the value",
+    size: "Weight × size of the value",
     hideFirst: "Hide the first token",
     head: (head: number) => `head ${head}`,
     heads: "Head to look at",
@@ -43,11 +44,12 @@ const WORDS = {
     layer: (layer: number) => `第 ${layer} 层的各个头`,
     window: (size: number) => `这一层里，一个 token 只能看到最近的 ${size} 个 token。`,
     how: "三角形的一行是一个 token，从左到右的格子是它能看到的 token。颜色越浓，读得越多。",
+    last: (count: number, all: number) => `三角形只画 ${all} 个 token 里的最后 ${count} 个，列表里是全部。`,
     other: (layer: number) => `这里只存了第 ${layer} 层的权重。要看别的层，给 liuli look 加上：`,
     full: (value: string) => `最浓：${value}`,
     measure: "颜色表示什么",
     weight: "权重",
-    added: "权重 × value 的大小",
+    size: "权重 × value 的大小",
     hideFirst: "隐藏首个 token",
     head: (head: number) => `头 ${head}`,
     heads: "选择一个头",
@@ -87,7 +89,13 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   };
 
   const { window } = view.body;
-  const layerNote = [words.how, window === null ? "" : words.window(window), words.other(data.layer)];
+  const start = triangleStart(data);
+  const layerNote = [
+    words.how,
+    start ? words.last(data.tokens - start, data.tokens) : "",
+    window === null ? "" : words.window(window),
+    words.other(data.layer),
+  ];
   element.append(
     html(
       "div",
@@ -118,7 +126,7 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
 function drawSettings(setting: Setting, words: (typeof WORDS)[Options["language"]], onChange: () => void): HTMLElement[] {
   const measures: Choice<Measure>[] = [
     { value: "weight", text: words.weight },
-    { value: "added", text: words.added },
+    { value: "size", text: words.size },
   ];
   return [
     makeSwitch(words.measure, measures, setting.measure, (measure) => {

@@ -1,12 +1,12 @@
 /** Models on the same prompts, or one model on several: what each read, what it answered, and how likely each answer is. */
 
 import "./compare.css";
-import { drawAlong, hasAlong } from "../compare-along";
+import { drawAlong, hasAlong, type Compared } from "../compare-along";
 import { html } from "../dom";
-import { UNLINKED, type Draw, type Language } from "../draw";
+import { UNLINKED, type Draw, type Kept, type Language } from "../draw";
 import { nameTokens } from "../names";
 import { bar, explained, noteOf, section } from "../parts";
-import { number, passageTokenName, percent, say, shownText, tokenName } from "../text";
+import { joinSentences, number, passageTokenName, percent, say, shownText, tokenName } from "../text";
 import type { CompareAnswer, CompareModel, CompareScore, CompareTrace } from "../types";
 
 type Asked = CompareTrace["body"]["prompts"][number];
@@ -15,22 +15,75 @@ export const drawCompare: Draw<CompareTrace> = (element, trace, { language, kept
   const { prompts } = trace.body;
   if (trace.models.length === 1) {
     const part = section(element, modelName(trace, 0), describe(trace.models[0]!, language));
-    const cards = prompts.map((asked) => drawCard(promptText(asked), 0, asked.answers[0]!, trace, language));
+    const cards = prompts.map((asked, p) => {
+      const title = prompts.length > 1 ? `${promptName(p, language)}: ${promptText(asked)}` : promptText(asked);
+      return drawCard(title, 0, asked.answers[0]!, trace, language);
+    });
     part.append(html("div", { class: "compare-cards" }, ...cards));
+    drawPrompts(part, trace, kept, language);
     return UNLINKED;
   }
   for (const [p, asked] of prompts.entries()) {
     const part = section(element, say({ en: "Prompt: ", zh: "提示：" }, language) + promptText(asked));
     const cards = asked.answers.map((answer, m) => drawCard(modelName(trace, m), m, answer, trace, language));
     part.append(html("div", { class: "compare-cards" }, ...cards));
-    drawScores(part, trace, asked, language);
-    if (hasAlong(asked.answers)) {
-      const names = trace.models.map((_, m) => modelName(trace, m));
-      drawAlong(part, asked.answers, names, { language, kept, key: `answer ${p}` });
-    }
+    drawModels(part, trace, p, kept, language);
   }
   return UNLINKED;
 };
+
+/** Every answer to one prompt under every model. */
+function drawModels(element: HTMLElement, trace: CompareTrace, p: number, kept: Kept, language: Language): void {
+  const asked = trace.body.prompts[p]!;
+  const names = trace.models.map((_, m) => modelName(trace, m));
+  const answers = names.map((name) => say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language));
+  const compared = { key: `answer ${p}`, names, answers, scores: asked.answers.map((answer) => answer.scores) };
+  const byByte = compared.scores.some((row) => row.some((score) => score.by === "text"));
+  const title = byByte
+    ? { en: "How likely each model finds each answer, in nats per byte", zh: "各模型认为每个回答有多可能，nat / 字节" }
+    : { en: "How likely each model finds each answer, in nats per token", zh: "各模型认为每个回答有多可能，nat / token" };
+  const note = {
+    en: "▲ marks the model that finds an answer most likely.",
+    zh: "▲ 标出认为这个回答最可能的模型。",
+  };
+  drawScores(element, compared, byByte, say(title, language), say(note, language), language);
+  if (hasAlong(compared)) {
+    drawAlong(element, compared, kept, language);
+  }
+}
+
+/** Every answer of one model after every prompt. */
+function drawPrompts(element: HTMLElement, { body }: CompareTrace, kept: Kept, language: Language): void {
+  const scores = body.prompts.flatMap(({ answers }) => answers[0]!.after_prompts ?? []);
+  const count = body.prompts.length;
+  if (!scores.length) {
+    const note = {
+      en: "So many prompts are not compared with each other: no answer is scored after another prompt than its own.",
+      zh: "提示太多，不互相比较：每个回答只接在自己的提示之后打分。",
+    };
+    element.append(...(count > 1 ? [html("p", { class: "note" }, say(note, language))] : []));
+    return;
+  }
+  const names = body.prompts.map((_, p) => promptName(p, language));
+  const answers = names.map((name) => say({ en: `answer to ${name}`, zh: `对${name}的回答` }, language));
+  const compared = { key: "answer", names, answers, scores: names.map((_, a) => scores.slice(a * count, (a + 1) * count)) };
+  const title = {
+    en: "How likely each answer is after each prompt, in nats per token",
+    zh: "每个回答接在各个提示之后有多可能，nat / token",
+  };
+  const note = {
+    en: "Each answer is scored as if it were the answer to that prompt. ▲ marks the prompt after which it is most likely.",
+    zh: "打分时把每个回答当作对那个提示的回答。▲ 标出它接在哪个提示之后最可能。",
+  };
+  drawScores(element, compared, false, say(title, language), say(note, language), language);
+  if (hasAlong(compared)) {
+    drawAlong(element, compared, kept, language);
+  }
+}
+
+function promptName(p: number, language: Language): string {
+  return say({ en: `prompt ${p + 1}`, zh: `提示 ${p + 1}` }, language);
+}
 
 function promptText({ prompt }: Asked): string {
   const last = prompt.messages[prompt.messages.length - 1];
@@ -143,34 +196,35 @@ function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, lang
   return list;
 }
 
-/** A table of every answer under every model. */
-function drawScores(element: HTMLElement, trace: CompareTrace, asked: Asked, language: Language): void {
-  const byByte = asked.answers.some((answer) => answer.scores.some((score) => score.by === "text"));
-  const title = byByte
-    ? { en: "How likely each model finds each answer, in nats per byte", zh: "各模型认为每个回答有多可能，nat / 字节" }
-    : { en: "How likely each model finds each answer, in nats per token", zh: "各模型认为每个回答有多可能，nat / token" };
-  const names = trace.models.map((_, m) => modelName(trace, m));
-  const corner = say({ en: "answer of ↓ under →", zh: "回答来自 ↓ 打分的是 →" }, language);
-  const head = html("tr", {}, ...[corner, ...names].map((name) => html("th", { scope: "col" }, name)));
-  const lines = asked.answers.map((answer, a) => {
-    const values = answer.scores.map((score) => (byByte ? score.per_byte : score.per_token));
+/** A table of every answer under every model, or after every prompt. */
+function drawScores(
+  element: HTMLElement,
+  { names, answers, scores }: Compared,
+  byByte: boolean,
+  title: string,
+  note: string,
+  language: Language,
+): void {
+  const head = html("tr", {}, html("td", {}), ...names.map((name) => html("th", { scope: "col" }, name)));
+  const lines = scores.map((row, a) => {
+    const values = row.map((score) => (byByte ? score.per_byte : score.per_token));
     const best = Math.max(...values.map((value) => value ?? -Infinity));
-    const cells = answer.scores.map((score, m) => {
+    const cells = row.map((score, m) => {
       const value = values[m] ?? NaN;
       const button = explained(number(value), scoreInWords(score, language));
       const mark = value === best ? " ▲" : "";
       return html("td", { class: mark ? "best" : undefined }, bar(Math.exp(value)), button, mark);
     });
-    return html("tr", {}, html("th", { scope: "row" }, names[a]!), ...cells);
+    return html("tr", {}, html("th", { scope: "row" }, answers[a]!), ...cells);
   });
-  const note = say(
+  const bars = say(
     {
-      en: "0 is certain; the bar is the geometric mean of the probabilities, per unit. ▲ marks the model that finds an answer most likely.",
-      zh: "0 表示完全确定；条是每个单位概率的几何平均。▲ 标出认为这个回答最可能的模型。",
+      en: "0 is certain; the bar is the geometric mean of the probabilities per unit.",
+      zh: "0 表示完全确定；条是每个单位概率的几何平均。",
     },
     language,
   );
-  const part = section(element, say(title, language), noteOf(note, language));
+  const part = section(element, title, noteOf(joinSentences([bars, note], language), language));
   const table = html("table", { class: "compare-scores" }, html("thead", {}, head), html("tbody", {}, ...lines));
   part.append(html("div", { class: "compare-frame" }, table));
 }

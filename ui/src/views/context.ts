@@ -3,7 +3,7 @@
 import type { Draw, Language } from "../draw";
 import { html } from "../dom";
 import { makeSwitch, type Choice } from "../switch";
-import { number, passageTokenName, percent, visible } from "../text";
+import { joinSentences, passageTokenName, percent, visible } from "../text";
 import type { ContextView, WordInSentence } from "../types";
 import { drawPlaces } from "./context-places";
 import { drawPredictions } from "./context-predictions";
@@ -23,9 +23,11 @@ const WORDS = {
     measure: "Which cosine",
     standardised: "Standardised cosine",
     cosine: "Raw cosine",
+    occurrence: (number: number, count: number) => `The word occurs ${count} times; this is occurrence ${number}.`,
     reads: "Where the word reads from",
-    readsHow: "The strongest reads at the word’s last token, without the token itself and the first token of the text.",
-    columns: ["token", "weight", "weight × size", "where"],
+    readsHow:
+      "The strongest reads at the word’s last token, without the token itself and the first token of the text. The share is weight × size of the value, divided by the length of the vector into which the layer reads: that vector grows from layer to layer.",
+    columns: ["token", "share", "weight", "where"],
     head: (layer: number, head: number) => `layer ${layer}, head ${head}`,
     nothing: "Nothing: there is no other token before the word.",
   },
@@ -40,9 +42,11 @@ const WORDS = {
     measure: "用哪种余弦",
     standardised: "标准化余弦",
     cosine: "原始余弦",
+    occurrence: (number: number, count: number) => `这个词出现了 ${count} 次，这里看的是第 ${number} 次。`,
     reads: "这个词从哪里读取信息",
-    readsHow: "在这个词的最后一个 token 处最强的读取，不算它自己和文本的首个 token。",
-    columns: ["token", "权重", "权重 × 大小", "位置"],
+    readsHow:
+      "在这个词的最后一个 token 处最强的读取，不算它自己和文本的首个 token。占比是权重 × value 的大小，除以这一层读入之前那个向量的长度：那个向量逐层变长。",
+    columns: ["token", "占比", "权重", "位置"],
     head: (layer: number, head: number) => `第 ${layer} 层，头 ${head}`,
     nothing: "没有：词前面没有别的 token。",
   },
@@ -119,7 +123,9 @@ function drawSentence(sentence: WordInSentence, at: number, word: string, langua
   const merged = sentence.covered.trim() !== word.trim();
   const remark = merged ? words.merged(visible(sentence.covered.trim()), visible(word)) : end - start > 1 ? words.cut(end - start) : "";
   const line = html("div", { class: "context-line" }, ...tokens);
-  const remarks = remark ? [html("p", { class: "note" }, remark)] : [];
+  const [occurrence = 0, count = 1] = sentence.occurrence;
+  const again = count > 1 ? words.occurrence(occurrence + 1, count) : "";
+  const remarks = remark || again ? [html("p", { class: "note" }, joinSentences([remark, again], language))] : [];
   return html("li", {}, html("b", {}, String(at + 1)), html("div", {}, line, ...remarks));
 }
 
@@ -129,16 +135,16 @@ function drawReads(sentence: WordInSentence, at: number, language: Language): HT
   if (!sentence.reads.length) {
     return html("div", {}, title, html("p", { class: "note" }, words.nothing));
   }
-  const most = Math.max(...sentence.reads.map((read) => read.added ?? 0)) || 1;
+  const most = Math.max(...sentence.reads.map((read) => read.share ?? 0)) || 1;
   const rows = sentence.reads.map((read) => {
     const source = html("th", { scope: "row", class: "token" }, passageTokenName(sentence.input.tokens[read.source]!));
-    source.style.setProperty("--share", `${(100 * (read.added ?? 0)) / most}%`);
+    source.style.setProperty("--share", `${(100 * (read.share ?? 0)) / most}%`);
     return html(
       "tr",
       {},
       source,
+      html("td", { class: "number" }, percent(read.share ?? NaN)),
       html("td", { class: "number" }, percent(read.weight ?? NaN)),
-      html("td", { class: "number" }, number(read.added ?? NaN)),
       html("td", {}, words.head(read.layer, read.head)),
     );
   });

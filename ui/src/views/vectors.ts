@@ -4,7 +4,7 @@ import type { Draw, Language } from "../draw";
 import { html } from "../dom";
 import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
-import { fixed, number, tokenName } from "../text";
+import { fixed, joinSentences, number, tokenName } from "../text";
 import type { TokenVector, VectorsView } from "../types";
 import { drawMap } from "./vectors-map";
 import { readPoints } from "./vectors-data";
@@ -17,7 +17,9 @@ const WORDS = {
   en: {
     title: "The vector of every token",
     how: (width: string, shown: number) =>
-      `Before the first layer, each token becomes ${width} numbers. Here are the first ${shown}, with their signs, and the tokens whose vectors are most similar: the cosine of whole vectors, after the mean of all tokens was subtracted.`,
+      `Each token has a row of ${width} numbers in the embedding table. Here are the first ${shown}, with their signs, the length of the row, and the tokens whose rows are most similar: the cosine of whole rows, after the mean of all rows was subtracted.`,
+    factor: (factor: string, width: string) => `Before the first layer, this model multiplies the row by ${factor} (√${width}).`,
+    positions: "Before the first layer, this model adds the vector of the token’s place in the text.",
     columns: (shown: number, width: string) => ["token", `numbers 1 to ${shown} of ${width}`, "length", "nearest neighbours"],
     cell: (place: number, value: string) => `number ${place}: ${value}`,
     all: (count: number) => `Show all ${count} tokens`,
@@ -26,7 +28,9 @@ const WORDS = {
   zh: {
     title: "每个 token 的向量",
     how: (width: string, shown: number) =>
-      `进入第一层之前，每个 token 先变成 ${width} 个数。这里列出前 ${shown} 个数（带正负号），以及向量最相似的 token：用完整的向量算余弦，先减去全部 token 的均值。`,
+      `每个 token 在词嵌入表里有一行，共 ${width} 个数。这里列出前 ${shown} 个数（带正负号）、这一行的长度，以及最相似的 token：用完整的行算余弦，先减去所有行的均值。`,
+    factor: (factor: string, width: string) => `进入第一层之前，这个模型把这一行乘以 ${factor}（√${width}）。`,
+    positions: "进入第一层之前，这个模型还要加上表示 token 所在位置的向量。",
     columns: (shown: number, width: string) => ["token", `第 1～${shown} 个数（共 ${width} 个）`, "长度", "最近的邻居"],
     cell: (place: number, value: string) => `第 ${place} 个数：${value}`,
     all: (count: number) => `显示全部 ${count} 个 token`,
@@ -41,6 +45,11 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
   const points = readPoints(view);
   const width = view.model.width.toLocaleString("en-US");
   const shown = vectors[0]!.first.length;
+  const { factor, adds_positions } = view.body;
+  const changes = [
+    factor === null || factor === 1 ? "" : words.factor(number(factor), width),
+    adds_positions ? words.positions : "",
+  ];
   const largest = Math.max(...vectors.flatMap((vector) => vector.first.map((value) => Math.abs(value ?? 0)))) || 1;
   const choose = (vector: number | null) => {
     show(vector);
@@ -63,7 +72,7 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
       "div",
       { class: "figure vectors" },
       html("h3", {}, words.title),
-      html("p", { class: "note" }, words.how(width, shown)),
+      html("p", { class: "note" }, joinSentences([words.how(width, shown), ...changes], language)),
       table,
       ...(vectors.length > SHOWN ? [more] : []),
       html("h3", {}, words.map),

@@ -39,8 +39,8 @@ def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> N
     for letter, field, meaning in HABITS:
         values = getattr(view, field)
         if not np.isnan(values).all():
-            order = np.argsort(-values, axis=None)[:STRONGEST]
-            strongest = [f"{at // heads}.{at % heads} {values.flat[at]:.0%}" for at in order]
+            order = np.argsort(-values, axis=None)[:STRONGEST]  # NaN is last
+            strongest = [f"{at // heads}.{at % heads} {values.flat[at]:.0%}" for at in order if not np.isnan(values.flat[at])]
             print_items(screen, strongest, before=f"{letter}  {meaning:<{MEANING}}  ")
     screen.print_text(
         f"A letter: this is at least {HABIT:.0%} of the head's weight. 5.3 is layer 5, head 3. I is measured on random tokens "
@@ -52,8 +52,8 @@ def draw_attention(screen: Screen, view: "AttentionView", head: int | None) -> N
     window = "" if view.window is None else f" (it sees the last {view.window} tokens)"
     heading(screen, f"Layer {view.layer}, {chosen}: from which tokens each token reads{window}")
     weights_TT = view.weights.mean(0) if head is None else view.weights[head]
-    added_TT = (view.weights * view.value_sizes[:, None]).mean(0) if head is None else weights_TT * view.value_sizes[head]
-    _print_reads(screen, view, weights_TT, added_TT)
+    sizes_TT = (view.weights * view.value_sizes[:, None]).mean(0) if head is None else weights_TT * view.value_sizes[head]
+    _print_reads(screen, view, weights_TT, sizes_TT, "weight × size of its value" + (", on average" if head is None else ""))
 
 
 def _print_habits(screen: Screen, view: "AttentionView") -> None:
@@ -71,8 +71,12 @@ def _print_habits(screen: Screen, view: "AttentionView") -> None:
         screen.print(line, soft_wrap=True)
 
 
-def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, added_TT: np.ndarray) -> None:
-    """A row per token: a shaded cell for every token up to it, and the strongest reads by name."""
+def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, sizes_TT: np.ndarray, size: str) -> None:
+    """A row per token: a shaded cell for every token up to it, and the strongest reads by name.
+
+    Args:
+        sizes_TT: the sizes of the reads. size: what they are, for people.
+    """
     names = [passage_token_name(token) for token in view.input.tokens]
     first = max(0, len(names) - GRID_TOKENS)
     left = min(NAME, max(map(cell_len, names)))
@@ -81,7 +85,7 @@ def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, 
     others = False
     for t in range(max(first, 1), len(names)):
         best = [at for at in np.argsort(-weights_TT[t, : t + 1])[:READS] if weights_TT[t, at] >= LEAST_READ]
-        most = int(np.argmax(added_TT[t, : t + 1]))
+        most = int(np.argmax(sizes_TT[t, : t + 1]))
         reads = [f"{names[at]} {weights_TT[t, at]:.0%}{'*' if at == most else ''}" for at in best]
         if most not in best:
             reads.append(f"{names[most]} {weights_TT[t, most]:.0%}*")
@@ -94,6 +98,6 @@ def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, 
     if drawn:
         notes.append("Cells: the weights on the tokens in order, from ░ 12% ▒ 37% ▓ 62% █ 87% on.")
     if others:
-        notes.append("*: the token that adds most (weight × size of its value).")
+        notes.append(f"*: the largest read ({size}).")
     if notes:
         screen.print_text(" ".join(notes), style="dim")

@@ -18,7 +18,7 @@ MOST_ROWS = 14  # layers that are shown; of a deeper model every second, third â
 NAME = 8  # cells of a predicted token
 EXPLAINED = (
     "Similarity: the cosine of the two vectors, after each dimension was standardised. 1: the same direction; 0: unrelated. "
-    "Random pairs: the same between unrelated tokens."
+    "Random pairs: the same between different tokens of unrelated sentences."
 )
 
 
@@ -42,14 +42,18 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
     )
     for number, sentence in enumerate(view.sentences, 1):
         reads = [
-            f"{passage_token_name(sentence.input.tokens[read.source])} {read.weight:.0%} (layer {read.layer}, head {read.head})"
+            f"{passage_token_name(sentence.input.tokens[read.source])} {read.share:.1%} (layer {read.layer}, head {read.head}, "
+            f"weight {read.weight:.0%})"
             for read in sentence.reads
         ]
         print_items(screen, reads or ["from no other token"], before=f"{number}  ")
+    screen.print_text(
+        "A share: weight Ã— size of the value, of the length of the vector into which the layer reads.", style="dim"
+    )
 
 
 def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence") -> None:
-    """The tokens of a sentence; those of the word are in brackets."""
+    """The tokens of a sentence; those of the word are in brackets. If the word occurs again, which occurrence is shown."""
     start, end = sentence.span
     line = Text()
     for token in sentence.input.tokens:
@@ -57,6 +61,9 @@ def _print_sentence(screen: Screen, number: int, sentence: "WordInSentence") -> 
         name = f"{opening}{passage_token_name(token)}{closing}"
         line.append(name, f"bold {ACCENT}" if start <= token.index < end else "").append(" ")
     screen.print_text(line, before=f"{number}  ")
+    occurrence, count = sentence.occurrence
+    if count > 1:
+        screen.print_text(f"occurrence {occurrence + 1} of {count}", before="   ", style="dim")
 
 
 def _explain_tokens(screen: Screen, view: "ContextView") -> None:

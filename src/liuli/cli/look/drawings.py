@@ -16,7 +16,7 @@ from liuli.cli.look.vectors import draw_vectors
 from liuli.cli.output import Screen
 from liuli.inside.attention import AttentionView
 from liuli.inside.compare import CompareTrace
-from liuli.inside.views import VIEWS
+from liuli.inside.view_list import VIEWS
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from liuli.cli.output import Screen
 from liuli.cli.work_progress import WorkProgress
-from liuli.display import printable
+from liuli.display import printable, visible
 from liuli.errors import LiuliError
 from liuli.inside.drawing_code import check_built
 from liuli.output_paths import check_new_file
@@ -40,11 +40,16 @@ def write_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, s
     write_html(path, made, refused)
 
 
-def report_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str]) -> None:
-    """Prints which views the page has, why it has no others, and which checks do not hold."""
+def report_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, str], word: str | None) -> None:
+    """Prints which views the page has, which of them use the word, why it has no others, and which checks do not hold."""
+    from liuli.inside.views import views_with_word
+
     screen = Screen()
     size = byte_size(Path(path).stat().st_size)
     screen.print_text(f"Wrote {printable(path)} ({size}) with {', '.join(made)}. It opens in a browser, without a network.")
+    if word is not None:
+        users = ", ".join(views_with_word(made, word)) or "no view"
+        screen.print_text(f"The word “{visible(word)}” is used by: {users}.", style="dim")
     for name, reason in refused.items():
         screen.print_text(f"Without {name}: {reason}.", style="dim")
     for name, view in made.items():

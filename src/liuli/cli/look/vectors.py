@@ -24,8 +24,13 @@ def draw_vectors(screen: Screen, view: "VectorsView") -> None:
     listed = view.vectors[:LISTED]
     names = {each.point: token_name(each.token) for each in listed}
     width = max(map(cell_len, names.values()))
-    heading(screen, f"A token is a vector of {view.model.width:,} numbers: the first of them, and its length")
+    heading(
+        screen, f"A token is a row of {view.model.width:,} numbers in the embedding table: the first of them, and its length"
+    )
     _print_numbers(screen, listed, names, width)
+    remark = _before_the_first_layer(view)
+    if remark:
+        screen.print_text(remark, style="dim")
     heading(screen, "The tokens whose vectors are most similar (cosine, 1 is the same direction)")
     for each in listed:
         near = [f"{token_name(view.points[at])} {cosine:.2f}" for at, cosine in zip(each.neighbours, each.cosines, strict=True)]
@@ -38,6 +43,16 @@ def draw_vectors(screen: Screen, view: "VectorsView") -> None:
     _print_map(screen, view)
     own = "in colour" if screen.color_system is not None else "in [ ]"
     screen.print_text(f"Tokens of the text are {own}; a dot is a token for whose name there is no room.", style="dim")
+
+
+def _before_the_first_layer(view: "VectorsView") -> str:
+    """What the model makes of a row before its first layer reads it; "" if nothing."""
+    changes = []
+    if view.factor != 1:
+        changes.append(f"multiplies the row by {view.factor:.2f} (√{view.model.width:,})")
+    if view.adds_positions:
+        changes.append("adds the vector of the token's place in the text")
+    return f"Before the first layer, this model {' and '.join(changes)}." if changes else ""
 
 
 def _print_numbers(screen: Screen, listed: "tuple[TokenVector, ...]", names: dict[int, str], width: int) -> None:
