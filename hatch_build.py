@@ -68,9 +68,9 @@ def has_node() -> bool:
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         return False
-    told = subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip()
+    version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip()
     try:
-        return tuple(map(int, told.removeprefix("v").split(".")[:2])) >= OLDEST
+        return tuple(map(int, version.removeprefix("v").split(".")[:2])) >= OLDEST
     except ValueError:
         return False
 

@@ -18,6 +18,9 @@ CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(f"[{CONTROLS}]")
 _UNSAFE_IN_JSON = re.compile(f"[{CONTROLS}\ud800-\udfff]")  # a surrogate alone has no encoding
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories that `printable` replaces
+# Categories that `visible` replaces. Unassigned characters are not among them, because which they are depends on the version of
+# Unicode, and the drawing code (`visible` in ui/src/text.ts) must write the same.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"})
 SIGNS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
@@ -49,7 +52,7 @@ def printable(text: str) -> str:
 
 
 def visible(text: str, data: bytes = b"") -> str:
-    """A text on one line, exactly: spaces and line breaks as signs, other characters that cannot be shown by their numbers.
+    """A text on one line, exactly: spaces and line breaks as signs, other characters that cannot be seen by their numbers.
 
     Args:
         data: the bytes that `text` was decoded from, if they are known. Then the bytes of a broken character are shown as
@@ -59,7 +62,7 @@ def visible(text: str, data: bytes = b"") -> str:
     if data and "\N{REPLACEMENT CHARACTER}" in text:
         text = data.decode(errors="surrogateescape")  # a byte that is not UTF-8 becomes U+DC00 + byte
         signs |= {chr(0xDC00 + byte): f"<{byte:02X}>" for byte in range(0x80, 0x100)}
-    return "".join(signs.get(c) or (c if c.isprintable() else code_point(c)) for c in text)
+    return "".join(signs.get(c) or (code_point(c) if unicodedata.category(c) in _UNSEEN else c) for c in text)
 
 
 def escaped(json_text: str) -> str:

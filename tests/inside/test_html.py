@@ -61,6 +61,24 @@ def test_a_page_says_its_language(view):
     assert json.loads(data_of(to_html(view, "zh")))["language"] == "zh"
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("the cat", None), ("猫 the cat", None), ("变形金刚", "zh"), ("用 GPT", None), ("12", None)],
+)
+def test_a_page_opens_in_chinese_if_its_text_is_mostly_chinese(tiny, text, language):
+    page = to_html(make_view("tokens", Subject(tiny, text)))
+    assert json.loads(data_of(page))["language"] == language
+    assert f'<html lang="{"zh-Hans" if language else "en"}">' in page
+
+
+def test_reasons_and_units_are_in_both_languages(view):
+    data = json.loads(
+        data_of(make_page({"tokens": view}, {"patching": "a word has no tokens: give a word of at least one character"}))
+    )
+    assert data["refused"][0]["reason"]["zh"].startswith("词没有 token")
+    assert data["units"]["tokens"] == {"en": "tokens", "zh": "个 token"}
+
+
 def test_an_existing_file_is_not_replaced(view, tmp_path):
     path = tmp_path / "new" / "page.html"
     write_html(path, {"tokens": view})

@@ -1,6 +1,7 @@
 """A browser, and the exports of all views of small models."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,12 @@ def exported(views, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_page(tiny, learner, tmp_path_factory) -> Path:
-    """All views of a text that tries to be markup."""
+    """All views of a text that tries to be markup, with a word that its tokens join with others, and a hostile path."""
     path = tmp_path_factory.mktemp("hostile") / "page.html"
-    write_html(path, make_views(tiny, HOSTILE, HOSTILE.replace("x", "y"), learner))
+    made = make_views(tiny, HOSTILE, HOSTILE.replace("x", "y"), learner)
+    context, tokens = made["context"], made["tokens"]
+    merged = tuple(replace(sentence, covered=f"{HOSTILE}!") for sentence in context.sentences)
+    made["context"] = replace(context, word=HOSTILE, sentences=merged)
+    made["tokens"] = replace(tokens, others=tuple(replace(other, path=f"a/{HOSTILE}") for other in tokens.others))
+    write_html(path, made, {"patching": f"it is {HOSTILE}"})
     return path

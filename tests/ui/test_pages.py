@@ -7,6 +7,10 @@ from helpers.pages import AXE, reading
 
 from liuli.inside.views import VIEWS
 
+# All that is shown or read aloud, and all other attributes.
+EVERY_TEXT = """[...document.querySelectorAll('#liuli *')].flatMap((each) =>
+    [each.textContent, ...[...each.attributes].map(({value}) => value)])"""
+
 every_view = pytest.mark.parametrize("name", VIEWS)
 every_theme = pytest.mark.parametrize("theme", ["light", "dark"])
 
@@ -55,7 +59,10 @@ def test_markup_and_controls_in_a_text_are_shown_as_text(browser, hostile_page):
         page = reader.open(hostile_page).page
         assert page.locator("h1").inner_text() == "</script><img src=x onerror=alert(1)><U+202E>&lt;<U+001B>[31m"
         assert page.locator("img").count() == 0
-        assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", page.locator("body").inner_text())
+        assert page.locator(".context-sentences .note").count() > 0
+        texts = page.evaluate(EVERY_TEXT)
+        assert len(texts) > 100
+        assert not [text for text in texts if re.search("[\u202a-\u202e\u2066-\u2069\x1b]", text)]
         assert page.locator("[role=alert]").count() == 0
         assert reader.problems == []
 
@@ -80,6 +87,101 @@ def test_the_page_can_be_read_in_chinese(browser, exported):
         assert page.locator("#candidates h2").inner_text() == "候选"
         assert VIEWS["path"].shows_zh in page.locator("#path").inner_text()
         assert reader.problems == []
+
+
+@pytest.mark.parametrize(("locale", "language"), [("zh-CN", "zh-Hans"), ("zh-TW", "zh-Hans"), ("en-GB", "en"), ("de-DE", "en")])
+def test_a_page_opens_in_the_language_of_the_browser(browser, exported, locale, language):
+    with reading(browser, locale=locale) as reader:
+        page = reader.open(exported / "tokens.html").page
+        assert page.evaluate("document.documentElement.lang") == language
+
+
+def test_a_page_of_a_chinese_text_opens_in_chinese(browser, exported):
+    with reading(browser, locale="en-GB") as reader:
+        page = reader.open(exported / "learning.html").page
+        assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+
+
+def test_a_chinese_page_has_no_english_sentences(browser, exported):
+    """What is left are words of the field, and names of models, tensors and files."""
+    with reading(browser, locale="zh-CN") as reader:
+        page = reader.open(exported / "all.html").page
+        page.evaluate("document.querySelectorAll('.token, code, q, blockquote').forEach((each) => each.remove())")
+        assert re.findall("[A-Za-z]+(?: [A-Za-z]+){2,}", page.locator("main").inner_text()) == []
+
+
+def test_what_the_reader_has_set_stays_in_another_language_and_theme(browser, exported):
+    with reading(browser) as reader:
+        page = reader.open(exported / "all.html").page
+        page.locator("input[name=temperature]").fill("1.4")
+        page.locator("#attention .attention-heads input").nth(3).check()
+        page.locator("#influence .switch input").nth(2).check()
+        page.locator(".learning-player input").fill("1")
+        page.locator("#context .switch input[value=cosine]").check()
+        page.locator(".tokens-controls input").fill("1")
+        page.locator("#path details").first.evaluate("each => each.open = true")
+        before = settings_of(page)
+        page.get_by_text("Dark", exact=True).click()
+        assert settings_of(page) == before
+        page.emulate_media(color_scheme="dark")
+        assert settings_of(page) == before
+        page.get_by_text("中文", exact=True).click()
+        assert page.locator("#path h2").inner_text() == "路径"
+        assert settings_of(page) == before
+        assert page.locator("#tokens .piece.new").count() == 1
+        assert reader.problems == []
+
+
+def settings_of(page):
+    """The places of all controls of the views, without those that only choose a token."""
+    controls = page.locator("main input, main details")
+    return controls.evaluate_all("all => all.map((each) => each.open ?? (each.type === 'range' ? each.value : each.checked))")
+
+
+def test_the_line_can_be_read_and_set_by_keyboard(browser, exported):
+    with reading(browser) as reader:
+        page = reader.open(exported / "candidates.html").page
+        page.locator("input[name=temperature]").fill("2")
+        page.locator(".line-token.chosen").focus()
+        first = page.locator(".hint").inner_text()
+        page.keyboard.press("Home")
+        assert page.locator(".hint").inner_text() != first
+        page.keyboard.press("Enter")
+        assert page.locator(".line-token").first.get_attribute("class").split()[-1] == "chosen"
+        assert page.evaluate("document.activeElement.classList.contains('line-token')")
+        assert page.locator(".line-token[tabindex='0']").count() == 1
+        assert reader.problems == []
+
+
+@pytest.mark.parametrize(("name", "items"), [("vectors", ".vectors-numbers .number"), ("tokens", ".piece")])
+def test_small_things_with_a_hint_are_one_stop_of_the_tab_key(browser, exported, name, items):
+    with reading(browser) as reader:
+        page = reader.open(exported / f"{name}.html").page
+        stop = page.locator(f"{items}[tabindex='0']")
+        assert stop.count() == 1
+        stop.focus()
+        first = page.locator(".hint").inner_text()
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".hint").inner_text() != first
+        assert stop.count() == 1
+        assert reader.problems == []
+
+
+def test_the_names_of_unlikely_tokens_are_on_the_line(browser, exported, views, tiny):
+    with reading(browser) as reader:
+        page = reader.open(exported / "candidates.html").page
+        page.locator("input[name=temperature]").fill("2")
+        page.locator("input[name=top_p]").fill("1")
+        names = page.locator(".line-token").evaluate_all("all => all.map((each) => each.ariaLabel.split(': ')[0])")
+        assert len(names) > 50 and not [name for name in names if name.startswith("id ")]
+        assert reader.problems == []
+
+
+def test_a_unit_that_few_know_says_what_it_is(browser, exported):
+    with reading(browser) as reader:
+        page = reader.open(exported / "lens.html").page
+        page.locator(".explained", has_text="Nats").first.focus()
+        assert "2.7" in page.locator(".hint").inner_text()
 
 
 def test_a_token_chosen_by_keyboard_is_chosen_in_every_view(browser, exported):
@@ -129,7 +231,7 @@ def test_the_merges_go_step_by_step(browser, exported):
         slider.focus()
         page.keyboard.press("Home")
         assert page.locator(".piece.new").count() == 0
-        page.get_by_role("button", name="One step on").click()
+        page.get_by_role("button", name="One step forward").click()
         assert page.locator(".piece.new").count() == 1
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("End")

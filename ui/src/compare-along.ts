@@ -1,17 +1,19 @@
 /** How different two models, or one model after two prompts, are along an answer: the KL divergence before each token. */
 
 import { html } from "./dom";
-import type { Language } from "./draw";
+import type { Kept, Language } from "./draw";
 import { hint } from "./hint";
 import { largest } from "./cells";
 import { rowNames } from "./names";
-import { section } from "./parts";
+import { noteOf, section } from "./parts";
 import { makeSwitch } from "./switch";
 import { number, percent, say } from "./text";
 import type { CompareScore } from "./types";
 
 /** What is compared: models, or prompts. */
 export interface Compared {
+  /** Under which the answer that the reader chose is kept. */
+  key: string;
   /** Of what is compared. */
   names: readonly string[];
   /** Of the answers. */
@@ -25,27 +27,32 @@ export function hasAlong({ scores }: Compared): boolean {
   return scores.some((row) => row.slice(1).some((score) => score.kl?.length));
 }
 
-export function drawAlong(element: HTMLElement, { names, answers, scores }: Compared, language: Language): void {
+export function drawAlong(element: HTMLElement, { key, names, answers, scores }: Compared, kept: Kept, language: Language): void {
   const part = section(
     element,
     say({ en: `How far from ${names[0]}, along an answer`, zh: `沿着回答，与 ${names[0]} 相差多少` }, language),
-    say(
-      {
-        en: "The KL divergence of the two distributions before each token, in nats: 0 means that both expect the same.",
-        zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两者的预期相同。",
-      },
+    noteOf(
+      say(
+        {
+          en: "The KL divergence of the two distributions before each token, in nats: 0 means that both expect the same.",
+          zh: "每个 token 之前两个分布的 KL 散度，单位 nat：0 表示两者的预期相同。",
+        },
+        language,
+      ),
       language,
     ),
   );
   const place = html("div", {});
   const show = (a: number) => {
+    kept.write(key, a);
     place.replaceChildren();
     drawAnswer(place, scores[a]!, names, language);
   };
+  const start = kept.read(key, 0);
   const label = say({ en: "Which answer", zh: "哪个回答" }, language);
   const choices = answers.map((name, a) => ({ value: String(a), text: name }));
-  part.append(makeSwitch(label, choices, "0", (value) => show(Number(value))), place);
-  show(0);
+  part.append(makeSwitch(label, choices, String(start), (value) => show(Number(value))), place);
+  show(start);
 }
 
 function drawAnswer(

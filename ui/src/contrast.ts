@@ -2,7 +2,6 @@
 
 import { html } from "./dom";
 import type { Language } from "./draw";
-import { hint } from "./hint";
 import { wordsInWords } from "./next-word";
 import { sentence, tokenMark } from "./parts";
 import { say } from "./text";
@@ -16,22 +15,6 @@ export function drawQuestion(element: HTMLElement, contrast: Contrast, language:
   if (contrast.words.length > 0) {
     element.append(html("p", { class: "note" }, wordsInWords(contrast.words, language)));
   }
-}
-
-/** A number that says what it means on hover, focus or tap. */
-export function explained(value: string, meaning: string): HTMLElement {
-  const found = html("button", { class: "explained number", type: "button" }, value);
-  hint(found, () => meaning);
-  return found;
-}
-
-/** A change with its sign; the same number of decimals for all, so that columns can be compared. */
-export function signed(value: number | null, decimals = 2): string {
-  if (value === null || !Number.isFinite(value)) {
-    return "–";
-  }
-  const text = Math.abs(value).toFixed(decimals);
-  return value < 0 && Number(text) !== 0 ? `−${text}` : `+${text}`;
 }
 
 export const LOGITS = {

@@ -11,7 +11,7 @@ const BOTTOM = 26;
 const TOP = 8;
 const DECADES = 6; // of probability, from 1 downwards
 
-export function drawCurve(element: HTMLElement, model: Float64Array, sampled: Sampled, language: Language): void {
+export function drawRankCurve(element: HTMLElement, model: Float64Array, sampled: Sampled, language: Language): void {
   const label = language === "zh" ? "每个 token 的概率，按名次排列，两轴都是对数" : "The probability of every token by its rank, on logarithmic scales";
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "rank-curve", role: "img", "aria-label": label });
   const most = Math.log10(model.length);

@@ -1,4 +1,9 @@
-/** Small helpers for HTML and SVG. All text goes in as text nodes, so nothing from a model or a prompt is ever read as markup. */
+/**
+ * Small helpers for HTML and SVG. All text goes in as text nodes, so nothing from a model or a prompt is ever read as markup; and
+ * every text goes through `shownText`, so nothing can change the direction of what is read.
+ */
+
+import { shownText } from "./text";
 
 type Attributes = Record<string, string | number | boolean | undefined>;
 type Child = Node | string;
@@ -9,10 +14,7 @@ export function html<Name extends keyof HTMLElementTagNameMap>(
   attributes: Attributes = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[Name] {
-  const element = document.createElement(name);
-  setAttributes(element, attributes);
-  element.append(...children);
-  return element;
+  return filled(document.createElement(name), attributes, children);
 }
 
 /** Makes an SVG element. */
@@ -21,18 +23,31 @@ export function svg<Name extends keyof SVGElementTagNameMap>(
   attributes: Attributes = {},
   ...children: Child[]
 ): SVGElementTagNameMap[Name] {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  setAttributes(element, attributes);
-  element.append(...children);
-  return element;
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 }
 
-function setAttributes(element: Element, attributes: Attributes): void {
+/** Replaces the content of an element. */
+export function fill(element: Element, ...children: Child[]): void {
+  element.replaceChildren(...children.map(shownChild));
+}
+
+/** Sets an attribute that people read, or hear. */
+export function setAttribute(element: Element, name: string, value: string | number): void {
+  element.setAttribute(name, shownText(String(value)));
+}
+
+function filled<Made extends Element>(element: Made, attributes: Attributes, children: Child[]): Made {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) {
       element.setAttribute(name, "");
     } else if (value !== undefined && value !== false) {
-      element.setAttribute(name, String(value));
+      setAttribute(element, name, value);
     }
   }
+  element.append(...children.map(shownChild));
+  return element;
+}
+
+function shownChild(child: Child): Child {
+  return typeof child === "string" ? shownText(child) : child;
 }

@@ -8,6 +8,22 @@ export interface Options {
   selected: number | null;
   /** Called when the reader chooses a token of the text in this view. */
   onSelect(index: number | null): void;
+  /** What the reader has set in this view, so that it stays when the view is drawn again in another language. */
+  kept: Kept;
+}
+
+/** Settings of a view by their names, such as "method". */
+export class Kept {
+  private readonly values = new Map<string, unknown>();
+
+  /** The setting, or `start` if the reader has not changed it. */
+  read<Value>(name: string, start: Value): Value {
+    return this.values.has(name) ? (this.values.get(name) as Value) : start;
+  }
+
+  write(name: string, value: unknown): void {
+    this.values.set(name, value);
+  }
 }
 
 export interface Drawing {

@@ -1,4 +1,7 @@
-/** The arrow keys in a row of places, as a slider has them, and in a grid of cells: the Tab key reaches one cell, the arrow keys the others; Enter is a click. */
+/**
+ * The arrow keys in a row of places, as a slider has them, and in a grid or a row of elements: the Tab key reaches one of them,
+ * the arrow keys the others; Enter is a click.
+ */
 
 const STEPS: Record<string, readonly [number, number]> = {
   ArrowUp: [-1, 0],
@@ -9,6 +12,8 @@ const STEPS: Record<string, readonly [number, number]> = {
   End: [0, Infinity],
 };
 
+type Focusable = HTMLElement | SVGElement;
+
 /** Where a key leads from one of `count` places in a row, as a slider has them; null if it is another key. */
 export function afterSliderKey(key: string, at: number, count: number): number | null {
   const step = STEPS[key];
@@ -16,53 +21,55 @@ export function afterSliderKey(key: string, at: number, count: number): number |
   return along === undefined ? null : Math.max(0, Math.min(count - 1, at + along));
 }
 
-export interface Place {
+export interface CellPlace {
   row: number;
   column: number;
 }
 
 export interface GridKeys {
   /** The cell that the Tab key reaches. */
-  readonly place: Place;
+  readonly place: CellPlace;
   /** Makes a cell the one that the Tab key reaches. */
-  reach(place: Place): void;
+  reach(place: CellPlace): void;
 }
 
 /** Where a key leads from a place in a grid of `rows` × `columns`; null if it is another key. */
-export function afterKey(key: string, { row, column }: Place, rows: number, columns: number): Place | null {
+export function afterKey(key: string, { row, column }: CellPlace, rows: number, columns: number): CellPlace | null {
   const step = STEPS[key];
   const within = (value: number, count: number) => Math.max(0, Math.min(count - 1, value));
   return step ? { row: within(row + step[0], rows), column: within(column + step[1], columns) } : null;
 }
 
 /**
- * @param cells rows of cells, each with `tabindex` −1.
+ * @param cells rows of cells, each with `tabindex` −1. The keys do not lead to cells that are not shown.
  * @param onMove called when an arrow key has moved the focus.
  */
 export function addGridKeys(
-  grid: HTMLElement,
-  cells: readonly (readonly HTMLElement[])[],
-  start: Place,
-  onMove: (to: Place, from: Place) => void = () => {},
+  grid: Element,
+  cells: readonly (readonly Focusable[])[],
+  start: CellPlace,
+  onMove: (to: CellPlace, from: CellPlace) => void = () => {},
 ): GridKeys {
   let place = start;
-  const cell = () => cells[place.row]![place.column]!;
-  const reach = (next: Place) => {
+  const cell = ({ row, column } = place) => cells[row]![column]!;
+  const reach = (next: CellPlace) => {
     cell().tabIndex = -1;
     place = next;
     cell().tabIndex = 0;
   };
   reach(start);
-  grid.addEventListener("keydown", (event) => {
+  (grid as HTMLElement).addEventListener("keydown", (event) => {
     const from = place;
     const next = afterKey(event.key, place, cells.length, cells[0]!.length);
     if (next) {
       event.preventDefault();
-      reach(next);
-      cell().focus();
-      onMove(next, from);
+      if (isShown(cell(next))) {
+        reach(next);
+        cell().focus();
+        onMove(next, from);
+      }
     } else if (event.key === "Enter") {
-      cell().click();
+      click(cell());
     }
   });
   return {
@@ -71,4 +78,34 @@ export function addGridKeys(
     },
     reach,
   };
+}
+
+/**
+ * @param items elements in a row, each with `tabindex` −1, of which some may be hidden.
+ * @param start the one that the Tab key reaches first.
+ */
+export function addRowKeys(row: Element, items: readonly Focusable[], start = 0): void {
+  let current = items[start];
+  current?.setAttribute("tabindex", "0");
+  (row as HTMLElement).addEventListener("keydown", (event) => {
+    const shown = items.filter(isShown);
+    const next = shown[afterSliderKey(event.key, shown.indexOf(current!), shown.length) ?? -1];
+    if (next) {
+      event.preventDefault();
+      current!.tabIndex = -1;
+      next.tabIndex = 0;
+      current = next;
+      next.focus();
+    } else if (event.key === "Enter" && current) {
+      click(current);
+    }
+  });
+}
+
+function isShown(element: Element): boolean {
+  return element.checkVisibility({ visibilityProperty: true });
+}
+
+function click(element: Element): void {
+  element.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 }

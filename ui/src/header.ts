@@ -4,7 +4,7 @@ import { html } from "./dom";
 import type { Bilingual, Language } from "./draw";
 import { hint } from "./hint";
 import type { ShownView } from "./remarks";
-import { number, say, shownText } from "./text";
+import { number, say } from "./text";
 import type { ModelFacts, Passage } from "./types";
 
 export type Theme = "system" | "light" | "dark";
@@ -44,7 +44,7 @@ export function drawHeader(views: ShownView[], passage: Passage | null, options:
     segments(say(WORDS.language, language), LANGUAGES, language, language, options.onLanguage),
     segments(say(WORDS.theme, language), THEMES, options.theme, language, options.onTheme),
   );
-  const text = passage?.text ? shownText(passage.text) : say(WORDS.noText, language);
+  const text = passage?.text || say(WORDS.noText, language);
   const title = html("h1", { class: passage?.text ? "page-text" : "" }, text);
   const facts = html("p", { class: "page-facts" });
   const model = views.map(({ view }) => ("model" in view ? view.model : null)).find((each) => each !== null);
@@ -62,13 +62,14 @@ function modelFacts(model: ModelFacts, language: Language): HTMLElement {
     language === "zh"
       ? `${short(model.parameters)} 个参数，${model.layers} 层 × ${model.heads} 个头，宽 ${model.width}`
       : `${short(model.parameters)} parameters, ${model.layers} layers × ${model.heads} heads, width ${model.width}`;
-  const button = html("button", { class: "page-model", type: "button" }, html("strong", {}, shownText(name)), ` ${sizes}`);
+  const colon = language === "zh" ? "：" : ":";
+  const button = html("button", { class: "page-model", type: "button" }, html("strong", {}, name), ` ${sizes}`);
   hint(button, () =>
     [
-      `${say(WORDS.model, language)}: ${shownText(model.path)}`,
-      ...(model.adapter ? [`+ ${shownText(String(model.adapter.path))}`] : []),
+      `${say(WORDS.model, language)}${colon} ${model.path}`,
+      ...(model.adapter ? [`+ ${model.adapter.path}`] : []),
       `${model.family}, ${model.dtype}, ${model.device}; ${model.tokenizer}, ${model.vocab_size.toLocaleString("en-US")} token`,
-      `${say(WORDS.hash, language)}: ${model.hash}`,
+      `${say(WORDS.hash, language)}${colon} ${model.hash}`,
     ].join("\n"),
   );
   return button;

@@ -1,7 +1,7 @@
 /**
  * What a number means, one hover, focus or tap away. One hint is shown at a time; Escape hides it.
  *
- * The element gets `aria-describedby` only while its hint is shown, and must be focusable if it is not a control already.
+ * The element gets `aria-describedby` only while its hint is shown. It must be one that can have the focus.
  */
 
 import "./hint.css";
@@ -10,7 +10,10 @@ import { html } from "./dom";
 const GAP = 8; // pixels between the element and its hint
 let shown: HTMLElement | null = null;
 
-export function hint(element: Element, text: () => string): void {
+export function hint(element: HTMLElement | SVGElement, text: () => string): void {
+  if (element.tabIndex < 0 && !element.hasAttribute("tabindex")) {
+    throw new Error(`a hint is on <${element.tagName}>, which a reader with a keyboard cannot reach`);
+  }
   const show = () => open(element, text());
   element.addEventListener("pointerenter", show);
   element.addEventListener("focus", show);

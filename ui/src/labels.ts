@@ -11,7 +11,7 @@ export interface Point {
 }
 
 /** The left edge and the middle line of a label. */
-export interface Place {
+export interface LabelPlace {
   x: number;
   y: number;
 }
@@ -31,7 +31,7 @@ const RADIUS = 5; // of a point, with a little space
  *
  * @param points the most important first: it gets a place first.
  */
-export function placeLabels(points: readonly Point[], width: number, height: number): (Place | null)[] {
+export function placeLabels(points: readonly Point[], width: number, height: number): (LabelPlace | null)[] {
   const dots = points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }));
   const labels: Box[] = [];
   return points.map((point, at) => {
@@ -40,7 +40,7 @@ export function placeLabels(points: readonly Point[], width: number, height: num
       const inside = box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height;
       return inside && !labels.some((label) => overlap(box, label));
     });
-    const covers = (place: Place) => dots.filter((dot, other) => other !== at && overlap(boxOf(place, point), dot)).length;
+    const covers = (place: LabelPlace) => dots.filter((dot, other) => other !== at && overlap(boxOf(place, point), dot)).length;
     const best = free.sort((one, other) => covers(one) - covers(other))[0];
     if (!best || (covers(best) > 0 && !point.always)) {
       return null;
@@ -51,21 +51,21 @@ export function placeLabels(points: readonly Point[], width: number, height: num
 }
 
 /** Right of the point, left, above, below, then the corners. */
-function candidates({ x, y, width, height }: Point): Place[] {
-  const beside = GAP + height / 2;
+function candidates({ x, y, width, height }: Point): LabelPlace[] {
+  const away = GAP + height / 2;
   return [
     { x: x + GAP, y },
     { x: x - GAP - width, y },
-    { x: x - width / 2, y: y - beside },
-    { x: x - width / 2, y: y + beside },
-    { x: x + GAP / 2, y: y - beside },
-    { x: x + GAP / 2, y: y + beside },
-    { x: x - GAP / 2 - width, y: y - beside },
-    { x: x - GAP / 2 - width, y: y + beside },
+    { x: x - width / 2, y: y - away },
+    { x: x - width / 2, y: y + away },
+    { x: x + GAP / 2, y: y - away },
+    { x: x + GAP / 2, y: y + away },
+    { x: x - GAP / 2 - width, y: y - away },
+    { x: x - GAP / 2 - width, y: y + away },
   ];
 }
 
-export function boxOf({ x, y }: Place, { width, height }: Point): Box {
+export function boxOf({ x, y }: LabelPlace, { width, height }: Point): Box {
   return { left: x, right: x + width, top: y - height / 2, bottom: y + height / 2 };
 }
 

@@ -20,7 +20,7 @@ export interface Piece {
   parts: Piece[];
 }
 
-export interface Step {
+export interface MergeStep {
   piece: Piece;
   /** Of the merge: lower ranks come first. Null for a match of WordPiece. */
   rank: number | null;
@@ -29,7 +29,7 @@ export interface Step {
 export interface Tree {
   leaves: Piece[];
   pieces: Piece[];
-  steps: Step[];
+  steps: MergeStep[];
 }
 
 export function treeOf(chunk: Chunk): Tree {
@@ -39,7 +39,7 @@ export function treeOf(chunk: Chunk): Tree {
 function treeOfJoins(chunk: Chunk): Tree {
   const leaves = chunk.symbols.map((token, at) => leaf(at, tokenName(token), token));
   const current = [...leaves];
-  const steps = chunk.joins.map(({ at, rank, result }, index): Step => {
+  const steps = chunk.joins.map(({ at, rank, result }, index): MergeStep => {
     const parts = current.slice(at, at + 2);
     const piece = joined(parts, result, index + 1);
     current.splice(at, 2, piece);
@@ -50,7 +50,7 @@ function treeOfJoins(chunk: Chunk): Tree {
 
 function treeOfMatches(chunk: Chunk): Tree {
   const leaves = [...chunk.text].map((character, at) => leaf(at, visible(character), null));
-  const steps = chunk.matches.map(({ start, end, piece }, index): Step => {
+  const steps = chunk.matches.map(({ start, end, piece }, index): MergeStep => {
     return { piece: joined(leaves.slice(start, end), piece, index + 1), rank: null };
   });
   return { leaves, pieces: [...leaves, ...steps.map(({ piece }) => piece)], steps };

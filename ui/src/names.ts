@@ -11,6 +11,7 @@ export interface PlainToken {
 export interface NamedToken {
   shown: string;
   part: [number, number];
+  bytes: number[];
   special: boolean;
 }
 
@@ -23,7 +24,7 @@ export function isSpecial(token: PlainToken): boolean {
 
 /** The text of tokens, without special ones. Bytes that are no text become U+FFFD. */
 export function joinedText(tokens: readonly PlainToken[]): string {
-  return new TextDecoder().decode(Uint8Array.from(tokens.flatMap((token) => token.bytes)));
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens.flatMap((token) => token.bytes)));
 }
 
 /** Names a row of tokens, so that a character that is split over several is shown whole at each of them. */
@@ -33,9 +34,8 @@ export function nameTokens(tokens: readonly PlainToken[]): NamedToken[] {
   while (at < tokens.length) {
     const count = tokensOfCharacter(tokens, at);
     const group = tokens.slice(at, at + count);
-    const first = group[0]!;
-    const shown = isSpecial(first) || !isText(group) ? first.text : joinedText(group);
-    group.forEach((_, k) => named.push({ shown, part: [k, count], special: isSpecial(first) }));
+    const shown = count > 1 ? joinedText(group) : group[0]!.text;
+    group.forEach((token, k) => named.push({ shown, part: [k, count], bytes: token.bytes, special: isSpecial(token) }));
     at += count;
   }
   return named;

@@ -1,11 +1,9 @@
 /** Arrays as `liuli.inside.arrays` packs them. */
 
 export interface Packed {
-  dtype: "f4" | "f2" | "u1" | "i4";
+  dtype: "f4" | "f2" | "i4";
   shape: number[];
   layout: "dense" | "tril";
-  scale: number | null;
-  offset: number | null;
   error: number | null;
   data: string;
 }
@@ -18,17 +16,15 @@ export interface NumberArray {
   at(...index: number[]): number;
 }
 
-const BYTES = { f4: 4, f2: 2, u1: 1, i4: 4 } as const;
+const BYTES = { f4: 4, f2: 2, i4: 4 } as const;
 
 export function unpack(packed: Packed): NumberArray {
   const bytes = Uint8Array.from(atob(packed.data), (character) => character.charCodeAt(0));
   const source = new DataView(bytes.buffer);
-  const scale = packed.scale ?? 1;
-  const offset = packed.offset ?? 0;
   const count = bytes.length / BYTES[packed.dtype];
   const raw = new Float64Array(count);
   for (let i = 0; i < count; i++) {
-    raw[i] = readNumber(source, i, packed.dtype) * scale + offset;
+    raw[i] = readNumber(source, i, packed.dtype);
   }
   const values = packed.layout === "tril" ? fillSquares(raw, packed.shape) : raw;
   return withShape(packed.shape, values);
@@ -54,8 +50,6 @@ function readNumber(source: DataView, i: number, dtype: Packed["dtype"]): number
       return source.getFloat32(4 * i, true);
     case "i4":
       return source.getInt32(4 * i, true);
-    case "u1":
-      return source.getUint8(i);
     case "f2":
       return halfToNumber(source.getUint16(2 * i, true));
   }

@@ -5,7 +5,7 @@
 
 import "./page.css";
 import { html } from "./dom";
-import type { Bilingual, Drawing, Language } from "./draw";
+import { Kept, type Bilingual, type Drawing, type Language } from "./draw";
 import { drawHeader, type Theme } from "./header";
 import { DRAWN } from "./registry";
 import { drawChecks, type ShownView } from "./remarks";
@@ -16,17 +16,20 @@ import type { Passage } from "./types";
 /** What `liuli.inside.html` writes. */
 export interface PageData {
   version: string;
-  language: Language;
+  /** null: that of the reader's browser. */
+  language: Language | null;
   views: ShownView[];
-  refused: { name: string; shows: Bilingual; reason: string }[];
+  refused: { name: string; shows: Bilingual; reason: Bilingual }[];
   /** By key. */
   caveats: Record<string, Bilingual>;
   /** What the value of each check is. */
   checks: Record<string, Bilingual>;
+  units: Record<string, Bilingual>;
 }
 
 interface Section {
   shown: ShownView;
+  kept: Kept;
   figure: HTMLElement;
   drawing: Drawing | null;
 }
@@ -41,12 +44,13 @@ const WORDS = {
 const NEAR = "800px"; // from the window: where views are drawn
 
 export function drawPage(root: HTMLElement, data: PageData): void {
-  let language = data.language;
+  let language = data.language ?? browserLanguage();
   let theme: Theme = "system";
   let selected: number | null = null;
   let sections: Section[] = [];
   let strip: Drawing | null = null;
   let observer: IntersectionObserver | null = null;
+  const kept = new Map(data.views.map(({ name }) => [name, new Kept()]));
   const passage = data.views.map(({ view }) => passageOf(view)).find((each) => each && each.tokens.length > 0) ?? null;
 
   function select(index: number | null): void {
@@ -74,6 +78,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
         language,
         selected: linked ? selected : null,
         onSelect: linked ? select : () => {},
+        kept: section.kept,
       });
     } catch (error) {
       console.error(error);
@@ -93,7 +98,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
     sections = data.views.filter(({ name }) => name in DRAWN).map((shown) => {
       const figure = html("div", { class: "view-figure" });
       main.append(sectionOf(shown, figure));
-      return { shown, figure, drawing: null };
+      return { shown, kept: kept.get(shown.name)!, figure, drawing: null };
     });
     main.append(...drawRefused());
     main.append(html("footer", { class: "page-foot quiet" }, `${say(WORDS.made, language)} ${data.version}`));
@@ -105,7 +110,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
     const id = `title-${shown.name}`;
     const title = html("h2", { id }, say(DRAWN[shown.name]!.title, language));
     const shows = html("p", { class: "view-shows" }, say(shown.shows, language));
-    const remarks = drawChecks(shown, data, language);
+    const remarks = drawChecks(shown, data, kept.get(shown.name)!, language);
     return html("section", { class: "view", id: shown.name, "aria-labelledby": id }, title, shows, figure, ...remarks);
   }
 
@@ -115,7 +120,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
       return [];
     }
     const bar = html("div", { class: "page-tokens" });
-    strip = drawStrip(bar, passage.tokens, { language, selected, onSelect: select }, say(WORDS.text, language));
+    strip = drawStrip(bar, passage.tokens, { selected, onSelect: select }, say(WORDS.text, language));
     return [bar];
   }
 
@@ -133,7 +138,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
     }
     const rows = data.refused.flatMap(({ name, shows, reason }) => [
       html("dt", {}, say(DRAWN[name]?.title ?? { en: name, zh: name }, language)),
-      html("dd", {}, say(shows, language), html("span", { class: "quiet" }, reason)),
+      html("dd", {}, say(shows, language), html("span", { class: "quiet" }, say(reason, language))),
     ]);
     const title = html("h2", { id: "title-missing" }, say(WORDS.missing, language));
     const list = html("dl", { class: "page-missing" }, ...rows);
@@ -166,19 +171,14 @@ export function drawPage(root: HTMLElement, data: PageData): void {
     }
   }
 
-  function onLanguage(chosen: Language): void {
-    language = chosen;
-    redraw();
-  }
-
   function onTheme(chosen: Theme): void {
     theme = chosen;
     document.documentElement.dataset.theme = chosen;
-    redraw(); // a canvas has the colours of the theme in which it was drawn
   }
 
-  /** Draws everything again, and keeps the place on the page and the focus. */
-  function redraw(): void {
+  /** Draws everything in another language; the place on the page, the focus, and what the reader has set stay. */
+  function onLanguage(chosen: Language): void {
+    language = chosen;
     const drawn = sections.filter(({ drawing }) => drawing).map(({ shown }) => shown.name);
     const focused = document.activeElement?.getAttribute("data-key");
     const place = window.scrollY;
@@ -191,7 +191,11 @@ export function drawPage(root: HTMLElement, data: PageData): void {
   drawAll();
   window.addEventListener("scroll", markCurrent, { passive: true });
   window.addEventListener("beforeprint", drawRest);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+/** Chinese if it is the first language that the reader has chosen in the browser; otherwise English. */
+function browserLanguage(): Language {
+  return /^zh\b/i.test(navigator.language) ? "zh" : "en";
 }
 
 /** The text that a view read. A comparison has one per model, so none of its own. */

@@ -2,18 +2,39 @@
 
 import "./figure.css";
 import "./parts.css";
-import { html } from "./dom";
+import { fill, html } from "./dom";
+import type { Language } from "./draw";
+import { hint } from "./hint";
 import type { PlainToken } from "./names";
-import { tokenName } from "./text";
+import { say, tokenName } from "./text";
+
+const NAT = {
+  en: "A nat is the unit of natural logarithms: 1 nat is a factor of e ≈ 2.7 in probability, 2.3 nats are a factor of 10.",
+  zh: "nat 是自然对数的单位：相差 1 nat，概率相差 e ≈ 2.7 倍；2.3 nat 是 10 倍。",
+};
 
 /** A part of a view under its own heading; returns the part, to which the rest is added. */
-export function section(element: HTMLElement, title: string, note?: string): HTMLElement {
+export function section(element: HTMLElement, title: string, note?: string | HTMLElement): HTMLElement {
   const part = html("section", { class: "part" }, html("h3", {}, title));
   if (note) {
-    part.append(html("p", { class: "note" }, note));
+    part.append(typeof note === "string" ? html("p", { class: "note" }, note) : note);
   }
   element.append(part);
   return part;
+}
+
+/** A note in which the first "nat" says what it is. */
+export function noteOf(text: string, language: Language): HTMLElement {
+  const [before, unit, after] = text.split(/\b(nats?)\b(.*)/is);
+  const parts = unit === undefined ? [text] : [before!, explained(unit, say(NAT, language)), after!];
+  return html("p", { class: "note" }, ...parts);
+}
+
+/** A number or a unit that says what it means on hover, focus or tap. */
+export function explained(value: string, meaning: string): HTMLElement {
+  const found = html("button", { class: "explained number", type: "button" }, value);
+  hint(found, () => meaning);
+  return found;
 }
 
 /** A place for parts: next to each other if there is room for two, else one below the other. */
@@ -61,6 +82,6 @@ export function drawReadout(element: HTMLElement, text: string): (text: string) 
   const readout = html("p", { class: "chosen-words", "aria-live": "polite" }, text);
   element.append(readout);
   return (next) => {
-    readout.textContent = next;
+    fill(readout, next);
   };
 }

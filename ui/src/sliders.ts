@@ -1,7 +1,7 @@
 /** The sampling settings and the random number as sliders, with a button that sets them as they were recorded. */
 
 import "./sliders.css";
-import { html } from "./dom";
+import { fill, html, setAttribute } from "./dom";
 import type { Bilingual, Language } from "./draw";
 import { hint } from "./hint";
 import type { Settings } from "./sampler";
@@ -66,15 +66,16 @@ const WORDS = {
 export function drawSliders(
   element: HTMLElement,
   recorded: Chosen,
+  start: Chosen,
   language: Language,
   onChange: (chosen: Chosen) => void,
 ): { setUniform(value: number): void } {
-  let chosen = { ...recorded };
+  let chosen = { ...start };
   const reset = html("button", { class: "button", type: "button" }, say(WORDS.reset, language));
   const rows = SLIDERS.map((slider) => {
     const { name, least, step } = slider;
     const most = Math.max(slider.most, recorded[name]);
-    const input = html("input", { type: "range", min: least, max: most, step, value: recorded[name], name });
+    const input = html("input", { type: "range", min: least, max: most, step, value: start[name], name });
     const output = html("output", { class: "number" });
     const title = html("span", { class: "slider-name" }, say(slider.title, language));
     const row = html("label", { class: "slider" }, title, input, output);
@@ -86,8 +87,9 @@ export function drawSliders(
   function show(): void {
     for (const { slider, input, output } of rows) {
       const value = chosen[slider.name];
-      output.textContent = value === slider.off ? say(WORDS.off, language) : value.toFixed(slider.digits);
-      input.setAttribute("aria-valuetext", output.textContent);
+      const text = value === slider.off ? say(WORDS.off, language) : value.toFixed(slider.digits);
+      fill(output, text);
+      setAttribute(input, "aria-valuetext", text);
     }
     reset.disabled = SLIDERS.every(({ name }) => chosen[name] === recorded[name]);
   }

@@ -10,6 +10,7 @@ export interface PassageToken {
   id: number;
   shown: string;
   part: number[];
+  bytes: number[];
   special: boolean;
 }
 
@@ -22,7 +23,7 @@ export interface Mark {
 export function drawStrip(
   element: HTMLElement,
   tokens: readonly PassageToken[],
-  options: Options,
+  options: Pick<Options, "selected" | "onSelect">,
   label: string,
   mark: (index: number) => Mark = () => ({}),
 ): Drawing {

@@ -106,7 +106,7 @@ export interface BranchNode {
   origin: "sampled" | "greedy" | "tried";
   /** the random number at this place, which a tried token does not use. */
   uniform: number | null;
-  /** how many tokens were more likely; None if they were more than ten. */
+  /** how many tokens were more likely; None if there were ten or more. */
   rank: number | null;
   /** whether the text ends here. */
   stop: boolean;
@@ -159,6 +159,8 @@ export interface CandidatesView {
     step: StepRecord;
     /** (V,), logits. of all ids. */
     logits: Packed;
+    /** the names of the most likely tokens, the most likely first, one on each line. */
+    likely_names: string;
   };
 }
 
@@ -399,6 +401,8 @@ export interface LensView {
     final_ranks: Packed;
     /** (K, P), row. for each tracked token and position, the first row from which on it is the most likely token in every row; −1 if the model itself predicts another token. */
     leads_from: Packed;
+    /** (P,), row. the same row of the token that the model itself predicts after each position. */
+    final_leads_from: Packed;
   };
 }
 
@@ -462,19 +466,15 @@ export interface OtherTokenization {
 
 /** An array as JSON. */
 export interface Packed {
-  /** of the raw numbers, little-endian: f4 and f2 (IEEE 754), u1, i4. */
-  dtype: "f4" | "f2" | "u1" | "i4";
+  /** of the numbers, little-endian: f4 and f2 (IEEE 754), i4. */
+  dtype: "f4" | "f2" | "i4";
   /** of the array. */
   shape: number[];
   /** "dense" is C order; "tril" has of the last two dimensions only the entries (i, j) with j ≤ i, row by row; the others are 0. */
   layout: "dense" | "tril";
-  /** value = raw · scale + offset. */
-  scale: number | null;
-  /** value = raw · scale + offset. */
-  offset: number | null;
   /** the largest difference between an unpacked value and the exact one. */
   error: number | null;
-  /** the raw numbers in base64. */
+  /** the numbers in base64. */
   data: string;
 }
 
@@ -544,7 +544,7 @@ export interface PathStage {
   dtype: string;
   /** that its output takes. */
   bytes: number;
-  /** of its matrix multiplications: 2 per weight and token, and attention's products. */
+  /** of its matrix multiplications: 2 per weight and token, and those of queries with keys and of weights with values. */
   flops: number | null;
   /** weights that it uses. A tied head uses those of the embedding. */
   parameters: number;

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { signed } from "../src/contrast";
 import { withShape } from "../src/packed";
 import { wordsInWords } from "../src/next-word";
 import type { AblationView } from "../src/types";
@@ -48,9 +47,4 @@ test("weights of the blocks are found by kind and layer; others are left out", (
 
 test("without a choice, the place is shown at which the loss falls most", () => {
   expect(largestFall(array([3], [0.2, 3.5, 4]), array([3], [0.3, 0.1, 3.9]))).toBe(1);
-});
-
-test("a change has a sign, and a rounded zero has no minus", () => {
-  const values = [1.234, -0.5, -0.001, null, NaN].map((value) => signed(value));
-  expect(values).toEqual(["+1.23", "−0.50", "+0.00", "–", "–"]);
 });

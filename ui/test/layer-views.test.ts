@@ -1,18 +1,11 @@
 import { expect, test } from "vitest";
-import { tokenName } from "../src/text";
+import { textWidth } from "../src/text";
 import type { WordInSentence } from "../src/types";
 import { placeName } from "../src/views/context-places";
 import { differentPlaces, leastSimilar, pairs } from "../src/views/context-data";
-import { leadsFrom } from "../src/views/lens-data";
-import { fit, labelOrder, textWidth, type MapPoint } from "../src/views/vectors-data";
+import { fit, labelOrder, type MapPoint } from "../src/views/vectors-data";
 
 const at = (...places: [number, number, number]) => ({ places }) as unknown as WordInSentence;
-
-test("a token leads from the first layer after which it is never behind", () => {
-  expect(leadsFrom([0, 5, 0, 0])).toBe(2);
-  expect(leadsFrom([0, 0])).toBe(0);
-  expect(leadsFrom([0, 0, 1])).toBeNull();
-});
 
 test("places at the same tokens are shown once", () => {
   expect(differentPlaces(at(4, 4, 7), at(4, 4, 9))).toEqual([[0, 1], [2]]);
@@ -62,10 +55,4 @@ test("labels: the chosen token first, then the text, then its neighbours", () =>
   const point = (index: number, vector: number | null): MapPoint => ({ index, name: "", vector, x: 0, y: 0 });
   const points = [point(0, 0), point(1, 1), point(2, null), point(3, null)];
   expect(labelOrder(points, 1, [3]).map((each) => each.index)).toEqual([1, 0, 3, 2]);
-});
-
-test("bytes that are only a part of a character are shown as numbers", () => {
-  expect(tokenName({ text: "\ufffd", bytes: [0xe5, 0x88] })).toBe("<E5><88>");
-  expect(tokenName({ text: " 是\ufffd", bytes: [0x20, 0xe6, 0x98, 0xaf, 0xe5] })).toBe("·是<E5>");
-  expect(tokenName({ text: "<s>", bytes: [] })).toBe("<s>");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { labelledRows, layerName, shortLayerName } from "../src/layers";
-import { floorTo, linearScale, rankScale } from "../src/scale";
+import { extent, floorTo, linearScale, logScale, rankScale, roundTicks } from "../src/scale";
 
 test("a linear scale places its ends at 0 and 1 and clamps what is outside", () => {
   const scale = linearScale(-0.5, 1, [0], String);
@@ -39,4 +39,23 @@ test("names of layers", () => {
   expect(layerName(rows, 2, "en")).toBe("layer 1");
   expect(layerName(rows, 2, "zh")).toBe("第 1 层");
   expect(shortLayerName(rows, 0, "zh")).toBe("嵌入");
+});
+
+test("ticks are round and inside the range", () => {
+  expect(roundTicks(0, 8.3, 5)).toEqual([0, 2, 4, 6, 8]);
+  expect(roundTicks(-0.7, 0.4, 5)).toEqual([-0.5, 0]);
+  expect(roundTicks(0, 7, 7)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  expect(roundTicks(3, 3, 5)).toEqual([3]);
+});
+
+test("a logarithmic axis has 0 and the powers of ten", () => {
+  const scale = logScale(2051);
+  expect(scale.ticks.map(({ text }) => text)).toEqual(["0", "1", "10", "100", "1,000"]);
+  expect([0, 2051].map(scale.place)).toEqual([0, 1]);
+  expect(logScale(0).place(0)).toBe(0);
+});
+
+test("the axis begins at 0 if the values are near it", () => {
+  expect(extent([0.5, 8])[0]).toBe(0);
+  expect(extent([7, 8])[0]).toBeGreaterThan(6.9);
 });

@@ -14,7 +14,7 @@ from liuli.fields import Record
 
 Array = np.ndarray
 Layout = Literal["dense", "tril"]
-PackedType = Literal["f4", "f2", "u1", "i4"]
+PackedType = Literal["f4", "f2", "i4"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +22,25 @@ class Packed(Record):
     """An array as JSON.
 
     Attributes:
-        dtype: of the raw numbers, little-endian: f4 and f2 (IEEE 754), u1, i4.
+        dtype: of the numbers, little-endian: f4 and f2 (IEEE 754), i4.
         shape: of the array. layout: "dense" is C order; "tril" has of the last two dimensions only the entries (i, j) with
             j ≤ i, row by row; the others are 0.
-        scale, offset: value = raw · scale + offset.
         error: the largest difference between an unpacked value and the exact one.
-        data: the raw numbers in base64.
+        data: the numbers in base64.
     """
 
     dtype: PackedType
     shape: tuple[int, ...]
     layout: Layout
-    scale: float
-    offset: float
     error: float
     data: str
 
     def unpack(self) -> Array:
-        """The array, fp32 or int32. NaN and infinities are kept, except with u1."""
+        """The array, fp32 or int32. NaN and infinities are kept."""
         raw = np.frombuffer(base64.b64decode(self.data), f"<{self.dtype}")
         if self.dtype == "i4":
             return raw.reshape(self.shape)
-        values = raw.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        values = raw.astype(np.float32)
         if self.layout == "dense":
             return values.reshape(self.shape)
         full = np.zeros(self.shape, np.float32)
@@ -56,19 +53,11 @@ def pack(array: Array, dtype: PackedType = "f4", layout: Layout = "dense") -> Pa
 
     Args:
         array: numbers; "tril" needs (..., T, T).
-        dtype: u1 spreads 0 to the largest value over 256 levels, so the array must not have negative numbers.
     """
     shape = tuple(array.shape)
     exact = array if layout == "dense" else array[(..., *np.tril_indices(shape[-1]))]
-    scale = 1.0
-    if dtype == "u1":
-        assert exact.size == 0 or exact.min() >= 0
-        scale = float(exact.max(initial=0)) / 255 or 1.0
-        raw = np.rint(exact.astype(np.float64) / scale)
-    else:
-        raw = exact
-    raw = np.ascontiguousarray(raw).astype(f"<{dtype}")
-    packed = Packed(dtype, shape, layout, scale, 0.0, 0.0, base64.b64encode(raw.tobytes()).decode())
+    raw = np.ascontiguousarray(exact).astype(f"<{dtype}")
+    packed = Packed(dtype, shape, layout, 0.0, base64.b64encode(raw.tobytes()).decode())
     with np.errstate(invalid="ignore"):  # infinity − infinity
         gaps = np.abs(packed.unpack().astype(np.float64) - array)
     return replace(packed, error=float(np.nan_to_num(gaps).max(initial=0)))

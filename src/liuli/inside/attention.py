@@ -60,7 +60,7 @@ class AttentionView(View):
     itself: Array = array("(L, H)", "weight")
     induction: Array = array("(L, H)", "weight")
     layer: int
-    weights: Array = array("(H, T, T)", "weight", "u1", "tril")
+    weights: Array = array("(H, T, T)", "weight", "f2", "tril")
     value_sizes: Array = array("(H, T)", "size of a vector")
     window: int | None
 

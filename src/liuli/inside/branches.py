@@ -45,7 +45,7 @@ class BranchNode(Record):
         logprob: the model's own, in nats. total: the sum along the path to here.
         origin: "sampled", "greedy" (temperature 0), or "tried" (put in the place of the model's choice).
         uniform: the random number at this place, which a tried token does not use.
-        rank: how many tokens were more likely; None if they were more than ten.
+        rank: how many tokens were more likely; None if there were ten or more.
         stop: whether the text ends here.
     """
 
@@ -88,7 +88,7 @@ class BranchesView(View):
 
 
 class StartWith:
-    """A constraint: the text begins with these ids, and goes on freely."""
+    """A constraint: the text begins with these ids, and anything can follow."""
 
     def __init__(self, ids: Sequence[int], vocab_size: int):
         self._left = list(ids)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from liuli.display import visible
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord, StepScores, score
 from liuli.generate.sampling import Draw, Sampling, choose
@@ -25,6 +26,7 @@ from liuli.inside.view import ModelFacts, View
 from liuli.tokens import Token, Tokenizer
 
 LISTED = 40
+NAMED = 2000  # tokens that have a name on the line, so that a choice at a high temperature can be read
 LIMIT = 1e-5  # of a probability
 LINE_LIMIT = 1e-12  # of a place on the line from 0 to 1
 
@@ -38,6 +40,7 @@ class CandidatesView(View):
         step: the choice as the engine recorded it (docs/step-record.schema.json): the most likely tokens with their intervals
             on the line from 0 to 1, the rules that removed tokens, the random number and the chosen token.
         logits: of all ids.
+        likely_names: the names of the most likely tokens, the most likely first, one on each line.
     """
 
     NAME: ClassVar[str] = "candidates"
@@ -46,6 +49,7 @@ class CandidatesView(View):
     sampling_source: str
     step: StepRecord
     logits: Array = array("(V,)", "logits")
+    likely_names: str
 
     def under(self, tokenizer: Tokenizer, **settings: Any) -> tuple[Token, StepScores]:
         """The token that the same random number chooses under other settings, and the numbers behind the choice.
@@ -89,8 +93,15 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
         sampling_source=model.sampling_source,
         step=step,
         logits=logits_V.numpy(),
+        likely_names="\n".join(_likely_names(logits_V, model.tokenizer)),
     )
     return replace(view, checks=_checks(view, model.tokenizer, model.decoder.dtype))
+
+
+def _likely_names(logits_V: torch.Tensor, tokenizer: Tokenizer) -> list[str]:
+    """As the terminal and the page write them. Of equally likely tokens, the one with the lower id comes first."""
+    ids = logits_V.argsort(descending=True, stable=True)[:NAMED].tolist()
+    return [visible(token.text, token.bytes) or "∅" for token in map(tokenizer.token, ids)]
 
 
 def _checks(view: CandidatesView, tokenizer: Tokenizer, dtype: torch.dtype) -> tuple[SelfCheck, ...]:

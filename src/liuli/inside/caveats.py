@@ -41,7 +41,7 @@ CAVEATS: dict[str, tuple[str, str]] = {
         "这个模型在注意力之后还有一次归一化。权重乘以大小是归一化之前的读取大小，不是加进残差流的大小。",
     ),
     "lens.not_belief": (
-        "The lens applies the final norm and the head to a middle layer. It says what the model would predict if its other "
+        "The lens applies the final norm and the head to a middle layer. It says what the model would predict if its later "
         "layers were left out, not what it “thinks”. Early layers may use other directions, which the head cannot read.",
         "透镜把最后的归一化和输出层用在中间层上。它说的是去掉后面的层模型会预测什么，不是模型在“想”什么。"
         "前面的层可能用别的方向，输出层读不出来。",

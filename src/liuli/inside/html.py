@@ -7,6 +7,7 @@ and the drawing code makes text nodes only. A content security policy forbids th
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path, PurePath
@@ -19,12 +20,15 @@ from liuli.files import write_text
 from liuli.inside.caveats import CAVEATS
 from liuli.inside.compare import CompareTrace
 from liuli.inside.drawing_code import drawing_code
-from liuli.inside.self_check import MEANINGS
+from liuli.inside.reasons import in_chinese
+from liuli.inside.self_check import MEANINGS, UNITS
 from liuli.inside.views import VIEWS, AnyView
 from liuli.output_paths import check_new_file, parents_of
+from liuli.tokens.scripts import script_of
 
 Language = Literal["en", "zh"]
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
+CHINESE_FROM = 0.5  # share of the letters of the texts that are Chinese characters
 WITHOUT_SCRIPT = {
     "en": "This page shows its views with JavaScript, which is off in your browser. It makes no request to any server. "
     "The numbers are in the source of this page, as JSON. It has these views:",
@@ -36,14 +40,15 @@ MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # `escaped` replaces 
 
 
 def write_html(
-    path: str | Path, views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language = "en"
+    path: str | Path, views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language | None = None
 ) -> None:
     """Writes a page with all `views`.
 
     Args:
         path: of a new file.
         views: by name. refused: for each view that could not be made, why.
-        language: of the page when it is opened; its reader can change it.
+        language: of the page when it is opened; its reader can change it. None: Chinese if the texts that were read are
+            mostly Chinese, otherwise that of the reader's browser, if it is English or Chinese.
 
     Raises:
         LiuliError: the file exists or cannot be written; the drawing code is not built.
@@ -58,7 +63,7 @@ def write_html(
         raise LiuliError(f"{path} cannot be written: {why(error)}; give another path") from None
 
 
-def to_html(view: AnyView, language: Language = "en") -> str:
+def to_html(view: AnyView, language: Language | None = None) -> str:
     """A page with one view. Raises LiuliError: the drawing code is not built."""
     return make_page({name_of(view): view}, {}, language)
 
@@ -78,13 +83,15 @@ def name_of(view: AnyView) -> str:
     return "compare" if isinstance(view, CompareTrace) else view.NAME
 
 
-def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language = "en") -> str:
+def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = None, language: Language | None = None) -> str:
     """The text of a page. Raises LiuliError: the drawing code is not built."""
     script, style = drawing_code()
-    listed = "".join(f"<li>{escape(shown(name)[language])}</li>" for name in views)
-    message = f'<main class="page-message"><p>{escape(WITHOUT_SCRIPT[language])}</p><ul>{listed}</ul></main>'
+    opens_in = language or ("zh" if _mostly_chinese(views) else None)
+    without_script = opens_in or "en"
+    listed = "".join(f"<li>{escape(shown(name)[without_script])}</li>" for name in views)
+    message = f'<main class="page-message"><p>{escape(WITHOUT_SCRIPT[without_script])}</p><ul>{listed}</ul></main>'
     return f"""<!doctype html>
-<html lang="{LANGUAGES[language]}">
+<html lang="{LANGUAGES[without_script]}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_policy(script)}">
@@ -94,7 +101,7 @@ def make_page(views: Mapping[str, AnyView], refused: Mapping[str, str] | None = 
 </head>
 <body class="liuli">
 <div id="liuli"><noscript>{message}</noscript></div>
-<script type="application/json" id="liuli-data">{_data(views, refused or {}, language)}</script>
+<script type="application/json" id="liuli-data">{_data(views, refused or {}, opens_in)}</script>
 <script>{script}</script>
 </body>
 </html>
@@ -115,16 +122,37 @@ def _title(views: Mapping[str, AnyView]) -> str:
     return "Liuli"
 
 
-def _data(views: Mapping[str, AnyView], refused: Mapping[str, str], language: Language) -> str:
+def _mostly_chinese(views: Mapping[str, AnyView]) -> bool:
+    scripts = Counter(script_of(character) for view in views.values() for text in _texts(view) for character in text)
+    letters = scripts["Han"] + scripts["Latin"]
+    return letters > 0 and scripts["Han"] / letters >= CHINESE_FROM
+
+
+def _texts(view: AnyView) -> list[str]:
+    """What was read."""
+    if isinstance(view, CompareTrace):
+        return [str(message["content"]) for asked in view.asked for message in asked.prompt.messages]
+    return [view.input.text]
+
+
+def _data(views: Mapping[str, AnyView], refused: Mapping[str, str], language: Language | None) -> str:
     """What the drawing code reads (`PageData` in ui/src/page.ts), as JSON that cannot end its script."""
     made = [{"name": name, "shows": shown(name), "view": view.to_json()} for name, view in views.items()]
     data: dict[str, Any] = {
         "version": liuli.__version__,
         "language": language,
         "views": made,
-        "refused": [{"name": name, "shows": shown(name), "reason": reason} for name, reason in refused.items()],
+        "refused": [
+            {"name": name, "shows": shown(name), "reason": _bilingual((reason, in_chinese(reason)))}
+            for name, reason in refused.items()
+        ],
         "caveats": {key: _bilingual(CAVEATS[key]) for view in views.values() for key in view.caveats},
         "checks": {check.name: _bilingual(MEANINGS[check.name]) for view in views.values() for check in view.checks},
+        "units": {
+            check.unit: _bilingual((check.unit, UNITS.get(check.unit, check.unit)))
+            for view in views.values()
+            for check in view.checks
+        },
     }
     text = escaped(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
     return text.translate(str.maketrans(MARKUP))

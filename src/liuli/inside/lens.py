@@ -51,7 +51,8 @@ class LensView(View):
         logprobs, ranks: of each tracked token; rank 0 is the most likely token.
         final_logprobs, final_ranks: of the token that the model itself predicts after each position.
         leads_from: for each tracked token and position, the first row from which on it is the most likely token in every
-            row; −1 if the model itself predicts another token.
+            row; −1 if the model itself predicts another token. final_leads_from: the same row of the token that the model
+            itself predicts after each position.
     """
 
     NAME: ClassVar[str] = "lens"
@@ -70,6 +71,7 @@ class LensView(View):
     final_logprobs: Array = array("(P, R)", "nats")
     final_ranks: Array = array("(P, R)", "rank", "i4")
     leads_from: Array = array("(K, P)", "row", "i4")
+    final_leads_from: Array = array("(P,)", "row", "i4")
 
 
 def lens(
@@ -131,6 +133,7 @@ def lens(
         final_logprobs=logprobs_PRK[..., -1],
         final_ranks=ranks_PRK[..., -1],
         leads_from=_leads_from(ranks_PRK[..., :-1]),
+        final_leads_from=_leads_from(ranks_PRK[..., -1:])[0] % len(rows_RPD),  # after a tie, its rank can be 1: the last row
     )
 
 

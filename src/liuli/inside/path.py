@@ -21,7 +21,7 @@ from liuli.model.config import Config
 from liuli.model.plan import parameter_parts
 from liuli.tokens import Token
 
-LIMIT = 1e-3  # of a logit: many sums in another order
+LIMIT = 1e-3  # of a logit; the sums are the decoder's own and in its order, so the gap is 0 unless a kernel fuses them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PathStage(Record):
             number; None outside the blocks.
         shape: of its output. dtype: of its numbers; "text" for text.
         bytes: that its output takes.
-        flops: of its matrix multiplications: 2 per weight and token, and attention's products.
+        flops: of its matrix multiplications: 2 per weight and token, and those of queries with keys and of weights with values.
         parameters: weights that it uses. A tied head uses those of the embedding.
         size: the mean over tokens of the length (Euclidean norm) of its output's vectors; None if it has none. Of attention
             and feed-forward, it is what they add to the residual stream.

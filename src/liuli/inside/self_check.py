@@ -94,6 +94,19 @@ MEANINGS: dict[str, tuple[str, str]] = {  # what the value of each check is, for
     ),
 }
 
+UNITS: dict[str, str] = {  # of a value, in Chinese
+    "characters": "个字符",
+    "cosine": "余弦",
+    "largest number": "最大的数",
+    "logits": "logit",
+    "nats per token": "nat / token",
+    "place on the line": "线上的位置",
+    "probability": "概率",
+    "share of the change": "占变化的比例",
+    "share of the largest output": "占最大输出的比例",
+    "tokens": "个 token",
+    "weight": "权重",
+}
 
 # How much larger a limit of rounding errors is than in fp32, measured with Qwen 2.5 0.5B and Gemma 3 270M. In bf16, which has 8
 # significant bits, the largest error of any check was 204 times its limit in fp32 (path_sums). In fp16, which has 11 bits, it

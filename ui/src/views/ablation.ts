@@ -2,17 +2,17 @@
 
 import "./ablation.css";
 import { drawCells, largest } from "../cells";
-import { drawQuestion, signed } from "../contrast";
+import { drawQuestion } from "../contrast";
 import { html } from "../dom";
-import { UNLINKED, type Draw, type Language } from "../draw";
+import { UNLINKED, type Draw, type Kept, type Language } from "../draw";
 import { unpack, type NumberArray } from "../packed";
 import { columns, drawReadout, section, signedBar } from "../parts";
-import { say, tokenName } from "../text";
+import { say, signed, tokenName } from "../text";
 import type { AblatedPart, AblationView } from "../types";
 
 const NOTHING = 0.005; // logits: a change that two decimals do not show
 
-export const drawAblation: Draw<AblationView> = (element, view, { language }) => {
+export const drawAblation: Draw<AblationView> = (element, view, { language, kept }) => {
   const heads = unpack(view.body.heads);
   const attention = unpack(view.body.attention);
   const feedForward = unpack(view.body.feed_forward);
@@ -28,13 +28,13 @@ export const drawAblation: Draw<AblationView> = (element, view, { language }) =>
   };
   element.append(html("p", { class: "note" }, say(note, language)));
   const parts = columns(element);
-  drawHeads(parts, view, heads, language);
+  drawHeads(parts, view, heads, kept, language);
   drawLayers(parts, attention, feedForward, language);
   drawStrongest(element, view.body.strongest, language);
   return UNLINKED;
 };
 
-function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray, language: Language): void {
+function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray, kept: Kept, language: Language): void {
   const [layers = 0, count = 0] = heads.shape;
   const most = largest(heads.values) || 1;
   const part = section(element, say({ en: "Without one head", zh: "去掉一个头" }, language));
@@ -46,11 +46,14 @@ function drawHeads(element: HTMLElement, view: AblationView, heads: NumberArray,
     columns: numbers(count),
     share: (layer, head) => heads.at(layer, head) / most,
     name: (layer, head) => `${partName({ layer, kind: "head", head }, language)}: ${signed(heads.at(layer, head))}`,
-    onChoose: (layer, head) => readOut(headInWords(view, layer, head, heads.at(layer, head), language)),
+    onChoose(layer, head) {
+      kept.write("head", [layer, head]);
+      readOut(headInWords(view, layer, head, heads.at(layer, head), language));
+    },
   });
   const readOut = drawReadout(part, "");
   const first = view.body.strongest.find(({ kind }) => kind === "head");
-  cells.choose(first?.layer ?? 0, first?.head ?? 0);
+  cells.choose(...kept.read<[number, number]>("head", [first?.layer ?? 0, first?.head ?? 0]));
 }
 
 function drawLayers(element: HTMLElement, attention: NumberArray, feedForward: NumberArray, language: Language): void {

@@ -1,7 +1,7 @@
 /** One head: its triangle with the tokens' names, and what one token reads. */
 
 import type { Language } from "../draw";
-import { html, svg } from "../dom";
+import { fill, html, svg } from "../dom";
 import { drawStrip } from "../strip";
 import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { AttentionView } from "../types";
@@ -25,7 +25,7 @@ const WORDS = {
     columns: ["token", "weight", "size of the value", "weight × size"],
     rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight.`,
     hidden: (share: string) => `The first token has ${share} of the weight; it is hidden.`,
-    exact: (error: string) => `Weights are stored with 8 bits: they are exact to ${error}.`,
+    exact: (error: string) => `Weights are stored with 16 bits: they are exact to ${error}.`,
   },
   zh: {
     title: (head: number, layer: number) => `第 ${layer} 层，头 ${head}`,
@@ -37,7 +37,7 @@ const WORDS = {
     columns: ["token", "权重", "value 的大小", "权重 × 大小"],
     rest: (count: number, share: string) => `其余 ${count} 个 token：共占权重的 ${share}。`,
     hidden: (share: string) => `首个 token 占权重的 ${share}，已隐藏。`,
-    exact: (error: string) => `权重用 8 位存储，误差不超过 ${error}。`,
+    exact: (error: string) => `权重用 16 位存储，误差不超过 ${error}。`,
   },
 } as const;
 
@@ -59,7 +59,7 @@ export function drawHead(element: HTMLElement, state: HeadState, onToken: (token
   const names = view.input.tokens.map(passageTokenName);
   const strip = html("div");
   const share = (source: number) => readOf(data, state.setting, head, token, source) / state.largest;
-  const options = { language, selected: token, onSelect: onToken };
+  const options = { selected: token, onSelect: onToken };
   drawStrip(strip, view.input.tokens, options, words.choose, (source) =>
     source > token || share(source) < LEAST ? {} : { share: share(source), label: percent(data.weight(head, token, source)) },
   );
@@ -112,7 +112,7 @@ function drawLarge(state: HeadState, names: readonly string[], onToken: (token: 
     if (column <= row) {
       const weight = data.weight(head, row, column);
       const size = number(weight * data.size(head, column));
-      readout.textContent = words.cell(names[row]!, names[column]!, percent(weight), size);
+      fill(readout, words.cell(names[row]!, names[column]!, percent(weight), size));
     }
   });
   picture.addEventListener("click", (event) => onToken(placeOf(event).row));

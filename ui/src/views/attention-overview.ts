@@ -4,6 +4,7 @@ import type { Language } from "../draw";
 import { html } from "../dom";
 import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
+import { noteOf } from "../parts";
 import { number, percent } from "../text";
 import { strongestHeads, type AttentionData, type Habit } from "./attention-data";
 
@@ -69,7 +70,7 @@ export function drawHabit(
     html(
       "div",
       {},
-      html("p", {}, words.means[habit]),
+      noteOf(words.means[habit], language),
       html("div", { class: "attention-ramp" }, html("span", {}, "0"), html("i"), html("span", {}, text(largest))),
       html("h4", {}, habit === "entropy" ? words.widest : words.strongest),
       html("ol", {}, ...strongest),

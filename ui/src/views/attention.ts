@@ -1,7 +1,7 @@
 /** Attention: the habits of all heads, then the heads of one layer, then what one token reads in one head. */
 
 import type { Draw, Options } from "../draw";
-import { html } from "../dom";
+import { fill, html } from "../dom";
 import { makeCheckbox, makeSwitch, type Choice } from "../switch";
 import { joinSentences, number, percent } from "../text";
 import type { AttentionView } from "../types";
@@ -59,8 +59,9 @@ const WORDS = {
 export const drawAttention: Draw<AttentionView> = (element, view, options) => {
   const data = readAttention(view);
   const words = WORDS[options.language];
-  const setting: Setting = { measure: "weight", hideFirst: data.tokens > 1 };
-  let head = mostOnOthers(data);
+  const { kept } = options;
+  const setting: Setting = kept.read("setting", { measure: "weight", hideFirst: data.tokens > 1 });
+  let head = kept.read("head", mostOnOthers(data));
   let token = options.selected ?? data.tokens - 1;
   const thumbnails = html("div", { class: "attention-heads", role: "radiogroup", "aria-label": words.heads });
   const large = html("div", { class: "attention-head" });
@@ -75,12 +76,14 @@ export const drawAttention: Draw<AttentionView> = (element, view, options) => {
     });
   const chooseHead = (next: number) => {
     head = next;
+    kept.write("head", head);
     thumbnails.querySelectorAll("input").forEach((input, at) => (input.checked = at === head));
     drawLarge();
   };
   const drawLayer = () => {
     largest = largestRead(data, setting);
-    full.textContent = words.full(setting.measure === "weight" ? percent(largest) : number(largest));
+    kept.write("setting", setting);
+    fill(full, words.full(setting.measure === "weight" ? percent(largest) : number(largest)));
     drawThumbnails(thumbnails, { data, setting, head, largest, language: options.language }, chooseHead);
     drawLarge();
   };
@@ -147,14 +150,18 @@ function mostOnOthers(data: AttentionData): number {
 function drawOverview(data: AttentionData, options: Options, chooseHead: (head: number) => void): HTMLElement {
   const words = WORDS[options.language];
   const picture = html("div");
-  const show = (habit: Habit) => drawHabit(picture, data, habit, options.language, chooseHead);
+  const show = (habit: Habit) => {
+    options.kept.write("habit", habit);
+    drawHabit(picture, data, habit, options.language, chooseHead);
+  };
   const choices = HABITS.map((habit) => ({
     value: habit,
     text: words.habits[habit],
     disabled: data.habits[habit].values.every(Number.isNaN),
   }));
-  show("first");
-  return html("div", {}, html("div", { class: "controls" }, makeSwitch<Habit>(words.habit, choices, "first", show)), picture);
+  const start = options.kept.read<Habit>("habit", "first");
+  show(start);
+  return html("div", {}, html("div", { class: "controls" }, makeSwitch<Habit>(words.habit, choices, start, show)), picture);
 }
 
 type LayerState = Pick<HeadState, "data" | "setting" | "head" | "largest" | "language">;

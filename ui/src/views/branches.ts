@@ -2,19 +2,18 @@
 
 import "./branches.css";
 import { layOut, type BranchRow, type BranchTree } from "../branch-tree";
-import { explained } from "../contrast";
 import { html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
 import { hint } from "../hint";
 import { joinedText, rowNames } from "../names";
-import { bar, columns, section, sentence } from "../parts";
+import { bar, columns, explained, section, sentence } from "../parts";
 import { number, percent, say, shownText, tokenName } from "../text";
 import type { BranchesView, BranchNode } from "../types";
 
 const THICKEST = 9; // pixels, of the line to a token with probability 1
 const PROMPT_SHOWN = 60; // characters of the prompt before a continuation
 
-export const drawBranches: Draw<BranchesView> = (element, view, { language }) => {
+export const drawBranches: Draw<BranchesView> = (element, view, { language, kept }) => {
   const tree = layOut(view.body);
   const rows = [tree.own, ...tree.tried];
   element.append(html("p", { class: "note" }, introduction(view, language)));
@@ -34,12 +33,13 @@ export const drawBranches: Draw<BranchesView> = (element, view, { language }) =>
   columns(element, picture, details);
 
   function choose(at: number): void {
+    kept.write("row", at);
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === at)));
     details.replaceChildren();
     drawDetails(details, view, rows[at]!, at === 0, language);
   }
 
-  choose(0);
+  choose(kept.read("row", 0));
   return UNLINKED;
 };
 

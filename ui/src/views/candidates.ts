@@ -4,22 +4,23 @@
  */
 
 import "./candidates.css";
-import { drawCurve } from "../curve";
-import { html } from "../dom";
+import { drawRankCurve } from "../curve";
+import { fill, html } from "../dom";
 import { UNLINKED, type Draw, type Language } from "../draw";
+import { addRowKeys } from "../grid-keys";
 import { hint } from "../hint";
 import { unpack } from "../packed";
-import { adjust, distribution, pick, softmax, type Cut, type Sampled, type Settings } from "../sampler";
+import { adjust, distribution, pick, ranking, softmax, type Cut, type Sampled, type Settings } from "../sampler";
 import { drawSliders, type Chosen } from "../sliders";
-import { number, percent, say, tokenName } from "../text";
+import { number, percent, say, textWidth, tokenName } from "../text";
 import type { CandidatesView } from "../types";
 
 const WORDS = {
   rules: { en: "What the rules leave", zh: "规则筛选之后" },
   line: { en: "The line from 0 to 1", zh: "从 0 到 1 的线" },
   lineNote: {
-    en: "Every token that is left has an interval, in the order of the ids. Its length is its probability; the shortest are not drawn. Click on the line to choose another number.",
-    zh: "留下的每个 token 占一段，按 id 排列，长度就是它的概率；太短的没有画出来。点击这条线可以换一个随机数。",
+    en: "Every token that is left has an interval, in the order of the ids. Its length is its probability; the shortest are not drawn. Click on the line to choose another number, or go along it with the arrow keys and press Enter.",
+    zh: "留下的每个 token 占一段，按 id 排列，长度就是它的概率；太短的没有画出来。点击这条线可以换一个随机数；也可以用方向键在上面移动，按 Enter 选定。",
   },
   candidates: { en: "Candidates", zh: "候选" },
   token: { en: "Token", zh: "token" },
@@ -33,8 +34,8 @@ const WORDS = {
 };
 const FEW = 12; // candidates that are listed at first
 const SHORTEST = 0.0015; // of the line: an interval that is drawn
-const CELL = 8; // pixels of a character of a name on the line
-const RULES = { top_k: "top-k", top_p: "top-p", min_p: "min-p", grammar: "grammar" };
+const LETTERS = 13; // pixels: the size of the names on the line
+const RULES = { top_k: "top-k", top_p: "top-p", min_p: "min-p" };
 
 /** The computed choice, and what it was computed from. */
 interface Choice {
@@ -44,17 +45,13 @@ interface Choice {
   greedy: boolean;
 }
 
-export const drawCandidates: Draw<CandidatesView> = (element, view, { language }) => {
+export const drawCandidates: Draw<CandidatesView> = (element, view, { language, kept }) => {
   const { sampling, step, logits } = view.body;
   const own = unpack(logits).values;
   const adjusted = adjust(own, sampling as never, view.input.ids);
   const model = softmax(own);
   const listed = step.candidates ?? [];
-  const names = new Map(listed.map(({ token }) => [token.id, tokenName(token)]));
-  if (step.token) {
-    names.set(step.token.id, tokenName(step.token));
-  }
-  const nameOf = (id: number) => names.get(id) ?? `id ${id}`;
+  const nameOf = namesOf(view, own);
   const recorded: Chosen = { ...(sampling as unknown as Settings), uniform: step.uniform ?? 0 };
   const controls = html("div", {});
   const says = html("p", { class: "choice", role: "status" });
@@ -62,30 +59,28 @@ export const drawCandidates: Draw<CandidatesView> = (element, view, { language }
   const line = html("div", { class: "line" });
   const table = html("div", {});
   const curve = html("div", {});
-  let all = false;
-  let settings = recorded;
+  let all = kept.read("all", false);
+  let settings = kept.read("settings", recorded);
 
   function update(): void {
     const sampled = distribution(adjusted, settings);
     const choice = { sampled, place: pick(sampled, settings.uniform), uniform: settings.uniform, greedy: settings.temperature === 0 };
-    says.replaceChildren(...sentence(choice, nameOf, language));
+    fill(says, ...sentence(choice, nameOf, language));
     funnel.replaceChildren(...rulesOf(sampled.cuts, model.length, language));
-    drawLine(line, choice, nameOf);
+    drawLine(line, choice, nameOf, say(WORDS.line, language), sliders.setUniform);
     drawTable(table, listed.slice(0, all ? listed.length : FEW), choice, model, language);
-    drawCurve(curve, model, sampled, language);
+    drawRankCurve(curve, model, sampled, language);
   }
 
-  const sliders = drawSliders(controls, recorded, language, (chosen) => {
+  const sliders = drawSliders(controls, recorded, settings, language, (chosen) => {
     settings = chosen;
+    kept.write("settings", settings);
     update();
   });
-  line.addEventListener("click", (event) => {
-    const place = line.getBoundingClientRect();
-    sliders.setUniform(Math.min(0.999999, Math.max(0, (event.clientX - place.left) / place.width)));
-  });
-  const more = html("button", { class: "button", type: "button", hidden: listed.length <= FEW }, say(WORDS.more, language));
+  const more = html("button", { class: "button", type: "button", hidden: all || listed.length <= FEW }, say(WORDS.more, language));
   more.addEventListener("click", () => {
     all = true;
+    kept.write("all", all);
     more.hidden = true;
     update();
   });
@@ -97,23 +92,35 @@ export const drawCandidates: Draw<CandidatesView> = (element, view, { language }
   return UNLINKED;
 };
 
+/** The names of the tokens: of the most likely ones, of the candidates and of the chosen one; of others only the id. */
+function namesOf({ body }: CandidatesView, logits: Float64Array): (id: number) => string {
+  const likely = body.likely_names.split("\n");
+  const names = new Map(likely.map((name, rank) => [ranking(logits)[rank]!, name]));
+  for (const token of [...(body.step.candidates ?? []).map((each) => each.token), body.step.token]) {
+    if (token) {
+      names.set(token.id, tokenName(token));
+    }
+  }
+  return (id) => names.get(id) ?? `id ${id}`;
+}
+
 function scaleOf(): HTMLElement {
   const ends = ["0", "0.25", "0.5", "0.75", "1"].map((text) => html("span", {}, text));
   return html("div", { class: "line-scale number", "aria-hidden": "true" }, ...ends);
 }
 
-function sentence({ sampled, place, uniform, greedy }: Choice, nameOf: (id: number) => string, language: Language): Node[] {
+function sentence({ sampled, place, uniform, greedy }: Choice, nameOf: (id: number) => string, language: Language): (Node | string)[] {
   const token = html("span", { class: "token choice-token" }, nameOf(sampled.ids[place]!));
   const chosen = percent(sampled.probs[place]!);
   const [from, to] = intervalOf(sampled, place).map((bound) => bound.toFixed(4));
   if (greedy) {
     return language === "zh"
-      ? [new Text("温度为 0，总是选最可能的："), token, new Text("。随机数不起作用。")]
-      : [new Text("At temperature 0, the likeliest token is always chosen: "), token, new Text(". The random number has no effect.")];
+      ? ["温度为 0，总是选最可能的：", token, "。随机数不起作用。"]
+      : ["At temperature 0, the likeliest token is always chosen: ", token, ". The random number has no effect."];
   }
   return language === "zh"
-    ? [new Text(`随机数 ${uniform.toFixed(4)} 落在 `), token, new Text(` 的区间 [${from}, ${to}) 里，它的概率是 ${chosen}。`)]
-    : [new Text(`The random number ${uniform.toFixed(4)} is in the interval of `), token, new Text(`, from ${from} to ${to}: its probability is ${chosen}.`)];
+    ? [`随机数 ${uniform.toFixed(4)} 落在 `, token, ` 的区间 [${from}, ${to}) 里，它在采样器之后的概率是 ${chosen}。`]
+    : [`The random number ${uniform.toFixed(4)} is in the interval of `, token, `, from ${from} to ${to}: its probability after the sampler is ${chosen}.`];
 }
 
 function rulesOf(cuts: Cut[], total: number, language: Language): HTMLElement[] {
@@ -132,27 +139,54 @@ function intervalOf({ upper }: Sampled, place: number): [number, number] {
   return [place > 0 ? upper[place - 1]! : 0, upper[place]!];
 }
 
-function drawLine(element: HTMLElement, choice: Choice, nameOf: (id: number) => string): void {
+/** The Tab key reaches the chosen interval, the arrow keys the others. */
+function drawLine(
+  element: HTMLElement,
+  choice: Choice,
+  nameOf: (id: number) => string,
+  label: string,
+  setUniform: (uniform: number) => void,
+): void {
   const { sampled, uniform, greedy } = choice;
+  const hadFocus = element.contains(document.activeElement);
+  const intervals = html("div", { class: "line-tokens", role: "group", "aria-label": label });
   const parts: HTMLElement[] = [];
+  let chosen = 0;
   sampled.ids.forEach((id, place) => {
     const [from, to] = intervalOf(sampled, place);
     if (to - from < SHORTEST) {
       return;
     }
-    const fits = (to - from) * element.clientWidth > nameOf(id).length * CELL + CELL;
-    const part = html("span", { class: "line-token token" }, fits ? nameOf(id) : "");
-    part.classList.toggle("chosen", place === choice.place);
+    const name = nameOf(id);
+    const inWords = `${name}: ${percent(sampled.probs[place]!)}\n${from.toFixed(6)} – ${to.toFixed(6)}`;
+    const fits = (to - from) * element.clientWidth > textWidth(name, LETTERS) + LETTERS / 2;
+    const part = html("span", { class: "line-token token", role: "button", tabindex: -1, "aria-label": inWords }, fits ? name : "");
     part.style.left = `${100 * from}%`;
     part.style.width = `${100 * (to - from)}%`;
-    hint(part, () => `${nameOf(id)}: ${percent(sampled.probs[place]!)}\n${from.toFixed(6)} – ${to.toFixed(6)}`);
+    if (place === choice.place) {
+      part.classList.add("chosen");
+      chosen = parts.length;
+    }
+    hint(part, () => inWords);
+    part.addEventListener("click", ({ clientX }) => setUniform(clientX ? placeOf(clientX, element) : (from + to) / 2));
     parts.push(part);
   });
   const mark = html("span", { class: "line-mark" }, html("span", { class: "number" }, uniform.toFixed(4)));
   mark.style.left = `${100 * uniform}%`;
   mark.classList.toggle("late", uniform > 0.85);
   mark.hidden = greedy;
-  element.replaceChildren(...parts, mark);
+  intervals.append(...parts);
+  addRowKeys(intervals, parts, chosen);
+  element.replaceChildren(intervals, mark);
+  if (hadFocus) {
+    parts[chosen]?.focus();
+  }
+}
+
+/** The place on the line from 0 to 1 at which the pointer is. */
+function placeOf(clientX: number, line: HTMLElement): number {
+  const { left, width } = line.getBoundingClientRect();
+  return Math.min(0.999999, Math.max(0, (clientX - left) / width));
 }
 
 function drawTable(

@@ -2,17 +2,16 @@
 
 import "./compare.css";
 import { drawAlong, hasAlong, type Compared } from "../compare-along";
-import { explained } from "../contrast";
 import { html } from "../dom";
-import { UNLINKED, type Draw, type Language } from "../draw";
+import { UNLINKED, type Draw, type Kept, type Language } from "../draw";
 import { nameTokens } from "../names";
-import { bar, section } from "../parts";
+import { bar, explained, noteOf, section } from "../parts";
 import { joinSentences, number, passageTokenName, percent, say, shownText, tokenName } from "../text";
 import type { CompareAnswer, CompareModel, CompareScore, CompareTrace } from "../types";
 
 type Asked = CompareTrace["body"]["prompts"][number];
 
-export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) => {
+export const drawCompare: Draw<CompareTrace> = (element, trace, { language, kept }) => {
   const { prompts } = trace.body;
   if (trace.models.length === 1) {
     const part = section(element, modelName(trace, 0), describe(trace.models[0]!, language));
@@ -21,23 +20,24 @@ export const drawCompare: Draw<CompareTrace> = (element, trace, { language }) =>
       return drawCard(title, 0, asked.answers[0]!, trace, language);
     });
     part.append(html("div", { class: "compare-cards" }, ...cards));
-    drawPrompts(part, trace, language);
+    drawPrompts(part, trace, kept, language);
     return UNLINKED;
   }
-  for (const asked of prompts) {
+  for (const [p, asked] of prompts.entries()) {
     const part = section(element, say({ en: "Prompt: ", zh: "提示：" }, language) + promptText(asked));
     const cards = asked.answers.map((answer, m) => drawCard(modelName(trace, m), m, answer, trace, language));
     part.append(html("div", { class: "compare-cards" }, ...cards));
-    drawModels(part, trace, asked, language);
+    drawModels(part, trace, p, kept, language);
   }
   return UNLINKED;
 };
 
 /** Every answer to one prompt under every model. */
-function drawModels(element: HTMLElement, trace: CompareTrace, asked: Asked, language: Language): void {
+function drawModels(element: HTMLElement, trace: CompareTrace, p: number, kept: Kept, language: Language): void {
+  const asked = trace.body.prompts[p]!;
   const names = trace.models.map((_, m) => modelName(trace, m));
   const answers = names.map((name) => say({ en: `answer of ${name}`, zh: `${name} 的回答` }, language));
-  const compared = { names, answers, scores: asked.answers.map((answer) => answer.scores) };
+  const compared = { key: `answer ${p}`, names, answers, scores: asked.answers.map((answer) => answer.scores) };
   const byByte = compared.scores.some((row) => row.some((score) => score.by === "text"));
   const title = byByte
     ? { en: "How likely each model finds each answer, in nats per byte", zh: "各模型认为每个回答有多可能，nat / 字节" }
@@ -48,12 +48,12 @@ function drawModels(element: HTMLElement, trace: CompareTrace, asked: Asked, lan
   };
   drawScores(element, compared, byByte, say(title, language), say(note, language), language);
   if (hasAlong(compared)) {
-    drawAlong(element, compared, language);
+    drawAlong(element, compared, kept, language);
   }
 }
 
 /** Every answer of one model after every prompt. */
-function drawPrompts(element: HTMLElement, { body }: CompareTrace, language: Language): void {
+function drawPrompts(element: HTMLElement, { body }: CompareTrace, kept: Kept, language: Language): void {
   const scores = body.prompts.flatMap(({ answers }) => answers[0]!.after_prompts ?? []);
   const count = body.prompts.length;
   if (!scores.length) {
@@ -66,7 +66,7 @@ function drawPrompts(element: HTMLElement, { body }: CompareTrace, language: Lan
   }
   const names = body.prompts.map((_, p) => promptName(p, language));
   const answers = names.map((name) => say({ en: `answer to ${name}`, zh: `对${name}的回答` }, language));
-  const compared = { names, answers, scores: names.map((_, a) => scores.slice(a * count, (a + 1) * count)) };
+  const compared = { key: "answer", names, answers, scores: names.map((_, a) => scores.slice(a * count, (a + 1) * count)) };
   const title = {
     en: "How likely each answer is after each prompt, in nats per token",
     zh: "每个回答接在各个提示之后有多可能，nat / token",
@@ -77,7 +77,7 @@ function drawPrompts(element: HTMLElement, { body }: CompareTrace, language: Lan
   };
   drawScores(element, compared, false, say(title, language), say(note, language), language);
   if (hasAlong(compared)) {
-    drawAlong(element, compared, language);
+    drawAlong(element, compared, kept, language);
   }
 }
 
@@ -191,7 +191,7 @@ function drawNumbers(m: number, answer: CompareAnswer, trace: CompareTrace, lang
   if (trace.models.length === 1) {
     const score = answer.scores[0]!;
     const name = say({ en: "log-probability of the answer", zh: "回答的对数概率" }, language);
-    add(name, explained(`${number(score.nats ?? NaN).replace("-", "−")} nat`, scoreInWords(score, language)));
+    add(name, explained(`${number(score.nats ?? NaN)} nat`, scoreInWords(score, language)));
   }
   return list;
 }
@@ -211,7 +211,7 @@ function drawScores(
     const best = Math.max(...values.map((value) => value ?? -Infinity));
     const cells = row.map((score, m) => {
       const value = values[m] ?? NaN;
-      const button = explained(number(value).replace("-", "−"), scoreInWords(score, language));
+      const button = explained(number(value), scoreInWords(score, language));
       const mark = value === best ? " ▲" : "";
       return html("td", { class: mark ? "best" : undefined }, bar(Math.exp(value)), button, mark);
     });
@@ -224,7 +224,7 @@ function drawScores(
     },
     language,
   );
-  const part = section(element, title, joinSentences([bars, note], language));
+  const part = section(element, title, noteOf(joinSentences([bars, note], language), language));
   const table = html("table", { class: "compare-scores" }, html("thead", {}, head), html("tbody", {}, ...lines));
   part.append(html("div", { class: "compare-frame" }, table));
 }
@@ -244,6 +244,8 @@ function scoreInWords(score: CompareScore, language: Language): string {
           en: "The tokenizers differ, so the text is scored through this model's own tokenizer.",
           zh: "分词器不同，所以用这个模型自己的分词器给文本打分。",
         };
-  const sum = `${number(score.nats)} nat / ${score.ids.length} token / ${score.bytes} byte`;
-  return `${sum}. ${say(by, language)}`;
+  const [nats, tokens, bytes] = [number(score.nats), score.ids.length, score.bytes];
+  return language === "zh"
+    ? `${nats} nat / ${tokens} 个 token / ${bytes} 字节。${by.zh}`
+    : `${nats} nats / ${tokens} tokens / ${bytes} bytes. ${by.en}`;
 }

@@ -1,15 +1,10 @@
 /** The numbers of the context view for two sentences at one place. */
 
 import { unpack, type NumberArray } from "../packed";
-import { tokenName } from "../text";
+import { readPredictions, type Prediction } from "../prediction";
 import type { ContextView, WordInSentence } from "../types";
 
 export type Measure = "standardised" | "cosine";
-
-export interface Prediction {
-  name: string;
-  probability: number;
-}
 
 export interface ContextData {
   rows: string[];
@@ -23,19 +18,14 @@ export interface ContextData {
 
 export function readContext(view: ContextView): ContextData {
   const { body } = view;
-  const names = new Map(body.candidates.map((token) => [token.id, tokenName(token)]));
-  const top = unpack(body.top);
-  const logprobs = unpack(body.top_logprobs);
+  const prediction = readPredictions(body.candidates, body.top, body.top_logprobs);
   return {
     rows: body.rows,
     cosines: { standardised: unpack(body.standardised), cosine: unpack(body.cosine) },
     baselines: { standardised: unpack(body.baseline_standardised), cosine: unpack(body.baseline_cosine) },
     difference: unpack(body.difference),
     same: (place, one, other) => body.same_prefix[place]![one]![other]!,
-    prediction: (place, row, sentence) => ({
-      name: names.get(top.at(place, row, sentence, 0))!,
-      probability: Math.exp(logprobs.at(place, row, sentence, 0)),
-    }),
+    prediction: (place, row, sentence) => prediction(place, row, sentence, 0),
   };
 }
 

@@ -1,16 +1,18 @@
 /** Two sentences at each place where they are read: a chart of the cosine over the layers, or the words "identical". */
 
-import type { Language } from "../draw";
+import { drawChart } from "../chart";
+import type { Kept, Language } from "../draw";
 import { html } from "../dom";
-import { drawLayerChart } from "../layer-chart";
-import { layerName } from "../layers";
+import { layerInSentence, layerName, layerScale } from "../layers";
 import { floorTo, linearScale } from "../scale";
-import { passageTokenName, percent } from "../text";
+import { fixed, passageTokenName, percent } from "../text";
 import type { WordInSentence } from "../types";
 import { leastSimilar, type ContextData, type Measure } from "./context-data";
 
 const STEP = 0.25; // the vertical axis begins at a multiple of it,
 const LINES = [-1, -0.5, 0, 0.5, 1]; // and has lines at these values
+const DECIMALS = 3;
+const WIDEST = 390; // pixels of a chart
 
 export const PLACE_WORDS = {
   en: {
@@ -30,8 +32,7 @@ const WORDS = {
     random: "random pairs",
     identical: "Identical in every layer",
     why: "Both sentences have the same tokens up to here, and the model reads from left to right: it cannot see what comes later.",
-    least: (layer: string, value: string) => `Least similar after the ${layer}: ${value}.`,
-    leastLayer: (layer: string, value: string) => `Least similar after ${layer}: ${value}.`,
+    least: (layer: string, value: string) => `Least similar after ${layer}: ${value}.`,
     at: (layer: string, value: string, mean: string, deviation: string, difference: string) =>
       `${layer}: cosine ${value}; random pairs ${mean} ± ${deviation}; the vectors differ by ${difference} of their length`,
     chart: (place: string) => `Cosine over the layers: ${place}`,
@@ -41,7 +42,6 @@ const WORDS = {
     identical: "每一层都完全相同",
     why: "到这里为止，两句的 token 完全一样；模型从左往右读，看不到后面的内容。",
     least: (layer: string, value: string) => `最不相似的是${layer}之后：${value}。`,
-    leastLayer: (layer: string, value: string) => `最不相似的是${layer}之后：${value}。`,
     at: (layer: string, value: string, mean: string, deviation: string, difference: string) =>
       `${layer}：余弦 ${value}；随机词对 ${mean} ± ${deviation}；两个向量之差是其长度的 ${difference}`,
     chart: (place: string) => `余弦随层数的变化：${place}`,
@@ -56,6 +56,7 @@ export interface PairState {
   /** Places that are at the same tokens are together. */
   groups: readonly number[][];
   language: Language;
+  kept: Kept;
 }
 
 export function placeName(group: readonly number[], language: Language): string {
@@ -107,31 +108,25 @@ function drawCosines(state: PairState, place: number, name: string, measure: Mea
   const high = means.map((mean, row) => mean + deviations[row]!);
   const floor = floorTo(STEP, [0, ...values, ...low]);
   const lines = LINES.filter((value) => value >= floor);
-  const chart = drawLayerChart(
-    {
-      label: words.chart(name),
-      rows: data.rows,
-      scale: linearScale(floor, 1, lines, (value) => String(value).replace("-", "−")),
-      lines: [{ values }],
-      band: { low, high, name: words.random },
-      describe: (row) =>
-        words.at(
-          layerName(data.rows, row, language),
-          signed(values[row]!),
-          signed(means[row]!),
-          deviations[row]!.toFixed(2),
-          percent(data.difference.at(place, row, one, other)),
-        ),
-      onRow,
-    },
-    language,
-  );
   const least = leastSimilar(values);
-  const write = least === 0 ? words.least : words.leastLayer;
-  const sentence = write(layerName(data.rows, least, language), signed(values[least]!));
-  return html("div", {}, html("p", { class: "note" }, sentence), chart.element);
-}
-
-function signed(value: number): string {
-  return value.toFixed(3).replace("-", "−");
+  const sentence = words.least(layerInSentence(data.rows, least, language), fixed(values[least]!, DECIMALS));
+  const box = html("div", {}, html("p", { class: "note" }, sentence));
+  drawChart(box, {
+    label: words.chart(name),
+    curves: [{ points: values.map((value, row) => [row, value] as const), main: true }],
+    x: layerScale(data.rows, language),
+    y: linearScale(floor, 1, lines, (value) => String(value).replace("-", "−")),
+    widest: WIDEST,
+    band: { low, high, name: words.random },
+    describe: (row) =>
+      words.at(
+        layerName(data.rows, row, language),
+        fixed(values[row]!, DECIMALS),
+        fixed(means[row]!, DECIMALS),
+        fixed(deviations[row]!, 2),
+        percent(data.difference.at(place, row, one, other)),
+      ),
+    onMove: onRow,
+  });
+  return box;
 }

@@ -2,6 +2,7 @@
 
 import { html } from "../dom";
 import { layerName } from "../layers";
+import type { Prediction } from "../prediction";
 import { makeSwitch } from "../switch";
 import { percent } from "../text";
 import { placeName, type PairState } from "./context-places";
@@ -35,7 +36,7 @@ export interface PredictionTable {
 export function drawPredictions(element: HTMLElement, state: PairState): PredictionTable {
   const words = WORDS[state.language];
   const different = state.groups.findIndex((group) => !state.data.same(group[0]!, state.one, state.other));
-  const start = Math.max(0, different);
+  const start = Math.min(state.kept.read("place", Math.max(0, different)), state.groups.length - 1);
   const table = html("div");
   let rows: HTMLElement[] = [];
   const show = (at: number) => {
@@ -48,10 +49,14 @@ export function drawPredictions(element: HTMLElement, state: PairState): Predict
       html("table", { class: "context-predictions" }, html("thead", {}, head), html("tbody", {}, ...rows)),
     );
   };
+  const choose = (at: number) => {
+    state.kept.write("place", at);
+    show(at);
+  };
   const choices = state.groups.map((group, at) => ({ value: String(at), text: placeName(group, state.language) }));
   const control =
     choices.length > 1
-      ? html("div", { class: "controls" }, makeSwitch(words.place, choices, String(start), (value) => show(Number(value))))
+      ? html("div", { class: "controls" }, makeSwitch(words.place, choices, String(start), (value) => choose(Number(value))))
       : html("h4", {}, choices[0]!.text);
   element.replaceChildren(html("h3", {}, words.title), control, table);
   show(start);
@@ -73,7 +78,7 @@ function drawRow(state: PairState, place: number, row: number): HTMLTableRowElem
   );
 }
 
-function drawPrediction({ name, probability }: { name: string; probability: number }): HTMLTableCellElement {
+function drawPrediction({ name, probability }: Prediction): HTMLTableCellElement {
   const share = html("span", { class: "number" }, percent(probability));
   const cell = html("td", { class: "prediction" }, html("span", { class: "token" }, name), share);
   cell.style.setProperty("--share", `${100 * probability}%`);

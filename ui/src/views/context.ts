@@ -53,27 +53,29 @@ const WORDS = {
 } as const;
 
 export const drawContext: Draw<ContextView> = (element, view, options) => {
-  const { language } = options;
+  const { language, kept } = options;
   const words = WORDS[language];
   const { sentences } = view.body;
   const data = readContext(view);
   const everyPair = pairs(sentences.length);
-  let [one, other] = everyPair[0]!;
-  let measure: Measure = "standardised";
+  let pair = kept.read("pair", 0);
+  let measure = kept.read<Measure>("measure", "standardised");
   const places = html("div", { class: "context-places" });
   const predictions = html("div");
   const lines = sentences.map((sentence, at) => drawSentence(sentence, at, view.body.word, language));
 
   const drawPair = () => {
+    const [one, other] = everyPair[pair]!;
     const groups = differentPlaces(sentences[one]!, sentences[other]!);
-    const state = { data, sentences, one, other, groups, language };
+    const state = { data, sentences, one, other, groups, language, kept };
     const table = drawPredictions(predictions, state);
     drawPlaces(places, state, measure, table.showRow);
     lines.forEach((line, at) => line.classList.toggle("compared", at === one || at === other));
   };
   const pairChoices = everyPair.map(([first, second], at) => ({ value: String(at), text: `${first + 1} · ${second + 1}` }));
-  const pairSwitch = makeSwitch(words.pair, pairChoices, "0", (at) => {
-    [one, other] = everyPair[Number(at)]!;
+  const pairSwitch = makeSwitch(words.pair, pairChoices, String(pair), (at) => {
+    pair = Number(at);
+    kept.write("pair", pair);
     drawPair();
   });
   const pairControl = everyPair.length > 1 ? [html("span", {}, words.pair), pairSwitch] : [];
@@ -83,6 +85,7 @@ export const drawContext: Draw<ContextView> = (element, view, options) => {
   ];
   const measureSwitch = makeSwitch(words.measure, measures, measure, (value) => {
     measure = value;
+    kept.write("measure", measure);
     drawPair();
   });
   element.append(

@@ -2,12 +2,11 @@
 
 import "./gradient.css";
 import { drawCells, largest } from "../cells";
-import { explained, signed } from "../contrast";
 import { html } from "../dom";
 import type { Draw, Drawing, Language, Options } from "../draw";
 import { unpack, type NumberArray } from "../packed";
-import { bar, columns, drawReadout, rowsHead, section, sentence } from "../parts";
-import { number, passageTokenName, percent, say, tokenName } from "../text";
+import { bar, columns, drawReadout, explained, noteOf, rowsHead, section, sentence } from "../parts";
+import { number, passageTokenName, percent, say, signed, tokenName } from "../text";
 import type { GradientView, WeightMove } from "../types";
 
 const LISTED = 8;
@@ -18,7 +17,7 @@ export const drawGradient: Draw<GradientView> = (element, view, options) => {
   const parts = columns(element);
   const losses = drawLosses(parts, view, { ...options, onSelect: choose });
   const predictions = drawPredictions(parts, view, language);
-  drawWeights(element, view, language);
+  drawWeights(element, view, options);
 
   function follow(index: number | null): void {
     losses.select(index);
@@ -81,11 +80,14 @@ function drawLosses(element: HTMLElement, view: GradientView, options: Options):
   const part = section(
     element,
     say({ en: "The loss of every token", zh: "每个 token 的损失" }, language),
-    say(
-      {
-        en: "−log p of the token that follows, in nats: 0 is certain. Choose a token to see what was predicted in its place.",
-        zh: "−log p（下一个 token 的概率），单位 nat，0 表示完全确定。选一个 token，看它的位置上预测了什么。",
-      },
+    noteOf(
+      say(
+        {
+          en: "−log p of the token that follows, in nats: 0 is certain. Choose a token to see what was predicted in its place.",
+          zh: "−log p（下一个 token 的概率），单位 nat，0 表示完全确定。选一个 token，看它的位置上预测了什么。",
+        },
+        language,
+      ),
       language,
     ),
   );
@@ -165,7 +167,7 @@ export function largestFall(before: NumberArray, after: NumberArray): number {
 }
 
 /** The tensors of the blocks as a picture of layers and kinds, and those that moved most as a list. */
-function drawWeights(element: HTMLElement, view: GradientView, language: Language): void {
+function drawWeights(element: HTMLElement, view: GradientView, { language, kept }: Options): void {
   const { weights } = view.body;
   const part = section(
     element,
@@ -198,11 +200,14 @@ function drawWeights(element: HTMLElement, view: GradientView, language: Languag
       columns: Array.from({ length: table.layers }, (_, layer) => String(layer)),
       share: (row, layer) => (table.at(row, layer)?.share ?? 0) / most,
       name: inWordsAt,
-      onChoose: (row, layer) => readOut(inWordsAt(row, layer)),
+      onChoose(row, layer) {
+        kept.write("weights", [row, layer]);
+        readOut(inWordsAt(row, layer));
+      },
     });
     const readOut = drawReadout(picture, "");
     const first = weights.find((each) => each.layer !== null)!;
-    cells.choose(table.kinds.indexOf(kindOf(first)), first.layer!);
+    cells.choose(...kept.read<[number, number]>("weights", [table.kinds.indexOf(kindOf(first)), first.layer!]));
   }
   drawMoved(parts, weights.slice(0, LISTED), language);
 }

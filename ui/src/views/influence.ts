@@ -2,15 +2,16 @@
 
 import "./influence.css";
 import { largest } from "../cells";
-import { drawQuestion, explained, LOGITS, signed } from "../contrast";
-import { drawLineChart, type Curve } from "../line-chart";
-import { html } from "../dom";
+import { drawQuestion, LOGITS } from "../contrast";
+import { drawChart, type Curve } from "../chart";
+import { fill, html } from "../dom";
 import type { Bilingual, Draw, Drawing, Language, Options } from "../draw";
 import { unpack, type NumberArray } from "../packed";
-import { bar, columns, rowsHead, section, sentence, signedBar } from "../parts";
+import { bar, columns, explained, rowsHead, section, sentence, signedBar } from "../parts";
+import { extent, roundScale } from "../scale";
 import { drawStrip } from "../strip";
 import { makeSwitch } from "../switch";
-import { joinSentences, passageTokenName, say } from "../text";
+import { joinSentences, passageTokenName, say, signed } from "../text";
 import type { InfluenceView } from "../types";
 
 const METHODS: Record<string, Bilingual> = {
@@ -52,8 +53,8 @@ interface State {
 }
 
 export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
-  const { language } = options;
-  const start = Math.max(0, view.body.methods.indexOf("integrated gradients"));
+  const { language, kept } = options;
+  const start = kept.read("method", Math.max(0, view.body.methods.indexOf("integrated gradients")));
   const state: State = { view, options, scores: unpack(view.body.scores), method: start };
   drawQuestion(element, view.body.contrast, language);
   element.append(html("p", { class: "part-text" }, ...valueSentence(view, language)));
@@ -65,7 +66,8 @@ export const drawInfluence: Draw<InfluenceView> = (element, view, options) => {
 
   function show(method: number): void {
     state.method = method;
-    about.textContent = say(ABOUT[view.body.methods[method]!] ?? { en: "", zh: "" }, language);
+    kept.write("method", method);
+    fill(about, say(ABOUT[view.body.methods[method]!] ?? { en: "", zh: "" }, language));
     place.replaceChildren();
     parts = drawScores(place, state, { ...options, selected, onSelect: select });
     test.show(method);
@@ -189,11 +191,12 @@ function drawDeletionTest(view: InfluenceView, language: Language): DeletionTest
       dashes: DASHES[m],
       main: m === main,
     }));
-  const chart = drawLineChart(part, {
+  const last = body.deleted[body.deleted.length - 1]!;
+  const chart = drawChart(part, {
     label: say({ en: "The difference of the logits while tokens are replaced", zh: "逐个换掉 token 时的 logit 之差" }, language),
     curves: curves(0),
-    xName: say({ en: "tokens replaced", zh: "已换掉的 token 数" }, language),
-    yName: say({ en: "difference of the logits", zh: "logit 之差" }, language),
+    x: { ...roundScale(0, last, Math.min(8, last)), name: say({ en: "tokens replaced", zh: "已换掉的 token 数" }, language) },
+    y: { ...roundScale(...extent([...values.values]), 5), name: say({ en: "difference of the logits", zh: "logit 之差" }, language) },
     describe(count) {
       const n = body.deleted.indexOf(count);
       const found = body.methods.map((name, m) => `${methodName(name, language)} ${signed(values.at(m, n))}`);

@@ -1,12 +1,13 @@
 /** Playback of a run: what the model predicted after some prompts at each recorded step, next to the truth. */
 
 import "./learning.css";
-import { drawLineChart, type DrawnLineChart } from "../line-chart";
-import { html } from "../dom";
-import { UNLINKED, type Draw, type Language } from "../draw";
+import { drawChart, type DrawnChart } from "../chart";
+import { fill, html, setAttribute } from "../dom";
+import { UNLINKED, type Draw, type Kept, type Language } from "../draw";
 import { follow, type Followed, type FollowedPrompt } from "../followed";
 import { unpack } from "../packed";
-import { bar, columns, section, sentence, setBar } from "../parts";
+import { bar, columns, noteOf, section, sentence, setBar } from "../parts";
+import { extent, logScale, roundScale } from "../scale";
 import { makeSwitch } from "../switch";
 import { joinSentences, percent, say, shownText, tokenName, visible } from "../text";
 import type { LearningView, RunWorld, TrackedPrompt } from "../types";
@@ -15,39 +16,50 @@ const FRAME = 90; // milliseconds per recorded step
 const CALM_FRAME = 1000; // if the reader's system asks for less motion,
 const CALM_FRAMES = 12; // and then in so many jumps
 
-export const drawLearning: Draw<LearningView> = (element, view, { language }) => {
+export const drawLearning: Draw<LearningView> = (element, view, { language, kept }) => {
   const { prompts } = view.body;
   const steps = [...unpack(view.body.steps).values];
   const place = html("div", {});
-  let prompt = drawPrompt(place, prompts[0]!, view.body.world, language);
-  let at = steps.length - 1;
+  const chosen = kept.read("prompt", 0);
+  let prompt = drawPrompt(place, prompts[chosen]!, view.body.world, language);
+  let at = kept.read("step", steps.length - 1);
   if (prompts.length > 1) {
     const choices = prompts.map((each, i) => ({ value: String(i), text: shownText(each.input.text) }));
     const choosePrompt = (value: string) => {
+      kept.write("prompt", Number(value));
       place.replaceChildren();
       prompt = drawPrompt(place, prompts[Number(value)]!, view.body.world, language);
       prompt.show(at);
     };
-    element.append(makeSwitch(say({ en: "Prompt", zh: "提示" }, language), choices, "0", choosePrompt));
+    element.append(makeSwitch(say({ en: "Prompt", zh: "提示" }, language), choices, String(chosen), choosePrompt));
   }
-  const player = makePlayer(view, steps, language, (next) => {
+  const player = makePlayer(view, steps, kept, language, (next) => {
     at = next;
+    kept.write("step", at);
     prompt.show(at);
-    curve.mark(steps[at]!);
+    curve.show(steps[at]!);
   });
   element.append(player.element);
   const curve = drawLoss(columns(element, place), view, steps, language, player.go);
-  player.go(at);
+  player.start(at);
   return UNLINKED;
 };
 
 interface Player {
   element: HTMLElement;
+  /** The first step that is shown. */
+  start(at: number): void;
   go(at: number): void;
 }
 
 /** A button and a slider over the recorded steps. Nothing moves before the reader asks for it. */
-function makePlayer(view: LearningView, steps: number[], language: Language, onStep: (at: number) => void): Player {
+function makePlayer(
+  view: LearningView,
+  steps: number[],
+  kept: Kept,
+  language: Language,
+  onStep: (at: number) => void,
+): Player {
   const last = steps.length - 1;
   const tokens = unpack(view.body.tokens);
   const loss = unpack(view.body.loss);
@@ -62,14 +74,15 @@ function makePlayer(view: LearningView, steps: number[], language: Language, onS
     at = next;
     slider.value = String(at);
     const text = stepInWords(steps, tokens.at(at), loss.at(at), at, language);
-    slider.setAttribute("aria-valuetext", text);
-    readout.textContent = text;
+    setAttribute(slider, "aria-valuetext", text);
+    fill(readout, text);
     onStep(at);
   }
 
   function stop(): void {
     window.clearInterval(timer);
     timer = 0;
+    kept.write("playing", false);
     setButton();
   }
 
@@ -77,8 +90,11 @@ function makePlayer(view: LearningView, steps: number[], language: Language, onS
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     const jump = calm ? Math.ceil(last / CALM_FRAMES) : 1;
     go(at === last ? 0 : at);
+    kept.write("playing", true);
     timer = window.setInterval(() => {
-      if (at >= last || !button.isConnected) {
+      if (!button.isConnected) {
+        window.clearInterval(timer); // the page was drawn again, and another player plays
+      } else if (at >= last) {
         stop();
       } else {
         go(Math.min(last, at + jump));
@@ -88,7 +104,7 @@ function makePlayer(view: LearningView, steps: number[], language: Language, onS
   }
 
   function setButton(): void {
-    button.textContent = timer ? say({ en: "❚❚ Pause", zh: "❚❚ 暂停" }, language) : say({ en: "▶ Play", zh: "▶ 播放" }, language);
+    fill(button, timer ? say({ en: "❚❚ Pause", zh: "❚❚ 暂停" }, language) : say({ en: "▶ Play", zh: "▶ 播放" }, language));
   }
 
   button.addEventListener("click", () => (timer ? stop() : play()));
@@ -101,7 +117,13 @@ function makePlayer(view: LearningView, steps: number[], language: Language, onS
     stop();
     go(next);
   };
-  return { element: html("div", { class: "learning-player" }, button, slider, readout), go: goAndStop };
+  const start = (first: number) => {
+    go(first);
+    if (kept.read("playing", false)) {
+      play();
+    }
+  };
+  return { element: html("div", { class: "learning-player" }, button, slider, readout), start, go: goAndStop };
 }
 
 function stepInWords(steps: number[], tokens: number, loss: number, at: number, language: Language): string {
@@ -149,7 +171,7 @@ function drawPrompt(
   element.append(rows, best);
   return {
     show(at) {
-      best.textContent = bestInWords(followed.best[at]!, language);
+      fill(best, bestInWords(followed.best[at]!, language));
       followed.rows.forEach((row, i) => showShare(lines[i]!, row.shares[at]!, followed.least[at]!));
       showShare(others, followed.rest[at]!, 0);
     },
@@ -164,7 +186,7 @@ interface Line {
 /** `share`: null if the token was not among the listed ones, so that all is known is that it has less than `least`. */
 function showShare({ track, value }: Line, share: Followed["shares"][number], least: number): void {
   setBar(track, share ?? 0);
-  value.textContent = share === null ? least < 0.0001 ? percent(least) : `< ${percent(least)}` : percent(share);
+  fill(value, share === null ? least < 0.0001 ? percent(least) : `< ${percent(least)}` : percent(share));
 }
 
 function bestInWords({ token, share }: FollowedPrompt["best"][number], language: Language): string {
@@ -201,10 +223,16 @@ function drawLoss(
   steps: number[],
   language: Language,
   onPick: (at: number) => void,
-): DrawnLineChart {
+): DrawnChart {
   const loss = unpack(view.body.loss);
-  const part = section(element, say({ en: "The loss of the run", zh: "这次训练的损失" }, language));
-  return drawLineChart(part, {
+  const note = {
+    en: "In nats per token: how surprised the model is on average by the token that follows.",
+    zh: "单位是每个 token 的 nat：模型对下一个 token 平均有多意外。",
+  };
+  const part = section(element, say({ en: "The loss of the run", zh: "这次训练的损失" }, language), noteOf(say(note, language), language));
+  const validation = view.body.validation.map(([step, value]) => [step, value ?? NaN] as const);
+  const all = [...loss.values, ...validation.map(([, value]) => value)].filter(Number.isFinite);
+  return drawChart(part, {
     label: say({ en: "Loss by step", zh: "各步的损失" }, language),
     curves: [
       {
@@ -214,13 +242,12 @@ function drawLoss(
       },
       {
         name: say({ en: "validation", zh: "验证" }, language),
-        points: view.body.validation.map(([step, value]) => [step, value ?? NaN] as const),
+        points: validation,
         dots: true,
       },
     ],
-    xName: say({ en: "step (logarithmic)", zh: "步（对数）" }, language),
-    yName: say({ en: "nats per token", zh: "nat / token" }, language),
-    xScale: "log",
+    x: { ...logScale(steps[steps.length - 1]!), name: say({ en: "step (logarithmic)", zh: "步（对数）" }, language) },
+    y: { ...roundScale(...extent(all), 5), name: say({ en: "nats per token", zh: "nat / token" }, language) },
     onPick: (step) => onPick(steps.indexOf(step)),
   });
 }

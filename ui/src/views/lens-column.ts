@@ -1,15 +1,16 @@
 /** One column of the lens: what every layer predicts after one token, and the followed tokens as lines over the layers. */
 
+import { drawChart, sampleOf } from "../chart";
 import type { Language } from "../draw";
-import { html, svg } from "../dom";
-import { drawLayerChart, type DrawnLayerChart, type Line } from "../layer-chart";
-import { layerName } from "../layers";
+import { html } from "../dom";
+import { layerInSentence, layerName, layerScale } from "../layers";
+import { noteOf } from "../parts";
 import { linearScale, rankScale, type Scale } from "../scale";
-import { number, percent } from "../text";
-import type { Followed, LensData } from "./lens-data";
+import { fixed, number, percent } from "../text";
+import type { LensData, TrackedToken } from "./lens-data";
 
 const DASHES = [undefined, "6 3", "2 3", "8 3 2 3"];
-
+const WIDEST = 390; // pixels of a chart
 const TOPS = [0.02, 0.1, 0.2, 0.5, 1]; // of the axis of probabilities
 
 const WORDS = {
@@ -69,25 +70,22 @@ export function drawLensColumn(
   const most = Math.max(...followed.flatMap((each) => each.probabilities));
   const top = TOPS.find((each) => each >= most) ?? 1;
   const ofPercent = linearScale(0, top, [0, top / 2, top], (value) => `${100 * value}%`);
-  const charts = [
-    drawFollowed(data, followed, words.probabilities, ofPercent, (each) => each.probabilities, percent, show, language),
-    drawFollowed(data, followed, words.ranks, rankScale(worst), (each) => each.ranks, ofRank, show, language),
-  ];
+  const measures = [
+    { title: words.probabilities, scale: ofPercent, valuesOf: (each: TrackedToken) => each.probabilities, text: percent },
+    { title: words.ranks, scale: rankScale(worst), valuesOf: (each: TrackedToken) => each.ranks, text: ofRank },
+  ].map((measure) => ({ ...measure, place: html("div", {}, html("h4", {}, measure.title)) }));
   element.append(
     html("h3", {}, words.after(name)),
     html("ul", { class: "lens-followed" }, ...followed.map((each, at) => drawLegend(data, each, at, language))),
     html(
       "div",
       { class: "lens-detail" },
-      html("div", {}, drawTable(lines, language), html("p", { class: "note" }, words.unit)),
-      html("div", { class: "lens-charts" }, titled(words.probabilities, charts[0]!), titled(words.ranks, charts[1]!)),
+      html("div", {}, drawTable(lines, language), noteOf(words.unit, language)),
+      html("div", { class: "lens-charts" }, ...measures.map(({ place }) => place)),
     ),
   );
+  const charts = measures.map((measure) => drawFollowed(measure, data, followed, show, language));
   show(data.rows.length - 1);
-}
-
-function titled(title: string, chart: DrawnLayerChart): HTMLElement {
-  return html("div", {}, html("h4", {}, title), chart.element);
 }
 
 function rankText(rank: number): string {
@@ -118,48 +116,54 @@ function drawRow(data: LensData, position: number, row: number, language: Langua
     html("th", { scope: "row" }, isModel ? `${layer} = ${WORDS[language].model}` : layer),
     bar,
     html("td", { class: "number" }, percent(probability)),
-    html("td", { class: "number" }, data.entropy.at(position, row).toFixed(2)),
+    html("td", { class: "number" }, fixed(data.entropy.at(position, row), 2)),
     html("td", { class: "number" }, number(data.divergence.at(position, row))),
   );
 }
 
-function drawLegend(data: LensData, followed: Followed, at: number, language: Language): HTMLElement {
+function drawLegend(data: LensData, followed: TrackedToken, at: number, language: Language): HTMLElement {
   const words = WORDS[language];
   const text =
     followed.leadsFrom === null
       ? words.behind(followed.name, rankText(followed.ranks[followed.ranks.length - 1]!))
-      : words.leads(followed.name, layerName(data.rows, followed.leadsFrom, language));
-  const sample = svg("svg", { class: at ? "sample" : "sample first", width: 28, height: 8, "aria-hidden": "true" });
-  sample.append(svg("line", { x1: 0, x2: 28, y1: 4, y2: 4, "stroke-dasharray": DASHES[at % DASHES.length] }));
-  return html("li", {}, sample, text);
+      : words.leads(followed.name, layerInSentence(data.rows, followed.leadsFrom, language));
+  return html("li", {}, sampleOf({ dashes: DASHES[at % DASHES.length], main: at === 0 }), text);
+}
+
+/** What one of the two charts shows of the followed tokens. */
+interface FollowedChart {
+  title: string;
+  place: HTMLElement;
+  scale: Scale;
+  valuesOf(token: TrackedToken): number[];
+  text(value: number): string;
 }
 
 function drawFollowed(
+  { title, place, scale, valuesOf, text }: FollowedChart,
   data: LensData,
-  followed: readonly Followed[],
-  label: string,
-  scale: Scale,
-  valuesOf: (each: Followed) => number[],
-  text: (value: number) => string,
-  onRow: (row: number) => void,
+  followed: readonly TrackedToken[],
+  onMove: (row: number) => void,
   language: Language,
 ) {
   const words = WORDS[language];
   const lead = followed[0]!.leadsFrom ?? data.rows.length - 1;
-  return drawLayerChart(
-    {
-      label,
-      rows: data.rows,
-      scale,
-      lines: followed.map((each, at): Line => ({ values: valuesOf(each), dashes: DASHES[at % DASHES.length] })),
-      mark: { row: lead, text: words.mark(layerName(data.rows, lead, language)) },
-      describe: (row) =>
-        words.at(
-          layerName(data.rows, row, language),
-          followed.map((each) => `${each.name} ${text(valuesOf(each)[row]!)}`),
-        ),
-      onRow,
-    },
-    language,
-  );
+  return drawChart(place, {
+    label: title,
+    curves: followed.map((each, at) => ({
+      points: valuesOf(each).map((value, row) => [row, value] as const),
+      dashes: DASHES[at % DASHES.length],
+      main: at === 0,
+    })),
+    x: layerScale(data.rows, language),
+    y: scale,
+    widest: WIDEST,
+    mark: { x: lead, text: words.mark(layerInSentence(data.rows, lead, language)) },
+    describe: (row) =>
+      words.at(
+        layerName(data.rows, row, language),
+        followed.map((each) => `${each.name} ${text(valuesOf(each)[row]!)}`),
+      ),
+    onMove,
+  });
 }

@@ -4,7 +4,7 @@ import type { Draw, Language } from "../draw";
 import { html } from "../dom";
 import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
-import { layerName, shortLayerName } from "../layers";
+import { layerInSentence, shortLayerName } from "../layers";
 import { wordsInWords } from "../next-word";
 import { joinSentences, number, passageTokenName, percent } from "../text";
 import type { LensView } from "../types";
@@ -20,7 +20,7 @@ const WORDS = {
     colour: "probability of the predicted token",
     leads: "from here on, the layer already predicts what the model predicts",
     cell: (name: string, layer: string) => `after “${name}”, ${layer}`,
-    numbers: (entropy: string, gap: string) => `entropy ${entropy} nats; ${gap} nats to the final prediction`,
+    numbers: (entropy: string, gap: string) => `entropy ${entropy} nats; ${gap} nats to the final prediction (1 nat: a factor of e ≈ 2.7)`,
     only: (count: number, all: number) => `The last ${count} of ${all} tokens are shown.`,
   },
   zh: {
@@ -29,7 +29,7 @@ const WORDS = {
     colour: "所预测 token 的概率",
     leads: "从这一层起，预测的已经是模型最终的答案",
     cell: (name: string, layer: string) => `“${name}”之后，${layer}`,
-    numbers: (entropy: string, gap: string) => `熵 ${entropy} nat；与最终预测相差 ${gap} nat`,
+    numbers: (entropy: string, gap: string) => `熵 ${entropy} nat；与最终预测相差 ${gap} nat（1 nat 即 e ≈ 2.7 倍）`,
     only: (count: number, all: number) => `只显示 ${all} 个 token 中的最后 ${count} 个。`,
   },
 } as const;
@@ -149,7 +149,7 @@ function drawCell(data: LensData, position: number, row: number, name: string, l
     const list = predictions.map((each) => `${each.name} ${percent(each.probability)}`);
     const entropy = number(data.entropy.at(position, row));
     const gap = number(data.divergence.at(position, row));
-    const where = WORDS[language].cell(name, layerName(data.rows, row, language));
+    const where = WORDS[language].cell(name, layerInSentence(data.rows, row, language));
     return [where, ...list, WORDS[language].numbers(entropy, gap)].join("\n");
   });
   return cell;

@@ -2,14 +2,14 @@
 
 import "./patching.css";
 import { drawCells } from "../cells";
-import { explained, LOGITS, signed } from "../contrast";
+import { LOGITS } from "../contrast";
 import { html } from "../dom";
 import type { Bilingual, Draw, Language, Options } from "../draw";
 import { wordsInWords } from "../next-word";
 import { unpack, type NumberArray } from "../packed";
-import { drawReadout, section, sentence, tokenMark } from "../parts";
+import { drawReadout, explained, section, sentence, tokenMark } from "../parts";
 import { drawStrip } from "../strip";
-import { passageTokenName, say } from "../text";
+import { fixed, passageTokenName, say, signed } from "../text";
 import type { Passage, PatchingView } from "../types";
 
 const SMALL: Bilingual = {
@@ -18,7 +18,7 @@ const SMALL: Bilingual = {
 };
 
 export const drawPatching: Draw<PatchingView> = (element, view, options) => {
-  const { language } = options;
+  const { language, kept } = options;
   const { body } = view;
   const restored = unpack(body.restored);
   const different = differences(view.input, body.other);
@@ -56,6 +56,7 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
     share: (token, layer) => restored.at(layer, token),
     name: (token, layer) => inWords(view, restored, layer, token, language),
     onChoose(token, layer) {
+      kept.write("state", [token, layer]);
       readOut(inWords(view, restored, layer, token, language));
       if (started) {
         select(token);
@@ -64,7 +65,7 @@ export const drawPatching: Draw<PatchingView> = (element, view, options) => {
   });
   const readOut = drawReadout(part, "");
   let started = false;
-  cells.choose(...strongestCarried(restored, different));
+  cells.choose(...kept.read("state", strongestCarried(restored, different)));
   started = true;
 
   function select(token: number | null): void {
@@ -140,7 +141,7 @@ function rowName(view: PatchingView, token: number, different: Set<number>): HTM
 function inWords(view: PatchingView, restored: NumberArray, row: number, token: number, language: Language): string {
   const name = passageTokenName(view.input.tokens[token]!);
   const state = view.body.rows[row]!;
-  const share = `${(100 * restored.at(row, token)).toFixed(1).replace("-", "−")}%`;
+  const share = `${fixed(100 * restored.at(row, token), 1)}%`;
   const place =
     state === "embedding"
       ? { en: `The embedding of “${name}”`, zh: `“${name}”的嵌入` }

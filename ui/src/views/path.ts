@@ -4,10 +4,10 @@
  */
 
 import "./path.css";
-import { html } from "../dom";
-import { UNLINKED, type Bilingual, type Draw, type Language } from "../draw";
+import { fill, html } from "../dom";
+import { UNLINKED, type Bilingual, type Draw, type Kept, type Language } from "../draw";
 import { hint } from "../hint";
-import { number, percent, say, visible } from "../text";
+import { number, percent, say, tokenName } from "../text";
 import type { PathStage, PathView } from "../types";
 
 const STAGES: Record<string, { title: Bilingual; does: Bilingual }> = {
@@ -22,7 +22,7 @@ const STAGES: Record<string, { title: Bilingual; does: Bilingual }> = {
   },
   attention: {
     title: { en: "Attention", zh: "注意力" },
-    does: { en: "Each token reads from the tokens before it, and adds what it read.", zh: "每个 token 从前面的 token 读取信息，加到自己的向量上。" },
+    does: { en: "Each token reads from itself and from the tokens before it, and adds what it read.", zh: "每个 token 从自己和前面的 token 读取信息，加到自己的向量上。" },
   },
   "feed-forward": {
     title: { en: "Feed-forward", zh: "前馈网络" },
@@ -54,26 +54,27 @@ const WORDS = {
 };
 
 /** What all rows share: the language, and what a full bar stands for. */
-interface Scale {
+interface Shared {
   language: Language;
+  kept: Kept;
   flops: number;
   size: number;
 }
 
-export const drawPath: Draw<PathView> = (element, view, { language }) => {
+export const drawPath: Draw<PathView> = (element, view, { language, kept }) => {
   const { stages } = view.body;
   const flops = view.body.flops ?? 0;
   const size = Math.max(...stages.map((stage, at) => longestBar(stage, stages[at + 1])));
-  const scale = { language, flops, size };
+  const shared = { language, kept, flops, size };
   const rows: HTMLElement[] = [];
   for (let at = 0; at < stages.length; at++) {
     const stage = stages[at]!;
     const next = stages[at + 1];
     if (stage.layer !== null && next && next.layer === stage.layer) {
-      rows.push(blockOf(stage, next, scale));
+      rows.push(blockOf(stage, next, shared));
       at++;
     } else {
-      rows.push(rowOf(stage, scale, stage.name === "choice" ? chosenOf(view) : []));
+      rows.push(rowOf(stage, shared, stage.name === "choice" ? chosenOf(view) : []));
     }
   }
   const total = language === "zh" ? `一次前向计算共 ${flopsText(flops)}。` : `One pass takes ${flopsText(flops)}.`;
@@ -110,13 +111,13 @@ function toggleOf(list: HTMLElement, language: Language): HTMLElement {
     const blocks = [...list.querySelectorAll("details")];
     const open = blocks.some((block) => !block.open);
     blocks.forEach((block) => (block.open = open));
-    button.textContent = say(open ? WORDS.closeAll : WORDS.openAll, language);
+    fill(button, say(open ? WORDS.closeAll : WORDS.openAll, language));
   });
   return button;
 }
 
-function rowOf(stage: PathStage, scale: Scale, more: (Node | string)[] = []): HTMLElement {
-  const { language } = scale;
+function rowOf(stage: PathStage, shared: Shared, more: (Node | string)[] = []): HTMLElement {
+  const { language } = shared;
   const about = STAGES[stage.name] ?? { title: { en: stage.name, zh: stage.name }, does: { en: "", zh: "" } };
   const title = html("strong", {}, say(about.title, language));
   const does = html("span", { class: "quiet" }, say(about.does, language), ...more);
@@ -126,14 +127,14 @@ function rowOf(stage: PathStage, scale: Scale, more: (Node | string)[] = []): HT
     html("span", { class: "path-rail" }),
     html("div", { class: "path-name" }, title, does, linksOf(stage.views, language)),
     shapeOf(stage, language),
-    costOf(stage.flops ?? 0, stage.parameters, scale),
-    addedOf([stage], stage.residual, scale),
+    costOf(stage.flops ?? 0, stage.parameters, shared),
+    addedOf([stage], stage.residual, shared),
   );
 }
 
 /** A block in one row; its two parts are inside. */
-function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HTMLElement {
-  const { language } = scale;
+function blockOf(attention: PathStage, feedForward: PathStage, shared: Shared): HTMLElement {
+  const { language } = shared;
   const name = language === "zh" ? `第 ${attention.layer} 块` : `Block ${attention.layer}`;
   const summary = html(
     "summary",
@@ -141,10 +142,13 @@ function blockOf(attention: PathStage, feedForward: PathStage, scale: Scale): HT
     html("span", { class: "path-rail" }),
     html("div", { class: "path-name" }, html("strong", {}, name)),
     shapeOf(feedForward, language),
-    costOf((attention.flops ?? 0) + (feedForward.flops ?? 0), attention.parameters + feedForward.parameters, scale),
-    addedOf([attention, feedForward], feedForward.residual, scale),
+    costOf((attention.flops ?? 0) + (feedForward.flops ?? 0), attention.parameters + feedForward.parameters, shared),
+    addedOf([attention, feedForward], feedForward.residual, shared),
   );
-  return html("details", { class: "path-block" }, summary, rowOf(attention, scale), rowOf(feedForward, scale));
+  const open = shared.kept.read(`block ${attention.layer}`, false);
+  const block = html("details", { class: "path-block", open }, summary, rowOf(attention, shared), rowOf(feedForward, shared));
+  block.addEventListener("toggle", () => shared.kept.write(`block ${attention.layer}`, block.open));
+  return block;
 }
 
 function shapeOf(stage: PathStage, language: Language): HTMLElement {
@@ -168,15 +172,15 @@ function shapeHint({ name, shape, bytes }: PathStage, language: Language): strin
   return size;
 }
 
-function costOf(flops: number, parameters: number, scale: Scale): HTMLElement {
+function costOf(flops: number, parameters: number, shared: Shared): HTMLElement {
   if (flops === 0) {
     return html("span", { class: "path-cost" });
   }
-  const box = html("span", { class: "path-cost", tabindex: 0 }, barOf([{ share: flops / scale.flops, kind: "cost" }]), html("span", { class: "number" }, flopsText(flops)));
+  const box = html("span", { class: "path-cost", tabindex: 0 }, barOf([{ share: flops / shared.flops, kind: "cost" }]), html("span", { class: "number" }, flopsText(flops)));
   hint(box, () => {
-    const share = percent(flops / scale.flops);
-    const used = `${parameters.toLocaleString("en-US")} ${say(WORDS.weights, scale.language)}`;
-    return scale.language === "zh"
+    const share = percent(flops / shared.flops);
+    const used = `${parameters.toLocaleString("en-US")} ${say(WORDS.weights, shared.language)}`;
+    return shared.language === "zh"
       ? `${share} 的计算量，用到 ${used}。一次乘法和一次加法算 2 次运算。`
       : `${share} of all computation, with ${used}. A multiplication and an addition are two operations.`;
   });
@@ -184,19 +188,19 @@ function costOf(flops: number, parameters: number, scale: Scale): HTMLElement {
 }
 
 /** The mean length of what the parts add, and of the residual stream after them. */
-function addedOf(parts: PathStage[], residual: number | null, scale: Scale): HTMLElement {
+function addedOf(parts: PathStage[], residual: number | null, shared: Shared): HTMLElement {
   const sizes = parts.flatMap(({ name, size }) => (size === null ? [] : [{ name, size }]));
   if (sizes.length === 0) {
     return html("span", { class: "path-adds" });
   }
-  const bars = sizes.map(({ name, size }) => ({ share: size / scale.size, kind: name === "attention" ? "attention" : "added" }));
+  const bars = sizes.map(({ name, size }) => ({ share: size / shared.size, kind: name === "attention" ? "attention" : "added" }));
   const text = sizes.map(({ size }) => number(size)).join(" + ");
-  const box = html("span", { class: "path-adds", tabindex: 0 }, barOf(bars, residual === null ? null : residual / scale.size), html("span", { class: "number" }, text));
+  const box = html("span", { class: "path-adds", tabindex: 0 }, barOf(bars, residual === null ? null : residual / shared.size), html("span", { class: "number" }, text));
   hint(box, () => {
     const stream = residual === null ? "" : number(residual);
-    const each = sizes.map(({ name, size }) => `${say(STAGES[name]!.title, scale.language)}: ${number(size)}`).join("\n");
-    const after = scale.language === "zh" ? `之后残差流的长度：${stream}（竖线）` : `Length of the residual stream after it: ${stream} (the mark)`;
-    const what = scale.language === "zh" ? "向量的平均长度" : "Mean length of the vectors";
+    const each = sizes.map(({ name, size }) => `${say(STAGES[name]!.title, shared.language)}: ${number(size)}`).join("\n");
+    const after = shared.language === "zh" ? `之后残差流的长度：${stream}（竖线）` : `Length of the residual stream after it: ${stream} (the mark)`;
+    const what = shared.language === "zh" ? "向量的平均长度" : "Mean length of the vectors";
     return `${what}\n${each}${stream ? `\n${after}` : ""}`;
   });
   return box;
@@ -217,9 +221,9 @@ function barOf(parts: { share: number; kind: string }[], mark: number | null = n
   return bar;
 }
 
-function chosenOf({ body }: PathView): Node[] {
-  const token = html("span", { class: "token path-chosen" }, visible(body.chosen.text));
-  return [new Text(" "), token, new Text(` ${percent(body.probability ?? 0)}`)];
+function chosenOf({ body }: PathView): (Node | string)[] {
+  const token = html("span", { class: "token path-chosen" }, tokenName(body.chosen));
+  return [" ", token, ` ${percent(body.probability ?? 0)}`];
 }
 
 /** Links to those views that are on the same page. */

@@ -1,13 +1,14 @@
 /** How a text becomes tokens: the tokens with their ids, the merges of one chunk step by step, and other tokenizers. */
 
 import "./tokens.css";
-import { html, svg } from "../dom";
-import type { Draw, Drawing, Language, Options } from "../draw";
+import { fill, html, setAttribute, svg } from "../dom";
+import type { Draw, Drawing, Kept, Language, Options } from "../draw";
+import { addRowKeys } from "../grid-keys";
 import { hint } from "../hint";
 import { treeOf, type Piece, type Tree } from "../merges";
 import { drawStrip } from "../strip";
-import { hexBytes, number, say, visible } from "../text";
-import type { Chunk, Passage, TokensView } from "../types";
+import { hexBytes, number, say, textWidth, visible } from "../text";
+import type { Chunk, OtherTokenization, Passage, TokensView } from "../types";
 
 const WORDS = {
   tokens: { en: "Tokens with their ids", zh: "token 及其 id" },
@@ -15,7 +16,7 @@ const WORDS = {
   chunk: { en: "Parts of the text that are tokenized separately", zh: "文本中分别处理的部分" },
   step: { en: "Step", zh: "步骤" },
   back: { en: "One step back", zh: "退一步" },
-  on: { en: "One step on", zh: "进一步" },
+  forward: { en: "One step forward", zh: "进一步" },
   play: { en: "Play", zh: "播放" },
   stop: { en: "Stop", zh: "停止" },
   start: { en: "The pieces before the first merge.", zh: "第一次合并之前的片段。" },
@@ -23,12 +24,12 @@ const WORDS = {
   others: { en: "The same text in other tokenizers", zh: "同一文本在其他分词器里" },
   tree: { en: "The tree of merges", zh: "合并树" },
 };
-const CELL = 8; // pixels of a character in the tree; a Chinese one has two
+const LETTERS = 13; // pixels: the size of the names in the tree
+const AROUND = 10; // pixels around a name
 const GAP = 6;
 const LEVEL = 44; // pixels from a piece to the one that it becomes
 const BOX = 24;
 const PACE = 550; // milliseconds per step while it plays
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
 
 export const drawTokens: Draw<TokensView> = (element, view, options) => {
   const { language } = options;
@@ -36,12 +37,12 @@ export const drawTokens: Draw<TokensView> = (element, view, options) => {
   element.append(html("p", {}, countsOf(view, language)), html("h3", {}, say(WORDS.tokens, language)));
   const strip = stripOf(element, view.input, options);
   element.append(html("h3", {}, `${say(WORDS.how, language)} (${kind})`));
-  const merges = drawMerges(element, chunks, view.input.tokens.length, language);
+  const merges = drawMerges(element, chunks, view.input.tokens.length, options);
   if (others.length > 0) {
     element.append(html("h3", {}, say(WORDS.others, language)));
   }
   for (const other of others) {
-    const count = `${other.path.split(/[/\\]/).at(-1)}: ${other.input.tokens.length} token (${other.kind}, ${number(other.vocab_size, 7)} id)`;
+    const count = countOf(other, language);
     element.append(html("p", { class: "tokens-other" }, count));
     stripOf(element, other.input, { ...options, selected: null, onSelect: () => {} });
   }
@@ -57,11 +58,18 @@ export const drawTokens: Draw<TokensView> = (element, view, options) => {
 };
 
 function countsOf({ body, input }: TokensView, language: Language): string {
-  const each = number(body.bytes / Math.max(1, input.tokens.length), 2);
+  const reading = input.tokens.filter(({ span }) => span[0] < span[1]).length; // a begin token stands for no text
+  const each = number(body.bytes / Math.max(1, reading), 2);
   const [characters, bytes, tokens] = [body.characters, body.bytes, input.tokens.length].map((count) => number(count, 7));
   return language === "zh"
     ? `${characters} 个字符，${bytes} 个字节 → ${tokens} 个 token，平均每个 ${each} 字节。`
     : `${characters} characters, ${bytes} bytes → ${tokens} tokens, ${each} bytes per token.`;
+}
+
+function countOf({ path, kind, vocab_size, input }: OtherTokenization, language: Language): string {
+  const name = path.split(/[/\\]/).at(-1);
+  const [tokens, ids] = [input.tokens.length, vocab_size].map((count) => number(count, 7));
+  return language === "zh" ? `${name}：${tokens} 个 token（${kind}，${ids} 个 id）` : `${name}: ${tokens} tokens (${kind}, ${ids} ids)`;
 }
 
 function stripOf(element: HTMLElement, { tokens }: Passage, options: Options): Drawing {
@@ -69,14 +77,17 @@ function stripOf(element: HTMLElement, { tokens }: Passage, options: Options): D
 }
 
 /** The merges of one chunk at a time. */
-function drawMerges(element: HTMLElement, chunks: Chunk[], tokens: number, language: Language): Drawing {
+function drawMerges(element: HTMLElement, chunks: Chunk[], tokens: number, { language, kept }: Options): Drawing {
   const owners = chunks.flatMap((chunk, at) => chunk.ids.map((_, place) => ({ chunk: at, place })));
   const offset = tokens - owners.length; // a begin token is in no chunk
   const picker = html("div", { class: "tokens-chunks", role: "group", "aria-label": say(WORDS.chunk, language) });
   const stage = html("div", {});
   const buttons = chunks.map((chunk, at) => {
     const button = html("button", { class: "token tokens-chunk", type: "button" }, visible(chunk.text));
-    button.addEventListener("click", () => show(at, null));
+    button.addEventListener("click", () => {
+      show(at, null);
+      kept.write("chunk", at);
+    });
     return button;
   });
   picker.append(...buttons);
@@ -87,9 +98,12 @@ function drawMerges(element: HTMLElement, chunks: Chunk[], tokens: number, langu
 
   function show(at: number, place: number | null): void {
     if (at !== shown) {
-      player?.stop();
+      if (player) {
+        player.stop();
+        kept.write("step", Infinity);
+      }
       stage.replaceChildren();
-      player = drawPlayer(stage, chunks[at]!, language);
+      player = drawPlayer(stage, chunks[at]!, kept, language);
       buttons.forEach((button, each) => button.setAttribute("aria-pressed", String(each === at)));
       shown = at;
     }
@@ -97,7 +111,7 @@ function drawMerges(element: HTMLElement, chunks: Chunk[], tokens: number, langu
   }
 
   const steps = chunks.map((chunk) => chunk.joins.length + chunk.matches.length);
-  show(steps.indexOf(Math.max(...steps)), null);
+  show(kept.read("chunk", steps.indexOf(Math.max(...steps))), null);
   return {
     select(index) {
       const owner = index === null ? undefined : owners[index - offset];
@@ -113,39 +127,46 @@ interface Player {
 }
 
 /** The tree of a chunk, and the controls that go through its steps. At first, all steps are done. */
-function drawPlayer(element: HTMLElement, chunk: Chunk, language: Language): Player {
+function drawPlayer(element: HTMLElement, chunk: Chunk, kept: Kept, language: Language): Player {
   const tree = treeOf(chunk);
   const total = tree.steps.length;
   const picture = drawTree(tree, language);
   const says = html("p", { class: "tokens-step", "aria-live": "polite" });
   const slider = html("input", { type: "range", min: 0, max: total, value: total, "aria-label": say(WORDS.step, language) });
   const back = html("button", { class: "button", type: "button", "aria-label": say(WORDS.back, language) }, "‹");
-  const on = html("button", { class: "button", type: "button", "aria-label": say(WORDS.on, language) }, "›");
+  const forward = html("button", { class: "button", type: "button", "aria-label": say(WORDS.forward, language) }, "›");
   const play = html("button", { class: "button", type: "button" }, say(WORDS.play, language));
   let timer: ReturnType<typeof setInterval> | undefined;
 
   function go(step: number): void {
     const at = Math.max(0, Math.min(total, step));
     slider.value = String(at);
-    slider.setAttribute("aria-valuetext", `${at} / ${total}`);
+    setAttribute(slider, "aria-valuetext", `${at} / ${total}`);
     back.disabled = at === 0;
-    on.disabled = at === total;
-    says.textContent = total === 0 ? say(WORDS.whole, language) : sentence(tree, at, language);
+    forward.disabled = at === total;
+    fill(says, total === 0 ? say(WORDS.whole, language) : sentence(tree, at, language));
     picture.go(at);
+    kept.write("step", at);
   }
 
   function stop(): void {
     clearInterval(timer);
     timer = undefined;
-    play.textContent = say(WORDS.play, language);
+    fill(play, say(WORDS.play, language));
+    kept.write("playing", false);
   }
 
   function start(): void {
-    play.textContent = say(WORDS.stop, language);
+    fill(play, say(WORDS.stop, language));
+    kept.write("playing", true);
     go(Number(slider.value) === total ? 0 : Number(slider.value));
     timer = setInterval(() => {
+      if (!element.isConnected) {
+        clearInterval(timer); // the page was drawn again, and another player plays
+        return;
+      }
       go(Number(slider.value) + 1);
-      if (Number(slider.value) === total || !element.isConnected) {
+      if (Number(slider.value) === total) {
         stop();
       }
     }, PACE);
@@ -157,11 +178,14 @@ function drawPlayer(element: HTMLElement, chunk: Chunk, language: Language): Pla
   };
   slider.addEventListener("input", leave(() => Number(slider.value)));
   back.addEventListener("click", leave(() => Number(slider.value) - 1));
-  on.addEventListener("click", leave(() => Number(slider.value) + 1));
+  forward.addEventListener("click", leave(() => Number(slider.value) + 1));
   play.addEventListener("click", () => (timer === undefined ? start() : stop()));
-  const controls = html("div", { class: "tokens-controls", hidden: total === 0 }, play, back, slider, on);
+  const controls = html("div", { class: "tokens-controls", hidden: total === 0 }, play, back, slider, forward);
   element.append(controls, says, picture.element);
-  go(total);
+  go(kept.read("step", total));
+  if (kept.read("playing", false)) {
+    start();
+  }
   return { mark: picture.mark, stop };
 }
 
@@ -192,25 +216,25 @@ function drawTree({ leaves, pieces }: Tree, language: Language): Picture {
   const bounds = placeLeaves(leaves);
   const levels = Math.max(...pieces.map((piece) => piece.level));
   const [width, height] = [bounds.at(-1)!.end + 1, levels * LEVEL + BOX + 2];
-  const box = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": say(WORDS.tree, language) });
+  const box = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": say(WORDS.tree, language) });
   const middle = (piece: Piece) => (bounds[piece.first]!.start + bounds[piece.last]!.end) / 2;
   const top = (piece: Piece) => piece.level * LEVEL + 1;
   const groups = pieces.map((piece) => {
-    const group = svg("g", { class: "piece" });
+    const group = svg("g", { class: "piece", role: "img", tabindex: -1, "aria-label": pieceHint(piece, language) });
     for (const part of piece.parts) {
       const [x1, y1, x2, y2] = [middle(part), top(part) + BOX, middle(piece), top(piece)];
       const bend = (y1 + y2) / 2;
       group.append(svg("path", { class: "piece-line", d: `M${x1} ${y1}C${x1} ${bend} ${x2} ${bend} ${x2} ${y2}` }));
     }
-    const wide = textWidth(piece.name);
+    const wide = widthOf(piece);
     group.append(svg("rect", { x: middle(piece) - wide / 2, y: top(piece), width: wide, height: BOX, rx: 5 }));
     group.append(svg("text", { x: middle(piece), y: top(piece) + 16.5, "text-anchor": "middle", class: "token" }, piece.name));
     hint(group, () => pieceHint(piece, language));
     box.append(group);
     return group;
   });
-  const element = html("div", { class: "tokens-tree", tabindex: 0, role: "region", "aria-label": say(WORDS.tree, language) });
-  element.append(box);
+  addRowKeys(box, groups);
+  const element = html("div", { class: "tokens-tree" }, box);
   const results = pieces.filter((piece) => piece.gone === Infinity).sort((one, other) => one.first - other.first);
   return {
     element,
@@ -232,16 +256,15 @@ function drawTree({ leaves, pieces }: Tree, language: Language): Picture {
 
 function placeLeaves(leaves: Piece[]): { start: number; end: number }[] {
   let next = 1;
-  return leaves.map(({ name }) => {
+  return leaves.map((leaf) => {
     const start = next;
-    next += textWidth(name) + GAP;
+    next += widthOf(leaf) + GAP;
     return { start, end: next - GAP };
   });
 }
 
-function textWidth(name: string): number {
-  const cells = [...name].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
-  return cells * CELL + 10;
+function widthOf({ name }: Piece): number {
+  return textWidth(name, LETTERS) + AROUND;
 }
 
 function pieceHint(piece: Piece, language: Language): string {

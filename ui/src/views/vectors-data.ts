@@ -46,15 +46,6 @@ export function fit(points: readonly { x: number; y: number }[], width: number, 
   return { height, place: ({ x, y }) => ({ x: start + (x - left) * scale, y: margin + (top - y) * scale }) };
 }
 
-/** The width of a text in pixels, estimated: a wide character has the width of its height, others six tenths. */
-export function textWidth(text: string, size: number): number {
-  let width = 0;
-  for (const character of text) {
-    width += /[\u1100-\u115f\u2e80-\uffdc]/.test(character) || character.codePointAt(0)! > 0xffff ? size : 0.62 * size;
-  }
-  return width;
-}
-
 /** The order in which points get labels: the chosen token, the text's others, the neighbours of the chosen one, the rest. */
 export function labelOrder(points: readonly MapPoint[], chosen: number | null, neighbours: readonly number[]): MapPoint[] {
   const importance = (point: MapPoint) => {

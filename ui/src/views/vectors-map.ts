@@ -3,10 +3,10 @@
 import type { Language } from "../draw";
 import { html, svg } from "../dom";
 import { hint } from "../hint";
-import { placeLabels, type Place } from "../labels";
-import { percent } from "../text";
+import { placeLabels, type LabelPlace } from "../labels";
+import { fixed, percent, textWidth } from "../text";
 import type { VectorsView } from "../types";
-import { fit, labelOrder, textWidth, type MapPoint } from "./vectors-data";
+import { fit, labelOrder, type MapPoint } from "./vectors-data";
 
 const MARGIN = 28;
 const HIGHEST = 560;
@@ -105,7 +105,7 @@ function draw(state: MapState): void {
   }
 }
 
-function drawPoint(state: MapState, point: MapPoint, at: Place, label: Place | null): SVGGElement {
+function drawPoint(state: MapState, point: MapPoint, at: LabelPlace, label: LabelPlace | null): SVGGElement {
   const { chosen, focused, view, choose } = state;
   const own = point.vector !== null;
   const classes = [own ? "own" : "neighbour"];
@@ -141,12 +141,12 @@ function describe({ view, points, language }: MapState, point: MapPoint): string
   const { vectors } = view.body;
   if (point.vector !== null) {
     const { neighbours, cosines } = vectors[point.vector]!;
-    const list = neighbours.map((neighbour, at) => `${points[neighbour]!.name} ${cosineText(cosines[at])}`);
+    const list = neighbours.map((neighbour, at) => `${points[neighbour]!.name} ${fixed(cosines[at] ?? NaN, 2)}`);
     return [point.name, words.neighbours, ...list].join("\n");
   }
   const near = vectors.flatMap((vector) => {
     const at = vector.neighbours.indexOf(point.index);
-    return at < 0 ? [] : [`${points[vector.point]!.name} ${cosineText(vector.cosines[at])}`];
+    return at < 0 ? [] : [`${points[vector.point]!.name} ${fixed(vector.cosines[at] ?? NaN, 2)}`];
   });
   return [point.name, words.near, ...near].join("\n");
 }
@@ -163,8 +163,4 @@ function onKey(event: KeyboardEvent, state: MapState): void {
     const { vector } = points[focused]!;
     state.choose(vector === chosen ? null : (vector ?? chosen));
   }
-}
-
-function cosineText(cosine: number | null | undefined): string {
-  return (cosine ?? NaN).toFixed(2);
 }

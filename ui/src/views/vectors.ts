@@ -2,8 +2,9 @@
 
 import type { Draw, Language } from "../draw";
 import { html } from "../dom";
+import { addGridKeys } from "../grid-keys";
 import { hint } from "../hint";
-import { joinSentences, number, tokenName } from "../text";
+import { fixed, joinSentences, number, tokenName } from "../text";
 import type { TokenVector, VectorsView } from "../types";
 import { drawMap } from "./vectors-map";
 import { readPoints } from "./vectors-data";
@@ -38,7 +39,7 @@ const WORDS = {
 } as const;
 
 export const drawVectors: Draw<VectorsView> = (element, view, options) => {
-  const { language } = options;
+  const { language, kept } = options;
   const words = WORDS[language];
   const { vectors } = view.body;
   const points = readPoints(view);
@@ -57,10 +58,12 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
     options.onSelect(index < 0 ? null : index);
   };
   const names = points.map((point) => point.name);
+  const numbers = vectors.map((vector) => drawNumbers(vector, largest, language));
   const rows = vectors.map((vector, at) =>
-    drawRow(vector, names, largest, language, () => choose(rows[at]!.classList.contains("chosen") ? null : at)),
+    drawRow(vector, names, numbers[at]!, language, () => choose(rows[at]!.classList.contains("chosen") ? null : at)),
   );
   const table = drawTable(words.columns(shown, width), rows);
+  addGridKeys(table, numbers, { row: 0, column: 0 });
   const more = html("button", { type: "button", class: "vectors-more" }, words.all(vectors.length));
   more.addEventListener("click", () => showAll());
   const place = html("div", { class: "vectors-map" });
@@ -78,8 +81,12 @@ export const drawVectors: Draw<VectorsView> = (element, view, options) => {
   );
   const map = drawMap(place, view, points, language, choose);
   rows.forEach((row, at) => (row.hidden = at >= SHOWN));
+  if (kept.read("all", false)) {
+    showAll();
+  }
 
   function showAll(): void {
+    kept.write("all", true);
     rows.forEach((row) => (row.hidden = false));
     more.hidden = true;
   }
@@ -113,22 +120,15 @@ function drawTable(columns: readonly string[], rows: readonly HTMLElement[]): HT
 function drawRow(
   vector: TokenVector,
   names: readonly string[],
-  largest: number,
+  numbers: readonly HTMLElement[],
   language: Language,
   choose: () => void,
 ): HTMLTableRowElement {
   const words = WORDS[language];
   const button = html("button", { type: "button", class: "vectors-token token" }, tokenName(vector.token));
   button.addEventListener("click", choose);
-  const numbers = vector.first.map((each, at) => {
-    const value = each ?? NaN; // a number that is not finite
-    const cell = html("span", { class: `number ${value < 0 ? "against" : "toward"}` }, signed(value));
-    cell.style.setProperty("--share", `${(100 * Math.abs(value)) / largest}%`);
-    hint(cell, () => words.cell(at + 1, String(value)));
-    return cell;
-  });
   const neighbours = vector.neighbours.map((neighbour, at) => {
-    const cosine = html("span", { class: "number" }, (vector.cosines[at] ?? NaN).toFixed(2));
+    const cosine = html("span", { class: "number" }, fixed(vector.cosines[at] ?? NaN, 2));
     return html("li", {}, html("span", { class: "token" }, names[neighbour]!), cosine);
   });
   return html(
@@ -141,9 +141,21 @@ function drawRow(
   );
 }
 
-/** With so many digits that all numbers are about equally wide: −0.86, 0.003. */
-function signed(value: number): string {
+/** The first numbers of a vector. The Tab key reaches one number of the whole table, the arrow keys the others. */
+function drawNumbers(vector: TokenVector, largest: number, language: Language): HTMLElement[] {
+  return vector.first.map((each, at) => {
+    const value = each ?? NaN; // a number that is not finite
+    const inWords = WORDS[language].cell(at + 1, String(value));
+    const kind = `number ${value < 0 ? "against" : "toward"}`;
+    const cell = html("span", { class: kind, role: "img", tabindex: -1, "aria-label": inWords }, fixed(value, decimalsOf(value)));
+    cell.style.setProperty("--share", `${(100 * Math.abs(value)) / largest}%`);
+    hint(cell, () => inWords);
+    return cell;
+  });
+}
+
+/** So many that all numbers are about equally wide: −0.86, 0.003. */
+function decimalsOf(value: number): number {
   const size = Math.abs(value);
-  const text = size < 0.1 ? size.toFixed(3) : size < 10 ? size.toFixed(2) : size.toFixed(1);
-  return value < 0 ? `−${text}` : text;
+  return size < 0.1 ? 3 : size < 10 ? 2 : 1;
 }

@@ -34,9 +34,10 @@ def shade(share: float) -> str:
 
 def passage_token_name(token: "PassageToken") -> str:
     """A token at its place: a part of a character is shown as the character and which part it is."""
-    name = visible(token.shown) or "∅"
     first, count = token.part
-    return f"{name}({first + 1}/{count})" if count > 1 else name
+    if count > 1:
+        return f"{visible(token.shown)}({first + 1}/{count})"
+    return visible(token.shown, token.bytes) or "∅"
 
 
 def fitted(name: str, cells: int) -> str:
