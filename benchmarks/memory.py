@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from shared import machine
+import torch
+from shared import machine, write_random_model
 
-from liuli.model.config import PRESETS
 from liuli.world import World
 from liuli.world.dialogues import write_dialogues
 from liuli.world.folder import write_folder
@@ -46,7 +46,7 @@ def main() -> None:
         world = World()
         write_folder(world, str(place), DOCUMENTS)
         write_dialogues(world, talks, CONVERSATIONS)
-        _write_model(model, world)
+        write_random_model(model, "qwen2.5-0.5b", torch.bfloat16, world, DOCUMENTS)
         lora = ["--lora", 16, "--dtype", "bf16", "--rows", 2, "--length", 512, "--epochs", 3]
         commands = {
             "evaluate-text": ["evaluate", model, place / "documents.jsonl"],
@@ -57,23 +57,6 @@ def main() -> None:
         for name, words in commands.items():
             if not chosen or name in chosen:
                 _measure(name, [str(word) for word in words])
-
-
-def _write_model(folder: Path, world: World) -> None:
-    import torch
-
-    from liuli.model.decoder import Decoder
-    from liuli.model.formats.hugging_face import write_decoder
-    from liuli.tokens.train import train
-
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    decoder = Decoder(PRESETS["qwen2.5-0.5b"])
-    torch.set_default_dtype(torch.float32)
-    for parameter in decoder.parameters():
-        torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
-    train(world.documents(DOCUMENTS), "bpe", 1000).write(folder)
-    write_decoder(decoder, folder, torch.bfloat16)
 
 
 def _measure(name: str, words: list[str]) -> None:

@@ -9,6 +9,11 @@ from pathlib import Path
 import torch
 
 from liuli.learn.prepare.machine import processor
+from liuli.model.config import PRESETS
+from liuli.model.decoder import Decoder
+from liuli.model.formats.hugging_face import write_decoder
+from liuli.tokens.train import train
+from liuli.world import World
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -37,3 +42,15 @@ def seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
+
+
+def write_random_model(folder: Path, preset: str, dtype: torch.dtype, world: World, documents: int) -> None:
+    """A model with random weights as a folder, with a tokenizer that is trained on documents of the world."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(dtype)
+    decoder = Decoder(PRESETS[preset])
+    torch.set_default_dtype(torch.float32)
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.02)
+    train(world.documents(documents), "bpe", 1000).write(folder)
+    write_decoder(decoder, folder, dtype)
