@@ -126,10 +126,15 @@ function describe(model: CompareModel, language: Language): string {
       ? { en: "reads the prompt as plain text", zh: "按普通文本读提示" }
       : {
           en: `reads the prompt through its chat template (${model.template ?? "?"})`,
-          zh: `按对话模板读提示（${model.template ?? "?"}）`,
+          zh: `按对话模板读提示（${templateInChinese(model.template ?? "?")}）`,
         };
   const stage = model.stage ? `${model.stage} · ` : "";
   return `${stage}${say(reads, language)} · ${model.tokenizer.kind}, ${model.vocab_size.toLocaleString("en-US")}`;
+}
+
+/** Where a chat template is from: the model's folder or file, or the name of a built-in one. */
+function templateInChinese(origin: string): string {
+  return origin.endsWith("'s own template") ? "模型自带的模板" : origin;
 }
 
 function ending(answer: CompareAnswer, trace: CompareTrace, language: Language): string {
