@@ -37,7 +37,7 @@ def passage_token_name(token: "PassageToken") -> str:
     first, count = token.part
     if count > 1:
         return f"{visible(token.shown)}({first + 1}/{count})"
-    return visible(token.shown, token.bytes) or "∅"
+    return visible(token.shown, bytes(token.bytes)) or "∅"
 
 
 def fitted(name: str, cells: int) -> str:
