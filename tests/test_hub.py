@@ -110,6 +110,16 @@ def test_names_that_are_no_hub_names(name):
         find_model(name)
 
 
+def test_a_misspelled_folder_is_corrected(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "liuli-begin" / "run").mkdir(parents=True)
+    (tmp_path / "liuli-begins").mkdir()
+    with pytest.raises(LiuliError, match=r"no folder liuli-begn/run here \(did you mean liuli-begin/run\?\), and the model"):
+        find_model("liuli-begn/run")
+    with pytest.raises(LiuliError, match=r"no folder other/run here, and the model"):
+        find_model("other/run")
+
+
 def test_a_folder_wins_over_a_hub_name(tmp_path, monkeypatch):
     (tmp_path / "somebody" / "small").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

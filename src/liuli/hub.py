@@ -8,6 +8,7 @@ The command line does.
 import logging
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,8 @@ def find_model(name: str | Path, weights: bool = False) -> Path:
     if found := local_model(name):
         return found
     given = str(name)
-    here = f"there is no folder {given} here, and "
+    similar = _similar_path(given)
+    here = f"there is no folder {given} here{f' (did you mean {similar}?)' if similar else ''}, and "
     if parts := re.fullmatch(HUB_GGUF, given, re.ASCII):
         return _fetch_gguf(*parts.groups())
     fetched = _fetch(given, "model", DESCRIPTIONS + (["model*.safetensors"] if weights else []), here)
@@ -101,6 +103,14 @@ def _checked(folder: Path, shown: str) -> Path:
     if (folder / "run.json").is_file() and not (folder / "config.json").is_file():
         raise LiuliError(f"{shown} is a run that has no checkpoint yet, so it contains no model: resume the run with --resume")
     return folder
+
+
+def _similar_path(name: str) -> str:
+    """A path here that differs from the name by a misspelled folder; "" if there is none."""
+    first, _, rest = name.partition("/")
+    folders = [each.name for each in Path().iterdir() if each.is_dir()]
+    candidates = [each for each in get_close_matches(first, folders, 3, 0.8) if each != first and (Path(each) / rest).exists()]
+    return f"{printable(candidates[0])}/{rest}" if candidates else ""
 
 
 def _why_a_path(name: str) -> str:

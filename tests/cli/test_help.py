@@ -74,3 +74,13 @@ def test_a_wrong_option_points_to_the_commands_own_help(liuli, name):
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("liuli: No such option: --no-such-option")
     assert f"; try {name} --help" in result.err and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_the_help_of_liuli_names_every_command(liuli, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = liuli("--help").out
+    for name in COMMANDS:
+        _, *rest = name.split()
+        if len(rest) == 1:
+            assert re.search(rf"^\W*{rest[0]} ", shown, re.MULTILINE), name

@@ -68,3 +68,16 @@ def test_without_drawing_code_nothing_is_computed(liuli, static, tiny_folder, tm
     assert result.code == 2
     assert "the drawing code is not built: install Node.js" in result.err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_that_would_show_nothing_of_the_text_is_not_written(liuli, static, tiny_folder, tmp_path):
+    result = liuli("look", tiny_folder, "the " * 200, "--html", tmp_path / "page.html")
+    assert result.code == 2 and "tokens do not fit the context of 128 tokens" in result.err
+    assert result.err.count("\n") == 1 and not (tmp_path / "page.html").exists()
+
+
+def test_one_reason_is_printed_once(liuli, static, tiny_folder, tmp_path):
+    result = liuli("look", tiny_folder, "the", "--html", tmp_path / "page.html")
+    reasons = [line for line in result.out.splitlines() if line.startswith("Without ")]
+    texts = [line.split(": ", 1)[1] for line in reasons]
+    assert len(texts) == len(set(texts)) > 0

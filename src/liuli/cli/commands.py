@@ -76,7 +76,9 @@ class Commands(Mapping[str, Any]):
 def _command(name: str) -> Any:
     found = getattr(import_module("liuli.cli.look.command" if name == "look" else f"liuli.cli.{name}"), name)
     if isinstance(found, typer.Typer):
-        return typer.main.get_group(found)
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
     alone = typer.Typer(add_completion=False)
     alone.command(name, **with_examples(*EXAMPLES[name]))(found)
     return typer.main.get_command(alone)

@@ -20,7 +20,7 @@ def percent(share: float) -> str:
 def duration(seconds: float) -> str:
     """A time in its two largest units: `<1 s`, `7 s`, `2 min 1 s`, `1 h 2 min`, `3 d 4 h`; in years, from two years on."""
     if seconds >= 2 * YEAR:
-        return f"{seconds / YEAR:,.0f} years" if seconds >= 100 * YEAR else f"{seconds / YEAR:.3g} years"
+        return f"{float(f'{seconds / YEAR:.3g}'):,.0f} years" if seconds >= 100 * YEAR else f"{seconds / YEAR:.3g} years"
     if 0 < seconds < 1:
         return "<1 s"
     left, counts = round(seconds), list[tuple[int, str]]()

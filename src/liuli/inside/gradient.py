@@ -1,9 +1,8 @@
 """One step of learning on one text: the loss at every token, which weights move and by how much, and what the model predicts
 before and after.
 
-The step is plain gradient descent, w − η g, and so short that the loss is close to what the gradient promises: a longer step
-can make a large model worse. The model is unchanged afterwards. All weights take part, also those under an adapter, which
-training would leave as they are.
+The step is plain gradient descent, w − η g, and short: a longer step can make a large model worse. The model is unchanged
+afterwards. All weights take part, also those under an adapter, which training would leave as they are.
 
 Legend of shape suffixes: T tokens, P positions with a next token (T − 1), D width, V vocabulary.
 """

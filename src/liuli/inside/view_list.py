@@ -30,6 +30,14 @@ OPTIONS = {  # how the fields of a subject are given to `liuli look`
     "seed": "--seed",
     "sampling": "the sampling options",
 }
+
+
+def unused(setting: str, view: str) -> str:
+    """The error for something that was given to a view that does not use it. `setting`: a key of `OPTIONS`."""
+    them = "them" if setting == "sampling" else "it"
+    return f"the view {view} does not use {OPTIONS[setting]}: leave {them} out, or choose another view"
+
+
 VIEWS: dict[str, ViewKind] = {
     "path": ViewKind(
         "The way of the text through the model: the size and the cost of every stage.",

@@ -27,7 +27,7 @@ from liuli.inside.path import path
 from liuli.inside.tokens import tokens
 from liuli.inside.vectors import vectors
 from liuli.inside.view import View
-from liuli.inside.view_list import OPTIONS, VIEWS
+from liuli.inside.view_list import VIEWS, unused
 from liuli.watch import Watch, unwatched
 from liuli.world.world import World
 
@@ -108,7 +108,7 @@ def make_view(name: str, subject: Subject, watch: Watch = unwatched) -> AnyView:
         raise LiuliError(f"there is no view {name!r}; views: {', '.join(VIEWS)}")
     for setting in NOT_GIVEN:
         if setting not in VIEWS[name].uses and getattr(subject, setting) != NOT_GIVEN[setting]:
-            raise LiuliError(f"the view {name} does not use {OPTIONS[setting]}: leave it out, or choose another view")
+            raise LiuliError(unused(setting, name))
     return MAKERS[name](subject, watch)
 
 

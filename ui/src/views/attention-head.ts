@@ -23,7 +23,7 @@ const WORDS = {
     point: "Point at a cell, or choose a token.",
     cell: (token: string, source: string, weight: string, size: string) => `${token} reads ${source}: weight ${weight}, size of the read ${size}`,
     columns: ["token", "weight", "size of the value", "weight × size"],
-    rest: (count: number, share: string) => `${count} other tokens: ${share} of the weight.`,
+    rest: (count: number, share: string) => `${count} other ${count === 1 ? "token" : "tokens"}: ${share} of the weight.`,
     hidden: (share: string) => `The first token has ${share} of the weight; it is hidden.`,
     exact: (error: string) => `Weights are stored with 16 bits: they are exact to ${error}.`,
   },

@@ -240,9 +240,9 @@ function linksOf(views: string[], language: Language): HTMLElement {
 }
 
 function bytesText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  return `${number(bytes / 1024 ** power)} ${units[power]}`;
+  const units = ["B", "kB", "MB", "GB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${number(bytes / 1000 ** power)} ${units[power]}`;
 }
 
 function flopsText(flops: number): string {

@@ -60,10 +60,11 @@ export const drawTokens: Draw<TokensView> = (element, view, options) => {
 function countsOf({ body, input }: TokensView, language: Language): string {
   const reading = input.tokens.filter(({ span }) => span[0] < span[1]).length; // a begin token stands for no text
   const each = number(body.bytes / Math.max(1, reading), 2);
-  const [characters, bytes, tokens] = [body.characters, body.bytes, input.tokens.length].map((count) => number(count, 7));
+  const [characters, bytes, tokens] = [body.characters, body.bytes, reading].map((count) => number(count, 7));
+  const begin = input.tokens.length - reading;
   return language === "zh"
-    ? `${characters} 个字符，${bytes} 个字节 → ${tokens} 个 token，平均每个 ${each} 字节。`
-    : `${characters} characters, ${bytes} bytes → ${tokens} tokens, ${each} bytes per token.`;
+    ? `${characters} 个字符，${bytes} 个字节 → ${tokens} 个 token，平均每个 ${each} 字节${begin > 0 ? `；另有 ${begin} 个开始 token` : ""}。`
+    : `${characters} characters, ${bytes} bytes → ${tokens} tokens, ${each} bytes per token${begin > 0 ? `; and ${begin} begin token` : ""}.`;
 }
 
 function countOf({ path, kind, vocab_size, input }: OtherTokenization, language: Language): string {

@@ -14,7 +14,7 @@ from liuli.cli.output import Screen, print_json
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, with_sampling_options
 from liuli.cli.work_progress import WorkProgress, work_progress
 from liuli.errors import LiuliError
-from liuli.inside.view_list import OPTIONS, VIEWS
+from liuli.inside.view_list import OPTIONS, VIEWS, unused
 
 if TYPE_CHECKING:
     from liuli.generate.model import Model
@@ -109,7 +109,7 @@ class GivenOptions:
         """
         for setting in ("texts", "models", "world", "word", "layer"):
             if view != ALL and getattr(self, setting) not in (None, ()) and setting not in VIEWS[view].uses:
-                raise LiuliError(f"the view {view} does not use {OPTIONS[setting]}: leave it out, or choose another view")
+                raise LiuliError(unused(setting, view))
         for model in self.models:
             check_model(model)
 
@@ -246,10 +246,19 @@ def _make(view: str, subject: "Subject", work: WorkProgress) -> "tuple[dict[str,
 
     try:
         if view == ALL:
-            return make_all(subject, work.show)
+            made, refused = make_all(subject, work.show)
+            _check_some_text(made, refused)
+            return made, refused
         return {view: make_view(view, subject, work.show)}, {}
     except LiuliError as error:
         raise named_as_typed(error) from None
+
+
+def _check_some_text(made: "dict[str, AnyView]", refused: dict[str, str]) -> None:
+    """Raises LiuliError, with the most frequent reason, if no view could be made of the text: a page would show nothing."""
+    reasons = [reason for name, reason in refused.items() if VIEWS[name].reads_text]
+    if reasons and not any(VIEWS[name].reads_text for name in made):
+        raise LiuliError(max(reasons, key=reasons.count))
 
 
 def _draw(name: str, view: "AnyView", models: "Sequence[Model]", head: int | None) -> None:

@@ -42,7 +42,9 @@ def draw_lens(screen: Screen, view: "LensView") -> None:
 
 def _print_last(screen: Screen, view: "LensView") -> None:
     names = by_id(view.candidates)
-    ranks = [Column(f"rank of {fitted(token_name(token), 12).rstrip()}", right=True) for token in view.tracked]
+    named = [f"rank of {fitted(token_name(token), 12).rstrip()}" for token in view.tracked]
+    # The first tracked token is the model's own prediction: if there are others, its rank is left out before theirs.
+    ranks = [Column(name, right=True, spare=2 if k == 0 < len(named) - 1 else 0) for k, name in enumerate(named)]
     columns = [Column("layer"), Column("predicts"), Column("probability"), Column("KL, nats", right=True, spare=1), *ranks]
     rows = []
     for r, row in enumerate(view.rows):

@@ -50,8 +50,11 @@ def report_page(path: str, made: "Mapping[str, AnyView]", refused: Mapping[str, 
     if word is not None:
         users = ", ".join(views_with_word(made, word)) or "no view"
         screen.print_text(f"The word “{visible(word)}” is used by: {users}.", style="dim")
+    by_reason: dict[str, list[str]] = {}
     for name, reason in refused.items():
-        screen.print_text(f"Without {name}: {reason}.", style="dim")
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        screen.print_text(f"Without {', '.join(names)}: {reason}.", style="dim")
     for name, view in made.items():
         failed = ", ".join(check.name for check in view.checks if not check.ok)
         if failed:
