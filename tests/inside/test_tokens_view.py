@@ -81,14 +81,12 @@ def test_hostile_characters(tiny):
 # Passages
 
 
-def test_find(tiny):
+def test_the_tokens_at_a_place_of_the_text(tiny):
     read = read_passage(tiny, "the cat the")
-    assert read.find("the") == (1, 2)  # the first of them
-    assert read.find("cat") == (3, 6) and read.covered(3, 6) == "cat"
-    assert read.find("e c") == (1, 4) and read.covered(1, 4) == "the c"
-    for wrong in ("dog", ""):
-        with pytest.raises(LiuliError, match="does not occur"):
-            read.find(wrong)
+    assert read.occurrences("the") == [0, 8]
+    assert read.tokens_at(0, 3) == (1, 2)
+    assert read.tokens_at(4, 7) == (3, 6) and read.covered(3, 6) == "cat"
+    assert read.tokens_at(2, 5) == (1, 4) and read.covered(1, 4) == "the c"
 
 
 def test_texts_that_cannot_be_read(tiny, tmp_path):
