@@ -248,7 +248,7 @@ def test_the_world_of_a_run_and_another_one(screen, place):
         file.write('{"text": "x"}\n')
     _, shown = screen("look", "begun/run", "--view", "learning", "--world", "other")
     shown = " ".join(shown.split())
-    assert "The truth is that of the world in other. The run was not trained on its text alone" in shown
+    assert "The true shares are those of the world in other. The run was not trained on its text alone" in shown
 
 
 @pytest.mark.parametrize("view", ["lens", "influence", "ablation", "patching"])

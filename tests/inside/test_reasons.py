@@ -40,6 +40,7 @@ def sample(message, texts):
 
 
 MESSAGES = [sample(node.args[0], texts) for file, texts, node in calls("LiuliError") if file not in NOT_REASONS]
+MESSAGES = [message for message in MESSAGES if message != "7"]  # it is made by a function
 
 
 @pytest.mark.parametrize("message", [each for each in MESSAGES if not each.startswith(NOT_ON_PAGES)])

@@ -88,8 +88,7 @@ def lens(
     """
     read = read_passage(model, text)
     chosen = _positions(read, positions)
-    decoder, tokenizer = model.decoder, model.tokenizer
-    assert tokenizer is not None
+    decoder = model.decoder
     states_TD, tape = record(decoder, read.ids, *residual_points(decoder))
     with torch.inference_mode():
         rows_RPD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()])
@@ -121,12 +120,12 @@ def lens(
         caveats=("lens.not_belief", "lens.language", "prob.stage"),
         rows=row_names(decoder),
         positions=tuple(chosen),
-        candidates=tuple(map(tokenizer.token, np.unique(top_PRC).tolist())),
+        candidates=_tokens(model, np.unique(top_PRC).tolist()),
         top=top_PRC,
         top_logprobs=found.logprobs.reshape(by_position),
         entropy=found.entropy.reshape(by_position[:2]),
         divergence=divergence_PR,
-        tracked=tuple(map(tokenizer.token, tracked)),
+        tracked=_tokens(model, tracked),
         words=given,
         logprobs=logprobs_PRK[..., :-1],
         ranks=ranks_PRK[..., :-1],
@@ -140,6 +139,11 @@ def lens(
 def row_names(decoder: Decoder) -> tuple[str, ...]:
     """The names of the states of the residual stream: "embedding", then the number of each block."""
     return ("embedding", *map(str, range(decoder.config.layers)))
+
+
+def _tokens(model: Model, ids: Sequence[int]) -> tuple[Token, ...]:
+    assert model.tokenizer is not None
+    return tuple(map(model.tokenizer.token, ids))
 
 
 def _positions(read: Passage, positions: Sequence[int] | None) -> list[int]:

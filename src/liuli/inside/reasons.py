@@ -10,21 +10,21 @@ REASONS: dict[str, str] = {
         "{path} 里没有分词器，读不了文本：请补上分词器文件"
     ),
     "the text has no tokens: give a text of at least one character": "文本里没有 token：请给出至少一个字符的文本",
-    "{count} tokens do not fit the context of {context} tokens of {path}: give a shorter text": (
-        "{count} 个 token 超出 {path} 的上下文长度（{context} 个 token）：请给出更短的文本"
+    "{number} tokens do not fit the context of {context} tokens of {path}: give a shorter text": (
+        "{number} 个 token 超出 {path} 的上下文长度（{context} 个 token）：请给出更短的文本"
     ),
     "{word} does not occur in {text}: give a part of the text": "{text} 里没有 {word}：请给出文本中的一部分",
     "the tokenizer leaves {word} out of {text}: give a word that has tokens": (
         "分词器在 {text} 里略去了 {word}：请换一个有 token 的词"
     ),
-    "the view {view} reads at most {most} tokens, and the text has {count}: give a shorter text": (
-        "视图 {view} 最多读 {most} 个 token，而文本有 {count} 个：请给出更短的文本"
+    "the view {view} reads at most {most} tokens, and the text has {number}: give a shorter text": (
+        "视图 {view} 最多读 {most} 个 token，而文本有 {number} 个：请给出更短的文本"
     ),
-    "this view reads at most {most} tokens, and the text has {count}: give a shorter text": (
-        "这个视图最多读 {most} 个 token，而文本有 {count} 个：请给出更短的文本"
+    "this view reads at most {most} tokens, and the text has {number}: give a shorter text": (
+        "这个视图最多读 {most} 个 token，而文本有 {number} 个：请给出更短的文本"
     ),
-    "this view shows at most {most} different tokens, and the text has {count}: give a shorter text": (
-        "这个视图最多显示 {most} 个不同的 token，而文本有 {count} 个：请给出更短的文本"
+    "this view shows at most {most} different tokens, and the text has {number}: give a shorter text": (
+        "这个视图最多显示 {most} 个不同的 token，而文本有 {number} 个：请给出更短的文本"
     ),
     "this view compares with plain sentences in English and Chinese, for whose words the tokenizer of {path} has no tokens: "
     "use a model that reads one of these languages": (
@@ -56,9 +56,9 @@ REASONS: dict[str, str] = {
     "patching needs one other text with the same number of tokens: give it with {option}": (
         "替换视图需要另一段 token 数相同的文本：请用 {option} 给出"
     ),
-    "{one} has {count} tokens and {other} has {other_count}: this view needs two texts with the same number of tokens, "
+    "{one} has {number} tokens and {other} has {other_number}: this view needs two texts with the same number of tokens, "
     "which differ in a word": (
-        "{one} 有 {count} 个 token，{other} 有 {other_count} 个：这个视图需要 token 数相同、只差一个词的两段文本"
+        "{one} 有 {number} 个 token，{other} 有 {other_number} 个：这个视图需要 token 数相同、只差一个词的两段文本"
     ),
     "{one} and {other} have the same tokens: give two texts that differ in a word": (
         "{one} 和 {other} 的 token 完全相同：请给出只差一个词的两段文本"

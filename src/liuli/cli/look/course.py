@@ -123,7 +123,7 @@ def draw_learning(screen: Screen, view: "LearningView") -> None:
     """Prints for every tracked prompt how likely its next tokens were at some steps, and the world's own frequencies."""
     heading(screen, f"{view.run}: {int(view.steps[-1]):,} steps, {view.tokens[-1]:,.0f} tokens")
     if view.world is not None and not view.world.of_the_run:
-        name = f"The truth is that of the world in {visible(view.world.name)}"
+        name = f"The true shares are those of the world in {visible(view.world.name)}"
         screen.print_text(f"{name}. The run was not trained on its text alone, so it need not end there.")
     for prompt in view.prompts:
         _print_prompt(screen, view, prompt)
