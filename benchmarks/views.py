@@ -19,7 +19,9 @@ from shared import machine, seconds, write_random_model
 
 import liuli
 from liuli import Model, Tokenizer
-from liuli.inside import attention, candidates, lens
+from liuli.inside.attention import attention
+from liuli.inside.candidates import candidates
+from liuli.inside.lens import lens
 from liuli.inside.tape import record
 from liuli.model.decoder import BLOCK_POINTS, _unchanged
 from liuli.world import World
