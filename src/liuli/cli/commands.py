@@ -1,7 +1,6 @@
 """The subcommands of `liuli`, each imported when it is used: `liuli tokenize` does not wait for what `liuli train` needs."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -72,8 +71,8 @@ class Commands(Mapping[str, Any]):
         return len(EXAMPLES)
 
 
-@cache
 def _command(name: str) -> Any:
+    """A command is made anew each time: Typer keeps in it the names of the help option of the first context that asks."""
     found = getattr(import_module("liuli.cli.look.command" if name == "look" else f"liuli.cli.{name}"), name)
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
