@@ -10,7 +10,7 @@ class ViewKind:
     """A view that can be made.
 
     Attributes:
-        shows: in one sentence, for people. shows_zh: the same in Chinese.
+        shows: a sentence that tells the user what the view shows. shows_zh: the same sentence in Chinese.
         uses: which fields of a `views.Subject` it uses other than model and text.
         reads_text: whether it needs a text.
     """

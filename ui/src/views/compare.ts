@@ -46,10 +46,7 @@ function drawModels(element: HTMLElement, trace: CompareTrace, p: number, kept: 
     en: "▲ marks the model that finds an answer most likely.",
     zh: "▲ 标出认为这个回答最可能的模型。",
   };
-  drawScores(element, compared, byByte, say(title, language), say(note, language), language);
-  if (hasAlong(compared)) {
-    drawAlong(element, compared, kept, language);
-  }
+  drawCompared(element, compared, byByte, say(title, language), say(note, language), kept, language);
 }
 
 /** Every answer of one model after every prompt. */
@@ -75,7 +72,20 @@ function drawPrompts(element: HTMLElement, { body }: CompareTrace, kept: Kept, l
     en: "Each answer is scored as if it were the answer to that prompt. ▲ marks the prompt after which it is most likely.",
     zh: "打分时把每个回答当作对那个提示的回答。▲ 标出它接在哪个提示之后最可能。",
   };
-  drawScores(element, compared, false, say(title, language), say(note, language), language);
+  drawCompared(element, compared, false, say(title, language), say(note, language), kept, language);
+}
+
+/** The table of scores, and the curves along the answers if there are any. */
+function drawCompared(
+  element: HTMLElement,
+  compared: Compared,
+  byByte: boolean,
+  title: string,
+  note: string,
+  kept: Kept,
+  language: Language,
+): void {
+  drawScores(element, compared, byByte, title, note, language);
   if (hasAlong(compared)) {
     drawAlong(element, compared, kept, language);
   }

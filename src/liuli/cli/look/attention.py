@@ -75,7 +75,8 @@ def _print_reads(screen: Screen, view: "AttentionView", weights_TT: np.ndarray, 
     """A row per token: a shaded cell for every token up to it, and the strongest reads by name.
 
     Args:
-        sizes_TT: the sizes of the reads. size: what they are, for people.
+        sizes_TT: how large each read is.
+        size: the explanation of that size that is printed.
     """
     names = [passage_token_name(token) for token in view.input.tokens]
     first = max(0, len(names) - GRID_TOKENS)

@@ -170,7 +170,7 @@ def _followed(prompt: "TrackedPrompt") -> "list[Token]":
 
 
 def _shares(prompt: "TrackedPrompt", step: int) -> dict[int, float]:
-    """The probabilities that were recorded at a step, by id."""
+    """Returns the recorded probabilities of a step; the key is the token id."""
     listed = zip(prompt.top[step].tolist(), prompt.top_logprobs[step].tolist(), strict=True)
     tracked = zip((token.id for token in prompt.tracked), prompt.tracked_logprobs[step].tolist(), strict=True)
     return {token_id: 0.0 if math.isnan(nats) else math.exp(nats) for token_id, nats in (*listed, *tracked)}
