@@ -89,6 +89,36 @@ def test_the_page_can_be_read_in_chinese(browser, exported):
         assert reader.problems == []
 
 
+def test_the_language_and_the_theme_stay_when_the_page_is_loaded_again(browser, exported):
+    with reading(browser) as reader:
+        page = reader.open(exported / "tokens.html").page
+        page.get_by_text("中文", exact=True).click()
+        page.get_by_text("深色", exact=True).click()
+        page.reload()
+        assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page = reader.open(exported / "path.html").page  # another page: as the browser wants it
+        assert page.evaluate("document.documentElement.lang") == "en"
+        assert reader.problems == []
+
+
+def test_the_stop_of_the_tab_key_is_never_in_a_closed_block(browser, exported):
+    with reading(browser) as reader:
+        page = reader.open(exported / "path.html").page
+        stop, block = page.locator(".path [tabindex='0']"), page.locator(".path details").first
+        block.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert block.evaluate("each => each.open")
+        inner = block.locator(".path-row").nth(1).locator(".path-shape")
+        page.locator(".path [tabindex='0']").focus()
+        while not inner.evaluate("each => each === document.activeElement"):
+            page.keyboard.press("ArrowRight")
+        block.evaluate("each => each.open = false")
+        page.wait_for_function("document.querySelector(\".path [tabindex='0']\").checkVisibility({visibilityProperty: true})")
+        assert stop.count() == 1
+        assert reader.problems == []
+
+
 @pytest.mark.parametrize(("locale", "language"), [("zh-CN", "zh-Hans"), ("zh-TW", "zh-Hans"), ("en-GB", "en"), ("de-DE", "en")])
 def test_a_page_opens_in_the_language_of_the_browser(browser, exported, locale, language):
     with reading(browser, locale=locale) as reader:
@@ -153,7 +183,9 @@ def test_the_line_can_be_read_and_set_by_keyboard(browser, exported):
         assert reader.problems == []
 
 
-@pytest.mark.parametrize(("name", "items"), [("vectors", ".vectors-numbers .number"), ("tokens", ".piece")])
+@pytest.mark.parametrize(
+    ("name", "items"), [("vectors", ".vectors-numbers .number"), ("tokens", ".piece"), ("path", ".path [class^='path-']")]
+)
 def test_small_things_with_a_hint_are_one_stop_of_the_tab_key(browser, exported, name, items):
     with reading(browser) as reader:
         page = reader.open(exported / f"{name}.html").page

@@ -83,23 +83,39 @@ export function addGridKeys(
 /**
  * @param items elements in a row, each with `tabindex` −1, of which some may be hidden.
  * @param start the one that the Tab key reaches first.
+ * @returns `keepReachable` is to be called when items were hidden: if the one that the Tab key reaches is among them, it is now
+ * the first that is shown.
  */
-export function addRowKeys(row: Element, items: readonly Focusable[], start = 0): void {
+export function addRowKeys(row: Element, items: readonly Focusable[], start = 0): { keepReachable(): void } {
   let current = items[start];
   current?.setAttribute("tabindex", "0");
+  const reach = (next: Focusable) => {
+    current!.tabIndex = -1;
+    next.tabIndex = 0;
+    current = next;
+  };
   (row as HTMLElement).addEventListener("keydown", (event) => {
+    if (!items.includes(event.target as Focusable)) {
+      return; // of something else in the row that can have the focus
+    }
     const shown = items.filter(isShown);
     const next = shown[afterSliderKey(event.key, shown.indexOf(current!), shown.length) ?? -1];
     if (next) {
       event.preventDefault();
-      current!.tabIndex = -1;
-      next.tabIndex = 0;
-      current = next;
+      reach(next);
       next.focus();
     } else if (event.key === "Enter" && current) {
       click(current);
     }
   });
+  return {
+    keepReachable() {
+      const shown = items.filter(isShown);
+      if (current && shown[0] && !isShown(current)) {
+        reach(shown[0]);
+      }
+    },
+  };
 }
 
 function isShown(element: Element): boolean {

@@ -9,6 +9,7 @@ import { Kept, type Bilingual, type Drawing, type Language } from "./draw";
 import { drawHeader, type Theme } from "./header";
 import { DRAWN } from "./registry";
 import { drawChecks, type ShownView } from "./remarks";
+import { remember, remembered } from "./remembered";
 import { drawStrip } from "./strip";
 import { say } from "./text";
 import type { Passage } from "./types";
@@ -41,11 +42,13 @@ const WORDS = {
   broken: { en: "This view could not be drawn.", zh: "这个视图画不出来。" },
   made: { en: "Made by Liuli", zh: "由 Liuli 生成，版本" },
 };
+const LANGUAGES: readonly Language[] = ["en", "zh"];
+const THEMES: readonly Theme[] = ["system", "light", "dark"];
 const NEAR = "800px"; // from the window: where views are drawn
 
 export function drawPage(root: HTMLElement, data: PageData): void {
-  let language = data.language ?? browserLanguage();
-  let theme: Theme = "system";
+  let language = remembered("language", LANGUAGES) ?? data.language ?? browserLanguage();
+  let theme = remembered("theme", THEMES) ?? "system";
   let selected: number | null = null;
   let sections: Section[] = [];
   let strip: Drawing | null = null;
@@ -174,11 +177,13 @@ export function drawPage(root: HTMLElement, data: PageData): void {
   function onTheme(chosen: Theme): void {
     theme = chosen;
     document.documentElement.dataset.theme = chosen;
+    remember("theme", chosen);
   }
 
   /** Draws everything in another language; the place on the page, the focus, and what the reader has set stay. */
   function onLanguage(chosen: Language): void {
     language = chosen;
+    remember("language", chosen);
     const drawn = sections.filter(({ drawing }) => drawing).map(({ shown }) => shown.name);
     const focused = document.activeElement?.getAttribute("data-key");
     const place = window.scrollY;
@@ -188,6 +193,7 @@ export function drawPage(root: HTMLElement, data: PageData): void {
     window.scrollTo(0, place);
   }
 
+  document.documentElement.dataset.theme = theme;
   drawAll();
   window.addEventListener("scroll", markCurrent, { passive: true });
   window.addEventListener("beforeprint", drawRest);

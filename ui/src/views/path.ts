@@ -6,6 +6,7 @@
 import "./path.css";
 import { fill, html } from "../dom";
 import { UNLINKED, type Bilingual, type Draw, type Kept, type Language } from "../draw";
+import { addRowKeys } from "../grid-keys";
 import { hint } from "../hint";
 import { number, percent, say, tokenName } from "../text";
 import type { PathStage, PathView } from "../types";
@@ -79,6 +80,8 @@ export const drawPath: Draw<PathView> = (element, view, { language, kept }) => {
   }
   const total = language === "zh" ? `一次前向计算共 ${flopsText(flops)}。` : `One pass takes ${flopsText(flops)}.`;
   const list = html("div", { class: "path" }, columnNames(language), ...rows);
+  const keys = addRowKeys(list, [...list.querySelectorAll<HTMLElement>("[tabindex='-1']")]);
+  list.addEventListener("toggle", () => keys.keepReachable(), true); // it does not bubble
   element.append(html("div", { class: "path-top" }, html("p", {}, total), legendOf(language), toggleOf(list, language)), list);
   return UNLINKED;
 };
@@ -153,8 +156,8 @@ function blockOf(attention: PathStage, feedForward: PathStage, shared: Shared): 
 
 function shapeOf(stage: PathStage, language: Language): HTMLElement {
   const shape = stage.shape.join(" × ");
-  const of = stage.dtype === "text" ? say(WORDS.characters, language) : stage.dtype === "int64" ? " id" : ` ${stage.dtype}`;
-  const box = html("span", { class: "path-shape", tabindex: 0 });
+  const of = stage.dtype === "text" ? say(WORDS.characters, language) : stage.dtype === "int64" ? (language === "en" && shape !== "1" ? " ids" : " id") : ` ${stage.dtype}`;
+  const box = html("span", { class: "path-shape", tabindex: -1 });
   box.append(html("span", { class: "number" }, shape || "1"), html("span", { class: "quiet" }, `${of}, ${bytesText(stage.bytes)}`));
   hint(box, () => shapeHint(stage, language));
   return box;
@@ -176,7 +179,7 @@ function costOf(flops: number, parameters: number, shared: Shared): HTMLElement 
   if (flops === 0) {
     return html("span", { class: "path-cost" });
   }
-  const box = html("span", { class: "path-cost", tabindex: 0 }, barOf([{ share: flops / shared.flops, kind: "cost" }]), html("span", { class: "number" }, flopsText(flops)));
+  const box = html("span", { class: "path-cost", tabindex: -1 }, barOf([{ share: flops / shared.flops, kind: "cost" }]), html("span", { class: "number" }, flopsText(flops)));
   hint(box, () => {
     const share = percent(flops / shared.flops);
     const used = `${parameters.toLocaleString("en-US")} ${say(WORDS.weights, shared.language)}`;
@@ -195,7 +198,7 @@ function addedOf(parts: PathStage[], residual: number | null, shared: Shared): H
   }
   const bars = sizes.map(({ name, size }) => ({ share: size / shared.size, kind: name === "attention" ? "attention" : "added" }));
   const text = sizes.map(({ size }) => number(size)).join(" + ");
-  const box = html("span", { class: "path-adds", tabindex: 0 }, barOf(bars, residual === null ? null : residual / shared.size), html("span", { class: "number" }, text));
+  const box = html("span", { class: "path-adds", tabindex: -1 }, barOf(bars, residual === null ? null : residual / shared.size), html("span", { class: "number" }, text));
   hint(box, () => {
     const stream = residual === null ? "" : number(residual);
     const each = sizes.map(({ name, size }) => `${say(STAGES[name]!.title, shared.language)}: ${number(size)}`).join("\n");
