@@ -19,7 +19,15 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.generate.model import Model
 from liuli.inside.arrays import Array, array
-from liuli.inside.distributions import SUM_LIMIT, Distributions, joined, logits_in_chunks, logprobs_of, summarise
+from liuli.inside.distributions import (
+    NUMBERS_AT_ONCE,
+    SUM_LIMIT,
+    Distributions,
+    joined,
+    logits_in_chunks,
+    logprobs_of,
+    summarise,
+)
 from liuli.inside.next_word import NextWord, next_word
 from liuli.inside.passage import Passage, read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
@@ -91,23 +99,26 @@ def lens(
     decoder = model.decoder
     states_TD, tape = record(decoder, read.ids, *residual_points(decoder))
     with torch.inference_mode():
-        rows_RPD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()])
+        rows_PRD = torch.stack([decoder.norm(x_1TD[0, chosen]) for x_1TD in tape.residuals()], 1)
     model_PV = torch.cat(list(logits_in_chunks(decoder, states_TD[chosen])))
     given = tuple(next_word(model, read, word) for word in words)
     tracked = list(dict.fromkeys([int(model_PV[-1].argmax()), *(word.token.id for word in given)]))
+    followed_PK = torch.cat((torch.tensor([tracked]).expand(len(chosen), -1), model_PV.argmax(-1, keepdim=True)), 1)
 
     parts: list[Distributions] = []
-    divergence_PR = np.zeros((len(chosen), len(rows_RPD)), np.float32)
+    divergences: list[Array] = []
     gaps: list[float] = []
-    for p, model_V in enumerate(model_PV):
-        watch("reading the layers", p, len(chosen))
-        logits_RV = torch.cat(list(logits_in_chunks(decoder, rows_RPD[:, p])))
-        parts.append(summarise(logits_RV, CANDIDATES, [*tracked, int(model_V.argmax())]))
-        divergence_PR[p] = _divergence(logits_RV)
-        gaps.append((logits_RV[-1] - model_V).abs().max().item())
+    rows = rows_PRD.shape[1]
+    for places in torch.arange(len(chosen)).split(max(1, NUMBERS_AT_ONCE // (rows * decoder.config.vocab_size))):
+        watch("reading the layers", int(places[0]), len(chosen))
+        logits_NV = torch.cat(list(logits_in_chunks(decoder, rows_PRD[places].flatten(0, 1))))
+        gaps.append((logits_NV[rows - 1 :: rows] - model_PV[places]).abs().max().item())
+        logprobs_NV = logprobs_of(logits_NV)
+        parts.append(summarise(logprobs_NV, CANDIDATES, followed_PK[places].repeat_interleave(rows, 0)))
+        divergences.append(_divergence(logprobs_NV.unflatten(0, (-1, rows))))
 
     found = joined(parts)
-    by_position = len(chosen), len(rows_RPD), -1
+    by_position = len(chosen), rows, -1
     top_PRC, ranks_PRK = found.ids.reshape(by_position), found.ranks.reshape(by_position)
     logprobs_PRK = found.tracked.reshape(by_position)  # the last of the tracked tokens is the model's own prediction
     return LensView(
@@ -124,7 +135,7 @@ def lens(
         top=top_PRC,
         top_logprobs=found.logprobs.reshape(by_position),
         entropy=found.entropy.reshape(by_position[:2]),
-        divergence=divergence_PR,
+        divergence=np.concatenate(divergences),
         tracked=_tokens(model, tracked),
         words=given,
         logprobs=logprobs_PRK[..., :-1],
@@ -132,7 +143,7 @@ def lens(
         final_logprobs=logprobs_PRK[..., -1],
         final_ranks=ranks_PRK[..., -1],
         leads_from=_leads_from(ranks_PRK[..., :-1]),
-        final_leads_from=_leads_from(ranks_PRK[..., -1:])[0] % len(rows_RPD),  # after a tie, its rank can be 1: the last row
+        final_leads_from=_leads_from(ranks_PRK[..., -1:])[0] % rows,  # after a tie, its rank can be 1: the last row
     )
 
 
@@ -156,11 +167,12 @@ def _positions(read: Passage, positions: Sequence[int] | None) -> list[int]:
     return [position % count for position in positions]
 
 
-def _divergence(logits_RV: Tensor) -> Array:
-    """KL(last row ‖ row) of every row, in nats."""
-    logprobs_RV = logprobs_of(logits_RV)
-    terms_RV = (logprobs_RV[-1] - logprobs_RV) * logprobs_RV[-1].exp()
-    return terms_RV.sum(-1).clamp(min=0).numpy()  # rounding of zero can be negative
+@torch.inference_mode()
+def _divergence(logprobs_PRV: Tensor) -> Array:
+    """(P, R): KL(last row ‖ row), in nats."""
+    model_PV1 = logprobs_PRV[:, -1, :, None].exp()
+    means_PR = (logprobs_PRV @ model_PV1)[..., 0]  # of each row's log-probabilities, as the last row weights the tokens
+    return (means_PR[:, -1:] - means_PR).clamp(min=0).numpy()  # rounding of zero can be negative
 
 
 def _leads_from(ranks_PRK: Array) -> Array:
