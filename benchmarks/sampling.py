@@ -2,7 +2,7 @@
 
     python benchmarks/sampling.py
 
-Medians over 300 rows of `choose_rows`, and beside it a full sort, which top-p would need otherwise.
+Medians over 300 rows, and beside it a full sort, which top-p would need otherwise.
 """
 
 import statistics
@@ -10,7 +10,7 @@ import statistics
 import torch
 from shared import machine, seconds
 
-from liuli.generate.sampling import Draw, Sampling, choose_rows, distribution
+from liuli.generate.sampling import Draw, Sampling, choose, distribution
 
 SETTINGS = {
     "greedy": Sampling(temperature=0),
@@ -31,9 +31,9 @@ def main() -> None:
     print(machine())
     print(f"{'a full sort':34} {1e3 * statistics.median(seconds(logits_BV[i].sort) for i in range(30)):7.3f} ms a row")
     for name, sampling in SETTINGS.items():
-        draws = [Draw(sampling, 0.3, None, prompt, counts)] * len(logits_BV)
+        draw = Draw(sampling, 0.3, None, prompt, counts)
         kept = statistics.median(len(distribution(row, sampling).ids_K) for row in logits_BV)
-        rows = [seconds(lambda draws=draws: choose_rows(logits_BV, draws)) / len(draws) for _ in range(10)]
+        rows = [seconds(lambda row=row, draw=draw: choose(row, draw)) for row in logits_BV for _ in range(10)]
         print(f"{name:34} {1e3 * statistics.median(rows):7.3f} ms a row   ({kept:.0f} tokens left)")
 
 

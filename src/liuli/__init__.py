@@ -15,17 +15,23 @@ from liuli.errors import LiuliError
 from liuli.lazy import modules_of
 
 if TYPE_CHECKING:
+    from liuli.act.tool import tool
+    from liuli.act.toolbox import Toolbox
+    from liuli.generate.constraints.grammar import Grammar
     from liuli.generate.model import Model, load
     from liuli.tokens import Tokenizer, open_tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["LiuliError", "Model", "Tokenizer", "load", "open_tokenizer"]
+__all__ = ["Grammar", "LiuliError", "Model", "Tokenizer", "Toolbox", "load", "open_tokenizer", "tool"]
 
 HOMES = {
+    "Grammar": "liuli.generate.constraints.grammar",
     "Model": "liuli.generate.model",
     "load": "liuli.generate.model",
     "Tokenizer": "liuli.tokens",
     "open_tokenizer": "liuli.tokens",
+    "Toolbox": "liuli.act.toolbox",
+    "tool": "liuli.act.tool",
 }
 _module = modules_of(__name__)
 

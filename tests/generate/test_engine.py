@@ -56,8 +56,23 @@ class Says:
     def forced(self) -> list[int]:
         return self.left
 
+    def fits(self, id: int) -> bool:
+        return True
+
     def done(self) -> bool:
         return self.ends and not self.left
+
+
+class Allows(Says):
+    """As `Says`, but the ids are chosen, one per step, because the mask allows no other."""
+
+    def mask(self, left: int) -> torch.Tensor:
+        allowed = torch.zeros(self.vocabulary, dtype=torch.bool)
+        allowed[self.left[0]] = True
+        return allowed
+
+    def forced(self) -> list[int]:
+        return []
 
 
 class Digits:
@@ -77,6 +92,9 @@ class Digits:
 
     def forced(self) -> list[int]:
         return []
+
+    def fits(self, id: int) -> bool:
+        return True
 
     def done(self) -> bool:
         return self.left == 0
@@ -222,7 +240,7 @@ def test_a_digits_only_constraint(tiny, engine):
         assert len(text_of(records)) == 6
         assert records[-1].finish_reason == "stop"
         for record in records:
-            assert 0.5 < record.scores.removed_mass < 1
+            assert 0.5 < record.removed < 1
             assert not record.forced
             assert {c.cut for c in record.scores.candidates if not c.token.text.isdecimal()} == {"grammar"}
     assert len(unconstrained) == 30
@@ -240,7 +258,7 @@ def test_forced_tokens_are_marked_and_scored(tiny, engine):
     (records,) = run(engine, [Request([5], max_tokens=9, candidates=0, constraint=Says(ids))])
     assert ids_of(records) == ids
     assert all(record.forced and record.scores.sampled_logprob == 0 for record in records)
-    assert all(record.scores.removed_mass == pytest.approx(1 - math.exp(record.scores.logprob), abs=1e-5) for record in records)
+    assert all(record.removed == pytest.approx(1 - math.exp(record.scores.logprob), abs=1e-5) for record in records)
 
 
 def test_a_request_that_cannot_go_on_ends_alone(tiny, engine):
@@ -255,7 +273,7 @@ def test_a_request_that_cannot_go_on_ends_alone(tiny, engine):
 def test_cancelling(tiny):
     engine = Engine(tiny.decoder, tiny.tokenizer, slots=1)
     ids = tiny.tokenizer.encode("go ST")
-    running = engine.submit(Request([5], max_tokens=40, stop=["STOP"], constraint=Says(ids, ends=False)))
+    running = engine.submit(Request([5], max_tokens=40, stop=["STOP"], constraint=Allows(ids, ends=False)))
     waiting = engine.submit(Request([5], max_tokens=40))
     last = engine.submit(Request([5], max_tokens=2))
     shown = "".join(record.text for _ in ids for record in engine.step())

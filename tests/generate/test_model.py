@@ -81,7 +81,7 @@ def test_a_stop_id_ends_a_completion(tiny):
 def test_unknown_settings_and_devices(tiny, tiny_folder):
     with pytest.raises(
         liuli.LiuliError,
-        match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, stop_ids, temperature, top_k",
+        match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, stop_ids, grammar, schema, temp",
     ):
         tiny.complete("a", beams=3)
     if not torch.cuda.is_available():

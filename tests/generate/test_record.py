@@ -58,7 +58,7 @@ def test_scores_in_float64(sampling, grammar, seed):
     probs = np.exp(logprobs)
     assert scores.logprob == pytest.approx(logprobs[choice.id], abs=1e-5)
     assert scores.entropy == pytest.approx(-(probs[probs > 0] * logprobs[probs > 0]).sum(), abs=1e-4)
-    assert scores.removed_mass == pytest.approx(probs[~allowed].sum(), abs=1e-5)
+    assert choice.distribution.removed_by("grammar") == pytest.approx(probs[~allowed].sum(), abs=1e-5)
 
     found = choice.distribution
     kept = dict(zip(found.ids_K.tolist(), found.probs_K.double().log().tolist(), strict=True))
@@ -95,7 +95,7 @@ def test_by_hand():
     assert choice.id == 2
     assert scores.logprob == pytest.approx(math.log(0.15), abs=1e-6)
     assert scores.sampled_logprob == pytest.approx(math.log(0.375), abs=1e-6)
-    assert scores.removed_mass == pytest.approx(0.4)
+    assert choice.distribution.removed_by("grammar") == pytest.approx(0.4)
     assert [(one.token.id, one.cut) for one in scores.candidates] == [
         (0, "grammar"), (1, None), (2, None), (3, "min_p"), (4, "top_p"), (5, "top_k"),
     ]  # fmt: skip
@@ -120,9 +120,10 @@ def test_candidates_that_tie_come_by_lower_id():
     assert [one.token.id for one in scores.candidates] == [0, 1, 2]
 
 
-def test_removed_mass_is_at_most_1():
-    _, scores = scored(torch.tensor([-200.0] + [0.0] * 10), allowed=[1] + [0] * 10)
-    assert 1 - 1e-6 <= scores.removed_mass <= 1
+def test_what_a_rule_removed_is_at_most_1():
+    choice, _ = scored(torch.tensor([-200.0] + [0.0] * 10), allowed=[1] + [0] * 10)
+    assert 1 - 1e-6 <= choice.distribution.removed_by("grammar") <= 1
+    assert choice.distribution.removed_by("top_k") == 0
 
 
 def test_no_candidates():
@@ -155,7 +156,7 @@ def test_json_is_strict(row, sampling):
 
 
 PLAIN = {"request", "index", "position", "token", "text", "forced", "uniform", "ms", "finish_reason"}
-SCORED = {"logprob", "sampled_logprob", "entropy", "removed_mass", "interval", "cuts", "candidates"}
+SCORED = {"logprob", "sampled_logprob", "entropy", "interval", "cuts", "candidates"}
 
 
 def test_fields():
@@ -165,9 +166,11 @@ def test_fields():
         "request": "r1", "index": 2, "position": 9, "token": {"id": 7, "text": "t7", "bytes": [116, 55]}, "text": "t7",
         "forced": True, "uniform": 0.25, "ms": 0.0, "finish_reason": None,
     }  # fmt: skip
-    scores = StepScores(-1.0, -0.5, 2.0, 0.0, (0.0, 1.0))
+    scores = StepScores(-1.0, -0.5, 2.0, (0.0, 1.0))
     assert set(StepRecord("r1", 2, 9, token, "t7", scores=scores).to_json()) == PLAIN | SCORED
     assert set(StepRecord("r1", 2, 9, token, "t7", prompt_logprobs=[]).to_json()) == PLAIN | {"prompt_logprobs"}
+    constrained = StepRecord("r1", 2, 9, token, "t7", removed=0.25, captures={"thought": "Hm"})
+    assert set(constrained.to_json()) == PLAIN | {"removed", "captures"}
 
 
 def test_an_end_without_a_token():

@@ -151,6 +151,9 @@ class Fails:
         self._called("accept")
         self.accepted.append(token_id)
 
+    def fits(self, token_id: int) -> bool:
+        return True
+
     def forced(self) -> list[int]:
         self._called("forced")
         return self.tokens[len(self.accepted) :][:1]

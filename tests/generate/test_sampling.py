@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from liuli.errors import LiuliError
-from liuli.generate.sampling import Draw, Sampling, choose, choose_rows, distribution, min_p, pick, top_k, top_p
+from liuli.generate.sampling import Draw, Sampling, choose, distribution, min_p, pick, top_k, top_p
 
 INF, NAN = math.inf, math.nan
 JUST_BELOW_1 = math.nextafter(1, 0)
@@ -451,40 +451,6 @@ def test_pick_gives_each_its_share():
 def test_choose_maps_places_to_ids():
     row = logs(0.1, 0.4, 0.1, 0.4)
     assert [choose(row, Draw(Sampling(top_k=2), u)).id for u in (0.0, 0.49, 0.51, JUST_BELOW_1)] == [1, 1, 3, 3]
-
-
-# Rows of a batch.
-
-
-def test_choose_rows_is_choose_to_the_bit():
-    logits_BV = torch.randn(7, 101, generator=torch.Generator().manual_seed(0)) * 4
-    logits_BV[2, 50] = NAN
-    half = torch.arange(101) % 2 == 0
-    draws = [
-        Draw(Sampling(), 0.3),
-        Draw(Sampling(0.7, 20, 0.9, 0.02, 1.2, 0.1, 0.2, {5: 2.0}), 0.9, half, [1, 2, 3], {4: 2}),
-        Draw(Sampling(), 0.5),
-        Draw(Sampling(0.0), 0.5, half),
-        Draw(Sampling(), 0.5, torch.zeros(101, dtype=torch.bool)),
-        Draw(Sampling(2.0, top_p=0.95), 0.999, prompt=[7], counts={8: 1}),
-        Draw(Sampling(top_k=7), 0.01),
-    ]
-    together = choose_rows(logits_BV, draws)
-    assert [i for i, choice in enumerate(together) if isinstance(choice, LiuliError)] == [2, 4]
-    for i in (0, 1, 3, 5, 6):
-        ours, alone = together[i], choose(logits_BV[i].clone(), draws[i])
-        assert (ours.id, ours.uniform) == (alone.id, alone.uniform)
-        assert torch.equal(ours.distribution.ids_K, alone.distribution.ids_K)
-        assert torch.equal(ours.distribution.probs_K, alone.distribution.probs_K)
-        for one, other in zip(ours.distribution.cuts, alone.distribution.cuts, strict=True):
-            assert (one.rule, one.mass) == (other.rule, other.mass)
-            assert torch.equal(one.kept, other.kept)
-    assert torch.equal(together[6].distribution.probs_K, choose_rows(logits_BV[6:], draws[6:])[0].distribution.probs_K)
-
-
-def test_rows_and_draws_must_be_as_many():
-    with pytest.raises(ValueError, match="shorter"):
-        choose_rows(torch.zeros(2, 3), [Draw(Sampling(), 0.5)])
 
 
 # What a distribution says of itself.

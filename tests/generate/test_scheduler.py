@@ -12,7 +12,7 @@ TOKEN = 10  # bytes
 
 
 def state(name: str, prompt: int = 1, tokens: int = 9) -> RequestState:
-    return RequestState(name, Request([5] * prompt, max_tokens=tokens), None)
+    return RequestState(name, Request([5] * prompt, max_tokens=tokens), None, 270)
 
 
 def names(states: list[RequestState]) -> str:

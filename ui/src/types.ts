@@ -923,14 +923,14 @@ export interface StepRecord {
   forced: boolean;
   /** The number that chose, drawn for every token, used or not. */
   uniform: number | null;
-  /** The model's own. This and the next six are there if scores were asked for. */
+  /** Probability of all tokens that the constraint did not allow, in the model's own distribution. There only with a constraint. */
+  removed?: number;
+  /** The model's own. This and the next five are there if scores were asked for. */
   logprob?: StepLogprob;
   /** After the whole sampler. */
   sampled_logprob?: StepLogprob;
   /** Of the model's own distribution. */
   entropy?: number;
-  /** Probability that the grammar took away. */
-  removed_mass?: number;
   /** Of the chosen token; [0, 1] for a greedy or forced choice. */
   interval?: StepInterval;
   /** What each rule did, in order. */
@@ -958,6 +958,8 @@ export interface StepRecord {
   finish_reason: "stop" | "length" | "cancelled" | "error" | null;
   /** What went wrong, with finish_reason "error". */
   error?: string;
+  /** With the last record, if the grammar captures texts: each by its name. */
+  captures?: Record<string, unknown>;
   /** With the first record, if asked for; the first token, which follows nothing, has null. */
   prompt_logprobs?: StepLogprob[];
 }

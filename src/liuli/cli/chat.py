@@ -13,6 +13,7 @@ from liuli.cli.options import Adapter, Device, Dtype, ModelName, Pattern, Thread
 from liuli.cli.output import say
 from liuli.cli.reply_view import ReplyView
 from liuli.cli.sampling import named_as_typed, only_given, set_threads, settings_line, with_sampling_options
+from liuli.cli.structure import Choices, GrammarFile, Regex, SchemaText, grammar_of
 from liuli.cli.work_progress import work_progress
 from liuli.errors import LiuliError
 
@@ -50,6 +51,10 @@ def chat(
             show_default="chosen at random and printed",
         ),
     ] = None,
+    schema: SchemaText = None,
+    regex: Regex = None,
+    choices: Choices = None,
+    grammar: GrammarFile = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
@@ -59,6 +64,7 @@ def chat(
 ) -> None:
     """Talk with a model. Type /help for the commands. If standard input is a pipe, each line is one message."""
     check_model(model, adapter)
+    form = grammar_of(schema, regex, choices, grammar)
     given = only_given(**sampling)
     with work_progress("starting"):
         check_compute(device, dtype, threads)
@@ -71,7 +77,7 @@ def chat(
         opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
         set_threads([opened], threads)
         try:
-            talk = Conversation(opened, system, max_tokens, seed, CANDIDATES, offered, **given)
+            talk = Conversation(opened, system, max_tokens, seed, CANDIDATES, offered, form, **given)
         except LiuliError as error:
             raise named_as_typed(error) from None
         kept = KeptConversation(opened)

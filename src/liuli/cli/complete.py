@@ -20,6 +20,7 @@ from liuli.cli.sampling import (
     with_sampling_options,
 )
 from liuli.cli.step_record import explain_steps, print_step
+from liuli.cli.structure import Choices, GrammarFile, Regex, SchemaText, grammar_of
 from liuli.cli.work_progress import work_progress
 from liuli.display import on_screen
 from liuli.errors import LiuliError
@@ -54,6 +55,10 @@ def complete(
         int | None, typer.Option(metavar="N", help="Show this many of the most likely tokens per step.", show_default="5")
     ] = None,
     steps: Steps = False,
+    schema: SchemaText = None,
+    regex: Regex = None,
+    choices: Choices = None,
+    grammar: GrammarFile = None,
     adapter: Adapter = None,
     pattern: Pattern = None,
     device: Device = "cpu",
@@ -66,6 +71,7 @@ def complete(
     if candidates is not None and not (steps or json):
         raise LiuliError("--candidates needs --steps or --json: add one of them, or leave out --candidates")
     check_model(model, adapter)
+    form = grammar_of(schema, regex, choices, grammar)
     check_compute(device, dtype, threads)
     text = read_text(prompt)
     given = only_given(**sampling)
@@ -76,7 +82,7 @@ def complete(
         opened = load(model, device=device, dtype=dtype, pattern=pattern, adapter=adapter)
         set_threads([opened], threads)
         try:
-            completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, **given)
+            completion, records = opened.stream(text, max_tokens, seed, stop or (), recorded, grammar=form, **given)
         except LiuliError as error:
             raise named_as_typed(error) from None
         work.show(f"reading the prompt of {counted(len(completion.prompt_ids), 'token')}")
@@ -90,7 +96,7 @@ def complete(
         _print_json(identity, completion, records, line_per_step=steps)
         return
     try:
-        _print_steps(completion, records) if steps else _print_text(opened, records)
+        print_steps(completion, records) if steps else _print_text(opened, records)
     finally:
         note(settings_line(opened, completion.sampling, completion.seed, given))
 
@@ -121,7 +127,7 @@ def _print_text(model: "Model", records: Iterable["StepRecord"]) -> None:
         end_stream(text)
 
 
-def _print_steps(completion: "Completion", records: Iterable["StepRecord"]) -> None:
+def print_steps(completion: "Completion", records: Iterable["StepRecord"]) -> None:
     """Each step as a small table, then the whole text."""
     screen, greedy = Screen(), completion.sampling.temperature == 0
     if not greedy:

@@ -17,6 +17,7 @@ class Completion:
         prompt: its text, None if the prompt was ids and there is no tokenizer.
         text: without a stop token. ids: with it.
         finish_reason: None while it grows.
+        captures: the texts that the grammar captured, by name; when it is finished.
     """
 
     prompt: str | None
@@ -27,6 +28,7 @@ class Completion:
     ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     steps: list[StepRecord] = field(default_factory=list)
+    captures: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.text
@@ -41,12 +43,14 @@ class Completion:
         if record.token is not None:
             self.ids.append(record.token.id)
         self.finish_reason = record.finish_reason
+        self.captures = record.captures or {}
 
     def to_json(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
             "sampling": self.sampling.to_json(),  # a logit bias of null: banned
             "prompt": {"text": self.prompt, "ids": self.prompt_ids},
-            "completion": {"text": self.text, "ids": self.ids, "finish_reason": self.finish_reason},
+            "completion": {"text": self.text, "ids": self.ids, "finish_reason": self.finish_reason}
+            | ({"captures": self.captures} if self.captures else {}),
             "steps": [step.to_json() for step in self.steps],
         }

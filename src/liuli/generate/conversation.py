@@ -17,6 +17,7 @@ from typing import Any
 from liuli.errors import LiuliError
 from liuli.fields import check, is_size, is_whole
 from liuli.generate.completion import Completion
+from liuli.generate.constraints.grammar import Grammar
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 
@@ -42,7 +43,7 @@ class Conversation:
         max_tokens: the most tokens of a reply.
         seed: of the first reply; each later reply uses the next number. By default each reply has a random seed.
         tools: function tools that the chat template describes to the model. A call is part of the reply's text.
-        candidates, sampling: as for `Model.stream`.
+        candidates, grammar, sampling: as for `Model.stream`. The grammar is that of every reply.
 
     Raises:
         LiuliError: the model has no tokenizer or no chat template, or the template refuses a system message or tools; the
@@ -57,6 +58,7 @@ class Conversation:
         seed: int | None = None,
         candidates: int | None = None,
         tools: Sequence[dict[str, Any]] = (),
+        grammar: Grammar | None = None,
         **sampling: Any,
     ):
         self.model, self.tools = model, tools
@@ -67,6 +69,7 @@ class Conversation:
         check(self, "max_tokens", is_size, "a whole number of at least 1")
         check(self, "seed", lambda seed: seed is None or is_whole(seed), "a whole number, 0 or more")
         self._candidates = candidates
+        self._grammar = grammar
         self._given = sampling
         self._generated = 0
         self.said: list[Message] = []
@@ -192,6 +195,7 @@ class Conversation:
             seed=None if self.seed is None else self.seed + self._generated,
             candidates=self._candidates,
             stop_ids=self.model.chat.stops,
+            grammar=self._grammar,
             **self._given,
         )
         self.left_out = left_out

@@ -1,7 +1,7 @@
 """`liuli.load`: the decoder and the tokenizer of a folder, as a model that completes prompts."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from liuli.devices import find_device, find_dtype
 from liuli.errors import LiuliError
 from liuli.files import read_json
 from liuli.generate.completion import Completion
+from liuli.generate.constraints.grammar import Grammar
+from liuli.generate.constraints.short_schema import short_schema
 from liuli.generate.defaults import default_sampling
 from liuli.generate.engine import Engine
 from liuli.generate.record import StepRecord
@@ -104,6 +106,8 @@ class Model:
         stop: Sequence[str] = (),
         candidates: int | None = None,
         stop_ids: Sequence[int] = (),
+        grammar: Grammar | None = None,
+        schema: Mapping[str, Any] | str | None = None,
         **sampling: Any,
     ) -> tuple[Completion, Iterator[StepRecord]]:
         """A completion, and the steps that make it grow as they are taken from the iterator.
@@ -113,15 +117,31 @@ class Model:
             seed: the same seed makes the same choices; by default one is chosen at random.
             candidates: how many of the most likely tokens to record at each step; None records no scores.
             stop_ids: ids that end it, in addition to the model's own.
+            grammar: what the completion must look like. It is then complete and valid within `max_tokens`, whatever the model
+                prefers. schema: instead, a JSON Schema, or a short one such as "name, age int".
             sampling: fields of `Sampling`; those not given are the folder's own.
 
         Raises:
-            LiuliError: settings out of range, an empty prompt, a prompt that does not fit; a step that cannot be chosen.
+            LiuliError: settings out of range, an empty prompt, a prompt that does not fit; what `Grammar` and its
+                `start` raise; a step that cannot be chosen.
         """
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
-            known = ("max_tokens", "seed", "stop", "candidates", "stop_ids", *Sampling.__dataclass_fields__)
+            known = (
+                "max_tokens",
+                "seed",
+                "stop",
+                "candidates",
+                "stop_ids",
+                "grammar",
+                "schema",
+                *Sampling.__dataclass_fields__,
+            )
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
+        if grammar is not None and schema is not None:
+            raise LiuliError("grammar and schema cannot be used together: give one of them")
+        if schema is not None:
+            grammar = Grammar.of_schema(short_schema(schema) if isinstance(schema, str) else schema)
         ids = self._ids(prompt)
         request = Request(
             ids,
@@ -131,6 +151,7 @@ class Model:
             stop,
             (*self.stop_ids, *token_ids(stop_ids, "stop_ids")),
             candidates,
+            constraint=grammar,
         )
         engine = Engine(self.decoder, self.tokenizer, slots=1)
         engine.submit(request)

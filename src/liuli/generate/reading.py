@@ -11,6 +11,7 @@ from typing import Any
 from liuli.errors import LiuliError
 from liuli.fields import Record
 from liuli.generate.completion import Completion
+from liuli.generate.constraints.grammar import Grammar
 from liuli.generate.model import Model
 from liuli.generate.record import StepRecord
 from liuli.tokens import Tokenizer
@@ -81,8 +82,11 @@ class PromptReader:
             return self.tokenizer.encode(prompt.text, prompt=True)
         return [*self.tokenizer.begin, *self.tokenizer.encode(prompt.text)]
 
-    def begin(self, prompt: Prompt, max_tokens: int, seed: int, candidates: int) -> tuple[Completion, Iterator[StepRecord]]:
-        """An answer that grows as its steps are taken. The prompt is checked before the first step.
+    def begin(
+        self, prompt: Prompt, max_tokens: int, seed: int | None, candidates: int | None, grammar: Grammar | None = None
+    ) -> tuple[Completion, Iterator[StepRecord]]:
+        """An answer that grows as its steps are taken. The prompt is checked before the first step. The arguments are those of
+        `Model.stream`.
 
         Raises:
             LiuliError: what `ids` raises; the prompt does not fit. The message names the prompt and the model.
@@ -90,7 +94,7 @@ class PromptReader:
         ends = () if self.chat is None else self.chat.stops
         try:
             ids = self.ids(prompt)
-            return self.model.stream(ids, max_tokens=max_tokens, seed=seed, candidates=candidates, stop_ids=ends, **self.given)
+            return self.model.stream(ids, max_tokens, seed, candidates=candidates, stop_ids=ends, grammar=grammar, **self.given)
         except LiuliError as error:
             raise LiuliError(f"{prompt.source}, read by {self.model.path}: {error}") from None
 

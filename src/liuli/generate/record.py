@@ -43,7 +43,6 @@ class StepScores(Record):
     """The numbers behind a choice.
 
     Attributes:
-        removed_mass: the probability that the grammar removed.
         interval: of the chosen token, as in `Candidate`; (0, 1) if there was no other choice.
         cuts: for each rule that removed tokens, in order: its name, how many ids it kept, and the probability that it removed.
     """
@@ -51,7 +50,6 @@ class StepScores(Record):
     logprob: float
     sampled_logprob: float
     entropy: float
-    removed_mass: float
     interval: tuple[float, float]
     cuts: list[tuple[str, int, float]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -74,6 +72,9 @@ class StepRecord(Record):
         ms: milliseconds from the beginning of the engine's step to this record.
         finish_reason: None if the request continues. error: what went wrong, in one line.
         prompt_logprobs: in the first record, if requested; None for the first token of the prompt.
+        removed: the probability of all tokens that the constraint did not allow, in the model's own distribution: how much the
+            model wanted something else. None without a constraint.
+        captures: in the last record, the texts that the grammar captured, by name; None if it captures nothing.
     """
 
     request: str
@@ -88,13 +89,15 @@ class StepRecord(Record):
     finish_reason: FinishReason | None = None
     error: str | None = None
     prompt_logprobs: list[float | None] | None = None
+    removed: float | None = None
+    captures: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {}
         for name, value in Record.to_json(self).items():
             if name == "scores":
                 body |= value or {}
-            elif value is not None or name not in ("error", "prompt_logprobs"):
+            elif value is not None or name not in ("removed", "error", "captures", "prompt_logprobs"):
                 body[name] = value
         return body | {"ms": round(self.ms, 3)}
 
@@ -109,7 +112,6 @@ def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Call
     """
     logprobs_V = logits_V.log_softmax(-1)
     found = choice.distribution
-    grammar = next((cut.mass for cut in found.cuts if cut.rule == "grammar"), 0.0)
     entropy = torch.special.entr(logprobs_V.exp()).sum().item()
     cuts, listed = [(cut.rule, len(cut.kept), cut.mass) for cut in found.cuts], []
     if candidates:
@@ -120,4 +122,4 @@ def score(logits_V: Tensor, choice: TokenChoice, candidates: int, describe: Call
         listed = list(map(Candidate, map(describe, ids.tolist()), *numbers, found.cut_by(ids), found.intervals(ids)))
     (interval,) = found.intervals(found.ids_K.new_tensor([choice.id]))
     assert interval is not None
-    return StepScores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, grammar, interval, cuts, listed)
+    return StepScores(logprobs_V[choice.id].item(), math.log(choice.probability), entropy, interval, cuts, listed)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import index
 from reprlib import repr as shortened
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,11 +14,15 @@ from torch import Tensor
 from liuli.errors import LiuliError
 from liuli.fields import check, is_size, is_whole, plain
 from liuli.generate.constraints.constraint import Constraint
+from liuli.generate.constraints.grammar import Grammar
 from liuli.generate.record import FinishReason
 from liuli.generate.sampling import Sampling
 from liuli.generate.stop import StopStrings
 from liuli.tokens import TextStream, Tokenizer
 from liuli.units import counted
+
+if TYPE_CHECKING:
+    from liuli.generate.constraints.grammar_constraint import GrammarConstraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Request:
         stop_ids: ids that end the text; they are recorded.
         candidates: how many tokens to record at each step; 0 records only the scores of the chosen token, None no scores.
         prompt_logprobs: whether the first record also holds the log-probability of each token of the prompt.
+        constraint: what the completion must look like: a grammar, which any number of requests may share, or a constraint of
+            this request alone.
 
     Raises:
         LiuliError: `ids` or `stop_ids` have an element that is not an integer. Everything else is checked by `check`.
@@ -46,7 +52,7 @@ class Request:
     stop_ids: Sequence[int] = ()
     candidates: int | None = None
     prompt_logprobs: bool = False
-    constraint: Constraint | None = None
+    constraint: Constraint | Grammar | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", token_ids(self.ids, "the prompt"))  # the dataclass is frozen
@@ -82,6 +88,10 @@ class Request:
                 f"the prompt has {counted(prompt, 'token')} and max_tokens is {self.max_tokens}, but the context has only "
                 f"{counted(capacity, 'token')}: set max_tokens to {capacity - prompt} or less"
             )
+        if isinstance(self.constraint, Grammar) and not has_tokenizer:
+            raise LiuliError("a grammar needs a tokenizer, and this model has none: add its tokenizer files")
+        if isinstance(self.constraint, Grammar) and self.stop:
+            raise LiuliError("stop strings would cut off the text that the grammar completes: leave them out")
         if self.stop and not has_tokenizer:
             raise LiuliError("stop strings need a tokenizer, and this model has none: give stop_ids instead")
         for what, ids in (("prompt", self.ids), ("logit bias", self.sampling.logit_bias), ("list of stop ids", self.stop_ids)):
@@ -92,66 +102,141 @@ class Request:
                 )
 
 
+@dataclass(slots=True)
+class NextTokens:
+    """What a request knows about its next tokens before the model's pass.
+
+    Attributes:
+        forced: ids that its constraint leaves no choice about; it has accepted them.
+        chooses: whether the model chooses one more token after them. allowed_V: among which, bool (V); None: among all.
+        complete: whether the text is complete with the last forced id.
+        error: what the constraint raised after the last forced id.
+    """
+
+    forced: list[int] = field(default_factory=list)
+    chooses: bool = False
+    allowed_V: Tensor | None = None
+    complete: bool = False
+    error: LiuliError | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the pass gives."""
+        return len(self.forced) + self.chooses
+
+
 class RequestState:
     """A request that waits or runs.
 
     Attributes:
         slot: its place in the KV cache, while it runs.
         pending: ids that the cache does not hold yet: the prompt, later the last token.
-        index: how many tokens were generated. counts: how often each id is among them.
+        index: how many tokens were generated. ids: prompt and generated tokens. counts: how often each id is among the latter.
         generator: of uniform numbers, one per token.
+        ahead: what it knows about its next tokens, since `look_ahead` was called.
+
+    Raises:
+        LiuliError: what `Grammar.start` raises.
     """
 
-    def __init__(self, name: str, request: Request, tokenizer: Tokenizer | None):
+    def __init__(self, name: str, request: Request, tokenizer: Tokenizer | None, vocab_size: int):
         self.name = name
         self.request = request
         self.slot: int | None = None
         self.pending = list(request.ids)
+        self.ids = list(request.ids)
         self.index = 0
         self.counts: dict[int, int] = {}
         self.generator = random.Random(request.seed)
+        self._vocab_size = vocab_size
         self._text = TextStream(tokenizer, after=request.ids) if tokenizer else None
         self._stop = StopStrings(request.stop)
+        self.ahead = NextTokens()
+        self._grammar: GrammarConstraint | None = None
+        if isinstance(request.constraint, Grammar):
+            assert tokenizer is not None, "check refuses it"
+            limit, ends = request.max_tokens, request.stop_ids
+            self._grammar = request.constraint.start(tokenizer, vocab_size, limit, ends, request.ids)
+            self._constraint: Constraint | None = self._grammar
+        else:
+            self._constraint = request.constraint
 
     @property
     def position(self) -> int:
         """Tokens of the prompt and those generated so far: what the cache must hold for the next token."""
         return len(self.request.ids) + self.index
 
-    def allowed(self, vocab_size: int) -> tuple[Tensor | None, bool]:
-        """What may come next: bool (V), or None for anything; and whether the constraint leaves no choice.
+    @property
+    def reach(self) -> int:
+        """What the cache must hold for all tokens of the next pass."""
+        return self.position + max(0, self.ahead.tokens - 1)
+
+    @property
+    def left(self) -> int:
+        """How many tokens may still come."""
+        return self.request.max_tokens - self.index
+
+    def look_ahead(self) -> None:
+        """Finds out what may come next. The constraint accepts the tokens that it forces; each must then be taken."""
+        self.ahead = ahead = NextTokens()
+        try:
+            while self._constraint is not None and len(ahead.forced) < self.left:
+                forced = self._forced()[: self.left - len(ahead.forced)]
+                for token_id in forced:
+                    ahead.complete = self.accept(token_id)
+                    ahead.forced.append(token_id)
+                    if ahead.complete or token_id in self.request.stop_ids:
+                        return
+                if not forced:
+                    ahead.allowed_V = self._mask(self.left - len(ahead.forced))
+                    break
+            ahead.chooses = len(ahead.forced) < self.left
+        except LiuliError as error:
+            ahead.error = error
+
+    def allowed_instead(self, token_id: int) -> Tensor | None:
+        """None if a token that was chosen fits; otherwise what may be chosen instead, bool (V).
 
         Raises:
-            LiuliError: the constraint fails, or returns something else.
+            LiuliError: the constraint fails, or allows the token again.
         """
-        constraint = self.request.constraint
-        if constraint is None:
-            return None, False
-        with _errors_of("forced"):
-            forced = [index(token_id) for token_id in constraint.forced()]
-            if forced:
-                if not 0 <= forced[0] < vocab_size:
-                    raise IndexError(f"token {forced[0]} is not one of {vocab_size}")
-                allowed_V = torch.zeros(vocab_size, dtype=torch.bool)
-                allowed_V[forced[0]] = True
-                return allowed_V, True
-        with _errors_of("mask"):
-            allowed_V = constraint.mask(self.request.max_tokens - self.index)
-            if allowed_V.dtype != torch.bool or allowed_V.shape != (vocab_size,):
-                raise TypeError(f"{allowed_V.dtype} {tuple(allowed_V.shape)} is not torch.bool ({vocab_size},)")
-            return allowed_V.cpu(), False
+        if self._constraint is None:
+            return None
+        with _errors_of("fits"):
+            if self._constraint.fits(token_id):
+                return None
+        allowed_V = self._mask(self.left)
+        if allowed_V[token_id]:
+            raise LiuliError(
+                f"the constraint allows the token {token_id}, but says that it does not fit; correct the constraint"
+            )
+        return allowed_V
 
-    def take(self, token_id: int) -> tuple[str, FinishReason | None]:
-        """Adds a token. Returns the text that may be shown now, and why the request finishes with it, if it does.
+    def accept(self, token_id: int) -> bool:
+        """Tells the constraint the next token. Returns whether the text is complete with it.
 
         Raises:
-            LiuliError: the constraint fails; then the token was not added.
+            LiuliError: the constraint fails; then the token is not part of the text.
+        """
+        if self._constraint is None:
+            return False
+        with _errors_of("accept"):
+            self._constraint.accept(token_id)
+        with _errors_of("done"):
+            return bool(self._constraint.done())
+
+    def take(self, token_id: int, complete: bool) -> tuple[str, FinishReason | None]:
+        """Adds a token, which the constraint has accepted. Returns the text that may be shown now, and why the request finishes
+        with it, if it does.
+
+        Args:
+            complete: whether the constraint says that the text is complete with it.
         """
         request = self.request
-        complete = self._accepted(token_id)
         self.index += 1
         self.counts[token_id] = self.counts.get(token_id, 0) + 1
         self.pending = [token_id]
+        self.ids.append(token_id)
         text = ""
         reason: FinishReason | None = "length" if self.index == request.max_tokens else None
         if token_id in request.stop_ids:
@@ -170,15 +255,26 @@ class RequestState:
             return ""
         return self._stop.push(self._text.finish()) + self._stop.finish()
 
-    def _accepted(self, token_id: int) -> bool:
-        """Whether the constraint says that the text is complete with this token."""
-        constraint = self.request.constraint
-        if constraint is None:
-            return False
-        with _errors_of("accept"):
-            constraint.accept(token_id)
-        with _errors_of("done"):
-            return bool(constraint.done())
+    def captures(self) -> dict[str, str] | None:
+        """The captures of the grammar; None without a grammar, or if it has none."""
+        return (self._grammar.captures() or None) if self._grammar else None
+
+    def _forced(self) -> list[int]:
+        assert self._constraint is not None
+        with _errors_of("forced"):
+            forced = [index(token_id) for token_id in self._constraint.forced()]
+            for token_id in forced:
+                if not 0 <= token_id < self._vocab_size:
+                    raise IndexError(f"token {token_id} is not one of {self._vocab_size}")
+            return forced
+
+    def _mask(self, left: int) -> Tensor:
+        assert self._constraint is not None
+        with _errors_of("mask"):
+            allowed_V = self._constraint.mask(left)
+            if allowed_V.dtype != torch.bool or allowed_V.shape != (self._vocab_size,):
+                raise TypeError(f"{allowed_V.dtype} {tuple(allowed_V.shape)} is not torch.bool ({self._vocab_size},)")
+            return allowed_V.cpu()
 
 
 @contextmanager
@@ -186,6 +282,8 @@ def _errors_of(method: str) -> Iterator[None]:
     """A constraint is foreign code: whatever it raises ends its own request and no other."""
     try:
         yield
+    except LiuliError:
+        raise  # a grammar says itself what is wrong
     except Exception as error:
         raised = f"{type(error).__name__}: {error}"
         raise LiuliError(f"the method {method} of the constraint raised {raised}; correct the constraint") from error

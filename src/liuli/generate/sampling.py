@@ -96,6 +96,10 @@ class Distribution:
     probs_K: Tensor
     cuts: list[Cut]
 
+    def removed_by(self, rule: Rule) -> float:
+        """The probability that a rule removed, in the distribution before it; 0 if it did not act."""
+        return next((cut.mass for cut in self.cuts if cut.rule == rule), 0.0)
+
     def logprobs(self, ids: Tensor) -> list[float]:
         """Nats after the whole sampler; -inf for ids that were removed."""
         at = torch.searchsorted(self.ids_K, ids).clamp(max=len(self.ids_K) - 1)
@@ -139,8 +143,7 @@ def distribution(
     """
     adjusted_V, cuts = adjust(logits_V, sampling, prompt, counts or {}), []
     if allowed_V is not None:
-        mass = min(1.0, logits_V.softmax(-1)[~allowed_V].sum().item())
-        cuts.append(Cut("grammar", allowed_V.nonzero()[:, 0], mass))
+        cuts.append(Cut("grammar", allowed_V.nonzero()[:, 0], removed_mass(logits_V, allowed_V)))
         adjusted_V = adjusted_V.masked_fill(~allowed_V, -math.inf)
     if adjusted_V is not logits_V and not math.isfinite(logits_V.max()):
         raise LiuliError(BROKEN)
@@ -155,6 +158,13 @@ def distribution(
     scaled_V = (adjusted_V - top) / temperature
     ids_K = torch.arange(len(logits_V), device=top.device) if not cuts else cuts[0].kept
     return narrow(ids_K, scaled_V[ids_K] if cuts else scaled_V, sampling, cuts)
+
+
+def removed_mass(logits_V: Tensor, allowed_V: Tensor) -> float:
+    """The probability of what is not allowed. The smaller of its two parts is summed, so that neither is lost to rounding."""
+    probs_V = logits_V.softmax(-1)
+    mass = probs_V.masked_fill(allowed_V, 0).sum().item()  # faster than to index
+    return mass if mass < 0.5 else 1.0 - probs_V.masked_fill(~allowed_V, 0).sum().item()
 
 
 def adjust(logits_V: Tensor, sampling: Sampling, prompt: Sequence[int], counts: Mapping[int, int]) -> Tensor:
@@ -274,15 +284,3 @@ def choose(logits_V: Tensor, draw: Draw) -> TokenChoice:
         return TokenChoice(int(found.ids_K), draw.uniform, 1.0, found)
     place = pick(found.probs_K, draw.uniform)
     return TokenChoice(int(found.ids_K[place]), draw.uniform, float(found.probs_K[place]), found)
-
-
-def choose_rows(logits_BV: Tensor, draws: Sequence[Draw]) -> list[TokenChoice | LiuliError]:
-    """`choose` for every row of a batch, each with its own settings: the result is identical to that of
-    `choose` alone, and a row with nothing to choose from does not affect the others."""
-    found: list[TokenChoice | LiuliError] = []
-    for logits_V, draw in zip(logits_BV.unbind(), draws, strict=True):
-        try:
-            found.append(choose(logits_V, draw))
-        except LiuliError as error:
-            found.append(error)
-    return found

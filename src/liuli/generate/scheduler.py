@@ -71,7 +71,7 @@ class Scheduler:
         can need. That is always enough: `schedule` starts a request only if all could run to their last token.
         """
         used = self._used_slots()
-        needed = max(state.position for state in self.running if state is not None)
+        needed = max(state.reach for state in self.running if state is not None)
         if used <= slots and needed <= capacity:
             return slots, capacity
         most = self._longest()

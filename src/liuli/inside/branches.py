@@ -97,6 +97,9 @@ class StartWith:
     def mask(self, left: int) -> Tensor:
         return torch.ones(self._vocab_size, dtype=torch.bool)
 
+    def fits(self, token_id: int) -> bool:
+        return True
+
     def accept(self, token_id: int) -> None:
         self._left = self._left[1:]
 

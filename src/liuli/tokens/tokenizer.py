@@ -98,6 +98,7 @@ class Tokenizer:
         names: the texts of the named tokens (`bos_token` and so on), by name.
         vocab_size: the number of ids, including special tokens (the largest id + 1).
         missing: the ids of added tokens for which the model's embedding has no row. A text with such a token is refused.
+        derived: what other modules have computed from the tokenizer, kept as long as it is.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Tokenizer:
         self._hidden = {id: text for text, id in self.specials.items() if id != unknown}
         self.vocab_size = max(encoder.vocab_size, max((token.id for token in self.added.values()), default=-1) + 1)
         self._tokens: dict[int, Token] = {}
+        self.derived: dict[Any, Any] = {}
 
     @property
     def end(self) -> list[int]:
