@@ -105,7 +105,7 @@ def test_a_number_in_a_short_interval_gets_more_digits():
 
     screen = Screen(file=io.StringIO(), width=80)
     for number, interval in ((0.3, (0.25, 0.5)), (0.30003, (0.30001, 0.30004)), (0.2, (0.2, 0.2 + 1e-9))):
-        scores = StepScores(-1.0, -1.0, 1.0, 0.0, interval)
+        scores = StepScores(-1.0, -1.0, 1.0, interval)
         print_step(screen, StepRecord("r", 0, 1, Token(1, "a", b"a"), "a", uniform=number, scores=scores), greedy=False)
     text = screen.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     assert "random number 0.3000 is in 0.2500–0.5000 → a" in text

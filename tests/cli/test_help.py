@@ -11,7 +11,7 @@ from liuli.cli.options import ADAPTER, MODEL
 REPLACED = r"\b(a token|a byte|go(es|ne)? on|told|beside|anew|mend|take away|likeliest|whoever|all of it)\b"  # see STYLE.md
 WORDS = {  # what stands for a value in any command: each means one thing
     "MODEL", "ADAPTER", "RUN", "FOLDER", "FILE", "SOURCE", "DATA", "PROMPT", "TEXT", "PREFIX", "SIZE", "TYPE", "DEVICE",
-    "FIELD", "NAME", "RANK", "SHARE", "NUMBER", "N", "K", "P",
+    "FIELD", "NAME", "RANK", "QUESTION", "TABLE", "SCHEMA", "TOOL", "URL", "SHARE", "NUMBER", "N", "K", "P",
 }  # fmt: skip
 
 

@@ -40,9 +40,20 @@ WORKING = {  # the words of a command, and what is shown while it works
         (("complete", "model", "the", "--max-tokens", 3), ["loading model", "reading the prompt of 2 tokens"]),
         (("complete", "model", "the", "--max-tokens", 3, "--json"), ["generating tokens", "hashing the model"]),
     ],
+    "extract": [
+        (("extract", "wide", "the", "--schema", "a bool", "--max-tokens", 20), ["loading wide", "generating tokens"]),
+        (("extract", "wide", "the", "--schema", "a bool", "--max-tokens", 20, "--json"), ["hashing the model"]),
+    ],
     "convert": [
         (("convert", "assistant", "--gguf", "model.gguf"), ["loading assistant", "writing tensors"]),
         (("convert", "model", "--out", "copy"), ["writing the weights", "hashing the models"]),
+    ],
+    "agent": [(("agent", "wide", "the", "--max-steps", 1, "--max-tokens", 40), ["opening wide", "step 1"])],
+    "join": [
+        (
+            ("join", "long", "all", "left.csv", "right.csv", "--out", "joined.csv"),
+            ["reading right", "loading long", "asking", "joining"],
+        )
     ],
     "look": [(("look", "model", "the cat", "--view", "lens"), ["loading model", "reading the layers"])],
     "merge": [(("merge", "model", "adapter", "--out", "merged"), ["loading model", "writing the merged", "hashing the"])],
@@ -86,11 +97,12 @@ OTHERS = {  # commands that are tested elsewhere
 def place(tmp_path_factory) -> Path:
     """A folder with the models and the data that the commands above name."""
     folder = tmp_path_factory.mktemp("place")
-    for name in ("model", "wide"):
+    for name, context in (("model", None), ("wide", 512), ("long", 4096)):
         (folder / name).mkdir()
         tiny.save(folder / name)
-    config = json.loads((folder / "wide" / "config.json").read_text())
-    (folder / "wide" / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 512}))
+        if context:
+            config = json.loads((folder / name / "config.json").read_text())
+            (folder / name / "config.json").write_text(json.dumps(config | {"max_position_embeddings": context}))
     talking.save(folder / "assistant")
     decoder = read_decoder(folder / "model")
     lora.add(decoder, lora.LoRASettings(rank=2), seed=0)
@@ -100,6 +112,8 @@ def place(tmp_path_factory) -> Path:
     run(job_in(folder, 5), folder / "trained")
     write_folder(World(), str(folder / "place"), 9)
     talks = [{"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "Hi!"}]} for i in range(60)]
+    for name in ("left", "right"):
+        (folder / f"{name}.csv").write_text(f"id,{name}\n1,x\n")
     (folder / "talks.jsonl").write_text("\n".join(map(json.dumps, talks[:3])))
     (folder / "many.jsonl").write_text("\n".join(map(json.dumps, talks)))
     return folder

@@ -26,6 +26,8 @@ OUTPUTS = [
     Output(("begin",), "--out"),
     Output(("train", "INPUT/text.txt"), "--out"),
     Output(("finetune", "INPUT/model", "INPUT/talks.jsonl"), "--out"),
+    Output(("join", "INPUT/model", "INPUT/question", "INPUT/talks.jsonl", "INPUT/talks.jsonl"), "--out", ".csv"),
+    Output(("agent", "INPUT/model", "INPUT/question"), "--out", ".json"),
     Output(("merge", "INPUT/model", "INPUT/model"), "--out"),
     Output(("convert", "INPUT/model"), "--out"),
     Output(("convert", "INPUT/model"), "--gguf", ".gguf"),

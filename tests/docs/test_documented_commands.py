@@ -33,7 +33,10 @@ BUDGETS = {
     "finetune": {"--epochs": "0.1"},
     "evaluate": {"--points": "2", "--valid": "tail:0.02"},
 }
-NOT_RUN = {"begin": "takes minutes; tests/cli/test_begin_command.py runs it"}
+NOT_RUN = {
+    "begin": "takes minutes; tests/cli/test_begin_command.py runs it",
+    "extract": "needs a model with a longer context; tests/cli/test_extract_command.py runs it",
+}
 MEASURED = {
     ("docs/chat.md", "chat"): "needs the real model; tests/cli/test_chat_command.py compares it",
     ("README.md", "complete"): "needs the real model; tests/cli/test_readme.py compares it",

@@ -18,6 +18,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # at the end of each command's help; a
         "liuli complete liuli-begin/run 小明今天去游乐园玩 --steps",
         'liuli complete openai-community/gpt2 "Once upon a time" --max-tokens 50 --seed 7',
     ),
+    "extract": (
+        "liuli extract liuli-begin/assistant \"小明住在哪儿？\" --schema 'name, place'",
+        "liuli extract Qwen/Qwen2.5-0.5B-Instruct - --schema person.schema.json --temperature 0",
+    ),
     "chat": (
         "liuli chat liuli-begin/assistant",
         'liuli chat Qwen/Qwen2.5-0.5B-Instruct --system "Answer in one sentence." --temperature 0',
@@ -37,12 +41,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # at the end of each command's help; a
         "liuli evaluate liuli-begin/assistant liuli-begin/dialogues.jsonl --exact",
         "liuli evaluate openai-community/gpt2 my-text.txt",
     ),
+    "agent": (
+        'liuli agent liuli-begin/agent "小明的生日是哪天？" --tools tables:liuli-begin/world/tables',
+        'liuli agent Qwen/Qwen2.5-0.5B-Instruct "What is 17.5% of 2640?" --tools calculator --steps',
+    ),
     "look": (
         "liuli look",
         "liuli look liuli-begin/run 小明今天去游乐园玩 --view lens",
         "liuli look liuli-begin/run 今天小明 --with-text 昨天小明 --word 小明 --view context",
         "liuli look liuli-begin/run --view learning --world liuli-begin/world",
         "liuli look openai-community/gpt2 Hello --view attention --layer 5 --head 1",
+    ),
+    "join": (
+        'liuli join Qwen/Qwen2.5-0.5B-Instruct "Show customers with their orders." customers.csv orders.csv --out joined.csv',
+        "liuli join Qwen/Qwen2.5-0.5B-Instruct 各公司的净利润和现金流入分别是多少 净利润.json 现金流.json --explain",
     ),
     "merge": ("liuli merge Qwen/Qwen2.5-0.5B my-adapter --out my-model",),
     "convert": (
