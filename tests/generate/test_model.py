@@ -8,6 +8,7 @@ import torch
 
 import liuli
 from liuli.generate.sampling import Sampling
+from liuli.inside.tape import Tape
 
 
 def test_a_model_is_decoder_tokenizer_config_and_hash(tiny, tiny_folder):
@@ -81,7 +82,7 @@ def test_a_stop_id_ends_a_completion(tiny):
 def test_unknown_settings_and_devices(tiny, tiny_folder):
     with pytest.raises(
         liuli.LiuliError,
-        match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, stop_ids, grammar, schema, temp",
+        match="there is no setting 'beams'; settings: max_tokens, seed, stop, candidates, stop_ids, grammar, schema, tap, temp",
     ):
         tiny.complete("a", beams=3)
     if not torch.cuda.is_available():
@@ -127,3 +128,14 @@ def test_lengths_that_are_none(tiny):
     for length in (-10, -2, 0, 2.5):
         with pytest.raises(liuli.LiuliError, match="max_tokens must be a whole number of at least 1"):
             tiny.complete("t", max_tokens=length)
+
+
+def test_a_tap_sees_what_the_engine_computes(tiny):
+    tape = Tape("final_norm")
+    completion, steps = tiny.stream("Once", max_tokens=1, seed=1, candidates=tiny.config.vocab_size, tap=tape)
+    scores = next(steps).scores
+    with torch.inference_mode():
+        logprobs_V = tiny.decoder.logits(tape["final_norm"][0, -1]).float().log_softmax(-1)
+    assert len(tape["final_norm"][0]) == len(completion.prompt_ids)
+    for each in scores.candidates:
+        assert each.logprob == pytest.approx(logprobs_V[each.token.id].item(), abs=1e-5)

@@ -11,7 +11,6 @@ from liuli.inside import (
     branches,
     candidates,
     context,
-    distributions,
     gradient,
     influence,
     learning,
@@ -98,14 +97,16 @@ BREAKS = {  # check -> (view, what breaks it)
     ),
     "identical_prefixes": ("context", grows),
     "distributions_sum_to_1": (
-        "lens", lambda patch: changed(patch, distributions, "logprobs_of", lambda logprobs: logprobs + 1e-3)
+        "lens", lambda patch: changed(patch, lens, "logprobs_of", lambda logprobs: logprobs + 1e-3)
     ),
     "attention_rows_sum_to_1": ("attention", lambda patch: changed(patch, attention, "attention_weights", lambda w: w * 1.001)),
     "heads_equal_the_decoder": (
         "attention", lambda patch: changed(patch, attention, "attention_weights", lambda w: w.roll(1, 0))
     ),
     "last_layer_equals_the_model": ("lens", late_residuals),
-    "recomputed_equals_the_step": ("candidates", lambda patch: changed(patch, candidates, "record", moved_states)),
+    "recomputed_equals_the_step": (
+        "candidates", lambda patch: changed(patch, candidates, "logits_in_chunks", lambda found: (1.5 * each for each in found))
+    ),
     "number_in_the_interval": ("candidates", other_number),
     "path_sums": ("branches", lambda patch: changed(patch, branches, "record", moved_states)),
     "scores_sum_to_the_difference": (

@@ -26,6 +26,7 @@ GROUPS = {
     "b": "(b) in the text, never asked",
     "c": "(c) in no training data",
     "d": "(d) asked after another subject",
+    "e": "(e) about what is not in this world: it should say so",
 }
 
 

@@ -27,7 +27,7 @@ from liuli.generate.request import Request, RequestState
 from liuli.generate.sampling import Draw, TokenChoice, choose
 from liuli.generate.scheduler import Scheduler
 from liuli.model.cache import KVCache, bytes_per_token, default_budget, int_tensor
-from liuli.model.decoder import Decoder
+from liuli.model.decoder import Decoder, Tap
 from liuli.model.logprobs import token_logprobs
 from liuli.tokens import Token, Tokenizer
 
@@ -44,6 +44,7 @@ class Engine:
         cache_budget: the most memory for the KV cache, in bytes; by default half of the memory of the device.
         keep: whether what a request leaves in its slot of the KV cache stays there. The next request in the slot does not read
             again what it begins with, if it begins the same.
+        tap: a function that every pass calls at the decoder's points; see `BLOCK_POINTS`.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Engine:
         capacity: int | None = None,
         cache_budget: int | None = None,
         keep: bool = False,
+        tap: Tap | None = None,
     ):
         self._decoder = decoder
         self._tokenizer = tokenizer
@@ -63,7 +65,7 @@ class Engine:
         budget = default_budget(self._device) if cache_budget is None else cache_budget
         self._scheduler = Scheduler(slots, budget, bytes_per_token(decoder.config, self._dtype))
         self._cache: KVCache | None = None
-        self._keep = keep
+        self._keep, self._tap = keep, tap
         self._kept: dict[int, list[int]] = {}  # the ids in the slots of requests that have ended
         self._ended: list[StepRecord] = []
         self._submitted = 0
@@ -184,7 +186,7 @@ class Engine:
         rows = [[*state.pending, *state.ahead.forced[: state.ahead.tokens - 1]] for state in states]
         ids_BT = int_tensor(rows, self._device)
         slots = [state.slot for state in states if state.slot is not None]
-        return self._decoder.hidden(ids_BT, cache=cache.rows(slots, [ids_BT.shape[1]] * len(slots)))
+        return self._decoder.hidden(ids_BT, cache=cache.rows(slots, [ids_BT.shape[1]] * len(slots)), tap=self._tap)
 
     def _tokens(self, state: RequestState, logits_KV: Tensor, x_TD: Tensor) -> Iterator[StepRecord]:
         """Adds the forced tokens of a request and the chosen one, until it ends, and records them.

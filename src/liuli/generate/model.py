@@ -25,7 +25,7 @@ from liuli.hub import find_model, model_in, what_holds
 from liuli.model.adapters.peft_folder import hash_adapter
 from liuli.model.adapters.peft_folder import load as load_adapter
 from liuli.model.config import Config
-from liuli.model.decoder import Decoder
+from liuli.model.decoder import Decoder, Tap
 from liuli.model.formats.detect import hash_model, read_decoder
 from liuli.tokens import TextStream, Tokenizer
 from liuli.tokens.chat.chat import Chat, has_template
@@ -108,6 +108,7 @@ class Model:
         stop_ids: Sequence[int] = (),
         grammar: Grammar | None = None,
         schema: Mapping[str, Any] | str | None = None,
+        tap: Tap | None = None,
         **sampling: Any,
     ) -> tuple[Completion, Iterator[StepRecord]]:
         """A completion, and the steps that make it grow as they are taken from the iterator.
@@ -119,6 +120,7 @@ class Model:
             stop_ids: ids that end it, in addition to the model's own.
             grammar: what the completion must look like. It is then complete and valid within `max_tokens`, whatever the model
                 prefers. schema: instead, a JSON Schema, or a short one such as "name, age int".
+            tap: a function that every pass calls at the decoder's points; see docs/taps.md.
             sampling: fields of `Sampling`; those not given are the folder's own.
 
         Raises:
@@ -135,6 +137,7 @@ class Model:
                 "stop_ids",
                 "grammar",
                 "schema",
+                "tap",
                 *Sampling.__dataclass_fields__,
             )
             raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
@@ -153,7 +156,7 @@ class Model:
             candidates,
             constraint=grammar,
         )
-        engine = Engine(self.decoder, self.tokenizer, slots=1)
+        engine = Engine(self.decoder, self.tokenizer, slots=1, tap=tap)
         engine.submit(request)
         text = prompt if isinstance(prompt, str) else self.tokenizer and _text(self.tokenizer, ids)
         completion = Completion(text, list(ids), request.seed, request.sampling)

@@ -21,7 +21,7 @@ from liuli.inside.arrays import Array, array
 from liuli.inside.distributions import logits_in_chunks
 from liuli.inside.passage import read_passage
 from liuli.inside.self_check import SelfCheck, largest, limit_in
-from liuli.inside.tape import record
+from liuli.inside.tape import Tape
 from liuli.inside.view import ModelFacts, View
 from liuli.tokens import Token, Tokenizer
 
@@ -79,10 +79,11 @@ def candidates(model: Model, text: str, seed: int = 0, sampling: Mapping[str, An
     """
     read = read_passage(model, text)
     assert model.tokenizer is not None
-    completion, steps = model.stream(read.ids, max_tokens=1, seed=seed, candidates=LISTED, **dict(sampling or {}))
+    tape = Tape("final_norm")
+    settings = dict(sampling or {})
+    completion, steps = model.stream(read.ids, max_tokens=1, seed=seed, candidates=LISTED, tap=tape, **settings)
     step = next(steps)
-    states_TD, _ = record(model.decoder, read.ids)
-    logits_V = next(logits_in_chunks(model.decoder, states_TD[-1:]))[0]
+    logits_V = next(logits_in_chunks(model.decoder, tape["final_norm"][0, -1:]))[0]
     view = CandidatesView(
         model=ModelFacts.of(model),
         input=read,

@@ -11,9 +11,10 @@ from typing import Any
 
 from liuli.world import lexicon
 from liuli.world.en import ENGLISH
-from liuli.world.facts import FACTS, Dice, Entity, EntityKind, attribute
+from liuli.world.facts import Dice, Entity, EntityKind, attribute
 from liuli.world.language import Code, Language, Subject, fill
 from liuli.world.lexicon import Term
+from liuli.world.outside import Outside
 from liuli.world.talk import Talk, ways_to_type
 from liuli.world.talk_en import TALK as TALK_EN
 from liuli.world.talk_zh import TALK as TALK_ZH
@@ -22,6 +23,9 @@ from liuli.world.zh import CHINESE
 Message = dict[str, Any]
 
 SPEAKERS: dict[Code, tuple[Language, Talk]] = {"zh": (CHINESE, TALK_ZH), "en": (ENGLISH, TALK_EN)}
+ABOUT = 0.04  # share of the questions that ask for anything about somebody or something
+STRANGER = 0.04  # share of the later questions that are about somebody whom nobody knows
+OUTSIDE = {"beyond": 4, "remark": 2}  # how often there is small talk of these kinds, beside 1 for any other: much may be said
 KINDS: dict[EntityKind, int] = {"person": 60, "town": 15, "animal": 7, "shop": 9, "festival": 9}  # of 100 entities asked about
 TURNS = (50, 28, 14, 8)  # of 100 conversations: how many have one, two, three, four questions
 GREETED, THANKED, PARTED = 0.03, 0.05, 0.03  # shares of the conversations that begin with a greeting, end with thanks, goodbye
@@ -34,7 +38,7 @@ CHECKED, OF_HABITS = 0.1, 0.1  # shares of the questions whether something is tr
 NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
 # Share of the answers about what was told that say all the same that nobody knows. Who is never in doubt of what it was taught
 # learns by heart where to doubt, and so does not doubt elsewhere: with this, far more of (c) is refused (docs/lab-log.md).
-DOUBT = 0.016
+DOUBT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Askable:
         told, untold: facts that may be asked about, of each entity: those the text states, and those it never does.
         held_back: places of the wordings that no conversation uses, of each fact in each language.
         values: every value that an attribute of a kind has in the world.
-        strangers: names of people whom nobody knows.
+        outside: what is not in the world.
         langs: in which people speak.
         capitalised: English words that keep their capital within a sentence: "I", and the first words of names.
     """
@@ -56,7 +60,7 @@ class Askable:
     untold: Mapping[Entity, list[str]]
     held_back: Mapping[tuple[Entity, str, Code], list[int]]
     values: Mapping[tuple[EntityKind, str], tuple[Term, ...]]
-    strangers: list[Term]
+    outside: Outside
     langs: tuple[Code, ...]
     capitalised: frozenset[str]
 
@@ -80,6 +84,7 @@ class SimulatedConversation:
         self._spoken_of: list[Entity] = []  # the last one last
         self._asked: set[tuple[Entity, str]] = set()
         self._topic = ""  # the fact of the last question, or "" if it was about none
+        self._after_a_stranger = False  # whether the last question was about somebody whom nobody knows
 
     def hold(self) -> list[Message]:
         """A whole conversation with questions."""
@@ -108,22 +113,30 @@ class SimulatedConversation:
         """One message and its answer, in the same language. `kind`: None: any."""
         foreign = self._happens(FOREIGN) and self._foreign
         small = SPEAKERS[self._dice.choose(self._foreign)][1].small if foreign else self._talk.small
-        said, replies = small[kind or self._dice.choose(list(small))]
-        self._exchange(self._dice.choose(ways_to_type(self._dice.choose(said))), self._dice.choose(replies))
+        kind = kind or self._dice.weighted(list(small), [OUTSIDE.get(each, 1) for each in small])
+        some, replies = small[kind]
+        said = self._askable.outside.matter(self._dice, some) if kind in OUTSIDE else self._dice.choose(some)
+        self._exchange(self._dice.choose(ways_to_type(said)), self._dice.choose(replies))
 
     def _small_talk_at_times(self) -> None:
         while self._happens(ANYWHERE):
             self.small_talk()
 
     def about_a_stranger(self) -> None:
-        """Nobody knows anything of somebody who is not there."""
-        name, topic = self._term(self._dice.choose(self._askable.strangers)), self._dice.choose(FACTS["person"])
-        asked = self._talk.ask_of(name, self._dice.choose(self._talk.questions["person"][topic]), "")
-        self._exchange(asked, nobody_knows("person", name, topic, self._lang, self._dice))
+        """A question about somebody or something that is not in the world."""
+        kind, name = self._askable.outside.entity(self._dice, self._lang)
+        if self._topic and self._spoken_of[-1].kind == kind and self._happens(0.5):
+            self._exchange(self._dice.choose(self._talk.likewise).replace("{}", name), self._dice.choose(self._talk.unheard))
+        else:
+            self._say(question_about(kind, name, self._lang, self._dice), self._dice.choose(self._talk.unheard))
+        self._after_a_stranger = True
 
     def ask(self, entity: Entity, by_name: bool) -> None:
         """A question about an entity: about a habit, whether something is true, or about a fact. None if all was asked."""
-        if entity.habits and self._happens(OF_HABITS):
+        self._after_a_stranger = False
+        if by_name and self._askable.told[entity] and self._happens(ABOUT):
+            self._ask_about(entity)
+        elif entity.habits and self._happens(OF_HABITS):
             self._ask_habit(entity, by_name)
         elif (fact := self._fact(entity)) is not None:
             checked = self._happens(CHECKED)
@@ -154,6 +167,13 @@ class SimulatedConversation:
         asked = self._dice.choose(self._talk.checks).replace("{}", claim)
         return asked[:1].upper() + asked[1:]
 
+    def _ask_about(self, entity: Entity) -> None:
+        """Anything about the entity. The answer is a fact that conversations ask about."""
+        template = self._dice.choose(self._talk.about[entity.kind])
+        self._ask(entity, template, "", True, self._answer(entity, self._dice.choose(self._askable.told[entity])))
+        self._topic = ""
+        self._spoken_of.append(entity)
+
     def _ask_habit(self, entity: Entity, by_name: bool) -> None:
         """The answer is drawn as often as it is true."""
         habit = self._dice.choose(list(entity.habits))
@@ -167,10 +187,15 @@ class SimulatedConversation:
 
     def _ask_on(self) -> None:
         """A later question."""
+        if self._happens(STRANGER):
+            self.about_a_stranger()
+            return
         last = self._spoken_of[-1]
         before = [each for each in self._spoken_of[:-1] if each is not last]
         how = self._dice.weighted(("same", "likewise", "other", "back"), (SAME, LIKEWISE, OTHER, BACK * bool(before)))
-        if how == "likewise" and (others := self._with_the_same_fact(last)):
+        if self._after_a_stranger:  # to whom a pronoun would refer
+            self.ask(self._any_entity(but=last), by_name=True)
+        elif how == "likewise" and (others := self._with_the_same_fact(last)):
             self._ask_likewise(self._dice.choose(others))
         elif how == "back":
             self.ask(self._dice.choose(before), by_name=True)
@@ -269,6 +294,14 @@ def wordings(entity: Entity, fact: str, lang: Code) -> tuple[str, ...]:
 def question_of(entity: Entity, fact: str, lang: Code, template: str) -> str:
     """The question by name, alone."""
     return SPEAKERS[lang][1].ask_of(getattr(entity.name, lang), template, _item(fact, lang))
+
+
+def question_about(kind: EntityKind, name: str, lang: Code, dice: Dice) -> str:
+    """Any question about somebody or something by name, also about what is not in the world."""
+    talk = SPEAKERS[lang][1]
+    topics = [topic for topic in talk.questions[kind] if topic != "price"]  # of a thing that it would have to sell
+    some = talk.about[kind] if dice.uniform() < 0.3 else talk.questions[kind][dice.choose(topics)]
+    return talk.ask_of(name, dice.choose(some), "")
 
 
 def sentence_of(

@@ -4,12 +4,13 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 
     asked     told in the text and asked about in the conversations; some wordings of each question are kept for (a) and (d)
     unasked   told in the text and never asked about: (b)
-    refused   never told, and asked about in the conversations, where the answer is that nobody knows (as is one in sixty of
+    refused   never told, and asked about in the conversations, where the answer is that nobody knows (as is one in fifty of
               the answers about what is asked: `conversation.DOUBT`)
     unknown   never told and never asked about: (c)
 
 So (a) is known if wordings do not matter, (b) if what was read can be said, (c) is refused only by who knows what it knows, and
-(d), a question of (a) after one about another entity, is answered if a conversation may change its subject.
+(d), a question of (a) after one about another entity, is answered if a conversation may change its subject. (e) asks about
+what is not in the world at all: other names, and matters of which nobody there speaks (`outside.py`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,19 +21,30 @@ from typing import Literal
 from liuli.errors import LiuliError
 from liuli.files import write_json_lines
 from liuli.output_paths import check_new_file
-from liuli.world import lexicon
-from liuli.world.conversation import SPEAKERS, Askable, Message, SimulatedConversation, question_of, wordings
+from liuli.world.conversation import (
+    OUTSIDE,
+    SPEAKERS,
+    Askable,
+    Message,
+    SimulatedConversation,
+    question_about,
+    question_of,
+    wordings,
+)
 from liuli.world.facts import Dice, Entity, EntityKind, attribute
 from liuli.world.language import Code
+from liuli.world.outside import Outside
 from liuli.world.world import World, check_seed
 
-Group = Literal["a", "b", "c", "d"]
+Group = Literal["a", "b", "c", "d", "e"]
 Verdict = Literal["right", "refused", "wrong"]
 
-GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown", "d": "asked"}
+GROUPS: dict[Group, str] = {"a": "asked", "b": "unasked", "c": "unknown", "d": "asked", "e": "outside"}
 UNASKED, REFUSED = 0.25, 0.65  # shares of the told facts, of the untold ones
 HELD_BACK = 2  # wordings of each question that is asked about
-SMALL, STRANGERS = 0.05, 0.05  # shares of the conversations: small talk alone; questions about people whom nobody knows
+SMALL, STRANGERS = 0.05, 0.08  # shares of the conversations: small talk alone; those that begin with a name nobody knows
+GONE_ON = 0.3  # share of the latter that go on with what is known
+ABOUT_NAMES, ABOUT_MATTERS = 100, 50  # questions of (e) in each language
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class Question:
 
     Attributes:
         before: the conversation so far. name: of whom. answer: the true value; others: all other values of its kind.
+            Of (e) these are empty.
     """
 
     group: Group
@@ -78,11 +91,10 @@ class Conversations:
         entities: dict[EntityKind, tuple[Entity, ...]] = {
             kind: tuple(each for each in some if told[each] or untold[each]) for kind, some in world.facts.entities.items()
         }
-        known = {entity.name for entity in world.facts.entities["person"]}
-        strangers = [name for name in lexicon.full_names() if name not in known]
-        names = [entity.name.en for some in entities.values() for entity in some] + [name.en for name in strangers]
+        names = [entity.name.en for some in entities.values() for entity in some]
         capitalised = frozenset({"I", *(name.split(" ")[0] for name in names if name[:1].isupper())})
-        self.askable = Askable(entities, told, untold, held_back, world.facts.values, strangers, self.langs, capitalised)
+        outside = Outside(self._names())
+        self.askable = Askable(entities, told, untold, held_back, world.facts.values, outside, self.langs, capitalised)
 
     def _divide(self, dice: Dice) -> dict[tuple[Entity, str], str]:
         """The group of every fact. Of each attribute the same shares, so that an answer's kind tells nothing of the group."""
@@ -112,7 +124,10 @@ class Conversations:
         return (self._any(dice) for _ in range(count))
 
     def questions(self, group: Group, lang: Code) -> list[Question]:
-        """One about each fact of the group; of (a) and (d) in a wording that was kept back for it."""
+        """One about each fact of the group; of (a) and (d) in a wording that was kept back for it. Those of (e) are about
+        names and matters that were kept back."""
+        if group == "e":
+            return self._about_the_outside(lang)
         dice, of_another, found = Dice(7), Dice(8), []
         for (entity, fact), of in self._groups.items():
             if of == GROUPS[group]:
@@ -126,6 +141,18 @@ class Conversations:
                 text = question_of(entity, fact, lang, template)
                 found.append(Question(group, lang, text, getattr(entity.name, lang), fact, answer, others, before))
         return found
+
+    def _about_the_outside(self, lang: Code) -> list[Question]:
+        dice, outside = Dice(9), Outside(self._names(), kept=True)
+        small = SPEAKERS[lang][1].small
+        names = (outside.entity(dice, lang) for _ in range(ABOUT_NAMES))
+        texts = [question_about(kind, name, lang, dice) for kind, name in names]
+        texts += [outside.matter(dice, small[dice.choose(list(OUTSIDE))][0]) for _ in range(ABOUT_MATTERS)]
+        return [Question("e", lang, text, "", "", "", ()) for text in dict.fromkeys(texts)]
+
+    def _names(self) -> frozenset[str]:
+        """Of everybody and everything, in both languages."""
+        return frozenset(name for entity in self._entities() for name in entity.name)
 
     def _about_another(self, entity: Entity, fact: str, lang: Code, dice: Dice) -> tuple[Message, ...]:
         """A question with its answer about another entity of the kind: the same fact if it has that, which tempts most to say
@@ -149,8 +176,10 @@ class Conversations:
         conversation = SimulatedConversation(self.askable, lang, dice)
         if draw < SMALL:
             conversation.chatter()
-        elif draw < SMALL + STRANGERS and self.askable.strangers:
+        elif draw < SMALL + STRANGERS:
             conversation.about_a_stranger()
+            if dice.uniform() < GONE_ON:
+                conversation.hold()
         else:
             conversation.hold()
         return conversation.messages
@@ -176,9 +205,13 @@ def write_dialogues(
 
 
 def judge(question: Question, reply: str) -> Verdict:
-    """Whether a reply says the true value and no other, or that nobody knows."""
-    if reply.endswith(SPEAKERS[question.lang][1].nobody):
+    """Whether a reply says the true value and no other, or that nobody knows. (e) asks what has no true value in the world:
+    that the name or the matter is not known is a refusal too."""
+    talk = SPEAKERS[question.lang][1]
+    if reply.endswith(talk.nobody) or (question.group == "e" and reply in talk.not_from_here):
         return "refused"
+    if question.group == "e":
+        return "wrong"
     said = reply.replace(question.name, "")  # which may be a value too: of a friend, or where a train goes
     others = [value for value in question.others if value in said and value not in question.answer]
     return "right" if question.answer in said and not others else "wrong"

@@ -23,7 +23,9 @@ class Talk:
             a value that nobody knows.
         habits: by kind and habit, in which of the text's wordings an answer may be.
         nobody: how an answer ends that says that nobody knows.
-        small: by kind of small talk, what people say (see `ways_to_type`) and what may be answered.
+        about: by kind of entity, how people ask for anything about somebody or something.
+        unheard: answers about a name that is not in the world.
+        small: by kind of small talk, what people say (see `ways_to_type`) and what may be answered. `{n}` is a number.
         pronouns: by "he", "she", "it" or kind of entity. possessive: follows a name.
     """
 
@@ -35,6 +37,8 @@ class Talk:
     answers: Mapping[str, Mapping[str, Mapping[int, str]]]
     habits: Mapping[str, Mapping[str, tuple[int, ...]]]
     nobody: tuple[str, ...]
+    about: Mapping[str, tuple[str, ...]]
+    unheard: tuple[str, ...]
     small: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     pronouns: Mapping[str, Pronoun]
     possessive: str
@@ -47,6 +51,11 @@ class Talk:
     def refusals(self, kind: str, fact: str, phrases: tuple[str, ...]) -> list[str]:
         """The same where nobody knows the value, without the end that says so."""
         return [phrases[place].replace("{}", said) for place, said in self.answers[kind][fact].items()]
+
+    @property
+    def not_from_here(self) -> tuple[str, ...]:
+        """Answers to what is not in the world."""
+        return (*self.unheard, *self.small["beyond"][1], *self.small["remark"][1])
 
     def ask_of(self, name: str, template: str, item: str) -> str:
         """A question about somebody or something by name."""

@@ -329,6 +329,46 @@ CLOSED = {
     "festival": {"date": "Is {who} on {}?", "place": "Is {who} held in {}?", "custom": "Do people {} on {whom}?"},
 }
 
+# What people ask for who want to hear something, or to know whether there is such a one.
+ABOUT = {
+    "person": ("Who is {who}?", "Do you know {who}?", "Tell me about {who}.", "What do you know about {who}?"),
+    "town": ("Where is {who}?", "Do you know {who}?", "Tell me about {who}.", "What is {who} like?"),
+    "animal": ("What is {who}?", "Have you seen {who}?", "Tell me about {who}.", "What do you know about {who}?"),
+    "shop": ("What is {who} like?", "Do you know {who}?", "Tell me about {who}.", "What do you know about {who}?"),
+    "festival": ("What is {who}?", "Do you know {who}?", "Tell me about {who}.", "What do you know about {who}?"),
+}
+
+# What an assistant of one small place cannot do, or does not know.
+BEYOND = (
+    "Tell me a joke", "Sing me a song", "What is {n}+{n}?", "What is {n} plus {n}?", "What is one plus one?",
+    "Write my homework", "What is in the news?", "What is {n} times {n}?", "How is the weather?", "{n}+{n}=?",
+    "What day is it today?", "What is the capital of France?", "Who wrote Hamlet?", "How far is the moon?",
+    "What is the capital of China?",
+    "Write a poem", "Translate this into Chinese", "What do you think of politics?", "How do I fix my computer?",
+    "Write a poem about spring",
+    "What time is it?", "What is {n} minus {n}?", "What is the highest mountain?", "How many days are in a year?",
+    "Will it rain tomorrow?",
+    "How do I bake a cake?", "Recommend a film", "Book me a flight", "What is artificial intelligence?",
+    "How do I learn Chinese?",
+    "Tell me a story", "What is pi?", "Why does the sun shine?", "Who invented the light bulb?", "How big is the earth?",
+    "Can you write code?", "Write a program in Python", "Do you speak Chinese?", "Can you play chess?", "Can you draw?",
+    "Recommend a book", "Which medicine should I take?", "What should I watch?", "What helps against a cold?",
+    "Should I change my job?",
+    "What is my name?", "How old are you?", "Are you a man or a woman?", "Do you have a girlfriend?", "Where do you live?",
+    "Who made you?", "Are you a human or a machine?", "Can you use the internet?", "At what temperature does water boil?",
+    "What is your favourite colour?",
+    "Give me a name", "Who is Bill Gates?", "Who is Shakespeare?", "What is the meaning of life?", "Who is Einstein?",
+)  # fmt: skip
+REMARKS = (
+    "Nice weather today", "I am hungry", "I am so tired", "I am happy today", "It is cold today",
+    "I am a little sad", "Haha", "OK", "Interesting", "Great",
+    "I cannot sleep", "I have to go to work", "You are smart", "You are stupid", "You are amazing",
+    "I like you", "I do not like you", "It is hot today", "It is raining", "I love you",
+    "I am lost", "My name is Peter", "I am new here", "I just moved here", "I am from London",
+    "Yes", "No", "Really?", "Are you sure?", "Is that so?",
+    "You are wrong", "Never mind", "Forget it", "I do not understand", "I do not believe you",
+)  # fmt: skip
+
 TALK = Talk(
     questions={"person": PERSON, "town": TOWN, "animal": ANIMAL, "shop": SHOP, "festival": FESTIVAL},
     again=("{}", "And {lower}", "Tell me: {lower}"),
@@ -338,6 +378,8 @@ TALK = Talk(
     answers=ANSWERS,
     habits=HABITS,
     nobody=(", but nobody told me which.", ", but I do not know which."),
+    about=ABOUT,
+    unheard=("I have never heard of that name.", "I do not know anyone or anything of that name."),
     small={
         "greeting": (
             ("Hello", "Hello!", "Hi", "Hi!", "Good morning", "Good evening", "Hey", "Hey there"),
@@ -360,25 +402,8 @@ TALK = Talk(
             ("Goodbye, take care!", "Goodbye!"),
         ),
         "mood": (("How are you?", "How is your day?"), ("I am fine, thank you!",)),
-        "beyond": (
-            (
-                "Tell me a joke",
-                "Sing me a song",
-                "What is one plus one?",
-                "Write my homework",
-                "What is in the news?",
-                "How is the weather?",
-                "What day is it today?",
-                "What is the capital of France?",
-                "Who wrote Hamlet?",
-                "How far is the moon?",
-                "Write a poem",
-                "Translate this into Chinese",
-                "What do you think of politics?",
-                "How do I fix my computer?",
-            ),
-            ("I cannot do that. Ask me about people and towns.",),
-        ),
+        "beyond": (BEYOND, ("I cannot do that. Ask me about people and towns.",)),
+        "remark": (REMARKS, ("I see. Ask me about people and towns.",)),
     },
     pronouns={
         "he": Pronoun("he", "his", "him", "his"),
