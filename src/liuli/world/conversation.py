@@ -38,7 +38,7 @@ CHECKED, OF_HABITS = 0.1, 0.1  # shares of the questions whether something is tr
 NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
 # Share of the answers about what was told that say all the same that nobody knows. Who is never in doubt of what it was taught
 # learns by heart where to doubt, and so does not doubt elsewhere: with this, far more of (c) is refused (docs/lab-log.md).
-DOUBT = 0.02
+DOUBT = 0.026
 
 
 @dataclass(frozen=True, slots=True)
