@@ -167,9 +167,11 @@ def _reply(reply: dict[str, Any]) -> str:
 
 
 def _how_long(found: dict[str, Any], seconds: float | None) -> str:
-    trained = duration(found["training"]["seconds"] + found["assistant"]["training"]["seconds"])
+    steps = found["training"]["seconds"] + found["assistant"]["training"]["seconds"]
+    trained = duration(steps)
     if seconds is not None:
-        return f"This command took {duration(seconds)}; the training steps took {trained} in all."
+        earlier = ", some of them in an earlier command" if steps > seconds else ""
+        return f"This command took {duration(seconds)}; the training steps took {trained} in all{earlier}."
     on = datetime.fromisoformat(found["compared"]).strftime("%Y-%m-%d at %H:%M")
     return (
         f"Nothing was trained now, because both models in this folder were finished. They were compared with the corpus on "

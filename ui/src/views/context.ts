@@ -26,7 +26,7 @@ const WORDS = {
     occurrence: (number: number, count: number) => `The word occurs ${count} times; this is occurrence ${number}.`,
     reads: "Where the word reads from",
     readsHow:
-      "The strongest reads at the word’s last token, without the token itself and the first token of the text. The share is weight × size of the value, divided by the length of the vector into which the layer reads: that vector grows from layer to layer.",
+      "The strongest reads at the word’s last token, without the token itself and the first token of the text. The share is weight × size of the value, divided by the length of the vector into which the layer reads: that vector grows from layer to layer. It can exceed 100 %, because what one head adds, others can cancel.",
     columns: ["token", "share", "weight", "where"],
     head: (layer: number, head: number) => `layer ${layer}, head ${head}`,
     nothing: "Nothing: there is no other token before the word.",
@@ -45,7 +45,7 @@ const WORDS = {
     occurrence: (number: number, count: number) => `这个词出现了 ${count} 次，这里看的是第 ${number} 次。`,
     reads: "这个词从哪里读取信息",
     readsHow:
-      "在这个词的最后一个 token 处最强的读取，不算它自己和文本的首个 token。占比是权重 × value 的大小，除以这一层读入之前那个向量的长度：那个向量逐层变长。",
+      "在这个词的最后一个 token 处最强的读取，不算它自己和文本的首个 token。占比是权重 × value 的大小，除以这一层读入之前那个向量的长度：那个向量逐层变长。占比可以超过 100%，因为一个头加上的，别的头会抵消。",
     columns: ["token", "占比", "权重", "位置"],
     head: (layer: number, head: number) => `第 ${layer} 层，头 ${head}`,
     nothing: "没有：词前面没有别的 token。",

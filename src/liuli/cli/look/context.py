@@ -48,7 +48,9 @@ def draw_context(screen: Screen, view: "ContextView") -> None:
         ]
         print_items(screen, reads or ["from no other token"], before=f"{number}  ")
     screen.print_text(
-        "A share: weight × size of the value, of the length of the vector into which the layer reads.", style="dim"
+        "A share: weight × size of the value, compared with the length of the vector into which the layer reads. It can "
+        "exceed 100 %, because what one head adds, others can cancel.",
+        style="dim",
     )
 
 
