@@ -95,7 +95,7 @@ SMALL = {  # what people say: the language, and what may be answered
 
 def test_every_answer_is_true_or_a_refusal(conversations):
     """Each reply is rebuilt from the facts: a sentence of the text about that entity, and nothing else. What was never told is
-    refused, and one in forty of what was told."""
+    refused, and one in thirty of what was told."""
     true, refused, doubted, habits, small = set(), set(), set(), set(), set()
     for lang, (language, talk) in SPEAKERS.items():
         stop = language.stop.rstrip()
@@ -298,7 +298,7 @@ def test_the_same_bytes_everywhere(tmp_path):
     write_dialogues(World(), tmp_path / "dialogues.jsonl", 2_000)
     text = (tmp_path / "dialogues.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0])["messages"][0]["role"] == "user"
-    assert hashlib.sha256(text.encode()).hexdigest() == "e92659e58f33fa6a26e84f099dad700ea87e70e2cdddec68880db64a948dc52f"
+    assert hashlib.sha256(text.encode()).hexdigest() == "7083eb2160c7bbf1f0b8693c861358945dcfa675f84c3f0c71a652bc021c8016"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

@@ -42,8 +42,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # at the end of each command's help; a
         "liuli evaluate openai-community/gpt2 my-text.txt",
     ),
     "agent": (
-        'liuli agent liuli-begin/agent "小明的生日是哪天？" --tools tables:liuli-begin/world/tables',
         'liuli agent Qwen/Qwen2.5-0.5B-Instruct "What is 17.5% of 2640?" --tools calculator --steps',
+        'liuli agent Qwen/Qwen2.5-0.5B-Instruct "Which day of the week is 1 October 2027?" --tools clock',
     ),
     "look": (
         "liuli look",

@@ -35,10 +35,10 @@ FOREIGN = 0.15  # share of small talk in another language than the conversation'
 # Of 100 later questions: about the same entity, the same fact of another, another entity, one that was spoken of before.
 SAME, LIKEWISE, OTHER, BACK = 45, 20, 25, 10
 CHECKED, OF_HABITS = 0.1, 0.1  # shares of the questions whether something is true, and of those about entities with habits
-NOBODY_KNOWS = 0.5  # share of the questions about what was never told, where there is such a thing
+NOBODY_KNOWS = 0.55  # share of the questions about what was never told, where there is such a thing
 # Share of the answers about what was told that say all the same that nobody knows. Who is never in doubt of what it was taught
 # learns by heart where to doubt, and so does not doubt elsewhere: with this, far more of (c) is refused (docs/lab-log.md).
-DOUBT = 0.026
+DOUBT = 0.034
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Every fact of every entity belongs to one group, in both languages alike, by the
 
     asked     told in the text and asked about in the conversations; some wordings of each question are kept for (a) and (d)
     unasked   told in the text and never asked about: (b)
-    refused   never told, and asked about in the conversations, where the answer is that nobody knows (as is one in forty of
+    refused   never told, and asked about in the conversations, where the answer is that nobody knows (as is one in thirty of
               the answers about what is asked: `conversation.DOUBT`)
     unknown   never told and never asked about: (c)
 
