@@ -25,8 +25,8 @@ WORDS = {
         "today": "works today",
         "planned": "planned",
         "everywhere": ("At every step, look inside:",),
-        "about": "Text, a tokenizer, a base model and an assistant, which work today; then learning from thumbs, an agent "
-        "and a server, which are planned.",
+        "about": "Text, a tokenizer, a base model, an assistant and an agent, which work today; learning from thumbs and a "
+        "server, which are planned.",
     },
     "zh": {
         "title": "语言模型的一生",
@@ -43,10 +43,11 @@ WORDS = {
         "today": "现在就能用",
         "planned": "计划中",
         "everywhere": ("每一步都能看到内部：",),
-        "about": "从文本到分词器、基础模型和助手，现在就能用；之后是从点赞中学习、智能体和服务，还在计划中。",
+        "about": "文本、分词器、基础模型、助手和智能体，现在就能用；从点赞中学习和服务，还在计划中。",
     },
 }  # fmt: skip
-LOOK = ("tokenize --steps", "complete --steps", "runs", "compare")
+COMMANDS = {"agent": "agent · extract · join"}  # of what exists in the second row
+LOOK = ("look", "tokenize --steps", "complete --steps", "runs")
 
 
 def draw_life(found: dict[str, Any], language: str) -> str:
@@ -70,7 +71,9 @@ def draw_life(found: dict[str, Any], language: str) -> str:
     for column, name in ((3, "thumbs"), (2, "agent"), (1, "server")):
         x = LEFT + column * (BOX + GAP)
         about = [(line, GREY) for line in words[f"of_{name}"]]
-        parts += [*_box(x, SECOND, words[name], True), *_placed(about, x + 14, SECOND + 60)]
+        parts += [*_box(x, SECOND, words[name], name not in COMMANDS), *_placed(about, x + 14, SECOND + 60)]
+        if name in COMMANDS:
+            parts.append(_text(x + 14, SECOND + TALL - 14, f"liuli {COMMANDS[name]}", 11, GREEN, mono=True))
         down = f"M{x + BOX // 2} {FIRST + TALL + 3}V{SECOND - 6}"
         left = f"M{x + BOX + GAP - 3} {SECOND + TALL // 2}H{x + BOX + 6}"
         parts.append(_arrow(down if column == 3 else left))
