@@ -78,13 +78,14 @@ def summarise(logprobs_NV: Tensor, candidates: int, tracked_NK: Tensor | None = 
     top = logprobs_NV.topk(min(candidates, logprobs_NV.shape[-1]))
     found_NK = logprobs_NV.gather(-1, tracked_NK)
     ranks = [(logprobs_NV > found_N[:, None]).sum(-1) for found_N in found_NK.unbind(1)]
+    sum_error_N = (probs_NV.sum(-1) - 1).abs()
     return Distributions(
         ids=top.indices.numpy(),
         logprobs=top.values.numpy(),
-        entropy=-(probs_NV[:, None] @ logprobs_NV[..., None])[:, 0, 0].numpy(),
+        entropy=-probs_NV.mul_(logprobs_NV).sum(-1).numpy(),  # a product of matrices would add up less exactly
         tracked=found_NK.numpy(),
         ranks=(torch.stack(ranks, 1) if ranks else tracked_NK).numpy(),
-        sum_error=(probs_NV.sum(-1) - 1).abs().numpy(),
+        sum_error=sum_error_N.numpy(),
     )
 
 

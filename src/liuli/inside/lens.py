@@ -170,8 +170,8 @@ def _positions(read: Passage, positions: Sequence[int] | None) -> list[int]:
 @torch.inference_mode()
 def _divergence(logprobs_PRV: Tensor) -> Array:
     """(P, R): KL(last row ‖ row), in nats."""
-    model_PV1 = logprobs_PRV[:, -1, :, None].exp()
-    means_PR = (logprobs_PRV @ model_PV1)[..., 0]  # of each row's log-probabilities, as the last row weights the tokens
+    model_P1V = logprobs_PRV[:, -1:].exp()
+    means_PR = (logprobs_PRV * model_P1V).sum(-1)  # of each row's log-probabilities, as the last row weights the tokens
     return (means_PR[:, -1:] - means_PR).clamp(min=0).numpy()  # rounding of zero can be negative
 
 
