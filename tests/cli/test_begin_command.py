@@ -52,7 +52,7 @@ def test_begin(liuli, small, tmp_path):
     assert {prompt["lang"] for prompt in report["prompts"]} == {"zh", "en"}
     assert report["validation"]["nats_per_token"] > report["floor"]["nats"]
     assert report["playback"][0]["steps"][0] == 0
-    assert {(each["group"], each["lang"]) for each in report["assistant"]["answers"]} == set(product("abcd", ("zh", "en")))
+    assert {(each["group"], each["lang"]) for each in report["assistant"]["answers"]} == set(product("abcde", ("zh", "en")))
     for each in report["assistant"]["answers"]:
         assert each["right"] + each["refused"] + each["wrong"] == pytest.approx(1)
     assert len(report["assistant"]["questions"]) == 3

@@ -28,7 +28,7 @@ class UniformDecoder:
             context=context,
         )
 
-    def hidden(self, ids_BT, cache):
+    def hidden(self, ids_BT, cache, tap=None):
         cache.commit()
         return torch.zeros(*ids_BT.shape, 2)
 

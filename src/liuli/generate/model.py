@@ -32,6 +32,11 @@ from liuli.tokens.chat.chat import Chat, has_template
 from liuli.tokens.formats.config import read_end_ids
 from liuli.tokens.formats.detect import find_tokenizer
 
+SETTINGS = (  # of `Model.stream`
+    *("max_tokens", "seed", "stop", "candidates", "stop_ids", "grammar", "schema", "tap"),
+    *Sampling.__dataclass_fields__,
+)
+
 
 class Model:
     """A model from a folder.
@@ -129,18 +134,7 @@ class Model:
         """
         unknown = sampling.keys() - Sampling.__dataclass_fields__
         if unknown:
-            known = (
-                "max_tokens",
-                "seed",
-                "stop",
-                "candidates",
-                "stop_ids",
-                "grammar",
-                "schema",
-                "tap",
-                *Sampling.__dataclass_fields__,
-            )
-            raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(known)}")
+            raise LiuliError(f"there is no setting {min(unknown)!r}; settings: {', '.join(SETTINGS)}")
         if grammar is not None and schema is not None:
             raise LiuliError("grammar and schema cannot be used together: give one of them")
         if schema is not None:

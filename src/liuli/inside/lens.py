@@ -5,7 +5,7 @@ model's own prediction. Source: nostalgebraist 2020, "interpreting GPT: the logi
 https://arxiv.org/abs/2303.08112.
 
 Legend of shape suffixes: R rows (after the embedding, then after each block), P positions, D width, V vocabulary, K tracked
-tokens, C candidates.
+tokens, C candidates, N = P · R.
 """
 
 from collections.abc import Sequence
@@ -105,19 +105,8 @@ def lens(
     tracked = list(dict.fromkeys([int(model_PV[-1].argmax()), *(word.token.id for word in given)]))
     followed_PK = torch.cat((torch.tensor([tracked]).expand(len(chosen), -1), model_PV.argmax(-1, keepdim=True)), 1)
 
-    parts: list[Distributions] = []
-    divergences: list[Array] = []
-    gaps: list[float] = []
     rows = rows_PRD.shape[1]
-    for places in torch.arange(len(chosen)).split(max(1, NUMBERS_AT_ONCE // (rows * decoder.config.vocab_size))):
-        watch("reading the layers", int(places[0]), len(chosen))
-        logits_NV = torch.cat(list(logits_in_chunks(decoder, rows_PRD[places].flatten(0, 1))))
-        gaps.append((logits_NV[rows - 1 :: rows] - model_PV[places]).abs().max().item())
-        logprobs_NV = logprobs_of(logits_NV)
-        parts.append(summarise(logprobs_NV, CANDIDATES, followed_PK[places].repeat_interleave(rows, 0)))
-        divergences.append(_divergence(logprobs_NV.unflatten(0, (-1, rows))))
-
-    found = joined(parts)
+    found, divergence_PR, gap = _predictions(decoder, rows_PRD, model_PV, followed_PK, watch)
     by_position = len(chosen), rows, -1
     top_PRC, ranks_PRK = found.ids.reshape(by_position), found.ranks.reshape(by_position)
     logprobs_PRK = found.tracked.reshape(by_position)  # the last of the tracked tokens is the model's own prediction
@@ -125,7 +114,7 @@ def lens(
         model=ModelFacts.of(model),
         input=read,
         checks=(
-            SelfCheck("last_layer_equals_the_model", largest(gaps), "logits", limit_in(decoder.dtype, LIMIT)),
+            SelfCheck("last_layer_equals_the_model", gap, "logits", limit_in(decoder.dtype, LIMIT)),
             SelfCheck("distributions_sum_to_1", found.sum_error.max().item(), "probability", SUM_LIMIT),
         ),
         caveats=("lens.not_belief", "lens.language", "prob.stage"),
@@ -135,7 +124,7 @@ def lens(
         top=top_PRC,
         top_logprobs=found.logprobs.reshape(by_position),
         entropy=found.entropy.reshape(by_position[:2]),
-        divergence=np.concatenate(divergences),
+        divergence=divergence_PR,
         tracked=_tokens(model, tracked),
         words=given,
         logprobs=logprobs_PRK[..., :-1],
@@ -145,6 +134,32 @@ def lens(
         leads_from=_leads_from(ranks_PRK[..., :-1]),
         final_leads_from=_leads_from(ranks_PRK[..., -1:])[0] % rows,  # after a tie, its rank can be 1: the last row
     )
+
+
+def _predictions(
+    decoder: Decoder, rows_PRD: Tensor, model_PV: Tensor, followed_PK: Tensor, watch: Watch
+) -> tuple[Distributions, Array, float]:
+    """What every row predicts, a few positions at a time.
+
+    Args:
+        rows_PRD: states after the final norm. model_PV: the model's own logits. followed_PK: ids whose numbers are recorded.
+
+    Returns:
+        The distributions, P · R of them; the divergence of each from the last row, (P, R); and the largest difference between
+        the logits of a last row and the model's own.
+    """
+    parts: list[Distributions] = []
+    divergences: list[Array] = []
+    gaps: list[float] = []
+    positions, rows = rows_PRD.shape[:2]
+    for places in torch.arange(positions).split(max(1, NUMBERS_AT_ONCE // (rows * decoder.config.vocab_size))):
+        watch("reading the layers", int(places[0]), positions)
+        logits_NV = torch.cat(list(logits_in_chunks(decoder, rows_PRD[places].flatten(0, 1))))
+        gaps.append((logits_NV[rows - 1 :: rows] - model_PV[places]).abs().max().item())
+        logprobs_NV = logprobs_of(logits_NV)
+        parts.append(summarise(logprobs_NV, CANDIDATES, followed_PK[places].repeat_interleave(rows, 0)))
+        divergences.append(_divergence(logprobs_NV.unflatten(0, (-1, rows))))
+    return joined(parts), np.concatenate(divergences), largest(gaps)
 
 
 def row_names(decoder: Decoder) -> tuple[str, ...]:
